@@ -1,0 +1,1 @@
+"""The contract of the service: generator.proto and the stubs generated from it (`make protos`)."""

@@ -1,0 +1,140 @@
+"""The generator and the discriminator of DCGAN (Radford, Metz and Chintala 2016).
+
+One file for every recipe: what differs between recipes is a value of `GeneratorConfig` or `DiscriminatorConfig`.
+Both networks halve or double the image at each layer with 4x4 kernels, stride 2, and have no biases where a
+normalisation follows; a 64x64 image takes five layers, a 32x32 image four.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+IMAGE_SIZES = (32, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Shape of a generator.
+
+    Attributes:
+        image_size: height and width of an image, 32 or 64.
+        channels: 3 (RGB) or 1 (grey).
+        latent_size: length of a latent vector (nz).
+        width: channels of the last hidden layer (ngf); each earlier layer has twice as many.
+    """
+
+    image_size: int = 64
+    channels: int = 3
+    latent_size: int = 100
+    width: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """Shape of a discriminator.
+
+    Attributes:
+        image_size: height and width of an image, 32 or 64.
+        channels: 3 (RGB) or 1 (grey).
+        width: channels of the first hidden layer (ndf); each later layer has twice as many.
+    """
+
+    image_size: int = 64
+    channels: int = 3
+    width: int = 64
+
+
+class Up(nn.Module):
+    """One hidden layer of the generator: transposed convolution, batch normalisation, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, stride: int, padding: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W] (or 4x4 from 1x1, for the first layer)."""
+        return torch.relu(self.norm(self.conv(x)))
+
+
+class Generator(nn.Module):
+    """Latent vectors to images.
+
+    For image size 64 and width 64: 100 -> 512 x 4 x 4 -> 256 x 8 x 8 -> 128 x 16 x 16 -> 64 x 32 x 32 -> 3 x 64 x 64.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        doublings = _halvings(config.image_size)  # of the image, between 4x4 and its full size
+        widths = [config.width * 2**i for i in reversed(range(doublings))]
+        first = Up(config.latent_size, widths[0], stride=1, padding=0)
+        others = [Up(a, b, stride=2, padding=1) for a, b in pairwise(widths)]
+        self.hidden = nn.ModuleList([first, *others])
+        self.head = nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1]."""
+        x = z[:, :, None, None]  # [B, latent_size, 1, 1]
+        for layer in self.hidden:
+            x = layer(x)
+        return torch.tanh(self.head(x))
+
+
+class Down(nn.Module):
+    """One hidden layer of the discriminator: convolution, batch normalisation (but for the first), leaky ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, normalised: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(channels_out) if normalised else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
+        return nn.functional.leaky_relu(self.norm(self.conv(x)), 0.2)
+
+
+class Discriminator(nn.Module):
+    """Images to one logit each; its sigmoid is the probability that the image is real.
+
+    For image size 64 and width 64: 3 x 64 x 64 -> 64 x 32 x 32 -> 128 x 16 x 16 -> 256 x 8 x 8 -> 512 x 4 x 4 -> 1.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width * 2**i for i in range(_halvings(config.image_size))]
+        pairs = zip([config.channels, *widths], widths, strict=False)
+        self.hidden = nn.ModuleList([Down(a, b, normalised=i > 0) for i, (a, b) in enumerate(pairs)])
+        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, channels, image_size, image_size] in [-1, 1] -> logits [B]."""
+        for layer in self.hidden:
+            x = layer(x)
+        return cast(Tensor, self.head(x)).flatten()  # [B, 1, 1, 1] -> [B]
+
+
+def initialise(network: nn.Module) -> None:
+    """Draws a network's first weights from torch's global generator, as the DCGAN paper does (its section 4).
+
+    Convolutions: N(0, 0.02). Batch normalisation: weights N(1, 0.02), biases 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
+
+
+def _halvings(image_size: int) -> int:
+    if image_size not in IMAGE_SIZES:
+        raise ValueError(f"image size must be one of {IMAGE_SIZES}, not {image_size}")
+    return int(math.log2(image_size)) - 2

@@ -1,0 +1,1 @@
+"""What a released model is: its noise, its manifest, its folder, and the command that manages them."""

@@ -1,0 +1,85 @@
+"""The self-test of a model: a few images whose pixels are published with it.
+
+Equal digests mean that this machine reproduces the model byte for byte; within one grey level it is close, which is
+served and said; anything further is another function, and not served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.zoo import noise
+from dcgan.zoo.manifest import Golden, Manifest
+from dcgan.zoo.picture import Pixels, decode_png, encode_png, tile, untile
+from dcgan.zoo.repository import Release, RepositoryError
+
+MOST_LEVELS = 1
+"""Golden pixels may differ by this many grey levels across providers and processor families."""
+
+
+class Agreement(Enum):
+    """How closely golden images are reproduced."""
+
+    EXACT = "exact"
+    CLOSE = "close"
+    DIFFERENT = "different"
+
+
+def golden_latents(golden: Golden, latent_size: int) -> NDArray[np.float32]:
+    """The latent vectors of the golden images, float32 [k, d]."""
+    return np.concatenate([noise.latents(image.seed, image.index, 1, latent_size) for image in golden.images])
+
+
+def golden_labels(golden: Golden) -> NDArray[np.int64]:
+    """The labels of the golden images, int64 [k]; 0 where there is none."""
+    return np.array([image.label or 0 for image in golden.images], dtype=np.int64)
+
+
+def golden_digest(images: Pixels) -> str:
+    """SHA-256 of golden pixels [k, H, W, C], in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
+def encode_golden(images: Pixels) -> bytes:
+    """Writes golden pixels [k, H, W, C] as one PNG, side by side."""
+    return encode_png(tile(images, columns=len(images)))
+
+
+def read_golden(release: Release) -> Pixels:
+    """Reads the published golden pixels, uint8 [k, H, W, C].
+
+    Raises:
+        RepositoryError: if the picture is missing, damaged, or not of the sizes that the manifest says.
+    """
+    manifest = release.manifest
+    file, k = manifest.file("golden"), len(manifest.golden.images)
+    if file is None:
+        raise RepositoryError(f"{release.folder} has no golden picture; export the model again")
+    release.verify_file(file)
+    try:
+        images = untile(decode_png(release.path(file).read_bytes()), k, columns=k)
+    except ValueError as error:
+        raise RepositoryError(f"{release.path(file)} is damaged: {error}") from None
+    if images.shape[1:] != (manifest.image_size, manifest.image_size, manifest.channels):
+        raise RepositoryError(f"{release.path(file)} does not hold {k} images of the model's size")
+    return images
+
+
+def published_digest(manifest: Manifest, path: str, provider: str, processor: str) -> str | None:
+    """The digest published for one file on one provider and processor family; None if there is none."""
+    for digest in manifest.golden.digests:
+        if (digest.path, digest.provider, digest.processor) == (path, provider, processor):
+            return digest.sha256
+    return None
+
+
+def compare(images: Pixels, published: Pixels, digest: str | None) -> Agreement:
+    """Compares golden images [k, H, W, C] with the published ones, and with the digest for this kind of machine."""
+    if digest is not None and golden_digest(images) == digest:
+        return Agreement.EXACT
+    levels = np.abs(images.astype(np.int16) - published.astype(np.int16)).max()
+    return Agreement.CLOSE if levels <= MOST_LEVELS else Agreement.DIFFERENT

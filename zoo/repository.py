@@ -1,0 +1,230 @@
+"""Model folders: `<repository>/<name>/<version>/`, immutable once written.
+
+A folder appears whole or not at all: it is written beside its place under a name that no reader looks at, flushed to
+the disk, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcgan.zoo.errors import DcganError
+from dcgan.zoo.manifest import FILE_NAME, Manifest, ManifestError, ModelFile, check_name, check_version
+from dcgan.zoo.record import RecordError, parse_json
+
+SHIPPED = Path(__file__).parent / "models"
+"""The repository that comes with the package."""
+
+DEFAULT_MODEL = "dcgan64-tiny"
+"""The shipped model that is served when nothing else is asked for."""
+
+_MOST_MANIFEST_BYTES = 2**20
+
+
+class RepositoryError(DcganError):
+    """A model folder that is missing, damaged or already taken."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of one model, on disk.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it says of itself.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, file: ModelFile) -> Path:
+        """Where one of its files lies."""
+        return self.folder / file.path
+
+    def verify(self) -> None:
+        """Checks the SHA-256 of every file.
+
+        Raises:
+            RepositoryError: names the first file that is not what the manifest says.
+        """
+        for file in self.manifest.files:
+            self.verify_file(file)
+
+    def verify_file(self, file: ModelFile) -> None:
+        """Checks the SHA-256 of one file.
+
+        Raises:
+            RepositoryError: if it is not what the manifest says.
+        """
+        found = sha256(self.path(file))
+        if found != file.sha256:
+            raise RepositoryError(
+                f"{self.path(file)} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; "
+                "export or fetch the model again"
+            )
+
+
+def read_release(folder: Path) -> Release:
+    """Reads a model folder: its manifest, and that each file is there with the size it should have.
+
+    Raises:
+        RepositoryError: if the folder or a file is missing, a size is wrong, or the manifest is not valid.
+    """
+    try:
+        manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME)
+    except (ManifestError, RecordError) as error:
+        raise RepositoryError(f"{folder} has a manifest that is not valid: {error}") from None
+    for file in manifest.files:
+        path = folder / file.path
+        if path.is_symlink() or not path.is_file():
+            raise RepositoryError(
+                f"{folder} lacks the file {file.path} that its manifest lists; export or fetch the model again"
+            )
+        if path.stat().st_size != file.bytes:
+            raise RepositoryError(
+                f"{path} has {path.stat().st_size} bytes, not {file.bytes}; export or fetch the model again"
+            )
+    return Release(folder, manifest)
+
+
+def list_releases(repository: Path) -> list[Release]:
+    """Reads every model of a repository, by name, the newest version first.
+
+    Raises:
+        RepositoryError: if the repository is no folder, or a model in it is damaged or in the wrong place.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(
+            f"{repository} is no folder; name a model repository, laid out as <name>/<version>/{FILE_NAME}"
+        )
+    folders = [path.parent for path in repository.glob(f"*/*/{FILE_NAME}") if path.parent.name.isdecimal()]
+    releases = [_read_placed(folder) for folder in folders]
+    return sorted(releases, key=lambda release: (release.manifest.name, -release.manifest.version))
+
+
+def find_release(repository: Path, name: str, version: int | None = None) -> Release:
+    """Reads one model of a repository; the newest version unless one is named.
+
+    Raises:
+        RepositoryError: if there is none, with the names that exist, or if it is damaged.
+        ManifestError: if the name is not allowed.
+    """
+    check_name(name)
+    versions = versions_of(repository, name)
+    if not versions:
+        names = sorted({path.parent.parent.name for path in repository.glob(f"*/*/{FILE_NAME}")})
+        raise RepositoryError(
+            f"there is no model {name!r} in {repository}; it has {', '.join(names) or 'no model at all'}"
+        )
+    if version is not None and version not in versions:
+        raise RepositoryError(
+            f"model {name!r} in {repository} has no version {version}; it has {', '.join(map(str, versions))}"
+        )
+    return _read_placed(repository / name / str(version or versions[-1]))
+
+
+def versions_of(repository: Path, name: str) -> list[int]:
+    """The versions of one model in a repository, oldest first."""
+    return sorted(
+        int(path.parent.name) for path in repository.glob(f"{name}/*/{FILE_NAME}") if path.parent.name.isdecimal()
+    )
+
+
+@contextmanager
+def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
+    """Gives a folder to write a model into, and puts it in its place when the block ends without an error.
+
+    Raises:
+        RepositoryError: if that version exists, or the repository cannot be written.
+        ManifestError: if the name or version is not allowed.
+    """
+    check_name(name)
+    check_version(version)
+    target = repository / name / str(version)
+    if target.exists():
+        raise RepositoryError(
+            f"{target} exists and a released model is never changed; choose another --name or --version"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
+    except OSError as error:
+        raise RepositoryError(f"cannot write to the repository {repository}: {error.strerror}") from None
+    try:
+        yield staging
+        staging.chmod(0o755)  # mkdtemp made it private
+        _flush(staging)
+        _rename(staging, target)
+    except OSError as error:
+        raise RepositoryError(f"cannot write the model to {target}: {error.strerror}; nothing was published") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove_if_empty(target.parent)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_file(path: Path, role: str, precision: str | None = None) -> ModelFile:
+    """Describes a file that was just written, for the manifest beside it."""
+    return ModelFile(role=role, path=path.name, bytes=path.stat().st_size, sha256=sha256(path), precision=precision)
+
+
+def _read_manifest(folder: Path) -> str:
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise RepositoryError(f"{folder} is no model folder: it has no {FILE_NAME}")
+    if path.stat().st_size > _MOST_MANIFEST_BYTES:
+        raise RepositoryError(f"{path} is over 1 MiB, which no manifest is")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepositoryError(f"cannot read {path}: {error}") from None
+
+
+def _read_placed(folder: Path) -> Release:
+    release = read_release(folder)
+    place = (folder.parent.name, folder.name)
+    if place != (release.manifest.name, str(release.manifest.version)):
+        raise RepositoryError(
+            f"{folder} holds version {release.manifest.version} of {release.manifest.name!r}; "
+            "a model lies in <repository>/<name>/<version>"
+        )
+    return release
+
+
+def _rename(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        if target.exists():
+            raise RepositoryError(
+                f"{target} was published by someone else in the meantime; choose another --version"
+            ) from None
+        raise
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # it holds other versions
