@@ -1,0 +1,69 @@
+"""The whole road in about three minutes: train on handwritten digits, export with proof, serve, draw.
+
+Run by `make demo`. Everything it makes lies in demo/, which it empties first.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = Path(sys.executable).parent
+DEMO = ROOT / "demo"
+READY_TIMEOUT_S = 60
+
+
+def run(*command: str) -> None:
+    """Shows a command, runs it, and stops the demo if it fails."""
+    print(f"\n$ {' '.join(command)}", flush=True)
+    code = subprocess.run([str(COMMANDS / command[0]), *command[1:]], cwd=ROOT, check=False).returncode
+    if code:
+        sys.exit(f"demo: {command[0]} failed with exit code {code}")
+
+
+@contextmanager
+def server(*command: str) -> Iterator[str]:
+    """Runs the server for as long as the block lasts; gives its address."""
+    print(f"\n$ {' '.join(command)} &", flush=True)
+    process = subprocess.Popen([str(COMMANDS / command[0]), *command[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()  # one line when it is ready, nothing if it could not start
+        print(ready, end="", flush=True)
+        if not ready:
+            sys.exit(f"demo: {command[0]} did not start (exit code {process.wait()})")
+        yield next(word for word in ready.split() if ":" in word and word.rpartition(":")[2].isdecimal())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Trains, exports, serves and draws."""
+    started = time.monotonic()
+    shutil.rmtree(DEMO, ignore_errors=True)
+    run("dcgan-train", "--data", "digits", "--recipe", "digits", "--out", "demo/run", "--seed", "0")
+    run("dcgan-export", "demo/run", "--out", "demo/models", "--name", "digits", "--onnx", "--torchscript")
+    with server("dcgan-serve", "--model-repository", "demo/models", "--port", "0", "--metrics-port", "0") as address:
+        run("dcgan-generate", "--seed", "7", "-n", "64", "--out", "demo/grid.png", "--target", address)
+    print(
+        f"""
+Done in {time.monotonic() - started:.0f} s. Look at
+  demo/grid.png                     64 digits that nobody wrote: seed 7, the same for ever
+  demo/run/samples/                 how the generator learnt, and the real digits beside it
+  demo/models/digits/1/README.md    the model card; parity.json beside it is the proof
+Try next
+  .venv/bin/dcgan-serve                                      serve the model that ships with the package
+  .venv/bin/dcgan-generate --seed 7 -n 64 --out grid.png     and, from another terminal, draw from it
+  .venv/bin/dcgan-train --data FOLDER --recipe dcgan64-seed --out runs/mine     train on your own images"""
+    )
+
+
+if __name__ == "__main__":
+    main()
