@@ -1,0 +1,83 @@
+"""Strict reading of documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcgan.zoo.record import RecordError, dump_json, parse, parse_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    name: str
+    rate: float = 0.5
+    inner: Inner | None = None
+    shape: tuple[int | str, ...] = ()
+    versions: dict[str, str] | None = None
+    flag: bool = False
+
+
+def test_a_record_survives_the_trip_through_json():
+    record = Outer(name="ü", rate=1e-9, inner=Inner(size=3), shape=("batch", 4), versions={"a": "1"}, flag=True)
+    assert parse_json(Outer, dump_json(record), "it") == record
+
+
+def test_what_is_none_is_left_out():
+    assert "inner" not in dump_json(Outer(name="x"))
+
+
+def test_a_whole_number_is_a_number():
+    assert parse(Outer, {"name": "x", "rate": 2}).rate == 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "it lacks the key 'name'"),
+        ({"name": 1}, "it.name must be text, not 1"),
+        ({"nam": "x"}, "it has an unknown key 'nam'; did you mean 'name'?"),
+        ({"name": "x", "rate": "fast"}, "it.rate must be a number, not 'fast'"),
+        ({"name": "x", "rate": True}, "it.rate must be a number, not True"),
+        ({"name": "x", "rate": float("nan")}, "it.rate must be a finite number, not nan"),
+        ({"name": "x", "flag": 1}, "it.flag must be true or false, not 1"),
+        ({"name": "x", "inner": {"size": 1.5}}, "it.inner.size must be a whole number, not 1.5"),
+        ({"name": "x", "inner": [1]}, r"it.inner must be a table, not \[1\]"),
+        ({"name": "x", "shape": "abc"}, "it.shape must be a list, not 'abc'"),
+        ({"name": "x", "shape": [1.5]}, r"it.shape\[0\] must be one of a whole number, text, not 1.5"),
+        ({"name": "x", "versions": {"a": 1}}, "it.versions.a must be text, not 1"),
+        ([], r"it must be a table, not \[\]"),
+    ],
+)
+def test_what_does_not_fit_is_named(value, message):
+    with pytest.raises(RecordError, match=message):
+        parse(Outer, value, "it")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000])
+def test_text_that_is_no_proper_json_is_refused(text):
+    with pytest.raises(RecordError, match="it"):
+        parse_json(Outer, text, "it")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(json_values | st.fixed_dictionaries({"name": st.text()}, optional={"inner": json_values, "shape": json_values}))
+def test_any_value_gives_a_record_or_a_record_error(value):
+    try:
+        assert isinstance(parse(Outer, value), Outer)
+    except RecordError as error:
+        assert "\n" not in str(error).replace(repr(value), "")
