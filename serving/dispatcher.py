@@ -1,0 +1,224 @@
+"""The threads between the event loop and the engines of one model.
+
+The loop admits work and draws its noise while the engines are busy with other work. Each engine's thread takes its
+next batch itself, so that no engine waits for the loop; the loop hears of finished images afterwards. What is shared
+is the batcher, behind one lock that nobody holds for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.serving import errors
+from dcgan.serving.batcher import Batch, Batcher, Counts, Ticket
+from dcgan.serving.engine import Engine, EngineError
+from dcgan.serving.metrics import ModelMetrics
+from dcgan.zoo.picture import Pixels
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """What an engine needs for n images: z float32 [n, d], and label int64 [n] for a conditional model."""
+
+    z: NDArray[np.float32]
+    label: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Finished images.
+
+    Attributes:
+        parts: uint8 [k, H, W, C], in order; views of what the engine gave, so that nothing is copied.
+        queue_s: time until an engine started on them.
+        compute_s: time from then until the last was done.
+    """
+
+    parts: tuple[Pixels, ...]
+    queue_s: float
+    compute_s: float
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Job(Ticket):
+    """A ticket with what goes into its images, what has come out, and who waits for it."""
+
+    future: asyncio.Future[Images]
+    latents: Latents | None = None
+    parts: dict[int, Pixels] = field(default_factory=dict)  # by index of the first image
+
+    def images(self, now: float) -> Images:
+        """What has come out, in order."""
+        parts = tuple(self.parts[start] for start in sorted(self.parts))
+        return Images(parts, self.started - self.arrived, now - self.started)
+
+
+class Dispatcher:
+    """Runs the work of one model on its engines.
+
+    Args:
+        engines: one thread is started for each.
+        batcher: decides what runs next.
+        metrics: hears of every batch.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        batcher: Batcher[Job],
+        metrics: ModelMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batcher = batcher
+        self._metrics = metrics
+        self._clock = clock
+        self._work = threading.Condition()
+        self._stopping = False
+        self._loop = asyncio.get_running_loop()
+        names = (f"engine-{i}" for i in range(len(engines)))
+        self._threads = [
+            threading.Thread(target=self._serve, args=(engine,), name=name, daemon=True)
+            for engine, name in zip(engines, names, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self, n: int, draw: Callable[[], Latents], *, timeout_s: float | None = None, more: bool = False
+    ) -> asyncio.Future[Images]:
+        """Starts on n images. Cancelling the future drops the work. Call it from the event loop.
+
+        Args:
+            n: number of images.
+            draw: makes their latent vectors; called only if the work is accepted.
+            timeout_s: time until nobody wants them any more.
+            more: whether they belong to a request that was accepted before.
+
+        Returns:
+            The images; or EngineError, or a Refusal if the deadline passed in the queue.
+
+        Raises:
+            Refusal: if the work is not accepted.
+        """
+        now = self._clock()
+        deadline = math.inf if timeout_s is None else now + timeout_s
+        job = Job(n=n, arrived=now, deadline=deadline, more=more, future=self._loop.create_future())
+        with self._work:
+            self._batcher.admit(job)
+        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+        try:
+            job.latents = draw()
+        except BaseException:
+            job.future.cancel()
+            raise
+        with self._work:
+            self._batcher.enqueue(job)
+            self._work.notify()
+        return job.future
+
+    def counts(self) -> Counts:
+        """What became of all work so far."""
+        return self._batcher.counts
+
+    def queued_images(self) -> int:
+        """Images that wait for an engine."""
+        return self._batcher.waiting_images
+
+    async def stop(self) -> None:
+        """Ends the threads, each after the batch it is at."""
+        with self._work:
+            self._stopping = True
+            self._work.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def _forget(self, job: Job) -> None:
+        with self._work:
+            self._batcher.cancel(job, self._clock())
+
+    def _serve(self, engine: Engine) -> None:
+        while (batch := self._next_batch(engine)) is not None:
+            try:
+                images = engine.run(*_gather(batch))
+            except Exception:
+                logger.exception("the engine failed on a batch of %s images", batch.images)
+                self._fail(batch)
+            else:
+                self._finish(batch, images)
+
+    def _next_batch(self, engine: Engine) -> Batch[Job] | None:
+        idle = False
+        with self._work:
+            while not self._stopping:
+                batch, expired = self._batcher.take(self._clock())
+                self._tell(expired, errors.deadline_passed())
+                if batch is not None:
+                    reason = "full" if batch.images == self._batcher.max_batch else "idle" if idle else "gathered"
+                    self._metrics.batch_started(reason, batch.images, engine.padding(batch.images))
+                    return batch
+                idle = True
+                self._work.wait()
+        return None
+
+    def _finish(self, batch: Batch[Job], images: Pixels) -> None:
+        first = 0
+        for piece in batch.slices:
+            piece.ticket.parts[piece.start] = images[first : first + piece.count]
+            first += piece.count
+        with self._work:
+            now = self._clock()
+            complete = self._batcher.finish(batch, now)
+        self._metrics.batch_finished(now - batch.started)
+        if complete:
+            self._call(_deliver, [(job.future, job.images(now)) for job in complete])
+
+    def _fail(self, batch: Batch[Job]) -> None:
+        with self._work:
+            failed = self._batcher.fail(batch)
+        self._tell(failed, EngineError())
+
+    def _tell(self, jobs: list[Job], error: Exception) -> None:
+        if jobs:
+            self._call(_refuse, [job.future for job in jobs], error)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and everyone with it
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _gather(batch: Batch[Job]) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Puts the latent vectors of a batch together: z [b, d] and label [b]."""
+    z, label = [], []
+    for piece in batch.slices:
+        latents, rows = piece.ticket.latents, slice(piece.start, piece.start + piece.count)
+        if latents is None:
+            raise RuntimeError("a ticket was put in line without its latent vectors")
+        z.append(latents.z[rows])
+        if latents.label is not None:
+            label.append(latents.label[rows])
+    return z[0] if len(z) == 1 else np.concatenate(z), np.concatenate(label) if label else None
+
+
+def _deliver(finished: list[tuple[asyncio.Future[Images], Images]]) -> None:
+    for future, images in finished:
+        if not future.done():
+            future.set_result(images)
+
+
+def _refuse(futures: list[asyncio.Future[Images]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,134 @@
+"""What the service says of itself to Prometheus, on a port of its own.
+
+Base units, no label without a bound: no seed, no client, no name that a request made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from dcgan.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """All series, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        model = ["model"]
+        self.started = Counter("grpc_server_started", "RPCs that began.", ["grpc_method"], registry=registry)
+        self.handled = Counter(
+            "grpc_server_handled", "RPCs that ended, by code.", ["grpc_method", "grpc_code"], registry=registry
+        )
+        self.handling = Histogram(
+            "grpc_server_handling_seconds", "Time of an RPC.", ["grpc_method"], buckets=_SECONDS, registry=registry
+        )
+        self.rejected = Counter("dcgan_rejected", "Requests refused, by reason.", ["reason"], registry=registry)
+        self.postprocess = Histogram(
+            "dcgan_postprocess_seconds", "Time to turn images into a message.", buckets=_SECONDS, registry=registry
+        )
+        self.images = Counter("dcgan_images", "Images made.", model, registry=registry)
+        self.batches = Counter(
+            "dcgan_batches",
+            "Batches by why they started: full, idle (the engine was free) or gathered (while it worked).",
+            ["model", "dispatch_reason"],
+            registry=registry,
+        )
+        self.batch_images = Histogram(
+            "dcgan_batch_images", "Images in a batch.", model, buckets=_IMAGES, registry=registry
+        )
+        self.padding = Counter("dcgan_padding_images", "Images made in vain to fill a batch.", model, registry=registry)
+        self.queued = Gauge("dcgan_queue_images", "Images that wait for an engine.", model, registry=registry)
+        self.queued_requests = Gauge(
+            "dcgan_queue_requests", "Pieces of work that are not settled.", model, registry=registry
+        )
+        self.queue_wait = Histogram(
+            "dcgan_queue_wait_seconds", "Time until an engine starts.", model, buckets=_SECONDS, registry=registry
+        )
+        self.compute = Histogram(
+            "dcgan_compute_seconds", "Time of a batch on an engine.", model, buckets=_SECONDS, registry=registry
+        )
+        self.info = Gauge(
+            "dcgan_model_info", "Always 1.", ["model", "version", "digest", "provider", "agreement"], registry=registry
+        )
+
+    def rpc_started(self, method: str) -> None:
+        """An RPC begins."""
+        self.started.labels(method).inc()
+
+    def rpc_handled(self, method: str, code: str, seconds: float) -> None:
+        """An RPC ended with a code of gRPC, in UPPER_SNAKE_CASE."""
+        self.handled.labels(method, code).inc()
+        self.handling.labels(method).observe(seconds)
+
+    def of_model(self, name: str) -> ModelMetrics:
+        """The series of one model."""
+        return ModelMetrics(self, name)
+
+
+class ModelMetrics:
+    """The series of one model, with their labels looked up once."""
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self._metrics = metrics
+        self._name = name
+        self._images = metrics.images.labels(name)
+        self._batches = {why: metrics.batches.labels(name, why) for why in ("full", "idle", "gathered")}
+        self._batch_images = metrics.batch_images.labels(name)
+        self._padding = metrics.padding.labels(name)
+        self._compute = metrics.compute.labels(name)
+        self.queued = metrics.queued.labels(name)
+        self.queued_requests = metrics.queued_requests.labels(name)
+        self.queue_wait = metrics.queue_wait.labels(name)
+
+    def batch_started(self, reason: str, images: int, padding: int) -> None:
+        """An engine takes a batch."""
+        self._batches[reason].inc()
+        self._batch_images.observe(images)
+        self._images.inc(images)
+        self._padding.inc(padding)
+
+    def batch_finished(self, seconds: float) -> None:
+        """An engine is done with a batch."""
+        self._compute.observe(seconds)
+
+
+@dataclass
+class MetricsServer:
+    """The port that Prometheus reads."""
+
+    metrics: Metrics
+    host: str
+    port: int
+    _server: WSGIServer | None = field(default=None, init=False)
+    _thread: Thread | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Opens the port, and puts the port that was chosen into `port` if it was 0.
+
+        Raises:
+            ServingError: if the port is taken.
+        """
+        try:
+            self._server, self._thread = start_http_server(self.port, self.host, self.metrics.registry)
+        except OSError as error:
+            problem = f"cannot listen on {self.host}:{self.port} for metrics: {error.strerror}"
+            raise ServingError(f"{problem}; choose another --metrics-port") from None
+        self.port = self._server.server_port
+
+    def stop(self) -> None:
+        """Closes the port."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()

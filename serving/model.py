@@ -1,0 +1,206 @@
+"""The models of one server: found, verified, loaded, warmed up, and tested against their golden images."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dcgan.serving import errors
+from dcgan.serving.batcher import Batcher
+from dcgan.serving.codec import Codec
+from dcgan.serving.dispatcher import Dispatcher, Job
+from dcgan.serving.engine import Engine, EngineConfig, open_engine
+from dcgan.serving.errors import ServingError
+from dcgan.serving.metrics import Metrics
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.zoo import golden
+from dcgan.zoo.golden import Agreement
+from dcgan.zoo.manifest import Manifest, ModelFile
+from dcgan.zoo.picture import Pixels
+from dcgan.zoo.processor import processor_family
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, Release, find_release, list_releases
+
+PRECISION = "fp32"
+
+_AGREEMENTS = {Agreement.EXACT: pb.AGREEMENT_EXACT, Agreement.CLOSE: pb.AGREEMENT_CLOSE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueConfig:
+    """How work waits.
+
+    Attributes:
+        queue_images: most images that may wait for an engine.
+        quantum: images that a request gets in one turn.
+        instances: engines of each model, each with a thread of its own.
+    """
+
+    queue_images: int = 4096
+    quantum: int = 8
+    instances: int = 1
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that can be asked for images.
+
+    Attributes:
+        manifest: what it says of itself.
+        file: the file that runs.
+        provider: what runs it.
+        agreement: result of the self-test.
+        dispatcher: takes work.
+        codec: writes replies.
+    """
+
+    manifest: Manifest
+    file: ModelFile
+    provider: str
+    agreement: Agreement
+    dispatcher: Dispatcher
+    codec: Codec
+
+    def describe(self, *, default: bool) -> pb.Model:
+        """The model as the service describes it."""
+        manifest = self.manifest
+        return pb.Model(
+            name=manifest.name,
+            version=manifest.version,
+            digest=self.file.sha256,
+            description=manifest.description,
+            license=manifest.license,
+            height=manifest.image_size,
+            width=manifest.image_size,
+            channels=manifest.channels,
+            latent_size=manifest.latent_size,
+            classes=manifest.classes,
+            class_names=manifest.class_names,
+            noise_scheme=manifest.noise_scheme,
+            precision=PRECISION,
+            provider=self.provider,
+            agreement=_AGREEMENTS[self.agreement],
+            max_images_per_request=self.codec.most_images(pb.IMAGE_FORMAT_RGB8),
+            is_default=default,
+        )
+
+
+class Catalogue:
+    """The models that are served, the default first.
+
+    Args:
+        models: at least one.
+    """
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.models = tuple(models)
+
+    @property
+    def default(self) -> ServedModel:
+        """The model of a request that names none."""
+        return self.models[0]
+
+    def find(self, name: str, version: int | None) -> ServedModel:
+        """The model that a request means.
+
+        Raises:
+            Refusal: if there is none.
+        """
+        for model in self.models:
+            if name in ("", model.manifest.name) and version in (None, model.manifest.version):
+                return model
+            if name == "":
+                break  # a version alone is one of the default model
+        known = [f"{model.manifest.name} version {model.manifest.version}" for model in self.models]
+        raise errors.model_not_found(name or self.default.manifest.name, version, known)
+
+    def describe(self) -> list[pb.Model]:
+        """Every model, as the service describes it."""
+        return [model.describe(default=model is self.default) for model in self.models]
+
+    async def stop(self) -> None:
+        """Ends the threads of every model."""
+        for model in self.models:
+            await model.dispatcher.stop()
+
+
+def find_releases(repository: Path | None, name: str | None) -> list[Release]:
+    """Finds what is to be served, the default first.
+
+    Args:
+        repository: a model repository, of which the newest version of every model is served; None for the one that
+            ships with the package, of which one model is served.
+        name: of the default model.
+
+    Raises:
+        DcganError: if the repository has no such model, or one that is damaged.
+    """
+    if repository is None:
+        return [find_release(SHIPPED, name or DEFAULT_MODEL)]
+    newest: dict[str, Release] = {}
+    for release in list_releases(repository):  # the newest version of a name comes first
+        newest.setdefault(release.manifest.name, release)
+    if not newest:
+        raise ServingError(f"{repository} holds no model; export one into it, or leave --model-repository out")
+    default = next(iter(newest)) if name is None else find_release(repository, name).manifest.name
+    return [newest.pop(default), *newest.values()]
+
+
+async def load_model(release: Release, engine: EngineConfig, queue: QueueConfig, metrics: Metrics) -> ServedModel:
+    """Makes a release ready to serve.
+
+    Raises:
+        DcganError: if a file is damaged, does not load, or does not make its golden images.
+    """
+    manifest = release.manifest
+    file = manifest.file("onnx", PRECISION)
+    if file is None:
+        raise ServingError(f"{release.folder} has no {PRECISION} ONNX file; export the model again with --onnx")
+    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine, queue.instances)
+    provider = engines[0].provider
+    provenance = pb.Provenance(
+        model=manifest.name,
+        version=manifest.version,
+        digest=file.sha256,
+        noise_scheme=manifest.noise_scheme,
+        provider=provider,
+        agreement=_AGREEMENTS[agreement],
+    )
+    model_metrics = metrics.of_model(manifest.name)
+    batcher = Batcher[Job](
+        max_batch=engines[0].max_batch, quantum=queue.quantum, queue_limit=queue.queue_images, engines=len(engines)
+    )
+    dispatcher = Dispatcher(engines, batcher, model_metrics)
+    model_metrics.queued.set_function(dispatcher.queued_images)
+    model_metrics.queued_requests.set_function(lambda: dispatcher.counts().waiting)
+    metrics.info.labels(manifest.name, manifest.version, file.sha256, provider, agreement.value).set(1)
+    return ServedModel(manifest, file, provider, agreement, dispatcher, Codec(manifest, provenance))
+
+
+def _open_engines(
+    release: Release, file: ModelFile, config: EngineConfig, instances: int
+) -> tuple[list[Engine], Agreement]:
+    release.verify_file(file)
+    engines = [open_engine(release.path(file), release.manifest, config) for _ in range(instances)]
+    published = golden.read_golden(release)
+    provider = engines[0].provider
+    digest = golden.published_digest(release.manifest, file.path, provider, processor_family(provider))
+    found = [golden.compare(_golden_images(engine, release.manifest), published, digest) for engine in engines]
+    if Agreement.DIFFERENT in found:
+        raise ServingError(
+            f"{release.path(file)} does not make its golden images on {provider}: they differ by more than "
+            f"{golden.MOST_LEVELS} grey level; check the installation of ONNX Runtime, or export the model again"
+        )
+    return engines, Agreement.CLOSE if Agreement.CLOSE in found else Agreement.EXACT
+
+
+def _golden_images(engine: Engine, manifest: Manifest) -> Pixels:
+    z = golden.golden_latents(manifest.golden, manifest.latent_size)
+    label = golden.golden_labels(manifest.golden) if manifest.classes else None
+    starts = range(0, len(z), engine.max_batch)
+    stops = [start + engine.max_batch for start in starts]
+    batches = [(z[i:k], None if label is None else label[i:k]) for i, k in zip(starts, stops, strict=True)]
+    return np.concatenate([engine.run(*batch) for batch in batches])

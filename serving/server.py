@@ -1,0 +1,161 @@
+"""The process: ports, start, readiness, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dcgan.serving.engine import EngineConfig
+from dcgan.serving.errors import ServingError
+from dcgan.serving.metrics import Metrics, MetricsServer
+from dcgan.serving.model import Catalogue, QueueConfig, ServedModel, find_releases, load_model
+from dcgan.serving.readiness import Readiness
+from dcgan.serving.service import SERVICE, GeneratorService
+from dcgan.zoo.repository import Release
+
+_REQUEST_LIMIT = 64 * 2**10  # bytes; an honest request has less than 200
+_ALIVE = ""  # the health service's name for the process itself
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """What to serve, and where.
+
+    Attributes:
+        model_repository: serve the newest version of every model in it; None for the model that ships.
+        model: name of the default model; None for the first.
+        host: address to listen on.
+        port: of gRPC; 0 for any that is free.
+        metrics_port: of Prometheus; 0 for any that is free.
+        exit_timeout_s: time that accepted requests have to finish when the server is told to stop.
+        engine: how engines run.
+        queue: how work waits.
+    """
+
+    model_repository: Path | None = None
+    model: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8001
+    metrics_port: int = 8002
+    exit_timeout_s: float = 30.0
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+
+
+async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what was accepted.
+
+    Args:
+        config: what to serve, and where.
+        announce: gets one line when the server is ready.
+
+    Raises:
+        DcganError: if a port is taken, or a model cannot be served.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        metrics = Metrics()
+        server = await start(config, metrics, stack)
+        announce(server.describe())
+        await stop.wait()
+        await server.drain(config.exit_timeout_s)
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that is ready."""
+
+    address: str
+    metrics_address: str
+    catalogue: Catalogue
+    service: GeneratorService
+    readiness: Readiness
+    grpc_server: grpc.aio.Server
+
+    def describe(self) -> str:
+        """Where it listens and what it serves, in one line."""
+        models = "; ".join(_describe(model) for model in self.catalogue.models)
+        return f"ready at {self.address}: {models}; metrics at http://{self.metrics_address}/metrics"
+
+    async def drain(self, timeout_s: float) -> None:
+        """Turns readiness off, refuses new requests, and finishes those that were accepted."""
+        await self.readiness.end()
+        self.service.close()
+        await self.grpc_server.stop(timeout_s)
+
+
+async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> RunningServer:
+    """Opens the ports, then loads the models, then turns readiness on.
+
+    Args:
+        config: what to serve, and where.
+        metrics: of this server.
+        stack: closes what was opened.
+
+    Raises:
+        DcganError: if a port is taken, or a model cannot be served.
+    """
+    releases = find_releases(config.model_repository, config.model)
+    metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
+    metrics_server.start()
+    stack.callback(metrics_server.stop)
+    service, readiness = GeneratorService(metrics), Readiness(SERVICE)
+    await readiness.turn(on=False)
+    server, port = await _listen(config, service, readiness)
+    stack.push_async_callback(server.stop, None)
+    catalogue = Catalogue(await _load(releases, config, metrics, stack))
+    service.open(catalogue)
+    await readiness.turn(on=True)
+    metrics_address = f"{config.host}:{metrics_server.port}"
+    return RunningServer(f"{config.host}:{port}", metrics_address, catalogue, service, readiness, server)
+
+
+async def _listen(config: ServerConfig, service: GeneratorService, readiness: Readiness) -> tuple[grpc.aio.Server, int]:
+    options = [
+        ("grpc.so_reuseport", 0),  # else a second server on the port would silently take half of the clients
+        ("grpc.max_receive_message_length", _REQUEST_LIMIT),
+        ("grpc.max_send_message_length", -1),  # how many images fit is for `Codec.most_images` to say
+    ]
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((service.handlers(),))
+    health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(f"{config.host}:{config.port}")
+    except RuntimeError:
+        raise ServingError(
+            f"cannot listen on {config.host}:{config.port}: the port is taken or the address is not of this machine; "
+            "choose another --port or --host"
+        ) from None
+    await server.start()
+    return server, port
+
+
+async def _load(
+    releases: list[Release], config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> list[ServedModel]:
+    models = []
+    for release in releases:
+        models.append(await load_model(release, config.engine, config.queue, metrics))
+        stack.push_async_callback(models[-1].dispatcher.stop)
+    return models
+
+
+def _describe(model: ServedModel) -> str:
+    manifest = model.manifest
+    golden = f"golden images {model.agreement.value}"
+    return f"{manifest.name} version {manifest.version} on {model.provider}, {golden}"

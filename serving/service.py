@@ -1,0 +1,201 @@
+"""The RPCs of `dcgan.v1.GeneratorService`: check the request, hand it to the dispatcher, write the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from dcgan.serving import errors
+from dcgan.serving.codec import Reply
+from dcgan.serving.dispatcher import Images
+from dcgan.serving.engine import EngineError
+from dcgan.serving.errors import Refusal
+from dcgan.serving.metrics import Metrics
+from dcgan.serving.model import Catalogue
+from dcgan.serving.request import Work, read_seed_request, read_walk_request
+from dcgan.v1 import generator_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GeneratorService"].full_name
+REQUEST_ID_KEY = "x-request-id"
+
+_MOST_STREAMED = 2**32 - 1
+_CHUNKS_AHEAD = 2  # of a stream: one at the engine, one behind it; a slow reader holds no more than this
+_LONGEST_REQUEST_ID = 64
+
+Request = TypeVar("Request", bound=Message)
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, bytes]"
+Handler: TypeAlias = Callable[[Request, Context], Coroutine[Any, Any, bytes | None]]
+
+logger = logging.getLogger(__name__)
+
+
+class GeneratorService:
+    """Answers RPCs. Before `open` and after `close` it refuses all that make images.
+
+    Args:
+        metrics: hears of every RPC.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._catalogue: Catalogue | None = None
+        self._absent = errors.loading
+        self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
+
+    def open(self, catalogue: Catalogue) -> None:
+        """Starts to serve these models."""
+        self._catalogue = catalogue
+
+    def close(self) -> None:
+        """Refuses new requests from now on; those that were accepted go on."""
+        self._catalogue, self._absent = None, errors.draining
+
+    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """What to register with a server. Replies are serialised by the handlers themselves."""
+        table = {
+            "Generate": grpc.unary_unary_rpc_method_handler(
+                self._answer("Generate", self._generate), pb.GenerateRequest.FromString
+            ),
+            "GenerateStream": grpc.unary_stream_rpc_method_handler(
+                self._answer("GenerateStream", self._generate_stream), pb.GenerateStreamRequest.FromString
+            ),
+            "Interpolate": grpc.unary_stream_rpc_method_handler(
+                self._answer("Interpolate", self._interpolate), pb.InterpolateRequest.FromString
+            ),
+            "ListModels": grpc.unary_unary_rpc_method_handler(
+                self._answer("ListModels", self._list_models), pb.ListModelsRequest.FromString
+            ),
+            "GetModel": grpc.unary_unary_rpc_method_handler(
+                self._answer("GetModel", self._get_model), pb.GetModelRequest.FromString
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, table)
+
+    async def _generate(self, request: pb.GenerateRequest, context: Context) -> bytes:
+        model = self._models().find(request.model, _version(request))
+        work = read_seed_request(request, model, model.codec.most_images(request.format))
+        images = await self._submit(work, context, 0, work.n)
+        _set_times(context, images.queue_s, images.compute_s)
+        return await self._encode(work, pb.GenerateResponse, 0, images)
+
+    async def _generate_stream(self, request: pb.GenerateStreamRequest, context: Context) -> None:
+        model = self._models().find(request.model, _version(request))
+        work = read_seed_request(request, model, _MOST_STREAMED)
+        await self._stream(work, pb.GenerateStreamResponse, context)
+
+    async def _interpolate(self, request: pb.InterpolateRequest, context: Context) -> None:
+        model = self._models().find(request.model, _version(request))
+        await self._stream(read_walk_request(request, model), pb.InterpolateResponse, context)
+
+    async def _list_models(self, request: pb.ListModelsRequest, context: Context) -> bytes:  # noqa: ARG002
+        return pb.ListModelsResponse(models=self._models().describe()).SerializeToString()
+
+    async def _get_model(self, request: pb.GetModelRequest, context: Context) -> bytes:  # noqa: ARG002
+        catalogue = self._models()
+        model = catalogue.find(request.name, _version(request))
+        return pb.GetModelResponse(model=model.describe(default=model is catalogue.default)).SerializeToString()
+
+    def _models(self) -> Catalogue:
+        if self._catalogue is None:
+            raise self._absent()
+        return self._catalogue
+
+    def _submit(self, work: Work, context: Context, start: int, count: int) -> asyncio.Future[Images]:
+        draw = lambda: work.draw(start, count)  # noqa: E731
+        return work.model.dispatcher.submit(count, draw, timeout_s=context.time_remaining(), more=start > 0)
+
+    async def _stream(self, work: Work, reply: Reply, context: Context) -> None:
+        """Writes chunks in order, and has the engine work on the next ones meanwhile."""
+        chunk = min(work.model.codec.chunk, work.model.codec.most_images(work.image_format))
+        queue_s = compute_s = 0.0
+        starts = iter(range(0, work.n, chunk))
+        ahead: deque[tuple[int, asyncio.Future[Images]]] = deque()
+        try:
+            while True:
+                for start in _first(starts, _CHUNKS_AHEAD - len(ahead)):
+                    ahead.append((start, self._submit(work, context, start, min(chunk, work.n - start))))
+                if not ahead:
+                    break
+                start, images = ahead[0][0], await ahead[0][1]
+                ahead.popleft()
+                queue_s, compute_s = queue_s + images.queue_s, compute_s + images.compute_s
+                await context.write(await self._encode(work, reply, start, images))
+        finally:
+            for _, future in ahead:
+                future.cancel()
+        _set_times(context, queue_s, compute_s)
+
+    async def _encode(self, work: Work, reply: Reply, start: int, images: Images) -> bytes:
+        began = time.perf_counter()
+        codec, offset = work.model.codec, work.offset + start
+        if work.image_format in (pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID):
+            loop = asyncio.get_running_loop()
+            arguments = (reply, offset, images.parts, work.image_format)
+            message = await loop.run_in_executor(self._encoders, codec.encode_png, *arguments)
+        else:
+            message = codec.encode_pixels(reply, offset, images.parts)
+        self._metrics.postprocess.observe(time.perf_counter() - began)
+        return message
+
+    def _answer(self, method: str, handler: Handler[Request]) -> Handler[Request]:
+        """Wraps a handler: counts it, and turns what it raises into a status."""
+
+        async def answer(request: Request, context: Context) -> bytes | None:
+            began = time.perf_counter()
+            self._metrics.rpc_started(method)
+            code = grpc.StatusCode.CANCELLED
+            try:
+                message = await handler(request, context)
+                code = grpc.StatusCode.OK
+            except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
+                refusal = _refusal(error, context)
+                code = refusal.code
+                self._metrics.rejected.labels(refusal.reason).inc()
+                await context.abort(refusal.code, refusal.message, refusal.trailers())
+            else:
+                return message
+            finally:
+                self._metrics.rpc_handled(method, code.name, time.perf_counter() - began)
+
+        return answer
+
+
+def _refusal(error: Exception, context: Context) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    request_id = _request_id(context)
+    if not isinstance(error, EngineError):  # the dispatcher has logged those
+        logger.exception("request %s failed", request_id)
+    else:
+        logger.error("request %s was in a batch that failed", request_id)
+    return errors.engine_fault(request_id)
+
+
+def _request_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY:
+            return str(value)[:_LONGEST_REQUEST_ID]
+    return uuid.uuid4().hex
+
+
+def _version(request: Any) -> int | None:  # noqa: ANN401
+    return request.version if request.HasField("version") else None
+
+
+def _set_times(context: Context, queue_s: float, compute_s: float) -> None:
+    times = (("dcgan-queue-us", str(round(queue_s * 1e6))), ("dcgan-compute-us", str(round(compute_s * 1e6))))
+    context.set_trailing_metadata(times)
+
+
+def _first(starts: Iterator[int], count: int) -> Iterator[int]:
+    for _, start in zip(range(count), starts, strict=False):
+        yield start
