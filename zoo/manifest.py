@@ -244,8 +244,8 @@ class Manifest:
         paths = [file.path for file in self.files]
         _check(len(set(paths)) == len(paths), f"it lists a file twice among {', '.join(paths)}")
         _check(FILE_NAME not in paths, "it lists itself")
-        for entry in (*self.golden.digests, *self.parity):
-            _check(entry.path in paths, f"it speaks of {entry.path!r:.60}, which it does not list")
+        for path in [digest.path for digest in self.golden.digests] + [verdict.path for verdict in self.parity]:
+            _check(path in paths, f"it speaks of {path!r:.60}, which it does not list")
 
 
 def check_name(name: str) -> None:
