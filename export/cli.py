@@ -1,0 +1,91 @@
+"""The command `dcgan-export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcgan.zoo.command import CONTEXT_SETTINGS, Command
+
+
+class GateFailure(click.ClickException):
+    """A file that is not the trained function: one sentence and exit code 1."""
+
+    exit_code = 1
+
+
+class ExportCommand(Command):
+    """A command whose failed parity gate has an exit code of its own."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Runs the command."""
+        from dcgan.export.errors import ParityError
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if isinstance(error.__cause__, ParityError):
+                raise GateFailure(f"{error.message}; nothing was published") from error.__cause__
+            raise
+
+
+@click.command(cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", "repository", type=click.Path(path_type=Path), required=True, help="Repository to publish the model in."
+)
+@click.option("--name", required=True, help="Name of the model: a-z, 0-9, '.', '_', '-'.")
+@click.option("--version", type=click.IntRange(1, 2**31 - 1), show_default="the next one", help="Version of the model.")
+@click.option("--onnx", is_flag=True, help="Write ONNX. Both formats are written when neither is named.")
+@click.option("--torchscript", is_flag=True, help="Write TorchScript.")
+@click.option(
+    "--weights",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    help="Release the weights as they are, or rounded to float16 in half the space.",
+)
+@click.option("--license", default="NOASSERTION", metavar="SPDX", help="SPDX identifier of the model's licence.")
+@click.option("--description", default="", show_default="the run's own", help="What the model makes, in a sentence.")
+@click.option("--dry-run", is_flag=True, help="Print what would be released, and stop.")
+def main(
+    *,
+    run: Path,
+    repository: Path,
+    name: str,
+    version: int | None,
+    onnx: bool,
+    torchscript: bool,
+    weights: str,
+    license: str,
+    description: str,
+    dry_run: bool,
+) -> None:
+    """Turn the training run in folder RUN into a released model.
+
+    The model lands in OUT/NAME/VERSION, whole or not at all. Each file is first compared with the trained network;
+    exit code 1 means that one is not the same function.
+    """
+    from dcgan.export.pipeline import Options, export
+    from dcgan.training.run import read_run
+    from dcgan.zoo.manifest import check_name
+    from dcgan.zoo.record import dump_json
+    from dcgan.zoo.repository import versions_of
+
+    check_name(name)
+    both = onnx == torchscript
+    options = Options(
+        name=name,
+        version=version or max(versions_of(repository, name), default=0) + 1,
+        onnx=onnx or both,
+        torchscript=torchscript or both,
+        weights=weights,
+        license=license,
+        description=description,
+    )
+    if dry_run:
+        click.echo(dump_json(options), nl=False)
+        return
+    release = export(read_run(run), repository, options, click.echo)
+    click.echo(f"published {release.folder}")

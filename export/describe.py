@@ -1,0 +1,115 @@
+"""What is said of a released model: the manifest, the golden images, the samples, the card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+
+from dcgan.export import card, report
+from dcgan.export.fold import Folded
+from dcgan.export.onnx_graph import OPSET
+from dcgan.export.report import Report
+from dcgan.export.runners import EagerRunner, OnnxRunner, Runner
+from dcgan.export.served import Served
+from dcgan.training.run import Run
+from dcgan.zoo import noise
+from dcgan.zoo.golden import encode_golden, golden_digest, golden_latents
+from dcgan.zoo.manifest import SCHEMA_VERSION, Golden, GoldenDigest, GoldenImage, Manifest, ModelFile, Tensor
+from dcgan.zoo.picture import encode_png, tile
+from dcgan.zoo.processor import processor_family
+from dcgan.zoo.record import dump_json
+from dcgan.zoo.repository import describe_file
+
+_GOLDEN = ((0, 0), (0, 1), (1, 0), (7, 0), (7, 63), (42, 1000), (2**32, 2**32), (123456789, 987654321))
+_SAMPLE_COLUMNS, _SAMPLE_ROWS, _SAMPLE_SEED = 8, 4, 0
+
+
+def draft_manifest(run: Run, *, name: str, version: int, license: str, description: str) -> Manifest:
+    """The manifest as far as it is known before anything is written. It is embedded in each file of the model.
+
+    Raises:
+        ManifestError: if the run and the options do not make a valid manifest.
+    """
+    config = run.generator.config
+    pixels = ("batch", config.image_size, config.image_size, config.channels)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        version=version,
+        description=description or run.description,
+        license=license,
+        image_size=config.image_size,
+        channels=config.channels,
+        latent_size=config.latent_size,
+        classes=0,
+        class_names=run.class_names,
+        noise_scheme=noise.SCHEME,
+        opset=OPSET,
+        inputs=(Tensor(name="z", dtype="float32", shape=("batch", config.latent_size)),),
+        outputs=(Tensor(name="images", dtype="uint8", shape=pixels),),
+        files=(),
+        golden=Golden(images=tuple(GoldenImage(seed=seed, index=index) for seed, index in _GOLDEN), digests=()),
+        parity=(),
+        producers=library_versions(),
+        training=run.training,
+    )
+
+
+def describe(
+    draft: Manifest,
+    *,
+    files: Sequence[ModelFile],
+    released: Folded,
+    runners: Sequence[Runner],
+    proof: Report,
+    folder: Path,
+) -> Manifest:
+    """Writes golden images, samples, parity report and card into a folder, and completes the manifest.
+
+    The golden pixels are those of the released network in PyTorch; each ONNX file adds the digest of its own.
+    """
+    eager = EagerRunner(Served(released), "released network")
+    latents = golden_latents(draft.golden, draft.latent_size)
+    (folder / "golden.png").write_bytes(encode_golden(eager(latents).images))
+    samples = noise.latents(_SAMPLE_SEED, 0, _SAMPLE_COLUMNS * _SAMPLE_ROWS, draft.latent_size)
+    (folder / "samples.png").write_bytes(encode_png(tile(eager(samples).images, _SAMPLE_COLUMNS)))
+    (folder / report.FILE_NAME).write_text(dump_json(proof), encoding="utf-8")
+    digests = [_digest(runner, latents) for runner in runners if isinstance(runner, OnnxRunner)]
+    manifest = dataclasses.replace(
+        draft,
+        files=tuple(files),
+        golden=dataclasses.replace(draft.golden, digests=tuple(digests)),
+        parity=proof.verdicts({file.path for file in files}),
+    )
+    (folder / card.FILE_NAME).write_text(card.model_card(manifest, proof), encoding="utf-8")
+    others = {"golden": "golden.png", "samples": "samples.png", "parity": report.FILE_NAME, "card": card.FILE_NAME}
+    described = [describe_file(folder / name, role) for role, name in others.items()]
+    return dataclasses.replace(manifest, files=(*files, *described))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that write and check the files."""
+    return {
+        "dcgan-zoo": version("dcgan-zoo"),
+        "numpy": np.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": ort.__version__,
+        "safetensors": version("safetensors"),
+        "torch": torch.__version__,
+    }
+
+
+def _digest(runner: OnnxRunner, latents: np.ndarray) -> GoldenDigest:
+    return GoldenDigest(
+        path=runner.file,
+        provider=runner.provider,
+        processor=processor_family(runner.provider),
+        sha256=golden_digest(runner(latents).images),
+    )

@@ -1,0 +1,178 @@
+"""The parity gate: is a written file the function that was trained?
+
+Each file is loaded again from disk and run beside the reference, in batches of several sizes, on the noise that users
+will send, on zeros, and far out. It is measured in float error and in what a user sees: grey levels. Source of the
+idea to sweep batches: nothing that exports models does, and a dynamic batch is what breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.export.errors import BatchDependenceError, FloatMismatchError, LevelMismatchError, ParityError
+from dcgan.export.runners import CPU, CUDA, EAGER, TORCHSCRIPT, Output, Runner
+from dcgan.zoo import noise
+
+BATCHES = (1, 2, 3, 7, 32, 64)
+SEEDS = (0, 1, 2)
+WIDEST = 4.0
+"""Latent values probed; beyond it lies one normal in 16,000."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How far a file may be from the reference.
+
+    Attributes:
+        max_abs_error: of a float pixel in [-1, 1]; one grey level is 7.8e-3.
+        max_levels: of a channel of a pixel.
+        pixels_changed: share of pixels that may differ at all.
+        batch_invariant: whether an image must have the same bytes in every batch.
+        reason: why so.
+    """
+
+    max_abs_error: float
+    max_levels: int
+    pixels_changed: float
+    batch_invariant: bool
+    reason: str
+
+
+_SAME_ARITHMETIC = "float32 sums in another order; a pixel changes only where its value lay on the edge of two levels"
+LIMITS = {
+    ("fp32", EAGER): Limits(
+        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
+    ),
+    ("fp32", TORCHSCRIPT): Limits(
+        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
+    ),
+    ("fp32", CPU): Limits(
+        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=True, reason=_SAME_ARITHMETIC
+    ),
+    ("fp32", CUDA): Limits(
+        max_abs_error=5e-3,
+        max_levels=1,
+        pixels_changed=0.25,
+        batch_invariant=False,
+        reason="ONNX Runtime uses TF32, with 10 bits of mantissa, for convolutions on CUDA",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """How far one file on one provider is from the reference, over all probes.
+
+    Attributes:
+        file: its name.
+        precision: of its arithmetic.
+        provider: what ran it.
+        max_abs_error: of a float pixel in [-1, 1].
+        mean_abs_error: the same, on average.
+        p999_abs_error: the same, exceeded by one float in a thousand.
+        max_levels: largest difference of a channel of a pixel, in grey levels.
+        pixels_changed: share of pixels that differ at all.
+        pixels_by_levels: number of pixels for each difference in levels.
+        batch_invariant: whether every image had the same bytes in every batch.
+        limits: what was allowed; None where the distance is reported only.
+    """
+
+    file: str
+    precision: str
+    provider: str
+    max_abs_error: float
+    mean_abs_error: float
+    p999_abs_error: float
+    max_levels: int
+    pixels_changed: float
+    pixels_by_levels: dict[str, int]
+    batch_invariant: bool
+    limits: Limits | None = None
+
+
+def probes(latent_size: int) -> list[NDArray[np.float32]]:
+    """The batches of latent vectors, each float32 [batch, d], that a file is measured on.
+
+    For each seed the batches are heads of one another, so that the same image is seen in batches of every size.
+    """
+    heads = [noise.latents(seed, 0, n, latent_size) for seed in SEEDS for n in BATCHES]
+    wide = np.clip(WIDEST * noise.latents(SEEDS[-1] + 1, 0, 7, latent_size), -WIDEST, WIDEST)
+    return [*heads, np.zeros((2, latent_size), dtype=np.float32), wide]
+
+
+def run_probes(runner: Runner, latent_size: int) -> list[Output]:
+    """Runs a model on every probe."""
+    return [runner(z) for z in probes(latent_size)]
+
+
+def measure(
+    runner: Runner, outputs: Sequence[Output], reference: Sequence[Output], limits: Limits | None = None
+) -> Distance:
+    """Measures the outputs of a runner on all probes against those of the reference."""
+    errors = np.concatenate([np.abs(a.floats - b.floats).ravel() for a, b in zip(outputs, reference, strict=True)])
+    levels = np.concatenate([_levels(a, b) for a, b in zip(outputs, reference, strict=True)])
+    counts = np.bincount(levels)
+    return Distance(
+        file=runner.file,
+        precision=runner.precision,
+        provider=runner.provider,
+        max_abs_error=float(errors.max()),
+        mean_abs_error=float(errors.mean(dtype=np.float64)),
+        p999_abs_error=float(np.percentile(errors, 99.9)),
+        max_levels=int(levels.max()),
+        pixels_changed=float((levels > 0).mean()),
+        pixels_by_levels={str(level): int(count) for level, count in enumerate(counts) if count},
+        batch_invariant=_batch_invariant(outputs),
+        limits=limits,
+    )
+
+
+def judge(distance: Distance) -> list[ParityError]:
+    """Everything in which a distance is beyond its limits; empty where it passes."""
+    limits, who = distance.limits, f"{distance.file} on {distance.provider}"
+    if limits is None:
+        return []
+    errors: list[ParityError] = []
+    # Written so that NaN, which compares false with everything, fails.
+    if not distance.max_abs_error <= limits.max_abs_error:
+        errors.append(
+            FloatMismatchError(
+                f"{who} is off by up to {distance.max_abs_error:.2g}, allowed is {limits.max_abs_error:.2g}"
+            )
+        )
+    if distance.max_levels > limits.max_levels:
+        errors.append(
+            LevelMismatchError(
+                f"{who} is off by up to {distance.max_levels} grey levels, allowed is {limits.max_levels}"
+            )
+        )
+    if distance.pixels_changed > limits.pixels_changed:
+        share, allowed = distance.pixels_changed, limits.pixels_changed
+        errors.append(LevelMismatchError(f"{who} changes {share:.2%} of the pixels, allowed is {allowed:.2%}"))
+    if limits.batch_invariant and not distance.batch_invariant:
+        errors.append(BatchDependenceError(f"{who} gives an image other bytes in another batch"))
+    return errors
+
+
+def _levels(output: Output, reference: Output) -> NDArray[np.int16]:
+    """Difference of each pixel in grey levels, the worst of its channels, flat."""
+    a, b = output.images.astype(np.int16), reference.images.astype(np.int16)
+    worst: NDArray[np.int16] = np.abs(a - b).max(axis=-1)
+    return worst.ravel()
+
+
+def _batch_invariant(outputs: Sequence[Output]) -> bool:
+    """Whether each image of a seed is the same, bit for bit, in the batch of every size."""
+    for first in range(0, len(SEEDS) * len(BATCHES), len(BATCHES)):
+        *smaller, largest = outputs[first : first + len(BATCHES)]
+        for output in smaller:
+            n = len(output.images)
+            if output.images.tobytes() != largest.images[:n].tobytes():
+                return False
+            if output.floats.tobytes() != largest.floats[:n].tobytes():
+                return False
+    return True

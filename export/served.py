@@ -1,0 +1,31 @@
+"""What every released file computes: latent vectors in, float images or finished pixels out."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Served(nn.Module):
+    """A generator with its post-processing. TorchScript is traced from it, and parity is measured against it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training
+
+    def float_images(self, z: Tensor) -> Tensor:
+        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1]."""
+        return cast(Tensor, self.network(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Standard normals [B, latent_size] -> pixels, uint8 [B, image_size, image_size, channels]."""
+        return to_pixels(self.float_images(z))
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Turns [B, C, H, W] in [-1, 1] into uint8 [B, H, W, C]: (x + 1) * 127.5, half to even, clamped to 0 to 255."""
+    levels = ((images + 1.0) * 127.5).round().clamp(0.0, 255.0)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,68 @@
+"""Small trained runs for the tests of the export."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcgan.export.pipeline import Options, export
+from dcgan.training.networks import Generator, GeneratorConfig, initialise
+from dcgan.training.run import Run
+from dcgan.zoo.manifest import Training
+from dcgan.zoo.repository import Release
+
+TRAINING = Training(recipe="digits", data="digits", data_sha256="0" * 64, images_seen=640, seed=1, hardware="a test")
+
+
+def lively_generator(**shape: int) -> Generator:
+    """A generator whose batch normalisations have statistics of their own, so that folding them changes something."""
+    generator = Generator(GeneratorConfig(**{"image_size": 32, "latent_size": 10, "width": 8} | shape))
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        initialise(generator)
+        for name, tensor in generator.state_dict().items():
+            if name.endswith("running_mean"):
+                tensor.normal_(0.0, 0.1)
+            elif name.endswith("running_var"):
+                tensor.uniform_(0.01, 0.1)
+            elif name.endswith("norm.bias"):
+                tensor.normal_(0.0, 0.3)
+    return generator.eval()
+
+
+@pytest.fixture
+def make_generator() -> Callable[..., Generator]:
+    return lively_generator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, and wait for it where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def generator() -> Generator:
+    """Tests must not change it."""
+    return lively_generator()
+
+
+@pytest.fixture(scope="session")
+def run(generator: Generator) -> Run:
+    return Run(generator=generator, training=TRAINING, class_names=(), description="Noise that looks like nothing")
+
+
+@pytest.fixture(scope="session")
+def release(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """One released model that tests only read."""
+    return export(run, tmp_path_factory.mktemp("models"), Options(name="small", version=1), lambda _: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository to write to."""
+    return tmp_path / "models"

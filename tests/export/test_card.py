@@ -1,0 +1,52 @@
+"""The model card: what the hub reads, and a program that does what it says."""
+
+import runpy
+import shutil
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from dcgan.export.card import example
+from dcgan.export.pipeline import Options, export
+from dcgan.zoo import noise
+from dcgan.zoo.picture import decode_png, tile
+
+
+@pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
+def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
+    run, make_generator, tmp_path, monkeypatch, shape
+):
+    import dataclasses
+
+    generator = make_generator(**shape)
+    release = export(
+        dataclasses.replace(run, generator=generator), tmp_path, Options(name="a", version=1), lambda _: None
+    )
+    card = (release.folder / "README.md").read_text()
+    program = card.partition("```python\n")[2].partition("```")[0]
+    assert program == example(release.manifest)
+    assert "dcgan" not in program
+    (tmp_path / "example.py").write_text(program)
+    shutil.copy(release.folder / "generator.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("example.py")
+    session = ort.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
+    (images,) = session.run(None, {"z": noise.latents(7, 0, 64, generator.config.latent_size)})
+    assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
+
+
+def test_the_card_has_metadata_that_the_hub_takes(release):
+    card = (release.folder / "README.md").read_text()
+    head, _, body = card.removeprefix("---\n").partition("\n---\n")
+    metadata = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    assert metadata["license"] == '"unknown"'
+    assert metadata["pipeline_tag"] == "unconditional-image-generation"
+    assert "  - onnx" in head.splitlines()
+    assert body.startswith("\n# small, version 1\n")
+
+
+def test_the_card_tells_recipe_data_proof_and_that_nothing_was_measured(release):
+    card = (release.folder / "README.md").read_text()
+    for piece in ("`digits`", "640 real images", "| generator.onnx ", "Nothing was measured", "(samples.png)"):
+        assert piece in card

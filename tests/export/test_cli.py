@@ -1,0 +1,136 @@
+"""The command: one sentence and exit code 2 for what the user can mend, 1 for a failed gate, nothing half-published."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from dcgan.export.cli import main
+from dcgan.training.config import load_recipe
+from dcgan.training.run import DataFacts, RunConfig, RunFolder
+from dcgan.zoo.repository import read_release
+
+
+@pytest.fixture
+def run_folder(make_generator, tmp_path) -> Path:
+    """A run folder as dcgan-train leaves it."""
+    recipe = load_recipe("digits", ["generator.width=8", "generator.latent_size=10"])
+    config = RunConfig(
+        schema_version=1,
+        recipe=recipe,
+        data=DataFacts(name="digits", images=1797, image_size=32, sha256="0" * 64, class_names=()),
+        seed=1,
+        steps=10,
+        device="cpu",
+        precision="fp32",
+        hardware="a test",
+        versions={},
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.create(config)
+    generator = make_generator(channels=1)
+    folder.write_weights("generator.safetensors", generator, step=10, images_seen=640)
+    return folder.path
+
+
+def dcgan_export(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_refused(result, *pieces, code=2):
+    """One sentence on standard error that names the thing, the exit code, no traceback."""
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("Error: ")
+    assert "Traceback" not in result.output
+    for piece in pieces:
+        assert piece in lines[-1]
+
+
+def test_a_run_becomes_a_model(run_folder, folder):
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--license", "MIT", "--description", "Digits")
+    assert result.exit_code == 0, result.output
+    assert "| generator.onnx " in result.stdout
+    assert result.stdout.splitlines()[-1] == f"published {folder / 'tiny' / '1'}"
+    manifest = read_release(folder / "tiny" / "1").manifest
+    assert (manifest.license, manifest.description, manifest.training.images_seen) == ("MIT", "Digits", 640)
+
+
+def test_without_a_version_the_next_one_is_taken(run_folder, folder):
+    for version in (1, 2):
+        assert dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx").exit_code == 0
+        assert (folder / "tiny" / str(version) / "generator.onnx").is_file()
+        assert not (folder / "tiny" / str(version) / "generator.ts").exists()
+
+
+def test_a_dry_run_prints_the_options_and_writes_nothing(run_folder, folder):
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--torchscript", "--dry-run")
+    options = json.loads(result.stdout)
+    assert (options["onnx"], options["torchscript"], options["version"]) == (False, True, 1)
+    assert not folder.exists()
+
+
+def test_a_version_that_exists_is_refused(run_folder, folder):
+    arguments = (run_folder, "--out", folder, "--name", "tiny", "--version", 3, "--torchscript")
+    assert dcgan_export(*arguments).exit_code == 0
+    assert_refused(dcgan_export(*arguments), "exists", "--version")
+
+
+@pytest.mark.parametrize("name", ["Tiny", "../tiny", "", "a/b", "-x", "a" * 65])
+def test_a_bad_name_is_refused(run_folder, folder, name):
+    assert_refused(dcgan_export(run_folder, "--out", folder, f"--name={name}"), "no model name")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "one", str(2**31)])
+def test_a_bad_version_is_refused(run_folder, folder, version):
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", f"--version={version}")
+    assert_refused(result, "--version")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, folder):
+    assert_refused(dcgan_export(tmp_path / "none", "--out", folder, "--name", "tiny"), "none")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "nan", "another shape"])
+def test_damaged_weights_are_refused(run_folder, folder, damage):
+    path = run_folder / "generator.safetensors"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        weights = load_file(path)
+        head = weights["head.weight"].clone()
+        weights["head.weight"] = head[:4].clone() if damage == "another shape" else head.fill_(float("nan"))
+        save_file(weights, path, {"step": "10", "images_seen": "640"})
+    assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "generator.safetensors")
+    assert not folder.exists()
+
+
+def test_a_repository_that_is_a_file_is_refused(run_folder, folder):
+    folder.write_text("not a folder")
+    assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), str(folder))
+
+
+def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(run_folder, folder):
+    path = run_folder / "generator.safetensors"
+    weights = load_file(path)
+    weights["hidden.1.norm.running_var"].fill_(-1.0)  # finite, and nothing that evaluation can compute with
+    save_file(weights, path, {"step": "10", "images_seen": "640"})
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny")
+    assert_refused(result, "folded network", "nothing was published", code=1)
+    assert "FAILED" in result.stdout
+    assert list(folder.rglob("*")) == []
+
+
+def test_help_needs_no_torch():
+    import subprocess
+    import sys
+
+    program = "import sys; from dcgan.export import cli; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

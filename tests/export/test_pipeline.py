@@ -1,0 +1,134 @@
+"""From a run to a model folder: whole or not at all, and the same bytes each time."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from dcgan.export.describe import draft_manifest
+from dcgan.export.errors import ParityError
+from dcgan.export.fold import fold
+from dcgan.export.pipeline import Options, export, load, prove, write
+from dcgan.export.runners import CPU, OnnxRunner
+from dcgan.zoo.golden import Agreement, compare, golden_latents, published_digest, read_golden
+from dcgan.zoo.picture import decode_png
+from dcgan.zoo.processor import processor_family
+from dcgan.zoo.repository import RepositoryError, find_release, read_release
+
+OPTIONS = Options(name="small", version=1)
+
+
+def silent(_):
+    pass
+
+
+def test_a_release_has_every_file_and_verifies(release):
+    release.verify()
+    names = {path.name for path in release.folder.iterdir()}
+    assert names == {file.path for file in release.manifest.files} | {"manifest.json"}
+    roles = {file.role for file in release.manifest.files}
+    assert roles == {"onnx", "torchscript", "safetensors", "golden", "samples", "parity", "card"}
+
+
+def test_a_release_passes_its_own_self_test(release):
+    manifest = release.manifest
+    runner = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)
+    images = runner(golden_latents(manifest.golden, manifest.latent_size)).images
+    digest = published_digest(manifest, "generator.onnx", CPU, processor_family(CPU))
+    assert digest is not None
+    assert compare(images, read_golden(release), digest) is Agreement.EXACT
+    assert compare(images, read_golden(release), None) is Agreement.CLOSE
+
+
+def test_the_samples_are_a_grid_of_eight_columns(release):
+    grid = decode_png((release.folder / "samples.png").read_bytes())
+    assert grid.shape == (4 * 32, 8 * 32, 3)
+
+
+def test_two_exports_of_one_run_give_the_same_bytes(run, release, folder):
+    again = export(run, folder, OPTIONS, silent)
+    for path in release.folder.iterdir():
+        assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
+
+
+def test_no_file_holds_a_path_or_a_date(release):
+    dates = re.compile(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d")
+    for path in release.folder.iterdir():
+        data = path.read_bytes()
+        assert str(release.folder.parent.parent).encode() not in data, path.name
+        if path.suffix in (".json", ".md"):
+            assert dates.search(data) is None, path.name
+
+
+def test_the_table_names_each_file_and_its_verdict(run, folder):
+    lines = []
+    export(run, folder, OPTIONS, lines.append)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
+    assert [(row[0], row[-1]) for row in rows[2:]] == [
+        ("folded network", "passed"),
+        ("generator.onnx", "passed"),
+        ("generator.ts", "passed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "written"), [({"torchscript": False}, "generator.onnx"), ({"onnx": False}, "generator.ts")]
+)
+def test_one_format_alone(run, folder, flags, written):
+    release = export(run, folder, Options(name="small", version=1, **flags), silent)
+    computing = {file.path for file in release.manifest.files if file.precision}
+    assert computing == {written, "generator.safetensors"}
+    assert {entry.path for entry in release.manifest.parity} == {written}
+
+
+def test_rounded_weights_become_the_released_model(run, folder):
+    release = export(run, folder, dataclasses.replace(OPTIONS, weights="fp16"), silent)
+    report = json.loads((release.folder / "parity.json").read_text())
+    files = {distance["file"]: distance for distance in report["distances"]}
+    assert "float16" in report["reference"]
+    assert files["rounded network"]["max_abs_error"] > 1e-5
+    assert "limits" not in files["rounded network"]
+    assert files["generator.onnx"]["max_abs_error"] < 1e-5
+    assert release.manifest.file("safetensors").precision == "fp16"
+
+
+def test_a_file_that_is_another_function_is_not_published(run, folder, make_generator):
+    """The files are written from one network and proven against another."""
+    other = make_generator()
+    other.head.weight.data.mul_(1.05)
+    draft = draft_manifest(run, name="small", version=1, license="MIT", description="")
+    folder.mkdir()
+    runners = load(write(fold(run.generator), folder, draft, OPTIONS), folder, draft)
+    report = prove(other, fold(other), fold(other), runners)
+    with pytest.raises(ParityError, match=r"generator\.onnx"):
+        report.raise_failure()
+    assert [verdict.passed for verdict in report.verdicts({"generator.onnx", "generator.ts"})] == [False, False]
+    assert report.table().count("FAILED") == 2
+
+
+def test_a_failed_gate_leaves_nothing(run, folder, make_generator):
+    generator = make_generator()
+    generator.hidden[0].norm.running_var.fill_(float("nan"))
+    with pytest.raises(ParityError):
+        export(dataclasses.replace(run, generator=generator), folder, OPTIONS, silent)
+    assert list(folder.rglob("*")) == []
+
+
+def test_a_version_that_exists_is_not_touched(run, folder):
+    first = export(run, folder, OPTIONS, silent)
+    before = (first.folder / "manifest.json").stat()
+    with pytest.raises(RepositoryError, match="exists"):
+        export(run, folder, OPTIONS, silent)
+    assert (first.folder / "manifest.json").stat() == before
+    second = export(run, folder, dataclasses.replace(OPTIONS, version=2), silent)
+    assert find_release(folder, "small").manifest == second.manifest
+
+
+def test_grey_models_of_another_size(run, folder, make_generator):
+    generator = make_generator(channels=1, image_size=64, width=4, latent_size=7)
+    release = export(dataclasses.replace(run, generator=generator), folder, OPTIONS, silent)
+    images = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)(np.zeros((2, 7), np.float32)).images
+    assert images.shape == (2, 64, 64, 1)
+    assert read_release(release.folder).manifest.channels == 1
