@@ -38,8 +38,9 @@ class ExportCommand(Command):
 )
 @click.option("--name", required=True, help="Name of the model: a-z, 0-9, '.', '_', '-'.")
 @click.option("--version", type=click.IntRange(1, 2**31 - 1), show_default="the next one", help="Version of the model.")
-@click.option("--onnx", is_flag=True, help="Write ONNX. Both formats are written when neither is named.")
+@click.option("--onnx", is_flag=True, help="Write ONNX. All formats are written when none is named.")
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
+@click.option("--safetensors", is_flag=True, help="Write the weights alone.")
 @click.option(
     "--weights",
     type=click.Choice(["fp32", "fp16"]),
@@ -57,6 +58,7 @@ def main(
     version: int | None,
     onnx: bool,
     torchscript: bool,
+    safetensors: bool,
     weights: str,
     license: str,
     description: str,
@@ -67,19 +69,18 @@ def main(
     The model lands in OUT/NAME/VERSION, whole or not at all. Each file is first compared with the trained network;
     exit code 1 means that one is not the same function.
     """
-    from dcgan.export.pipeline import Options, export
+    from dcgan.export.pipeline import FORMATS, Options, export
     from dcgan.training.run import read_run
     from dcgan.zoo.manifest import check_name
     from dcgan.zoo.record import dump_json
     from dcgan.zoo.repository import versions_of
 
     check_name(name)
-    both = onnx == torchscript
+    named = {"onnx": onnx, "torchscript": torchscript, "safetensors": safetensors}
     options = Options(
         name=name,
         version=version or max(versions_of(repository, name), default=0) + 1,
-        onnx=onnx or both,
-        torchscript=torchscript or both,
+        formats=tuple(key for key, wanted in named.items() if wanted) or FORMATS,
         weights=weights,
         license=license,
         description=description,

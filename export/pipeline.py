@@ -24,7 +24,7 @@ from dcgan.zoo.processor import processor_family
 from dcgan.zoo.record import dump_json
 from dcgan.zoo.repository import Release, describe_file, publish, read_release
 
-WEIGHTS = ("fp32", "fp16")
+FORMATS = ("onnx", "torchscript", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,7 @@ class Options:
     Attributes:
         name: of the model.
         version: of the model.
-        onnx: write the ONNX file.
-        torchscript: write the TorchScript file.
+        formats: which of FORMATS to write.
         weights: "fp32", or "fp16" to release weights rounded to float16.
         license: SPDX identifier.
         description: what the model makes, in a sentence; the run's own words where it is empty.
@@ -43,8 +42,7 @@ class Options:
 
     name: str
     version: int
-    onnx: bool = True
-    torchscript: bool = True
+    formats: tuple[str, ...] = FORMATS
     weights: str = "fp32"
     license: str = "NOASSERTION"
     description: str = ""
@@ -85,17 +83,19 @@ def write(released: Folded, folder: Path, draft: Manifest, options: Options) -> 
     """Writes each format of the released network into a folder."""
     facts, half = dump_json(draft), options.weights == "fp16"
     files = []
-    if options.onnx:
+    if "onnx" in options.formats:
         path = folder / "generator.onnx"
         write_graph(build_graph(released, facts=facts, half_weights=half), path)
         files.append(describe_file(path, "onnx", "fp32"))
-    if options.torchscript:
+    if "torchscript" in options.formats:
         path = folder / "generator.ts"
         write_torchscript(Served(released), path, latent_size=draft.latent_size, facts=facts)
         files.append(describe_file(path, "torchscript", "fp32"))
-    path = folder / "generator.safetensors"
-    write_weights(released, path, facts=facts, half=half)
-    return [*files, describe_file(path, "safetensors", options.weights)]
+    if "safetensors" in options.formats:
+        path = folder / "generator.safetensors"
+        write_weights(released, path, facts=facts, half=half)
+        files.append(describe_file(path, "safetensors", options.weights))
+    return files
 
 
 def load(files: Sequence[ModelFile], folder: Path, draft: Manifest) -> list[Runner]:

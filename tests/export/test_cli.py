@@ -69,7 +69,7 @@ def test_without_a_version_the_next_one_is_taken(run_folder, folder):
 def test_a_dry_run_prints_the_options_and_writes_nothing(run_folder, folder):
     result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--torchscript", "--dry-run")
     options = json.loads(result.stdout)
-    assert (options["onnx"], options["torchscript"], options["version"]) == (False, True, 1)
+    assert (options["formats"], options["version"]) == (["torchscript"], 1)
     assert not folder.exists()
 
 
