@@ -48,8 +48,8 @@ protos: install ## Generate the stubs from generator.proto
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos --grpc_python_out=protos \
 	  protos/dcgan/v1/generator.proto
 
-bench: install ## Measure on this machine what the README claims
-	$(BIN)/python benchmarks/run_all.py
+bench: install ## Measure on this machine what the README claims, into benchmarks/results
+	@for bench in benchmarks/bench_*.py; do echo "\$$ python $$bench"; $(BIN)/python $$bench || exit; done
 
 check: lint types test ## What continuous integration runs: lint, types, test
 

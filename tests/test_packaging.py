@@ -63,3 +63,28 @@ def test_every_command_can_be_imported():
 
 def test_every_pinned_package_is_free_of_urls():
     assert "://" not in (ROOT / "constraints.txt").read_text()
+
+
+@pytest.mark.slow
+def test_the_wheel_serves_and_draws_without_torch(wheel: zipfile.ZipFile, tmp_path: Path):
+    """The base install, in an environment of its own, far from the checkout."""
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    environment = tmp_path / "environment"
+    subprocess.run([*uv, "venv", "--python", sys.executable, str(environment)], check=True)
+    python = environment / "bin" / "python"
+    install = ["pip", "install", "--python", str(python), "-c", str(ROOT / "constraints.txt"), str(wheel.filename)]
+    subprocess.run([*uv, *install], check=True)
+    assert subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 1
+
+    options = ["--port", "0", "--metrics-port", "0"]
+    command = [str(environment / "bin" / "dcgan-serve"), *options]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        words = server.stdout.readline().replace(",", " ").split()
+        address = next(word for word in words if word.rpartition(":")[2].isdecimal())
+        draw = [str(environment / "bin" / "dcgan-generate"), "--seed", "7", "-n", "4", "--out", "grid.png"]
+        drawn = subprocess.run([*draw, "--target", address], cwd=tmp_path, check=False)
+        server.terminate()
+    assert drawn.returncode == 0
+    assert server.returncode == 0
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")

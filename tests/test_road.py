@@ -1,0 +1,117 @@
+"""The whole road, as a user walks it: the real commands, one after another, on real images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = Path(sys.executable).parent
+
+
+def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the project from a folder that is not the checkout."""
+    return subprocess.run(
+        [str(COMMANDS / command[0]), *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def run_well(cwd: Path, *command: str) -> str:
+    result = run(cwd, *command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps on the digits, and the model exported from it."""
+    folder = tmp_path_factory.mktemp("road")
+    run_well(folder, "dcgan-train", "--data", "digits", "--recipe", "digits", "--steps", "20", "--out", "run")
+    run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits")
+    return folder
+
+
+def test_the_run_folder_tells_everything(road: Path):
+    run_folder = road / "run"
+    config = json.loads((run_folder / "config.json").read_text())
+    assert str(road) not in json.dumps(config)
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    assert {"loss_D", "loss_G", "score_D", "score_G1", "score_G2"} <= lines[0].keys()
+    assert (run_folder / "generator.safetensors").is_file()
+    assert (run_folder / "discriminator.safetensors").is_file()
+    assert (run_folder / "samples" / "real.png").is_file()
+
+
+def test_the_model_folder_holds_both_formats_and_their_proof(road: Path):
+    folder = road / "models" / "digits" / "1"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {file["path"] for file in manifest["files"]} | {"manifest.json"} == {p.name for p in folder.iterdir()}
+    assert {"generator.onnx", "generator.ts", "generator.safetensors"} <= {p.name for p in folder.iterdir()}
+    assert all(verdict["passed"] for verdict in manifest["parity"])
+    assert {verdict["path"] for verdict in manifest["parity"]} >= {"generator.onnx", "generator.ts"}
+
+
+@pytest.fixture(scope="module")
+def address(road: Path):
+    """A server of the exported model, on a free port."""
+    options = ("--model-repository", "models", "--port", "0", "--metrics-port", "0")
+    process = subprocess.Popen([str(COMMANDS / "dcgan-serve"), *options], cwd=road, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    yield next(word.rstrip(",") for word in ready.split() if word.rstrip(",").rpartition(":")[2].isdecimal())
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+
+
+def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(road: Path, address: str):
+    options = ("--seed", "7", "-n", "6", "--target", address)
+    for out in ("grid.png", "images.npy", "folder"):
+        run_well(road, "dcgan-generate", *options, "--out", out)
+    images = np.load(road / "images.npy")
+    assert images.shape == (6, 32, 32, 1)
+    files = sorted((road / "folder").iterdir())
+    assert len(files) == 6
+    assert all(
+        np.array_equal(np.asarray(Image.open(file)), image[:, :, 0]) for file, image in zip(files, images, strict=True)
+    )
+    grid = np.asarray(Image.open(road / "grid.png"))
+    assert np.array_equal(grid[:32, :32], images[0, :, :, 0])
+
+
+def test_an_offset_names_the_same_image(road: Path, address: str):
+    for out, options in (("all.npy", ("-n", "5")), ("last.npy", ("--offset", "4"))):
+        run_well(road, "dcgan-generate", "--seed", "9", *options, "--out", out, "--target", address)
+    assert np.array_equal(np.load(road / "all.npy")[4:], np.load(road / "last.npy"))
+
+
+def test_the_served_images_are_those_of_the_torchscript_file(road: Path, address: str):
+    torch = pytest.importorskip("torch")
+    from dcgan.zoo.noise import latents
+
+    run_well(road, "dcgan-generate", "--seed", "3", "-n", "8", "--out", "served.npy", "--target", address)
+    folder = road / "models" / "digits" / "1"
+    latent_size = json.loads((folder / "manifest.json").read_text())["latent_size"]
+    with pytest.warns(Warning, match="torch.jit"):
+        module = torch.jit.load(folder / "generator.ts")
+    expected = module(torch.from_numpy(latents(3, 0, 8, latent_size))).numpy()
+    difference = np.abs(np.load(road / "served.npy").astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.001
+
+
+def test_the_road_does_not_overwrite_what_is_there(road: Path):
+    before = (road / "run" / "generator.safetensors").read_bytes()
+    again = run(road, "dcgan-train", "--data", "digits", "--recipe", "digits", "--steps", "1", "--out", "run")
+    assert again.returncode == 2
+    assert len(again.stderr.strip().splitlines()[-1]) > 20
+    assert "Traceback" not in again.stderr
+    assert (road / "run" / "generator.safetensors").read_bytes() == before
+    same = run(road, "dcgan-export", "run", "--out", "models", "--name", "digits", "--version", "1")
+    assert same.returncode == 2
+    assert "never changed" in same.stderr
