@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +59,16 @@ def test_the_model_folder_holds_both_formats_and_their_proof(road: Path):
 
 
 @pytest.fixture(scope="module")
-def address(road: Path):
+def address(road: Path) -> Iterator[str]:
     """A server of the exported model, on a free port."""
     options = ("--model-repository", "models", "--port", "0", "--metrics-port", "0")
-    process = subprocess.Popen([str(COMMANDS / "dcgan-serve"), *options], cwd=road, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    ready = process.stdout.readline()
-    yield next(word.rstrip(",") for word in ready.split() if word.rstrip(",").rpartition(":")[2].isdecimal())
-    process.terminate()
-    assert process.wait(timeout=60) == 0
+    command = [str(COMMANDS / "dcgan-serve"), *options]
+    with subprocess.Popen(command, cwd=road, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().replace(",", " ").split()
+        yield next(word for word in words if word.rpartition(":")[2].isdecimal())
+        process.terminate()
+    assert process.returncode == 0
 
 
 def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(road: Path, address: str):
