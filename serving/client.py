@@ -103,7 +103,7 @@ class Client:
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self._target = target
+        self.target = target
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(target, options=[("grpc.max_receive_message_length", -1)])
         self._stub = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
@@ -135,7 +135,7 @@ class Client:
         if n > 1 and n > self._cap(options):
             return _collect(self.stream(seed, n, offset=offset, timeout_s=timeout_s, **options), n)
         request = _message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
-        with _errors(self._target):
+        with _errors(self.target):
             return read_pixels(self._stub.Generate(request, timeout=timeout_s or self._timeout_s))
 
     def stream(
@@ -157,13 +157,13 @@ class Client:
 
     def models(self) -> list[pb.Model]:
         """Every model of the server, its default first."""
-        with _errors(self._target):
+        with _errors(self.target):
             return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_s).models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """One model; the server's default, and its newest version, unless they are named."""
         request = _message(pb.GetModelRequest, name=name, version=version)
-        with _errors(self._target):
+        with _errors(self.target):
             response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._timeout_s)
         return response.model
 
@@ -175,7 +175,7 @@ class Client:
 
     def _read(self, call: StreamCall) -> Iterator[Pixels]:
         try:
-            with _errors(self._target):
+            with _errors(self.target):
                 for response in call:
                     yield read_pixels(response)
         finally:

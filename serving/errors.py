@@ -102,7 +102,7 @@ def model_not_found(name: str, version: int | None, known: Sequence[str]) -> Ref
 
 def queue_full(limit: int, retry_s: float) -> Refusal:
     """More images wait than the server takes on."""
-    message = f"the queue of {limit} images is full; come back in {retry_s:.2g} s"
+    message = f"the queue of {limit} images is full; come back in {retry_s:.3g} s"
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_s=retry_s)
 
 
@@ -126,7 +126,7 @@ def deadline_passed() -> Refusal:
 
 def deadline_unreachable(needed_s: float, left_s: float) -> Refusal:
     """The images cannot be made before the deadline, at the rate that was measured."""
-    message = f"the images would be ready in {needed_s:.2g} s but the deadline is in {left_s:.2g} s; allow more time"
+    message = f"the images would be ready in {needed_s:.3g} s but the deadline is in {left_s:.3g} s; allow more time"
     return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE", message)
 
 

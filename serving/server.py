@@ -89,7 +89,7 @@ class RunningServer:
     def describe(self) -> str:
         """Where it listens and what it serves, in one line."""
         models = "; ".join(_describe(model) for model in self.catalogue.models)
-        return f"ready at {self.address}: {models}; metrics at http://{self.metrics_address}/metrics"
+        return f"ready at {self.address}, serving {models}; metrics at http://{self.metrics_address}/metrics"
 
     async def drain(self, timeout_s: float) -> None:
         """Turns readiness off, refuses new requests, and finishes those that were accepted."""

@@ -156,6 +156,8 @@ class GeneratorService:
             try:
                 message = await handler(request, context)
                 code = grpc.StatusCode.OK
+            except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
+                raise asyncio.CancelledError from error
             except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
                 refusal = _refusal(error, context)
                 code = refusal.code

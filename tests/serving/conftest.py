@@ -3,9 +3,10 @@
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class Server:
     target: str
     metrics: str
     ready_line: str
+    log: list[str] = field(default_factory=list)  # what it wrote on standard error, once it has ended
 
     @property
     def port(self) -> int:
@@ -116,24 +118,45 @@ def client(server) -> Iterator[Client]:
 
 
 @contextmanager
-def serve(repository: Path, *options: str) -> Iterator[Server]:
-    """Starts dcgan-serve on free ports; at the end it is told to stop, and must obey."""
-    command = [*entry_point("serve"), "--model-repository", str(repository), "--port", "0", "--metrics-port", "0"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def serve(repository: Path, *options: str, noisy: bool = False) -> Iterator[Server]:
+    """Starts dcgan-serve on free ports; at the end it is told to stop, must obey, and must have had nothing to say."""
+    ports = ["--port", "0", "--metrics-port", "0"]
+    command = [*_entry_point("serve"), "--model-repository", str(repository), *ports, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log: list[str] = []
     try:
         line = process.stdout.readline()
-        match = re.match(r"dcgan-serve ready at (\S+): .*; metrics at (\S+)$", line)
+        match = re.match(r"dcgan-serve ready at (\S+), .*; metrics at (\S+)$", line)
         assert match, f"no ready line but {line!r}; {process.stderr.read()}"
-        yield Server(process=process, target=match[1], metrics=match[2], ready_line=line)
+        yield Server(process=process, target=match[1], metrics=match[2], ready_line=line, log=log)
     finally:
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
         rest, errors = process.communicate(timeout=30)
-    assert (process.returncode, rest, errors) == (0, "", "")
+        log.append(errors)
+    assert (process.returncode, rest) == (0, "")
+    assert noisy or not errors
 
 
-def entry_point(name: str) -> list[str]:
+@pytest.fixture(scope="session")
+def entry_point():
     """The command line of dcgan-serve or dcgan-generate, without its options."""
+    return _entry_point
+
+
+@pytest.fixture(scope="session")
+def read_metrics():
+    """The series that a server publishes, by name and labels."""
+
+    def read(server: Server) -> dict[str, float]:
+        with urllib.request.urlopen(server.metrics) as page:
+            lines = page.read().decode().splitlines()
+        series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in series}
+
+    return read
+
+
+def _entry_point(name: str) -> list[str]:
     return [sys.executable, "-c", f"from dcgan.serving.cli import {name} as main; main(prog_name='dcgan-{name}')"]
 
 

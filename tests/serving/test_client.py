@@ -1,0 +1,133 @@
+"""The Python client and dcgan-generate: what they give, and what they say when it does not work."""
+
+import socket
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dcgan.serving.cli import generate
+from dcgan.serving.client import (
+    BusyError,
+    Client,
+    ClientError,
+    DeadlineError,
+    FaultError,
+    RefusedError,
+    UnreachableError,
+)
+from dcgan.zoo.errors import DcganError
+from dcgan.zoo.picture import decode_png, tile
+
+
+@pytest.fixture
+def ask(server):
+    """dcgan-generate against the server: gives its exit code and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(generate, ["--target", server.target, *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.output
+
+    return run
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so that nobody else takes it
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_every_error_is_a_client_error_that_command_lines_show():
+    for kind in (BusyError, DeadlineError, FaultError, RefusedError, UnreachableError):
+        assert issubclass(kind, ClientError)
+        assert issubclass(kind, DcganError)
+
+
+def test_a_server_that_is_not_there_is_said_with_the_cure(nobody):
+    with Client(nobody) as client, pytest.raises(UnreachableError, match=f"{nobody}; start one with dcgan-serve"):
+        client.generate(7)
+
+
+def test_the_time_a_call_may_take_is_limited(server):
+    with Client(server.target, timeout_s=0.5) as client, pytest.raises(DeadlineError):
+        list(client.stream(7, 2**32 - 1, model="slow"))
+
+
+def test_a_refusal_carries_the_code_and_the_reason(client):
+    with pytest.raises(RefusedError, match="label must be unset") as caught:
+        client.generate(7, label=1)
+    assert (caught.value.code.name, caught.value.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    with pytest.raises(RefusedError, match="there is no model 'nobody'"):
+        client.generate(7, model="nobody")
+
+
+@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 2**64}, {"seed": 1, "n": -1}, {"seed": "one"}])
+def test_what_does_not_fit_its_field_is_refused_before_it_is_sent(client, arguments):
+    with pytest.raises(RefusedError):
+        client.generate(**arguments)
+
+
+def test_no_images_are_refused(client):
+    with pytest.raises(RefusedError, match="n must be"):
+        client.generate(7, 0)
+
+
+def test_a_grid_an_array_and_a_folder_hold_the_same_images(ask, client, tmp_path):
+    wanted = client.generate(7, 10, offset=5)
+    for name in ("grid.png", "images.npy", "folder"):
+        code, output = ask("--seed", "7", "-n", "10", "--offset", "5", "--out", str(tmp_path / name))
+        assert (code, output) == (0, f"wrote images 5 to 14 of seed 7 to {tmp_path / name}\n")
+    np.testing.assert_array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(wanted))
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), wanted)
+    pictures = sorted((tmp_path / "folder").iterdir())
+    assert [picture.name for picture in pictures] == [f"{i:06d}.png" for i in range(5, 15)]
+    np.testing.assert_array_equal([decode_png(picture.read_bytes()) for picture in pictures], wanted)
+    assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "images.npy", "folder"}
+
+
+def test_options_reach_the_server(ask, client, tmp_path):
+    out = tmp_path / "images"
+    options = ["--model", "classy", "--model-version", "2", "--label", "1", "--truncation", "0.5", "--format", "npy"]
+    assert ask("--seed", "3", "-n", "4", "--out", str(out), *options)[0] == 0
+    np.testing.assert_array_equal(np.load(out), client.generate(3, 4, model="classy", label=1, truncation=0.5))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "nobody"), "there is no model 'nobody'"),
+        (("--label", "1"), "label must be unset"),
+        (("--seed", "-1"), "--seed"),
+        (("-n", "0"), "-n"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_nothing_is_written(ask, tmp_path, options, said):
+    out = tmp_path / "grid.png"
+    code, output = ask("--seed", "7", "--out", str(out), *options)
+    assert code == 2
+    assert said in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_server_it_says_what_to_do(nobody, tmp_path):
+    result = CliRunner().invoke(generate, ["--seed", "7", "--out", str(tmp_path / "a.png"), "--target", nobody])
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: no server answers at {nobody}; start one with dcgan-serve, or name the right target\n"
+    )
+
+
+def test_a_folder_with_something_in_it_is_left_alone(ask, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    code, output = ask("--seed", "7", "--out", str(tmp_path))
+    assert (code, "is no empty folder" in output) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_place_that_cannot_be_written_is_said(ask, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, output = ask("--seed", "7", "--out", str(tmp_path / "file" / "grid.png"))
+    assert (code, "cannot write" in output) == (2, True)

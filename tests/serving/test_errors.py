@@ -1,0 +1,171 @@
+"""Each row of the error table, as a client in any language sees it."""
+
+import queue
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2 as details
+from grpc_status import rpc_status
+
+from dcgan.serving.metrics import Metrics
+from dcgan.serving.service import GeneratorService
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+from dcgan.zoo import noise
+
+NAN = float("nan")
+INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+BAD_FIELDS = [
+    ("n", {"n": 0}),
+    ("n", {"n": 21841}),
+    ("n", {"n": 2**32 - 1}),
+    ("n", {"n": 21000, "format": pb.IMAGE_FORMAT_PNG}),
+    ("offset", {"n": 2, "offset": 2**64 - 1}),
+    ("label", {"label": 0}),
+    ("label", {"label": 3, "model": "classy"}),
+    ("label", {"label": 2**32 - 1, "model": "classy"}),
+    ("format", {"format": 4}),
+    ("format", {"format": -1}),
+    ("truncation", {"truncation": 0.0}),
+    ("truncation", {"truncation": -0.5}),
+    ("truncation", {"truncation": 2.0}),
+    ("truncation", {"truncation": NAN}),
+    ("truncation", {"truncation": float("inf")}),
+]
+BAD_WALKS = [("steps", {"steps": 1}), ("steps", {}), ("truncation", {"steps": 2, "truncation": NAN})]
+BAD_NAMES = ["nobody", "x" * 10_000, "../tiny", "ti\0ny", "TINY", "täny", " "]
+
+
+@pytest.fixture(scope="module")
+def stub(server):
+    with grpc.insecure_channel(server.target) as channel:
+        yield GeneratorServiceStub(channel)
+
+
+def fail(call, request, **options):
+    """Calls, and gives the code, the message and the details of the failure, checked for what all of them share."""
+    with pytest.raises(grpc.RpcError) as caught:
+        result = call(request, **options)
+        list(result) if hasattr(result, "__next__") else result
+    status = rpc_status.from_call(caught.value)
+    unpacked = {}
+    for packed in status.details:
+        kind = getattr(details, packed.TypeName().rpartition(".")[2])
+        unpacked[kind.__name__] = kind()
+        packed.Unpack(unpacked[kind.__name__])
+    assert unpacked["ErrorInfo"].domain == "dcgan"
+    assert status.code == caught.value.code().value[0]
+    return caught.value, unpacked["ErrorInfo"].reason, unpacked
+
+
+@pytest.mark.parametrize(("field", "values"), BAD_FIELDS)
+def test_a_bad_field_is_named(stub, field, values):
+    error, reason, found = fail(stub.Generate, pb.GenerateRequest(seed=1, **values))
+    assert (error.code(), reason) == (INVALID, "INVALID_FIELD")
+    assert [violation.field for violation in found["BadRequest"].field_violations] == [field]
+    assert error.details().startswith(field)
+
+
+@pytest.mark.parametrize(("field", "values"), [row for row in BAD_FIELDS if row[0] != "n"] + [("n", {"n": 0})])
+def test_a_stream_refuses_the_same_fields(stub, field, values):
+    _, reason, found = fail(stub.GenerateStream, pb.GenerateStreamRequest(seed=1, **values))
+    assert (reason, found["BadRequest"].field_violations[0].field) == ("INVALID_FIELD", field)
+
+
+@pytest.mark.parametrize(("field", "values"), BAD_WALKS)
+def test_a_walk_refuses_bad_fields(stub, field, values):
+    _, reason, found = fail(stub.Interpolate, pb.InterpolateRequest(seed_a=1, seed_b=2, **values))
+    assert (reason, found["BadRequest"].field_violations[0].field) == ("INVALID_FIELD", field)
+
+
+def test_too_many_images_are_told_the_cap_and_the_way_round_it(stub):
+    error, _, _ = fail(stub.Generate, pb.GenerateRequest(n=30_000))
+    assert "21840" in error.details()
+    assert "GenerateStream" in error.details()
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_an_unknown_model_is_told_those_that_exist(stub, name):
+    for call, request in (
+        (stub.Generate, pb.GenerateRequest(model=name)),
+        (stub.GenerateStream, pb.GenerateStreamRequest(model=name)),
+        (stub.Interpolate, pb.InterpolateRequest(steps=2, model=name)),
+        (stub.GetModel, pb.GetModelRequest(name=name)),
+    ):
+        error, reason, found = fail(call, request)
+        assert (error.code(), reason) == (MISSING, "MODEL_NOT_FOUND")
+        assert found["ResourceInfo"].resource_name == name[:80]
+        assert "tiny version 2" in error.details()
+        assert len(error.details()) < 300
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, 2**32 - 1])
+def test_a_version_that_is_not_served_is_not_found(stub, version):
+    for name in ("tiny", ""):
+        error, reason, _ = fail(stub.Generate, pb.GenerateRequest(model=name, version=version))
+        assert (error.code(), reason) == (MISSING, "MODEL_NOT_FOUND")
+
+
+def test_a_full_queue_says_when_to_come_back(stub):
+    calls = [stub.Generate.future(pb.GenerateRequest(model="slow", n=2000, seed=seed)) for seed in range(4)]
+    refused: queue.Queue[grpc.RpcError] = queue.Queue()
+    for call in calls:
+        call.add_done_callback(lambda call: None if call.cancelled() else refused.put(call.exception()))
+    error = refused.get()
+    for call in calls:
+        call.cancel()
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+    reason, retry = (packed for packed in rpc_status.from_call(error).details)
+    assert details.ErrorInfo.FromString(reason.value).reason == "QUEUE_FULL"
+    assert details.RetryInfo.FromString(retry.value).retry_delay.ToMilliseconds() > 0
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(stub):
+    stub.Generate(pb.GenerateRequest(model="slow", n=16))
+    error, reason, _ = fail(stub.Generate, pb.GenerateRequest(model="slow", n=21000), timeout=1.0)
+    assert (error.code(), reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
+
+
+def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start_server, repository):
+    poison, healthy = poisoned_seed(True), poisoned_seed(False)
+    with (
+        start_server(repository, "--model", "poisoned", noisy=True) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = GeneratorServiceStub(channel)
+        for _ in range(3):
+            error, reason, found = fail(
+                stub.Generate, pb.GenerateRequest(seed=poison), metadata=(("x-request-id", "the-42nd"),)
+            )
+            assert (error.code(), reason) == (grpc.StatusCode.INTERNAL, "ENGINE_FAULT")
+            assert found["RequestInfo"].request_id == "the-42nd"
+            assert "Gather" not in error.details()
+            assert stub.Generate(pb.GenerateRequest(seed=healthy)).n == 1
+    assert "the-42nd" in server.log[0]
+    assert "Gather" in server.log[0]
+
+
+async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable():
+    service = GeneratorService(Metrics())
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((service.handlers(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = GeneratorServiceStub(channel)
+        for wanted in ("LOADING", "DRAINING"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Generate(pb.GenerateRequest())
+            status = rpc_status.from_call(caught.value)
+            info, retry = details.ErrorInfo(), details.RetryInfo()
+            assert status.details[0].Unpack(info)
+            assert status.details[1].Unpack(retry)
+            assert (caught.value.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, wanted)
+            service.close()
+    await server.stop(None)
+
+
+def poisoned_seed(poisoned: bool) -> int:
+    return next(seed for seed in range(1000) if (noise.latents(seed, 0, 1, 8)[0, 0] > 1.5) == poisoned)

@@ -1,0 +1,43 @@
+"""A client in another language, which loads only the .proto, gets the same bytes."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="module")
+def node_folder(tmp_path_factory) -> Path:
+    """The Node client with its two packages installed beside it."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node or npm is not installed")
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "generate.js"):
+        shutil.copy(HERE / name, folder)
+    install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    try:
+        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("the npm registry did not answer within two minutes")
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install the client's packages: {done.stderr.strip()[:200]}")
+    return folder
+
+
+@pytest.mark.parametrize(("seed", "offset", "n"), [(7, 0, 64), (2**64 - 1, 2**64 - 5, 5)])
+def test_a_node_client_gets_the_same_bytes(node_folder, client, seed, offset, n):
+    proto = files("dcgan.v1") / "generator.proto"
+    command = ["node", "generate.js", str(proto), client.target, str(seed), str(offset), str(n)]
+    done = subprocess.run(command, cwd=node_folder, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    wanted = hashlib.sha256(client.generate(seed, n, offset=offset).tobytes()).hexdigest()
+    reply = json.loads(done.stdout)
+    assert (reply["unary"], reply["stream"]) == (wanted, wanted)
+    assert (reply["n"], reply["offset"], reply["model"]) == (n, str(offset), "tiny")
+    assert reply["digest"] == client.model().digest

@@ -1,0 +1,219 @@
+"""The process: start, readiness, what it loads, how it refuses to start, how it ends."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from dcgan.serving import cli
+from dcgan.serving.client import Client, RefusedError
+from dcgan.zoo import golden
+from dcgan.zoo.repository import describe_file, read_release
+
+SERVICE = "dcgan.v1.GeneratorService"
+WAITING = 'dcgan_queue_requests{model="slow"}'
+CANCELLED = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="GenerateStream"}'
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def copied(repository, tmp_path):
+    """A repository of its own with the model `tiny`, to be damaged."""
+    shutil.copytree(repository / "tiny" / "2", tmp_path / "tiny" / "2")
+    return tmp_path
+
+
+def refuse_to_start(repository: Path, *options: str) -> str:
+    """Starts a server that must not start, and gives its one sentence."""
+    ports = ["--port", "0", "--metrics-port", "0"]
+    result = CliRunner().invoke(cli.serve, ["--model-repository", str(repository), *ports, *options])
+    assert isinstance(result.exception, SystemExit)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len([line for line in result.stderr.splitlines() if line.startswith("Error: ")]) == 1
+    return result.stderr
+
+
+def test_one_line_says_where_and_what_and_how_well(server):
+    assert "tiny version 2 on CPUExecutionProvider, golden images exact" in server.ready_line
+
+
+def test_health_says_alive_and_ready(server):
+    with grpc.insecure_channel(server.target) as channel:
+        stub = HealthStub(channel)
+        for service in ("", SERVICE):
+            assert stub.Check(health_pb2.HealthCheckRequest(service=service)).status == SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_lists_the_service(server):
+    with grpc.insecure_channel(server.target) as channel:
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        reply = next(ServerReflectionStub(channel).ServerReflectionInfo(iter([request])))
+        assert SERVICE in [service.name for service in reply.list_services_response.service]
+
+
+def test_metrics_count_images_batches_and_calls(start_server, repository, read_metrics):
+    with start_server(repository, "--model", "tiny") as server, Client(server.target) as client:
+        client.generate(1, 40)
+        with pytest.raises(RefusedError):
+            client.generate(1, label=3)
+        values = read_metrics(server)
+    assert values['dcgan_images_total{model="tiny"}'] == 40
+    assert values['dcgan_batch_images_sum{model="tiny"}'] == 40
+    assert values['grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"}'] == 1
+    assert values['grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"}'] == 1
+    assert values['dcgan_rejected_total{reason="INVALID_FIELD"}'] == 1
+    assert values['dcgan_queue_images{model="tiny"}'] == values['dcgan_queue_requests{model="tiny"}'] == 0
+    assert any(name.startswith("dcgan_model_info{") and 'agreement="exact"' in name for name in values)
+
+
+def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
+    program = f"""
+import asyncio, contextlib, json, pathlib, sys
+from dcgan.serving import cli, client, output, server
+from dcgan.serving.metrics import Metrics
+
+async def main():
+    config = server.ServerConfig(model_repository=pathlib.Path({str(repository)!r}), port=0, metrics_port=0)
+    async with contextlib.AsyncExitStack() as stack:
+        running = await server.start(config, Metrics(), stack)
+        with client.Client(running.address) as connected:
+            await asyncio.to_thread(connected.generate, 7, 3)
+asyncio.run(main())
+print(json.dumps(list(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"torch", "torchvision", "onnx", "onnxruntime", "dcgan.training", "dcgan.export"}
+    assert heavy & set(json.loads(done.stdout)) == {"onnxruntime"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_finishes_what_it_accepted(start_server, repository, number):
+    with start_server(repository, "--model", "slow") as server, Client(server.target) as client:
+        accepted = [client.stream(seed, 300) for seed in range(4)]
+        first = [next(chunks) for chunks in accepted]
+        server.process.send_signal(number)
+        rest = [list(chunks) for chunks in accepted]
+        assert server.process.wait(timeout=30) == 0
+    assert [len(np.concatenate([head, *tail])) for head, tail in zip(first, rest, strict=True)] == [300] * 4
+
+
+def test_a_client_that_leaves_takes_its_work_with_it(start_server, repository, read_metrics):
+    with start_server(repository, "--model", "slow") as server, Client(server.target) as client:
+        chunks = client.stream(1, 2**32 - 1)
+        next(chunks)
+        chunks.close()
+        poll(lambda: read_metrics(server).get(CANCELLED) == 1 and read_metrics(server)[WAITING] == 0)
+        assert client.generate(1).shape == (1, 8, 8, 3)
+
+
+def test_a_slow_reader_makes_the_server_wait(start_server, repository, read_metrics):
+    made = []
+    with start_server(repository, "--model", "tiny") as server, Client(server.target) as client:
+        chunks = client.stream(1, 10_000_000)
+        next(chunks)
+
+        def is_steady() -> bool:
+            made.append(read_metrics(server)['dcgan_images_total{model="tiny"}'])
+            return len(made) > 10 and len(set(made[-10:])) == 1
+
+        poll(is_steady)
+        assert made[-1] < 1_000_000
+        assert len(next(chunks)) == 64
+        chunks.close()
+
+
+def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
+    command = [*entry_point("serve"), "--model-repository", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {tmp_path / 'nowhere'} is no folder")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_said_in_one_sentence(server, repository):
+    for option, port in (("--port", server.port), ("--metrics-port", int(server.metrics.split(":")[2].split("/")[0]))):
+        assert f"127.0.0.1:{port}" in refuse_to_start(repository, option, str(port))
+
+
+def test_a_missing_repository_or_model_is_said_in_one_sentence(repository, tmp_path):
+    assert "is no folder" in refuse_to_start(tmp_path / "nowhere")
+    assert "holds no model" in refuse_to_start(tmp_path)
+    assert "tiny" in refuse_to_start(repository, "--model", "nobody")
+
+
+def test_a_damaged_model_is_not_served(copied):
+    file = copied / "tiny" / "2" / "generator.onnx"
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    assert "is damaged" in refuse_to_start(copied)
+
+
+def test_a_model_that_onnx_runtime_cannot_load_is_not_served(copied):
+    file = copied / "tiny" / "2" / "generator.onnx"
+    file.write_bytes(b"x" * file.stat().st_size)
+    change_manifest(file.parent, file.name)
+    assert "ONNX Runtime cannot load" in refuse_to_start(copied)
+
+
+def test_a_model_whose_golden_images_differ_is_not_served(copied):
+    change_golden(copied, levels=2)
+    assert "golden images" in refuse_to_start(copied)
+
+
+def test_a_model_within_one_grey_level_is_served_and_said_to_be_close(copied, start_server):
+    change_golden(copied, levels=1)
+    with start_server(copied) as server, Client(server.target) as client:
+        assert "golden images close" in server.ready_line
+        assert client.model().agreement == 2
+
+
+def test_asked_for_cuda_without_a_gpu_it_refuses_to_start(repository):
+    assert "--device cpu" in refuse_to_start(repository, "--device", "cuda")
+
+
+@pytest.mark.parametrize("options", [("--port", "70000"), ("--device", "tpu"), ("--porr", "1")])
+def test_a_bad_option_is_said_in_one_sentence(repository, options):
+    assert options[0] in refuse_to_start(repository, *options)
+
+
+def poll(holds: Callable[[], bool]) -> None:
+    """Waits until something holds; the test's time limit is the only limit."""
+    while not holds():
+        time.sleep(0.01)
+
+
+def change_golden(repository: Path, levels: int) -> None:
+    """Publishes golden images that are so many grey levels from those that the model makes."""
+    folder = repository / "tiny" / "2"
+    pixels = golden.read_golden(read_release(folder)).astype(int)
+    pixels = np.where(pixels < 128, pixels + levels, pixels - levels).astype(np.uint8)
+    (folder / "golden.png").write_bytes(golden.encode_golden(pixels))
+    change_manifest(folder, "golden.png")
+
+
+def change_manifest(folder: Path, name: str) -> None:
+    """Makes the manifest agree with a file that was changed, and withdraws the golden digests."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    entry = next(file for file in manifest["files"] if file["path"] == name)
+    described = describe_file(folder / name, entry["role"])
+    entry |= {"bytes": described.bytes, "sha256": described.sha256}
+    manifest["golden"]["digests"] = []
+    path.write_text(json.dumps(manifest))
