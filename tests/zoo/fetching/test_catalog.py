@@ -1,0 +1,176 @@
+"""Models within reach: listed once, found by name, fetched once even by two processes, and only the fetched removed."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dcgan.zoo.catalog import cache, fetch_archive, fetch_model, get_model, list_models, remove_model
+from dcgan.zoo.fetch import FetchError
+from dcgan.zoo.index import read_index
+from dcgan.zoo.manifest import ManifestError
+from dcgan.zoo.record import RecordError
+from dcgan.zoo.repository import RepositoryError
+
+
+@pytest.fixture
+def repository(toy):
+    return toy.parent.parent
+
+
+def test_models_are_listed_by_name_the_newest_version_first(repository, copy_as):
+    copy_as("toy", 2)
+    copy_as("toy", 10)
+    copy_as("another-toy", 1)
+    entries = list_models("*toy*", repository=repository)
+    assert [(entry.name, entry.version) for entry in entries] == [
+        ("another-toy", 1),
+        ("toy", 10),
+        ("toy", 2),
+        ("toy", 1),
+    ]
+    assert {entry.source for entry in entries} == {"folder"}
+    assert entries[0].formats == ("onnx fp32",)
+
+
+def test_a_pattern_chooses_by_name(repository, copy_as):
+    copy_as("toy-b", 1)
+    assert [entry.name for entry in list_models("toy-?", repository=repository)] == ["toy-b"]
+
+
+def test_entries_are_frozen(repository):
+    entry = get_model("toy", repository=repository)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        entry.source = "elsewhere"
+
+
+def test_a_damaged_model_is_left_out_of_the_list_and_named_when_asked_for(repository, copy_as, caplog):
+    (copy_as("toy-b", 1) / "generator.onnx").unlink()
+    assert [entry.name for entry in list_models("toy*", repository=repository)] == ["toy"]
+    assert "generator.onnx" in caplog.text
+    with pytest.raises(RepositoryError, match=r"generator\.onnx"):
+        get_model("toy-b", repository=repository)
+
+
+def test_a_model_or_version_that_does_not_exist_names_those_that_do(repository, copy_as):
+    copy_as("toy", 3)
+    with pytest.raises(RepositoryError, match="there is .*toy"):
+        get_model("tyo", repository=repository)
+    with pytest.raises(RepositoryError, match="no version 2; it has 1, 3"):
+        get_model("toy", 2, repository=repository)
+    with pytest.raises(ManifestError, match="no model name"):
+        get_model("../toy", repository=repository)
+
+
+def test_a_model_of_the_index_is_fetched_once(zoo, server, patience):
+    entry = get_model("toy", index=zoo, patience=patience)
+    assert (entry.source, entry.folder) == ("index", None)
+    with pytest.raises(RepositoryError, match="dcgan-zoo fetch toy"):
+        entry.release  # noqa: B018 - the property is what is tested
+    fetched = fetch_model(entry, patience)
+    assert fetched.folder == cache() / "toy" / "1"
+    fetched.release.verify()
+    requests = len(server.requests)
+    assert fetch_model(entry, patience) == fetched
+    assert len(server.requests) == requests
+    assert get_model("toy").source == "fetched"
+
+
+def test_fetching_survives_a_server_that_behaves_at_last(zoo, server, patience):
+    entry = get_model("toy", index=zoo, patience=patience)
+    server.script = ["truncated", "status 500"]
+    fetch_model(entry, patience).release.verify()
+
+
+@pytest.mark.parametrize("lie", ["other_bytes", "too_long", "status 404"])
+def test_a_server_that_lies_leaves_nothing_in_the_cache(zoo, server, patience, lie):
+    entry = get_model("toy", index=zoo, patience=patience)
+    server.script = [lie]
+    with pytest.raises(FetchError):
+        fetch_model(entry, patience)
+    assert list_models("toy*") == []
+    assert not list(cache().rglob("*"))
+
+
+def test_two_processes_fetch_at_once(zoo, server, own_home):
+    program = (
+        "import sys\n"
+        "from dcgan.zoo.catalog import fetch_model, get_model\n"
+        "print(fetch_model(get_model('toy', index=sys.argv[1])).folder)\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", program, zoo], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    folders = [process.communicate(timeout=60)[0].strip() for process in both]
+    assert folders == [str(cache() / "toy" / "1")] * 2
+    archives = [path for path, _ in server.requests if path.endswith(".tar")]
+    assert len(archives) == 1
+
+
+def test_what_was_fetched_and_the_index_serve_offline(zoo, server, patience, caplog):
+    fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+    server.script = ["silent"] * 100
+    assert [entry.source for entry in list_models("toy", index=zoo, patience=patience)] == ["fetched"]
+    assert "as it was last time" in caplog.text
+
+
+def test_an_index_that_was_never_read_is_an_error_offline(server, patience):
+    with pytest.raises(FetchError, match="404"):
+        list_models(index=server.url("/nowhere/index.json"), patience=patience)
+
+
+def test_an_archive_is_fetched_by_its_address_alone(zoo, server, patience, tmp_path):
+    entry = fetch_archive(server.url("/zoo/toy-1.tar"), patience=patience)
+    assert entry.release.manifest.name == "toy"
+    remove_model("toy")
+    assert fetch_archive(str(tmp_path / "packed" / "toy-1.tar")).source == "fetched"
+    with pytest.raises(FetchError, match="is not what was promised"):
+        fetch_archive(server.url("/zoo/toy-1.tar"), "0" * 64, patience)
+
+
+def test_an_index_is_read_from_a_folder_or_file_too(zoo, tmp_path):
+    for location in (tmp_path / "packed", tmp_path / "packed" / "index.json"):
+        (entry,) = read_index(str(location)).models
+        assert entry.url == (tmp_path / "packed" / "toy-1.tar").as_uri()
+
+
+def change_index(server, **changes):
+    index = json.loads(server.files["/zoo/index.json"])
+    index["models"][0].update(changes)
+    server.files["/zoo/index.json"] = json.dumps(index).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bytes": 0}, {"bytes": 2**60}, {"sha256": "abc"}, {"url": 7}, {"manifest": {}}, {"surprise": 1}],
+    ids=str,
+)
+def test_an_index_that_is_not_valid_is_refused(zoo, server, patience, changes):
+    change_index(server, **changes)
+    with pytest.raises((ManifestError, RecordError)):
+        read_index(zoo, patience)
+
+
+def test_an_index_on_the_network_may_not_point_into_this_machine(zoo, server, patience):
+    change_index(server, url="file:///etc/passwd")
+    with pytest.raises(FetchError, match="not on the network"):
+        read_index(zoo, patience)
+
+
+def test_an_index_that_promises_another_model_is_found_out(zoo, server, patience):
+    index = json.loads(server.files["/zoo/index.json"])
+    index["models"][0]["manifest"]["description"] = "Something else."
+    server.files["/zoo/index.json"] = json.dumps(index).encode()
+    with pytest.raises(RepositoryError, match="is not the toy of the index"):
+        fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+
+
+def test_only_fetched_models_are_removed(zoo, repository, copy_as, patience):
+    with pytest.raises(RepositoryError, match="not among the fetched"):
+        remove_model("toy")
+    fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+    with pytest.raises(RepositoryError, match="version 7 of toy"):
+        remove_model("toy", 7)
+    assert remove_model("toy") == [cache() / "toy" / "1"]
+    assert list(cache().iterdir()) == []
+    assert get_model("toy", repository=repository).source == "folder"

@@ -1,0 +1,110 @@
+"""dcgan-zoo: what it prints, and how it fails."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from dcgan.zoo.catalog import cache
+from dcgan.zoo.cli import main
+
+
+def dcgan_zoo(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def repository(toy):
+    return toy.parent.parent
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_list_tells_what_and_where(repository, zoo):
+    lines = dcgan_zoo("--model-repository", repository, "list", "toy*").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "VERSION", "FORMATS", "MIB", "QUALITY", "LICENCE", "WHERE"]
+    assert lines[1].split() == ["toy", "1", "onnx", "fp32", "0.0", "not", "measured", "Apache-2.0", "folder"]
+    assert dcgan_zoo("--index", zoo, "list", "toy*").stdout.splitlines()[1].endswith("index")
+
+
+def test_the_index_can_stand_in_the_environment(zoo):
+    result = CliRunner(env={"DCGAN_INDEX": zoo}).invoke(main, ["list", "toy"])
+    assert result.stdout.splitlines()[1].endswith("index")
+
+
+def test_fetch_path_info_verify_remove(zoo):
+    folder = cache() / "toy" / "1"
+    assert dcgan_zoo("--index", zoo, "fetch", "toy").stdout == f"{folder}\n"
+    assert dcgan_zoo("path", "toy").stdout == f"{folder}\n"
+    assert json.loads(dcgan_zoo("info", "toy", "--json").stdout)["name"] == "toy"
+    assert dcgan_zoo("verify", "toy").stdout.startswith("ok ")
+    assert dcgan_zoo("remove", "toy").stdout == f"removed {folder}\n"
+    assert dcgan_zoo("path", "toy").exit_code == 2
+
+
+def test_info_prints_the_card(repository, toy):
+    manifest = json.loads((toy / "manifest.json").read_text())
+    (toy / "README.md").write_text("# A card\n")
+    manifest["files"].append({"role": "card", "path": "README.md", "bytes": 9, "sha256": "0" * 64})
+    (toy / "manifest.json").write_text(json.dumps(manifest))
+    assert dcgan_zoo("--model-repository", repository, "info", "toy").stdout == "# A card\n"
+
+
+def test_pack_makes_what_fetch_takes(repository, copy_as, tmp_path):
+    copy_as("toy", 2)
+    result = dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", tmp_path / "zoo")
+    assert result.exit_code == 0, result.output
+    for version in (1, 2):
+        assert dcgan_zoo("--index", tmp_path / "zoo", "fetch", "toy", "--version", version).exit_code == 0
+    assert dcgan_zoo("fetch", tmp_path / "zoo" / "toy-2.tar").exit_code == 2  # a released model is never changed
+
+
+def test_verify_all_finds_one_flipped_byte(repository, copy_as):
+    damaged = copy_as("toy-b", 1) / "generator.onnx"
+    assert dcgan_zoo("--model-repository", repository, "verify", "--all").exit_code == 0
+    flip(damaged)
+    result = dcgan_zoo("--model-repository", repository, "verify", "--all")
+    assert result.exit_code == 1
+    lines = [line for line in result.stdout.splitlines() if str(repository) in line]
+    assert [line.split()[0] for line in lines] == ["ok", "DAMAGED"]
+    assert str(damaged) in lines[1]
+
+
+@pytest.mark.parametrize("damage", ["missing file", "edited manifest", "another name"])
+def test_verify_finds_other_damage(repository, toy, damage):
+    manifest = json.loads((toy / "manifest.json").read_text())
+    if damage == "missing file":
+        (toy / "golden.png").unlink()
+    elif damage == "edited manifest":
+        (toy / "manifest.json").write_text(json.dumps(manifest | {"latent_size": 17}))
+    else:
+        (toy / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))
+    result = dcgan_zoo("--model-repository", repository, "verify", "--all")
+    assert result.exit_code == 1
+    assert "DAMAGED" in result.stdout
+    assert dcgan_zoo("--model-repository", repository, "verify", "toy").exit_code == 2
+
+
+BAD = {
+    "an unknown model": ("path", "nothing"),
+    "a bad name": ("info", "../toy"),
+    "verify without a name": ("verify",),
+    "verify with a name and --all": ("verify", "toy", "--all"),
+    "an index that is missing": ("--index", "none/index.json", "list"),
+    "a repository that is missing": ("--model-repository", "none", "list"),
+    "removing what was not fetched": ("remove", "toy"),
+    "a server that is not there": ("fetch", "file:///none/toy.tar"),
+    "a version below 1": ("path", "toy", "--version", "0"),
+}
+
+
+@pytest.mark.parametrize("arguments", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments):
+    result = dcgan_zoo(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in result.output

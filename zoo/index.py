@@ -1,0 +1,133 @@
+"""`index.json`: which models can be fetched, from where, with the size and digest of each archive."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+from dcgan.zoo.archive import pack
+from dcgan.zoo.fetch import Download, FetchError, Patience, download
+from dcgan.zoo.home import home
+from dcgan.zoo.manifest import Manifest, ManifestError
+from dcgan.zoo.record import dump_json, parse_json
+from dcgan.zoo.repository import Release, sha256
+
+SCHEMA_VERSION = 1
+FILE_NAME = "index.json"
+
+_LOG = logging.getLogger(__name__)
+_MOST_INDEX_BYTES = 2**26
+_MOST_ARCHIVE_BYTES = 2**33
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexEntry:
+    """One model that can be fetched.
+
+    Attributes:
+        url: of its archive, absolute or relative to the index.
+        bytes: size of the archive.
+        sha256: digest of the archive, in hexadecimal.
+        manifest: of the model inside.
+    """
+
+    url: str
+    bytes: int
+    sha256: str
+    manifest: Manifest
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bytes < _MOST_ARCHIVE_BYTES or _SHA256.fullmatch(self.sha256) is None:
+            raise ManifestError(f"the index has no sane size and SHA-256 for {self.url!r:.100}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Models that can be fetched."""
+
+    schema_version: int
+    models: tuple[IndexEntry, ...]
+
+    def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            raise ManifestError(f"the index has schema version {self.schema_version}, not {SCHEMA_VERSION}; upgrade")
+        places = [(entry.manifest.name, entry.manifest.version) for entry in self.models]
+        if len(set(places)) < len(places):
+            raise ManifestError("the index lists a version of a model twice")
+
+
+def read_index(location: str, patience: Patience | None = None) -> Index:
+    """Reads an index. One from the network is kept, and the kept one serves while the network is away.
+
+    Args:
+        location: http or https address of an index; or an index file, or the folder it lies in.
+        patience: with the server.
+
+    Returns:
+        The index, the address of each archive made absolute.
+
+    Raises:
+        FetchError: if it cannot be had, or points from the network into this machine.
+        ManifestError, RecordError: if it is not valid.
+    """
+    if urlsplit(location).scheme in ("http", "https"):
+        base, path = location, _fetch_index(location, patience)
+    else:
+        path = Path(location)
+        path = path / FILE_NAME if path.is_dir() else path
+        base = path.resolve().as_uri()
+    try:
+        index = parse_json(Index, path.read_text(encoding="utf-8"), f"the index {location}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FetchError(f"cannot read the index {location}: {error}") from None
+    return Index(schema_version=SCHEMA_VERSION, models=tuple(_resolve(entry, base) for entry in index.models))
+
+
+def write_index(releases: list[Release], folder: Path, show: Callable[[str], None]) -> Path:
+    """Writes the archive of each model, and an index of them, into a folder that any web server can serve.
+
+    Raises:
+        RepositoryError: if a model is damaged.
+        FetchError: if the folder cannot be written.
+    """
+    entries = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for release in releases:
+            manifest = release.manifest
+            path = folder / f"{manifest.name}-{manifest.version}.tar"
+            pack(release, path)
+            size = path.stat().st_size
+            entries.append(IndexEntry(url=path.name, bytes=size, sha256=sha256(path), manifest=manifest))
+            show(f"packed {path}")
+        index = folder / FILE_NAME
+        index.write_text(dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))), encoding="utf-8")
+    except OSError as error:
+        raise FetchError(f"cannot write an index to {folder}: {error.strerror}") from None
+    return index
+
+
+def _fetch_index(url: str, patience: Patience | None) -> Path:
+    kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    try:
+        kept.with_name(f"{kept.name}.part").unlink(missing_ok=True)  # an index may have changed: nothing to resume
+        download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), kept, patience)
+    except FetchError as error:
+        if not kept.exists():
+            raise
+        _LOG.warning("%s; using the index as it was last time", error)
+    return kept
+
+
+def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
+    url = urljoin(base, entry.url)
+    remote = ("http", "https")
+    if urlsplit(base).scheme in remote and urlsplit(url).scheme not in remote:
+        raise FetchError(f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network")
+    return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)
