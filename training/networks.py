@@ -14,8 +14,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dcgan.training.errors import TrainingError
 
 IMAGE_SIZES = (32, 64)
+NORMS = ("batch", "spectral", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,10 @@ class GeneratorConfig:
     latent_size: int = 100
     width: int = 64
 
+    def __post_init__(self) -> None:
+        _check(1 <= self.latent_size <= 2**16, f"latent_size must be 1 to 65536, not {self.latent_size}")
+        _check_shape(self.image_size, self.channels, self.width)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
@@ -43,11 +51,17 @@ class DiscriminatorConfig:
         image_size: height and width of an image, 32 or 64.
         channels: 3 (RGB) or 1 (grey).
         width: channels of the first hidden layer (ndf); each later layer has twice as many.
+        norm: "batch" (all hidden layers but the first), "spectral" (every layer; Miyato et al. 2018) or "none".
     """
 
     image_size: int = 64
     channels: int = 3
     width: int = 64
+    norm: str = "batch"
+
+    def __post_init__(self) -> None:
+        _check(self.norm in NORMS, f"discriminator.norm must be one of {', '.join(NORMS)}, not {self.norm!r:.60}")
+        _check_shape(self.image_size, self.channels, self.width)
 
 
 class Up(nn.Module):
@@ -88,12 +102,12 @@ class Generator(nn.Module):
 
 
 class Down(nn.Module):
-    """One hidden layer of the discriminator: convolution, batch normalisation (but for the first), leaky ReLU."""
+    """One hidden layer of the discriminator: convolution, batch normalisation (if the config asks), leaky ReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, normalised: bool) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.Module) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(channels_out) if normalised else nn.Identity()
+        self.conv = conv
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
@@ -110,9 +124,14 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.width * 2**i for i in range(_halvings(config.image_size))]
-        pairs = zip([config.channels, *widths], widths, strict=False)
-        self.hidden = nn.ModuleList([Down(a, b, normalised=i > 0) for i, (a, b) in enumerate(pairs)])
-        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
+        batch = config.norm == "batch"
+        norms = [nn.BatchNorm2d(width) if batch and i > 0 else nn.Identity() for i, width in enumerate(widths)]
+        convs = [nn.Conv2d(a, b, 4, 2, 1, bias=not batch) for a, b in pairwise([config.channels, *widths])]
+        self.hidden = nn.ModuleList([Down(conv, norm) for conv, norm in zip(convs, norms, strict=True)])
+        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=not batch)
+        if config.norm == "spectral":
+            for conv in [*convs, self.head]:
+                spectral_norm(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, channels, image_size, image_size] in [-1, 1] -> logits [B]."""
@@ -124,17 +143,33 @@ class Discriminator(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Draws a network's first weights from torch's global generator, as the DCGAN paper does (its section 4).
 
-    Convolutions: N(0, 0.02). Batch normalisation: weights N(1, 0.02), biases 0.
+    Convolutions: N(0, 0.02), biases 0. Batch normalisation: weights N(1, 0.02), biases 0.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+            nn.init.normal_(_own_weight(module), 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
 
 
+def _own_weight(module: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """The weight that is trained: before it is divided by its spectral norm, where it is."""
+    return next(weight for name, weight in module.named_parameters() if name != "bias")
+
+
 def _halvings(image_size: int) -> int:
-    if image_size not in IMAGE_SIZES:
-        raise ValueError(f"image size must be one of {IMAGE_SIZES}, not {image_size}")
     return int(math.log2(image_size)) - 2
+
+
+def _check_shape(image_size: int, channels: int, width: int) -> None:
+    _check(image_size in IMAGE_SIZES, f"image_size must be one of {IMAGE_SIZES}, not {image_size}")
+    _check(channels in (1, 3), f"channels must be 1 or 3, not {channels}")
+    _check(1 <= width <= 2**10, f"width must be 1 to 1024, not {width}")
+
+
+def _check(fits: bool, message: str) -> None:
+    if not fits:
+        raise TrainingError(message)

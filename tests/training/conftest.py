@@ -1,0 +1,85 @@
+"""Small recipes and real image files for the tests of training."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan.training.config import Recipe
+from dcgan.training.dataset import Dataset, decode
+from dcgan.training.networks import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.run import SCHEMA_VERSION, DataFacts, RunConfig
+from dcgan.training.sources import open_source
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, and wait for it where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+SMALL = Recipe(
+    name="small",
+    description="Nothing to look at",
+    batch_size=8,
+    epochs=2,
+    sample_steps=4,
+    generator=GeneratorConfig(image_size=32, channels=3, latent_size=6, width=4),
+    discriminator=DiscriminatorConfig(image_size=32, channels=3, width=4),
+)
+
+
+@pytest.fixture
+def small() -> Recipe:
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 20 images in two classes, 48 wide and 40 high."""
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(3)
+    for i in range(20):
+        pixels = random.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        path = folder / ("cats" if i % 2 else "dogs") / f"{i:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(images: Path) -> Dataset:
+    return decode(open_source(str(images)), 32, 3, iter)
+
+
+@pytest.fixture
+def configure(dataset: Dataset) -> Callable[..., RunConfig]:
+    """Makes the configuration of a small run on the images; keywords change the recipe, or the number of steps."""
+
+    def make(*, steps: int = 6, seed: int = 0, **changes: object) -> RunConfig:
+        return RunConfig(
+            schema_version=SCHEMA_VERSION,
+            recipe=replace(SMALL, **changes),
+            data=DataFacts(
+                name=dataset.name,
+                images=len(dataset.images),
+                image_size=32,
+                sha256=dataset.sha256,
+                class_names=dataset.class_names,
+            ),
+            seed=seed,
+            steps=steps,
+            device="cpu",
+            precision="fp32",
+            hardware="a test",
+            versions={},
+        )
+
+    return make

@@ -1,0 +1,99 @@
+"""The command as a user runs it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dcgan.training.cli import main
+from dcgan.training.run import read_run
+
+COMMAND = [sys.executable, "-m", "dcgan.training"]
+SMALL = ["--recipe", "digits", "--set", "generator.width=4", "--set", "discriminator.width=4"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT)
+
+
+def test_images_become_a_run_folder(tmp_path, images):
+    result = run("--data", images, *SMALL, "--set", "batch_size=8", "--epochs", "1", "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert "done after 2 of 2 steps" in result.stdout
+    assert read_run(tmp_path / "run").training.images_seen == 16
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["class_names"] == ["cats", "dogs"]
+    assert config["precision"] == "fp32"
+    assert str(tmp_path) not in json.dumps(config)
+
+
+def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
+    result = CliRunner().invoke(main, ["--data", "digits", *SMALL, "--out", str(tmp_path / "run"), "--dry-run"])
+    assert result.exit_code == 0, result.output
+    config = json.loads(result.stdout)
+    assert config["recipe"]["generator"]["width"] == 4
+    assert config["steps"] == config["recipe"]["epochs"] * (1797 // config["recipe"]["batch_size"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
+    command = [*COMMAND, "--data", "digits", *SMALL, "--steps", "100000", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not metrics.exists() and process.poll() is None:
+        time.sleep(0.01)  # until it has taken its first steps
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "stopped after" in out
+    assert "Traceback" not in errors
+    steps = len(metrics.read_text().splitlines())
+    assert f"stopped after {steps} of 100000" in out
+    assert read_run(tmp_path / "run").training.images_seen > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere", "--out", "run"], "there is no data source 'nowhere'"),
+        (["--data", "digits", "--out", "run", "--recipe", "dcgan64-sed"], "did you mean 'dcgan64-seed'"),
+        (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=0"], "above 0"),
+        (["--data", "digits", "--out", "run", "--set", "batch_size=2000"], "fewer than a batch"),
+        (["--data", "digits", "--out", "run", "--steps", "5", "--epochs", "5"], "exclude each other"),
+        (["--data", "digits", "--out", "run", "--steps", "0"], "--steps"),
+        (["--data", "digits", "--out", "run", "--seed", "-1"], "--seed"),
+        (["--data", "digits", "--out", "."], "is not empty"),
+        (["--data", "digits"], "--out"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_a_sentence(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("something").write_text("mine")
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")
+def test_cuda_where_there_is_none_is_refused(tmp_path):
+    result = CliRunner().invoke(main, ["--data", "digits", "--device", "cuda", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "no CUDA device" in result.stderr
+
+
+def test_help_comes_without_torch():
+    code = "import sys; from dcgan.training.cli import main; main(['--help'], standalone_mode=False)"
+    code += "; assert 'torch' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--recipe" in result.stdout

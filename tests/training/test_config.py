@@ -1,0 +1,98 @@
+"""Recipes: the shipped ones are valid, the seed's is exact, and mistakes are named with the cure."""
+
+from pathlib import Path
+
+import pytest
+
+from dcgan.training.config import Adam, load_recipe, recipe_names
+from dcgan.training.errors import TrainingError
+from dcgan.training.networks import Discriminator, Generator
+from dcgan.zoo.record import RecordError, dump_json, parse_json
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid_and_survives_json(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert parse_json(type(recipe), dump_json(recipe), "it") == recipe
+
+
+def test_the_seed_recipe_is_the_seed_model_to_the_letter():
+    recipe = load_recipe("dcgan64-seed")
+    assert (recipe.batch_size, recipe.epochs, recipe.loss) == (64, 200, "bce")
+    assert recipe.generator_adam == recipe.discriminator_adam == Adam(rate=2e-4, beta1=0.5, beta2=0.999)
+    assert (recipe.sample_steps, recipe.keep_epochs) == (100, 1)
+    assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (False, (), 0, 1.0)
+    assert (recipe.r1, recipe.r2, recipe.whole_batches) == (0.0, 0.0, False)
+    assert sum(p.numel() for p in Generator(recipe.generator).parameters()) == 3_576_704
+    assert sum(p.numel() for p in Discriminator(recipe.discriminator).parameters()) == 2_765_568
+    assert recipe.steps_per_epoch(50_000) * recipe.epochs == 156_400
+
+
+def test_values_are_changed_one_by_one():
+    recipe = load_recipe(
+        "digits", ["generator.width=8", "loss=hinge", "augment=['cutout']", "generator_adam.rate=1e-3"]
+    )
+    assert (recipe.generator.width, recipe.loss, recipe.augment) == (8, "hinge", ("cutout",))
+    assert recipe.generator_adam.rate == 1e-3
+    assert recipe.generator_adam.beta1 == load_recipe("digits").generator_adam.beta1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("generator.widht=8", "unknown key 'widht'; did you mean 'width'"),
+        ("loss=hing", "did you mean 'hinge'"),
+        ("augment=['rotate']", "colour, translation, cutout"),
+        ("generator_adam.rate=0", "above 0"),
+        ("generator_adam.rate=nan", "finite"),
+        ("generator_adam.beta1=1.0", "below 1"),
+        ("generator.image_size=48", "image_size must be one of"),
+        ("generator.image_size=64", "make them equal"),
+        ("generator.channels=2", "channels must be 1 or 3"),
+        ("generator.width=0", "width must be 1 to"),
+        ("generator.width=true", "must be a whole number"),
+        ("generator.latent_size=0", "latent_size must be"),
+        ("discriminator.norm=layer", "discriminator.norm must be one of"),
+        ("batch_size=0", "batch_size must be"),
+        ("epochs=0", "epochs must be"),
+        ("sample_steps=0", "sample_steps must be"),
+        ("keep_epochs=-1", "keep_epochs must be"),
+        ("average_images=-1", "average_images must be"),
+        ("decay_from=1.5", "decay_from must be"),
+        ("r1=-1", "r1 and r2 must be"),
+        ("width", "--set takes key=value"),
+        ("=3", "--set takes key=value"),
+        ("loss='a\nb", "--set takes key=value"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_cure(change, message):
+    with pytest.raises((TrainingError, RecordError), match=message.replace("(", r"\(")) as caught:
+        load_recipe("digits", [change])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(TrainingError, match="did you mean 'dcgan64-seed'"):
+        load_recipe("dcgan64-sed")
+    with pytest.raises(TrainingError, match="there are .*digits"):
+        load_recipe("xyz")
+
+
+def test_a_recipe_of_the_users_own(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "Mine"\n[generator]\nwidth = 5\n')
+    assert load_recipe(str(path)).name == "mine"
+    assert load_recipe(str(path)).generator.width == 5
+    path.write_bytes(b"\xff")
+    with pytest.raises(TrainingError, match="cannot read the recipe"):
+        load_recipe(str(path))
+    with pytest.raises(TrainingError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "none.toml"))
+
+
+def test_rates_fall_in_a_straight_line_to_nothing():
+    recipe = load_recipe("digits", ["decay_from=0.5"])
+    assert [recipe.rate_factor(step, 10) for step in (0, 4, 5, 6, 9)] == [1.0, 1.0, 1.0, 0.8, 0.2]
+    constant = load_recipe("digits", ["decay_from=1.0"])
+    assert constant.rate_factor(9, 10) == 1.0

@@ -1,0 +1,140 @@
+"""The loop as a whole, the average, and what is shown."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan.training.average import Average
+from dcgan.training.errors import TrainingError
+from dcgan.training.history import History
+from dcgan.training.loop import Stop, Trainer, train
+from dcgan.training.networks import Generator
+from dcgan.training.progress import Progress
+from dcgan.training.run import RunFolder, read_run
+from dcgan.training.samples import draw_grid, fixed_latents
+from dcgan.zoo import noise
+from dcgan.zoo.picture import decode_png, untile
+
+
+def run(configure, dataset, path, **changes):
+    config = configure(**changes)
+    folder = RunFolder(path)
+    folder.create(config)
+    train(Trainer(config, dataset), folder, Progress(config.steps), Stop())
+    return path
+
+
+def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path, configure, dataset):
+    recipe = {"average_images": 50, "augment": ("colour",), "flip": True, "decay_from": 0.5}
+    a, b = (run(configure, dataset, tmp_path / name, **recipe) for name in "ab")
+    names = sorted(path.relative_to(a) for path in a.rglob("*") if path.is_file())
+    for name in names:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+
+def test_the_last_grid_is_what_the_exported_generator_makes(tmp_path, configure, dataset):
+    for average_images in (0, 50):
+        path = run(configure, dataset, tmp_path / str(average_images), average_images=average_images)
+        z = torch.from_numpy(noise.latents(0, 0, 64, 6))
+        png = (path / "samples" / "epoch-0002.png").read_bytes()
+        with torch.no_grad():
+            images = (read_run(path).generator(z).permute(0, 2, 3, 1).numpy() + 1) * 127.5
+        assert np.abs(untile(decode_png(png), 64, 8).astype(float) - images).max() < 1.01
+
+
+def test_a_wish_to_stop_ends_the_run_after_a_step_with_all_files(tmp_path, configure, dataset):
+    config = configure(steps=1000)
+    folder, stop = RunFolder(tmp_path / "run"), Stop()
+    folder.create(config)
+    trainer = Trainer(config, dataset)
+    stop.asked = True
+    trainer.advance()
+    train(trainer, folder, Progress(config.steps), stop)
+    assert trainer.step == 1
+    assert read_run(folder.path).training.images_seen == 8
+
+
+def test_rates_fall_as_the_recipe_says(configure, dataset):
+    trainer = Trainer(configure(steps=4, decay_from=0.0), dataset)
+    rates = []
+    for _ in range(4):
+        trainer.advance()
+        rates.append(trainer.players.generator_adam.param_groups[0]["lr"] / 2e-4)
+    assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
+
+
+def test_the_average_lags_behind_the_weights_and_reaches_them(small):
+    torch.manual_seed(0)
+    recipe = replace(small, average_images=80)
+    start, target = Generator(small.generator), Generator(small.generator)
+    average = Average(start, recipe, 0)
+    average.follow(target, images_seen=10_000)  # a tenth of the half-life
+    expected = start.head.weight + (target.head.weight - start.head.weight) * (1 - 0.5**0.1)
+    assert torch.allclose(average.generator.head.weight, expected)
+    early = Average(start, recipe, 0)
+    early.follow(target, images_seen=8)  # early on it follows faster
+    assert torch.allclose(early.generator.head.weight, target.head.weight, atol=0.01)
+
+
+def test_statistics_of_the_average_are_its_own(small):
+    torch.manual_seed(0)
+    average = Average(Generator(small.generator), small, 0)
+    average.estimate_statistics()
+    assert not average.generator.training
+    first = {name: value.clone() for name, value in average.generator.state_dict().items()}
+    with torch.no_grad():
+        wide = average.generator.hidden[0].conv(torch.randn(4096, small.generator.latent_size)[:, :, None, None])
+    assert torch.allclose(first["hidden.0.norm.running_mean"], wide.mean(dim=(0, 2, 3)), atol=0.05)
+    assert torch.allclose(first["hidden.0.norm.running_var"], wide.var(dim=(0, 2, 3)), rtol=0.2)
+    average.estimate_statistics()
+    assert all(torch.equal(first[name], value) for name, value in average.generator.state_dict().items())
+
+
+def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
+    torch.manual_seed(0)
+    generator = Generator(small.generator).eval()
+    z = fixed_latents(9, 6)
+    assert torch.equal(z, torch.from_numpy(noise.latents(9, 0, 64, 6)))
+    assert decode_png(draw_grid(generator, z)).shape == (8 * 32, 8 * 32, 3)
+
+
+def test_grey_models_have_grey_grids(small):
+    generator = Generator(replace(small.generator, channels=1)).eval()
+    grid = Image.open(io.BytesIO(draw_grid(generator, fixed_latents(0, 6))))
+    assert grid.mode == "L"
+
+
+def test_history_is_written_in_order_and_in_lumps(tmp_path):
+    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"))
+    for step in range(1, 13):
+        history.add(torch.full((5,), float(step)), step=step, epoch=1, images=step)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
+    assert history.latest["loss_D"] == 10.0
+    history.flush()
+    history.flush()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [line["loss_G"] for line in lines] == list(range(1, 13))
+
+
+def test_a_history_that_cannot_be_written_says_so(tmp_path):
+    history = History(tmp_path / "none" / "metrics.jsonl", torch.device("cpu"))
+    history.add(torch.zeros(5), step=1, epoch=1, images=1)
+    with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: No such file"):
+        history.flush()
+
+
+def test_progress_in_a_log_is_plain_lines():
+    out = io.StringIO()
+    progress = Progress(3, out=out)
+    for step in range(1, 4):
+        progress.show(step, step * 8, {"loss_D": 0.5})
+    progress.close()
+    assert "step 3/3" in out.getvalue()
+    assert "images/s" in out.getvalue()
+    assert "loss_D 0.500" in out.getvalue()
+    assert "\r" not in out.getvalue()

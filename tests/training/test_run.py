@@ -1,0 +1,143 @@
+"""The run folder: written whole, read strictly."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dcgan.training.errors import TrainingError
+from dcgan.training.loop import Stop, Trainer, train
+from dcgan.training.progress import Progress
+from dcgan.training.run import CONFIG, GENERATOR, HISTORY, RunFolder, check_free, read_run
+from dcgan.zoo.record import RecordError
+
+
+@pytest.fixture
+def run(tmp_path, configure, dataset) -> Path:
+    """A run of six steps: two epochs of 20 images in batches of 8."""
+    folder = RunFolder(tmp_path / "run")
+    config = configure(keep_epochs=2)
+    folder.create(config)
+    train(Trainer(config, dataset), folder, Progress(config.steps), Stop())
+    return folder.path
+
+
+def rewrite(path: Path, **changes: torch.Tensor) -> None:
+    save_file(load_file(path) | changes, path, {HISTORY: '{"step": 6, "images_seen": 40}'})
+
+
+def test_a_run_leaves_all_that_it_promises(run):
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert files == {
+        "config.json",
+        "metrics.jsonl",
+        "generator.safetensors",
+        "discriminator.safetensors",
+        "epochs/0002/generator.safetensors",
+        "epochs/0002/discriminator.safetensors",
+        "samples/real.png",
+        "samples/step-000004.png",
+        "samples/epoch-0001.png",
+        "samples/epoch-0002.png",
+    }
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"], line["images"]) for line in lines] == [
+        (1, 1, 8), (2, 1, 16), (3, 1, 20), (4, 2, 28), (5, 2, 36), (6, 2, 40),
+    ]  # fmt: skip
+    assert all(0 < line[score] < 1 for line in lines for score in ("score_D", "score_G1", "score_G2"))
+    assert str(run) not in (run / "config.json").read_text()
+
+
+def test_a_run_is_read_as_it_was_written(run, dataset):
+    read = read_run(run)
+    assert not read.generator.training
+    assert read.training.images_seen == 40
+    assert read.training.data_sha256 == dataset.sha256
+    assert read.training.data == f"{dataset.name}, 20 images"
+    assert read.class_names == ()
+    assert read.description == "Nothing to look at"
+    for name, tensor in load_file(run / GENERATOR).items():
+        assert torch.equal(read.generator.state_dict()[name], tensor)
+
+
+def test_a_missing_or_foreign_folder_is_refused(run, tmp_path):
+    with pytest.raises(TrainingError, match="is no run folder"):
+        read_run(tmp_path / "none")
+    with pytest.raises(TrainingError, match="is no run folder"):
+        read_run(tmp_path)
+    (run / GENERATOR).unlink()
+    with pytest.raises(TrainingError, match="has not saved its generator"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"a": 1, "a": 2}'])
+def test_a_damaged_configuration_is_refused(run, text):
+    (run / CONFIG).write_text(text)
+    with pytest.raises(RecordError, match=CONFIG):
+        read_run(run)
+
+
+def test_the_configuration_of_another_release_is_refused(run):
+    config = json.loads((run / CONFIG).read_text())
+    (run / CONFIG).write_text(json.dumps(config | {"schema_version": 2}))
+    with pytest.raises(TrainingError, match="schema version 2"):
+        read_run(run)
+
+
+def test_weights_that_do_not_match_the_recipe_are_refused(run):
+    config = json.loads((run / CONFIG).read_text())
+    config["recipe"]["generator"]["width"] = 5
+    (run / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(TrainingError, match="does not fit the recipe in config.json: size mismatch") as caught:
+        read_run(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_surplus_weights_are_refused(run):
+    rewrite(run / GENERATOR, surplus=torch.zeros(1))
+    with pytest.raises(TrainingError, match="does not fit the recipe"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(run, value):
+    weight = load_file(run / GENERATOR)["head.weight"]
+    weight[0, 0, 0, 0] = value
+    rewrite(run / GENERATOR, **{"head.weight": weight})
+    with pytest.raises(TrainingError, match="not finite, in head.weight"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_truncated_weights_are_refused(run, keep):
+    data = (run / GENERATOR).read_bytes()
+    (run / GENERATOR).write_bytes(data[:keep])
+    with pytest.raises(TrainingError, match="generator.safetensors is damaged"):
+        read_run(run)
+
+
+def test_weights_without_their_history_are_refused(run):
+    save_file(load_file(run / GENERATOR), run / GENERATOR)
+    with pytest.raises(TrainingError, match="generator.safetensors is damaged"):
+        read_run(run)
+
+
+def test_an_output_folder_that_is_taken_is_refused(tmp_path):
+    check_free(tmp_path / "new")
+    check_free(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingError, match="is not empty; choose another --out"):
+        check_free(tmp_path)
+    with pytest.raises(TrainingError, match="is a file; choose another --out"):
+        check_free(tmp_path / "file")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write("a.bin", b"old")
+    (tmp_path / ".a.bin.part").mkdir()  # the place where the new one would be written
+    with pytest.raises(TrainingError, match="cannot write .*a.bin"):
+        folder.write("a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"old"

@@ -1,0 +1,196 @@
+"""Every kind of data source, and every way in which one can be broken."""
+
+import io
+import json
+import struct
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan.training.dataset import Dataset, decode
+from dcgan.training.errors import TrainingError
+from dcgan.training.sources import open_source
+
+
+def load(source: Path | str, size: int = 32, channels: int = 3) -> Dataset:
+    return decode(open_source(str(source)), size, channels, iter)
+
+
+def png(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(buffer, format="PNG", **options)
+    return buffer.getvalue()
+
+
+def flat(level: int, width: int = 40, height: int = 40) -> np.ndarray:
+    return np.full((height, width, 3), level, dtype=np.uint8)
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG that says it is large and holds nothing."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_digits_are_kept_at_their_own_size_with_a_margin():
+    digits = load("digits", 32, 1)
+    assert digits.images.shape == (1797, 10, 10, 1)
+    assert digits.images.max() == 255
+    assert digits.images[:, 0].max() == digits.images[:, :, -1].max() == 0  # the margin
+    assert digits.class_names == tuple("0123456789")
+    assert len(digits.labels) == 1797
+
+
+def test_class_subfolders_are_labels(images):
+    data = load(images)
+    assert data.images.shape == (20, 32, 32, 3)
+    assert data.class_names == ("cats", "dogs")
+    assert data.labels.tolist() == [0] * 10 + [1] * 10
+    assert data.name == images.name
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    (tmp_path / "b.png").write_bytes(png(flat(200)))
+    (tmp_path / "a.JPG").write_bytes(png(flat(100)))
+    (tmp_path / ".hidden.png").write_bytes(b"no image")
+    (tmp_path / "notes.txt").write_text("no image")
+    data = load(tmp_path)
+    assert data.labels is None
+    assert data.images[:, 0, 0, 0].tolist() == [100, 200]
+
+
+def test_a_zip_with_labels(tmp_path):
+    labels = {"labels": [["00/b.png", 1], ["00/a.png", 0]], "class_names": ["dark", "light"]}
+    files = {"00/b.png": png(flat(200)), "00/a.png": png(flat(10)), "dataset.json": json.dumps(labels).encode()}
+    data = load(make_zip(tmp_path / "it.zip", files))
+    assert data.images[:, 0, 0, 0].tolist() == [10, 200]
+    assert data.labels.tolist() == [0, 1]
+    assert data.class_names == ("dark", "light")
+    assert data.name == "it.zip"
+
+
+@pytest.mark.parametrize("extra", [{}, {"dataset.json": b'{"labels": null}'}, {"dataset.json": b"[]"}])
+def test_a_zip_without_labels_is_fine(tmp_path, extra):
+    assert load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))} | extra)).labels is None
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"labels": [["other.png", 0]]}', "no label for the image a.png"),
+        (b'{"labels": [["a.png", -1]]}', "class -1, not 0 to"),
+        (b'{"labels": [["a.png", 65536]]}', "class 65536, not 0 to"),
+        (b'{"labels": [["a.png", "x"]]}', "class 'x', not 0 to"),
+        (b'{"labels": [["a.png", true]]}', "class True, not 0 to"),
+        (b'{"labels": [3]}', "pairs of an image and its class"),
+        (b'{"labels": [["a.png", 2]], "class_names": ["one"]}', "only 1 class names"),
+    ],
+)
+def test_broken_labels_are_named(tmp_path, table, message):
+    path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(9)), "dataset.json": table})
+    with pytest.raises(TrainingError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["none", "digit", "cifar100"])
+def test_a_source_that_is_not_there(name):
+    with pytest.raises(TrainingError, match="there is no data source"):
+        open_source(name)
+
+
+def test_empty_and_unreadable_sources(tmp_path):
+    with pytest.raises(TrainingError, match="has no images"):
+        open_source(str(tmp_path))
+    with pytest.raises(TrainingError, match="has no images"):
+        open_source(str(make_zip(tmp_path / "empty.zip", {"a.txt": b""})))
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(TrainingError, match="cannot read .*broken.zip as a zip"):
+        open_source(str(tmp_path / "broken.zip"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no image", "cannot be decoded"),
+        (b"", "cannot be decoded"),
+        (png(flat(7))[:60], "cannot be decoded"),
+        (huge_png(60_000, 60_000), "too many pixels; shrink it"),
+        (huge_png(13_000, 12_000), "too many pixels; shrink it"),
+    ],
+)
+def test_a_corrupt_or_absurd_image_is_named(tmp_path, data, message):
+    (tmp_path / "a.png").write_bytes(png(flat(7)))
+    (tmp_path / "bad.png").write_bytes(data)
+    with pytest.raises(TrainingError, match=f"bad.png in .*{message}"):
+        load(tmp_path)
+
+
+def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
+    data = png(flat(7))
+    path = make_zip(tmp_path / "it.zip", {"a.png": data})
+    path.write_bytes(path.read_bytes().replace(data, data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]))
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded"):
+        load(path)
+
+
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.png", "w") as entry:
+        for _ in range(17):
+            entry.write(bytes(2**24))
+    with pytest.raises(TrainingError, match="a.png in .* over 256 MiB"):
+        load(path)
+
+
+def test_sizes_and_modes_are_brought_together(tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "a_wide.png").write_bytes(png(np.hstack([flat(0, 30, 60), flat(255, 60, 60), flat(0, 30, 60)])))
+    (tmp_path / "b_small.png").write_bytes(png(flat(50, 10, 10)))
+    (tmp_path / "c_grey.png").write_bytes(png(flat(70), "L"))
+    (tmp_path / "d_palette.png").write_bytes(png(flat(90), "P"))
+    (tmp_path / "e_clear.png").write_bytes(png(np.zeros((40, 40, 4), dtype=np.uint8)))
+    (tmp_path / "f_deep.png").write_bytes(png(np.full((40, 40), 0x6400, dtype=np.uint16)))
+    Image.fromarray(random.integers(0, 256, (900, 800, 3), dtype=np.uint8)).save(tmp_path / "g_large.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load(tmp_path)
+    assert data.images.shape == (7, 32, 32, 3)
+    assert data.images[0].min() > 230  # the middle is white, the black sides are cut off
+    levels = data.images[:6].mean(axis=(1, 2, 3))
+    assert levels[1:6].tolist() == pytest.approx([50, 70, 90, 255, 100], abs=1)
+
+
+def test_small_square_images_of_one_size_are_kept_and_mixed_ones_are_not(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(flat(1, 16, 16)))
+    (tmp_path / "b.png").write_bytes(png(flat(2, 16, 16)))
+    assert load(tmp_path).images.shape == (2, 16, 16, 3)
+    (tmp_path / "c.png").write_bytes(png(flat(3, 17, 16)))
+    assert load(tmp_path).images.shape == (3, 32, 32, 3)
+
+
+def test_the_digest_names_images_and_labels(tmp_path):
+    def digest(level: int, label: int) -> str:
+        labels = json.dumps({"labels": [["a.png", label]]}).encode()
+        return load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(level)), "dataset.json": labels})).sha256
+
+    assert digest(1, 0) == digest(1, 0)
+    assert len({digest(1, 0), digest(2, 0), digest(1, 1)}) == 3

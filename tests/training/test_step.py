@@ -1,0 +1,144 @@
+"""The step against the seed's plain loop, and what each switch of it must do."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.dataset import Dataset
+from dcgan.training.feed import Batch, Feed
+from dcgan.training.step import MEASURES, Step, make_players, set_rates
+
+CPU = torch.device("cpu")
+
+
+def plain_generator() -> nn.Sequential:
+    layers: list[nn.Module] = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
+    for width in (512, 256, 128):
+        layers += [
+            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(True),
+        ]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def plain_discriminator() -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+    for width in (64, 128, 256):
+        layers += [nn.Conv2d(width, width * 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width * 2), nn.LeakyReLU(0.2, True)]
+    return nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid())
+
+
+class PlainLoop:
+    """The loop this project grew from, written as its author would: sigmoid, binary cross entropy, two backwards."""
+
+    def __init__(self) -> None:
+        self.generator, self.discriminator = plain_generator(), plain_discriminator()
+        self.adam_d = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.adam_g = torch.optim.Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+    def step(self, real: torch.Tensor, noise: torch.Tensor) -> list[float]:
+        criterion, ones, zeros = nn.BCELoss(), torch.ones(len(real)), torch.zeros(len(real))
+        self.discriminator.zero_grad()
+        score_d = self.discriminator(real).view(-1)
+        loss_real = criterion(score_d, ones)
+        loss_real.backward()
+        fake = self.generator(noise)
+        score_g1 = self.discriminator(fake.detach()).view(-1)
+        loss_fake = criterion(score_g1, zeros)
+        loss_fake.backward()
+        self.adam_d.step()
+        self.generator.zero_grad()
+        score_g2 = self.discriminator(fake).view(-1)
+        loss_g = criterion(score_g2, ones)
+        loss_g.backward()
+        self.adam_g.step()
+        loss_d = loss_real + loss_fake
+        return [x.mean().item() for x in (loss_d, loss_g, score_d, score_g1, score_g2)]
+
+
+def test_steps_of_the_seed_recipe_equal_the_plain_loop():
+    recipe = load_recipe("dcgan64-seed")
+    players = make_players(recipe, 0, CPU)
+    plain = PlainLoop()
+    for network, reference in (
+        (players.generator, plain.generator),
+        (players.discriminator, plain.discriminator),
+    ):
+        with torch.no_grad():
+            for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
+                theirs.copy_(ours)
+    step = Step(recipe, players, "fp32")
+    random = torch.Generator().manual_seed(1)
+    for _ in range(2):
+        real = torch.rand((4, 3, 64, 64), generator=random) * 2 - 1
+        z = torch.randn((4, 100), generator=random)
+        measures = step(Batch(real=real, z=z, augment=torch.zeros(3, 4, 7)))
+        assert measures.tolist() == pytest.approx(plain.step(real, z[:, :, None, None]), rel=1e-3, abs=1e-5)
+    for network, reference in (
+        (players.generator, plain.generator),
+        (players.discriminator, plain.discriminator),
+    ):
+        state = zip(network.state_dict().values(), reference.state_dict().values(), strict=True)
+        differences = torch.cat([(ours - theirs).abs().flatten().float() for ours, theirs in state])
+        # Adam's first steps move every weight by the rate, 2e-4, whatever the size of its gradient: where that is next
+        # to nothing, rounding decides the sign, so that a few weights differ by whole steps.
+        assert differences.mean() < 1e-5
+        assert differences.median() < 1e-6
+
+
+def run_steps(recipe: Recipe, dataset: Dataset, steps: int, precision: str = "fp32", seed: int = 0) -> torch.Tensor:
+    players = make_players(recipe, seed, CPU)
+    step, feed = Step(recipe, players, precision), Feed(dataset, recipe, seed, CPU)
+    rows = [step(feed.batch(i)) for i in range(steps)]
+    weights = torch.cat([p.detach().flatten() for p in players.generator.parameters()])
+    return torch.cat([torch.stack(rows).flatten(), weights])
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(small, dataset):
+    recipe = replace(small, flip=True, augment=("colour", "translation", "cutout"))
+    assert torch.equal(run_steps(recipe, dataset, 3), run_steps(recipe, dataset, 3))
+    assert not torch.equal(run_steps(recipe, dataset, 3), run_steps(recipe, dataset, 3, seed=1))
+
+
+@pytest.mark.parametrize("loss", ["bce", "hinge", "relativistic"])
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
+    recipe = replace(small, loss=loss, discriminator=replace(small.discriminator, norm=norm))
+    players = make_players(recipe, 0, CPU)
+    before = [
+        [p.detach().clone() for p in network.parameters()] for network in (players.generator, players.discriminator)
+    ]
+    row = Step(recipe, players, "fp32")(Feed(dataset, recipe, 0, CPU).batch(0))
+    assert row.shape == (len(MEASURES),)
+    assert torch.isfinite(row).all()
+    assert ((row[2:] > 0) & (row[2:] < 1)).all()
+    for network, old in zip((players.generator, players.discriminator), before, strict=True):
+        moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old, strict=True)]
+        assert sum(moved) >= len(moved) - 1  # the relativistic loss does not see the bias of D's last layer
+        assert all(p.requires_grad for p in network.parameters())
+
+
+def test_bf16_is_near_fp32(small, dataset):
+    near = run_steps(small, dataset, 2, "bf16") - run_steps(small, dataset, 2)
+    assert near.abs().max() < 0.05
+    assert near.abs().max() > 0
+
+
+def test_rates_are_set_on_both_optimizers(small):
+    players = make_players(small, 0, CPU)
+    set_rates(players, small, 0.25)
+    assert players.generator_adam.param_groups[0]["lr"] == small.generator_adam.rate * 0.25
+    assert players.discriminator_adam.param_groups[0]["lr"] == small.discriminator_adam.rate * 0.25
+
+
+def test_first_weights_follow_the_paper():
+    players = make_players(load_recipe("dcgan64-seed"), 3, CPU)
+    for network in (players.generator, players.discriminator):
+        for name, weight in network.named_parameters():
+            expected = 1.0 if name.endswith("norm.weight") else 0.0
+            assert weight.mean().item() == pytest.approx(expected, abs=0.01)
+            assert weight.std().item() == pytest.approx(0.0 if name.endswith("bias") else 0.02, abs=0.005)

@@ -1,0 +1,58 @@
+"""metrics.jsonl: one line for each step, gathered on the device and written some steps at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dcgan.training.errors import TrainingError
+from dcgan.training.step import MEASURES
+
+
+class History:
+    """Appends steps to a file without making the device wait at each of them.
+
+    Attributes:
+        latest: the measures that were last written; empty before.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self._path = path
+        every = 100 if device.type == "cuda" else 10  # reading them makes the device wait
+        self._rows = torch.zeros((every, len(MEASURES)), device=device)
+        self._places: list[dict[str, int]] = []
+        self.latest: dict[str, float] = {}
+
+    def add(self, row: Tensor, *, step: int, epoch: int, images: int) -> None:
+        """Takes the measures of one step, which stay on the device until there are enough of them.
+
+        Raises:
+            TrainingError: see `flush`.
+        """
+        self._rows[len(self._places)] = row
+        self._places.append({"step": step, "epoch": epoch, "images": images})
+        if len(self._places) == len(self._rows):
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has been gathered.
+
+        Raises:
+            TrainingError: if a loss is not a finite number, or the disk refuses.
+        """
+        rows = self._rows[: len(self._places)].cpu().double().numpy().round(6).tolist()
+        lines = [place | dict(zip(MEASURES, row, strict=True)) for place, row in zip(self._places, rows, strict=True)]
+        self._places = []
+        if lines:
+            self._write(lines)
+            self.latest = dict(zip(MEASURES, rows[-1], strict=True))
+
+    def _write(self, lines: list[dict[str, float]]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+        except OSError as error:
+            raise TrainingError(f"cannot write {self._path}: {error.strerror}") from None

@@ -1,0 +1,129 @@
+"""The training loop: steps, and what is kept of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from dcgan.training.average import Average
+from dcgan.training.dataset import Dataset
+from dcgan.training.feed import Feed
+from dcgan.training.history import History
+from dcgan.training.networks import Generator
+from dcgan.training.progress import Progress
+from dcgan.training.run import DISCRIMINATOR, GENERATOR, METRICS, RunConfig, RunFolder
+from dcgan.training.samples import GRID_IMAGES, draw_grid, fixed_latents, to_pixels
+from dcgan.training.step import Step, make_players, set_rates
+from dcgan.zoo.picture import encode_png, tile
+
+
+class Trainer:
+    """Everything that changes while a run goes on.
+
+    Attributes:
+        step: steps done.
+    """
+
+    def __init__(self, config: RunConfig, dataset: Dataset) -> None:
+        device = torch.device(config.device)
+        self.config = config
+        self.step = 0
+        self.feed = Feed(dataset, config.recipe, config.seed, device)
+        self.players = make_players(config.recipe, config.seed, device)
+        averaged = config.recipe.average_images > 0
+        self.average = Average(self.players.generator, config.recipe, config.seed) if averaged else None
+        self._step = Step(config.recipe, self.players, config.precision)
+
+    def advance(self) -> torch.Tensor:
+        """Takes one step and returns its measures, on the device."""
+        recipe = self.config.recipe
+        if recipe.decay_from < 1:
+            set_rates(self.players, recipe, recipe.rate_factor(self.step, self.config.steps))
+        measures = self._step(self.feed.batch(self.step))
+        self.step += 1
+        if self.average:
+            self.average.follow(self.players.generator, self.images_seen)
+        return measures
+
+    @property
+    def images_seen(self) -> int:
+        """Real images shown so far, repeats counted."""
+        return self.feed.images_seen(self.step)
+
+    @contextmanager
+    def released(self) -> Iterator[Generator]:
+        """Lends the generator that would be exported now, in eval mode."""
+        if self.average:
+            self.average.estimate_statistics()
+            yield self.average.generator
+        else:
+            yield self.players.generator.eval()
+            self.players.generator.train()
+
+
+class Stop:
+    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the step; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listens while the block runs."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._ask) for number in signals]
+        try:
+            yield
+        finally:
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+def train(trainer: Trainer, folder: RunFolder, progress: Progress, stop: Stop) -> None:
+    """Runs to the last step, or to a wish to stop; either way the weights are saved.
+
+    Raises:
+        TrainingError: if the disk refuses.
+    """
+    config = trainer.config
+    history = History(folder.path / METRICS, torch.device(config.device))
+    z = fixed_latents(config.seed, config.recipe.generator.latent_size)
+    per_epoch = trainer.feed.steps_per_epoch
+    if trainer.step == 0:
+        folder.write_sample("real", encode_png(tile(to_pixels(trainer.feed.first_images(GRID_IMAGES)))))
+    while trainer.step < config.steps and not stop.asked:
+        measures = trainer.advance()
+        step, epoch = trainer.step, (trainer.step - 1) // per_epoch + 1
+        history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
+        progress.show(step, trainer.images_seen, history.latest)
+        if step % config.recipe.sample_steps == 0:
+            write_grid(trainer, folder, z, f"step-{step:06d}")
+        if step % per_epoch == 0:
+            write_grid(trainer, folder, z, f"epoch-{epoch:04d}")
+            save_weights(trainer, folder)
+            if config.recipe.keep_epochs and epoch % config.recipe.keep_epochs == 0:
+                save_weights(trainer, folder, f"epochs/{epoch:04d}/")
+    history.flush()
+    save_weights(trainer, folder)
+
+
+def write_grid(trainer: Trainer, folder: RunFolder, z: torch.Tensor, name: str) -> None:
+    """Writes a grid of what the generator makes of the fixed latent vectors now."""
+    with trainer.released() as generator:
+        folder.write_sample(name, draw_grid(generator, z))
+
+
+def save_weights(trainer: Trainer, folder: RunFolder, prefix: str = "") -> None:
+    """Writes both networks."""
+    step, images_seen = trainer.step, trainer.images_seen
+    with trainer.released() as generator:
+        folder.write_weights(prefix + GENERATOR, generator, step=step, images_seen=images_seen)
+    folder.write_weights(prefix + DISCRIMINATOR, trainer.players.discriminator, step=step, images_seen=images_seen)

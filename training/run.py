@@ -1,0 +1,219 @@
+"""The run folder: what a training run leaves, and how it is read again.
+
+config.json                  everything that decides the run: recipe, data, seed, precision, versions
+metrics.jsonl                one line for each step
+samples/                     real.png, step-000100.png ..., epoch-0001.png ...
+epochs/0001/ ...             both networks after an epoch, where the recipe keeps them
+generator.safetensors        the generator that will be exported, with how far it was trained
+discriminator.safetensors    its opponent
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from dcgan.training.config import Recipe
+from dcgan.training.errors import TrainingError
+from dcgan.training.networks import Generator
+from dcgan.zoo.manifest import Training
+from dcgan.zoo.record import dump_json, parse_json
+
+SCHEMA_VERSION = 1
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"
+GENERATOR = "generator.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+HISTORY = "training"
+"""Key of the metadata of weights: {"step": ..., "images_seen": ...} as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What is known of the images of a run; see `dcgan.training.dataset.Dataset`."""
+
+    name: str
+    images: int
+    image_size: int
+    sha256: str
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run.
+
+    Attributes:
+        schema_version: of this document.
+        recipe: how it is trained.
+        data: with what.
+        seed: of every random number.
+        steps: how many it will take.
+        device: "cpu" or "cuda".
+        precision: "fp32" or "bf16".
+        hardware: processor that trains, for people.
+        versions: of the libraries.
+        commit: of this project, where it is known.
+    """
+
+    schema_version: int
+    recipe: Recipe
+    data: DataFacts
+    seed: int
+    steps: int
+    device: str
+    precision: str
+    hardware: str
+    versions: dict[str, str]
+    commit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A trained generator and where it comes from.
+
+    Attributes:
+        generator: in eval mode, on the CPU.
+        training: for the manifest.
+        class_names: one for each class, or none.
+        description: what it makes, in a sentence.
+    """
+
+    generator: Generator
+    training: Training
+    class_names: tuple[str, ...]
+    description: str
+
+
+class RunFolder:
+    """Writes a run folder; every file but metrics.jsonl appears whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, config: RunConfig) -> None:
+        """Makes the folder.
+
+        Raises:
+            TrainingError: if it exists and is not empty, or cannot be written.
+        """
+        check_free(self.path)
+        self.write(CONFIG, dump_json(config).encode())
+
+    def write_sample(self, name: str, png: bytes) -> None:
+        """Writes one picture into samples/."""
+        self.write(f"{SAMPLES}/{name}.png", png)
+
+    def write_weights(self, name: str, network: torch.nn.Module, *, step: int, images_seen: int) -> None:
+        """Writes the weights of a network, with how far it was trained in the metadata."""
+        tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        # One key only: safetensors writes several in an order that changes from process to process.
+        self.write(name, save(tensors, {HISTORY: json.dumps({"step": step, "images_seen": images_seen})}))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a file in its place, whole, or leaves the one that is there.
+
+        Raises:
+            TrainingError: if the disk refuses.
+        """
+        target = self.path / name
+        staging = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with staging.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staging.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                staging.unlink()
+            raise TrainingError(f"cannot write {target}: {error.strerror}") from None
+
+
+def check_free(path: Path) -> None:
+    """Checks that a run folder can be made there.
+
+    Raises:
+        TrainingError: if it is a file, or a folder that is not empty.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise TrainingError(f"{path} exists and is not empty; choose another --out")
+    if path.exists() and not path.is_dir():
+        raise TrainingError(f"{path} is a file; choose another --out")
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Reads config.json of a run folder.
+
+    Raises:
+        TrainingError: if it is no run folder, or one of another release.
+        RecordError: if config.json is damaged.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise TrainingError(f"{folder} is no run folder: it has no {CONFIG}; dcgan-train makes one")
+    try:
+        config = parse_json(RunConfig, path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"cannot read {path}: {error}") from None
+    if config.schema_version != SCHEMA_VERSION:
+        raise TrainingError(f"{path} has schema version {config.schema_version}, not {SCHEMA_VERSION}; train again")
+    return config
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a trained generator.
+
+    Raises:
+        TrainingError: if the folder is none of a run, the weights are missing, damaged or not finite, or do not fit
+            the recipe in config.json.
+        RecordError: if config.json is damaged.
+    """
+    config = read_config(folder)
+    generator = Generator(config.recipe.generator)
+    images_seen = _load(generator, folder / GENERATOR)
+    training = Training(
+        recipe=config.recipe.name,
+        data=f"{config.data.name}, {config.data.images:,} images",
+        data_sha256=config.data.sha256,
+        images_seen=images_seen,
+        seed=config.seed,
+        hardware=config.hardware,
+        commit=config.commit,
+    )
+    return Run(
+        generator=generator.eval().requires_grad_(False),
+        training=training,
+        class_names=(),
+        description=config.recipe.description,
+    )
+
+
+def _load(generator: Generator, path: Path) -> int:
+    """Loads weights, every one of them, and returns the images they have seen."""
+    if not path.is_file():
+        raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            images_seen = int(json.loads((file.metadata() or {})[HISTORY])["images_seen"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged: {error!s:.200}; train again") from None
+    try:
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).partition("\n\t")[2].partition("\n")[0]
+        raise TrainingError(f"{path} does not fit the recipe in {CONFIG}: {first:.200}") from None
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise TrainingError(f"{path} has weights that are not finite, in {broken[0]}; train again with a lower rate")
+    return images_seen

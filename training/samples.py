@@ -1,0 +1,31 @@
+"""Pictures of how far a run is: grids of the same latent vectors again and again, and one of real images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan.training.networks import Generator
+from dcgan.zoo import noise
+from dcgan.zoo.picture import Pixels, encode_png, tile
+
+GRID_IMAGES = 64
+
+
+def fixed_latents(seed: int, latent_size: int) -> Tensor:
+    """The latent vectors of every grid: those that a server draws for the run's seed, float32 [64, latent_size]."""
+    return torch.from_numpy(noise.latents(seed, 0, GRID_IMAGES, latent_size))
+
+
+@torch.no_grad()
+def draw_grid(generator: Generator, z: Tensor) -> bytes:
+    """What the generator makes of latent vectors, as a PNG file; it must be in eval mode, as it will be exported."""
+    device = next(generator.parameters()).device
+    return encode_png(tile(to_pixels(generator(z.to(device)))))
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """[B, C, H, W] in [-1, 1] -> uint8 [B, H, W, C], to the nearest level."""
+    levels = ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
