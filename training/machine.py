@@ -34,7 +34,7 @@ def choose_precision(wish: str, device: str, recipe: Recipe) -> str:
     if wish != "auto":
         return wish
     units = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
-    return "bf16" if units and recipe.generator.width >= _BF16_WIDTH else "fp32"
+    return "bf16" if units and recipe.discriminator.width >= _BF16_WIDTH else "fp32"
 
 
 def describe_hardware(device: str) -> str:
