@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan.training.errors import TrainingError
+from dcgan.training.files import write_whole
 from dcgan.training.step import MEASURES
 
 
@@ -50,9 +51,21 @@ class History:
             self._write(lines)
             self.latest = dict(zip(MEASURES, rows[-1], strict=True))
 
+    def keep(self, steps: int) -> None:
+        """Forgets every line after that many steps: a resumed run writes them again.
+
+        Raises:
+            TrainingError: if the file is damaged or lacks steps, or cannot be written.
+        """
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
+        kept = lines[:steps]
+        if len(kept) < steps or not "".join(kept).endswith("\n" * (steps > 0)):
+            raise TrainingError(f"{self._path} lacks some of the first {steps} steps; start a new run")
+        write_whole(self._path, "".join(kept).encode())
+
     def _write(self, lines: list[dict[str, float]]) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             raise TrainingError(f"cannot write {self._path}: {error.strerror}") from None

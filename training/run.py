@@ -6,23 +6,21 @@ samples/                     real.png, step-000100.png ..., epoch-0001.png ...
 epochs/0001/ ...             both networks after an epoch, where the recipe keeps them
 generator.safetensors        the generator that will be exported, with how far it was trained
 discriminator.safetensors    its opponent
+checkpoint.safetensors       what --resume continues from
 """
 
 from __future__ import annotations
 
-import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
+from dcgan.training.files import write_whole
 from dcgan.training.networks import Generator
+from dcgan.training.tensors import pack, unpack
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.record import dump_json, parse_json
 
@@ -32,8 +30,6 @@ METRICS = "metrics.jsonl"
 SAMPLES = "samples"
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
-HISTORY = "training"
-"""Key of the metadata of weights: {"step": ..., "images_seen": ...} as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,29 +110,11 @@ class RunFolder:
 
     def write_weights(self, name: str, network: torch.nn.Module, *, step: int, images_seen: int) -> None:
         """Writes the weights of a network, with how far it was trained in the metadata."""
-        tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        # One key only: safetensors writes several in an order that changes from process to process.
-        self.write(name, save(tensors, {HISTORY: json.dumps({"step": step, "images_seen": images_seen})}))
+        self.write(name, pack(network.state_dict(), {"step": step, "images_seen": images_seen}))
 
     def write(self, name: str, data: bytes) -> None:
-        """Puts a file in its place, whole, or leaves the one that is there.
-
-        Raises:
-            TrainingError: if the disk refuses.
-        """
-        target = self.path / name
-        staging = target.with_name(f".{target.name}.part")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with staging.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            staging.replace(target)
-        except OSError as error:
-            with suppress(OSError):
-                staging.unlink()
-            raise TrainingError(f"cannot write {target}: {error.strerror}") from None
+        """Puts a file in its place; see `write_whole`."""
+        write_whole(self.path / name, data)
 
 
 def check_free(path: Path) -> None:
@@ -202,12 +180,9 @@ def _load(generator: Generator, path: Path) -> int:
     """Loads weights, every one of them, and returns the images they have seen."""
     if not path.is_file():
         raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-            images_seen = int(json.loads((file.metadata() or {})[HISTORY])["images_seen"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise TrainingError(f"{path} is damaged: {error!s:.200}; train again") from None
+    tensors, facts = unpack(path)
+    if "images_seen" not in facts:
+        raise TrainingError(f"{path} does not tell how many images it has seen; dcgan-train writes files that do")
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
@@ -216,4 +191,4 @@ def _load(generator: Generator, path: Path) -> int:
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise TrainingError(f"{path} has weights that are not finite, in {broken[0]}; train again with a lower rate")
-    return images_seen
+    return facts["images_seen"]

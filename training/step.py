@@ -109,7 +109,13 @@ def set_rates(players: Players, recipe: Recipe, factor: float) -> None:
 
 
 def _adam(network: torch.nn.Module, settings: Adam) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+    """Makes an optimizer with its state in place from the start, so that a checkpoint can be copied into it."""
+    adam = torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+    for parameter in network.parameters():
+        step = torch.zeros((), device=parameter.device)
+        moments = {name: torch.zeros_like(parameter.detach()) for name in ("exp_avg", "exp_avg_sq")}
+        adam.state[parameter] = {"step": step, **moments}
+    return adam
 
 
 def _score(logits: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from dcgan.training.errors import TrainingError
 from dcgan.training.loop import Stop, Trainer, train
 from dcgan.training.progress import Progress
-from dcgan.training.run import CONFIG, GENERATOR, HISTORY, RunFolder, check_free, read_run
+from dcgan.training.run import CONFIG, GENERATOR, RunFolder, check_free, read_run
+from dcgan.training.tensors import pack
 from dcgan.zoo.record import RecordError
 
 
@@ -25,7 +26,7 @@ def run(tmp_path, configure, dataset) -> Path:
 
 
 def rewrite(path: Path, **changes: torch.Tensor) -> None:
-    save_file(load_file(path) | changes, path, {HISTORY: '{"step": 6, "images_seen": 40}'})
+    path.write_bytes(pack(load_file(path) | changes, {"step": 6, "images_seen": 40}))
 
 
 def test_a_run_leaves_all_that_it_promises(run):
@@ -121,6 +122,14 @@ def test_truncated_weights_are_refused(run, keep):
 def test_weights_without_their_history_are_refused(run):
     save_file(load_file(run / GENERATOR), run / GENERATOR)
     with pytest.raises(TrainingError, match="generator.safetensors is damaged"):
+        read_run(run)
+
+
+def test_weights_that_were_changed_are_refused(run):
+    data = bytearray((run / GENERATOR).read_bytes())
+    data[-1] ^= 1
+    (run / GENERATOR).write_bytes(data)
+    with pytest.raises(TrainingError, match="not those that were written"):
         read_run(run)
 
 
