@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 
+if TYPE_CHECKING:
+    from dcgan.serving.server import ServerConfig
+
 _PORT = click.IntRange(0, 65535)
+_SECONDS = click.FloatRange(0, 86400)
 _UINT64 = click.IntRange(0, 2**64 - 1)
+
+
+class _Buckets(click.ParamType[tuple[int, ...]]):
+    """Batch sizes with commas between them, rising."""
+
+    name = "sizes"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Reads "1,8,64"."""
+        if isinstance(value, tuple):
+            return value
+        sizes = value.split(",")
+        buckets = tuple(int(size) for size in sizes if size.isdecimal())
+        if len(buckets) < len(sizes) or buckets[0] < 1 or any(a >= b for a, b in pairwise(buckets)):
+            self.fail(f"{value!r:.80} is no list of rising batch sizes such as 1,8,64", param, ctx)
+        return buckets
 
 
 @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -22,31 +47,85 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     "[default: the model that comes with the package]",
 )
 @click.option("--model", help="Model of requests that name none.  [default: the first by name]")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", help="Which file to run.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=_PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
 @click.option("--metrics-port", type=_PORT, default=8002, help="Port of Prometheus; 0 for any that is free.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes CUDA where there is a GPU."
 )
-def serve(
-    *, model_repository: Path | None, model: str | None, host: str, port: int, metrics_port: int, device: str
-) -> None:
+@click.option("--instances", type=click.IntRange(1, 64), default=1, help="Engines of each model.")
+@click.option(
+    "--intra-op-threads",
+    type=click.IntRange(0, 1024),
+    default=0,
+    help="Threads of an engine on the CPU; 0 for one on each processor.",
+)
+@click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
+@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=16, help="Most images in a batch on the CPU.")
+@click.option("--batch-buckets", type=_Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
+@click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
+@click.option("--max-queue-images", type=click.IntRange(1), default=4096, help="Most images that wait for an engine.")
+@click.option("--quantum-images", type=click.IntRange(1), default=8, help="Images that a request gets in one turn.")
+@click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="RPCs under way; 0 for no limit.")
+@click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
+@click.option("--keepalive-s", type=_SECONDS, default=7200.0, help="Silence after which a client is asked for a sign.")
+@click.option("--drain-delay-s", type=_SECONDS, default=0.0, help="Time from not ready to refusing, at the end.")
+@click.option("--exit-timeout-s", type=_SECONDS, default=30.0, help="Time that accepted requests have at the end.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of lines on standard error.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="From it up."
+)
+@click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
+def serve(*, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Serves images over gRPC until it is told to stop."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by us, in one sentence
     import asyncio
 
-    from dcgan.serving.engine import EngineConfig
-    from dcgan.serving.server import ServerConfig, run
+    from dcgan.serving.log import configure
+    from dcgan.serving.server import run
 
-    config = ServerConfig(
-        model_repository=model_repository,
-        model=model,
-        host=host,
-        port=port,
-        metrics_port=metrics_port,
-        engine=EngineConfig(device=device),
-    )
+    config = _server_config(**options)
+    if dry_run:
+        click.echo(json.dumps(asdict(config), indent=2, default=str))
+        return
+    configure(log_format, log_level)
     asyncio.run(run(config, lambda line: click.echo(f"dcgan-serve {line}")))
+
+
+def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
+    from dcgan.serving.engine import EngineConfig
+    from dcgan.serving.model import ModelConfig
+    from dcgan.serving.server import ConnectionConfig, ServerConfig
+
+    buckets = options["batch_buckets"]
+    return ServerConfig(
+        model_repository=options["model_repository"],
+        model=options["model"],
+        host=options["host"],
+        port=options["port"],
+        metrics_port=options["metrics_port"],
+        drain_delay_s=options["drain_delay_s"],
+        exit_timeout_s=options["exit_timeout_s"],
+        engine=EngineConfig(
+            device=options["device"],
+            intra_op_threads=options["intra_op_threads"],
+            spinning=options["spinning"],
+            max_batch=options["max_batch_size"],
+            buckets=buckets[-1:] if options["deterministic"] else buckets,
+        ),
+        models=ModelConfig(
+            precision=options["precision"],
+            queue_images=options["max_queue_images"],
+            quantum=options["quantum_images"],
+            instances=options["instances"],
+        ),
+        connection=ConnectionConfig(
+            most_rpcs=options["max_concurrent_rpcs"],
+            longest_age_s=options["max_connection_age_s"],
+            keepalive_s=options["keepalive_s"],
+        ),
+    )
 
 
 @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)

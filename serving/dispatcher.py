@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from dcgan.serving.batcher import Batch, Batcher, Counts, Ticket
 from dcgan.serving.engine import Engine, EngineError
 from dcgan.serving.metrics import ModelMetrics
 from dcgan.zoo.picture import Pixels
+
+_LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +88,10 @@ class Dispatcher:
         self._batcher = batcher
         self._metrics = metrics
         self._clock = clock
-        self._work = threading.Condition()
+        self._lock = threading.Lock()  # of the batcher and of the two that follow
+        self._idle = 0
         self._stopping = False
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # each calls one idle engine to work
         self._loop = asyncio.get_running_loop()
         names = (f"engine-{i}" for i in range(len(engines)))
         self._threads = [
@@ -116,7 +121,7 @@ class Dispatcher:
         now = self._clock()
         deadline = math.inf if timeout_s is None else now + timeout_s
         job = Job(n=n, arrived=now, deadline=deadline, more=more, future=self._loop.create_future())
-        with self._work:
+        with self._lock:
             self._batcher.admit(job)
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         try:
@@ -124,9 +129,11 @@ class Dispatcher:
         except BaseException:
             job.future.cancel()
             raise
-        with self._work:
+        with self._lock:
             self._batcher.enqueue(job)
-            self._work.notify()
+            called, self._idle = self._idle > 0, max(0, self._idle - 1)
+        if called:
+            self._calls.put(None)
         return job.future
 
     def counts(self) -> Counts:
@@ -139,14 +146,15 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ends the threads, each after the batch it is at."""
-        with self._work:
+        with self._lock:
             self._stopping = True
-            self._work.notify_all()
+        for _ in self._threads:
+            self._calls.put(None)
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, _LONGEST_BATCH_S)
 
     def _forget(self, job: Job) -> None:
-        with self._work:
+        with self._lock:
             self._batcher.cancel(job, self._clock())
 
     def _serve(self, engine: Engine) -> None:
@@ -160,33 +168,43 @@ class Dispatcher:
                 self._finish(batch, images)
 
     def _next_batch(self, engine: Engine) -> Batch[Job] | None:
+        """Waits for work; None when there will be no more."""
         idle = False
-        with self._work:
-            while not self._stopping:
-                batch, expired = self._batcher.take(self._clock())
-                self._tell(expired, errors.deadline_passed())
-                if batch is not None:
-                    reason = "full" if batch.images == self._batcher.max_batch else "idle" if idle else "gathered"
-                    self._metrics.batch_started(reason, batch.images, engine.padding(batch.images))
-                    return batch
-                idle = True
-                self._work.wait()
-        return None
+        while True:
+            with self._lock:
+                batch, expired = (None, []) if self._stopping else self._batcher.take(self._clock())
+                if batch is None and not self._stopping:
+                    self._idle += 1
+                stopping = self._stopping
+            self._tell(expired, errors.deadline_passed())
+            if batch is not None:
+                reason = "full" if batch.images == self._batcher.max_batch else "idle" if idle else "gathered"
+                self._metrics.batch_started(reason, batch.images, engine.padding(batch.images))
+            if batch is not None or stopping:
+                return batch
+            self._calls.get()
+            idle = True
 
     def _finish(self, batch: Batch[Job], images: Pixels) -> None:
         first = 0
         for piece in batch.slices:
             piece.ticket.parts[piece.start] = images[first : first + piece.count]
             first += piece.count
-        with self._work:
+        with self._lock:
             now = self._clock()
             complete = self._batcher.finish(batch, now)
         self._metrics.batch_finished(now - batch.started)
         if complete:
-            self._call(_deliver, [(job.future, job.images(now)) for job in complete])
+            self._call(self._deliver, [(job.future, job.images(now)) for job in complete])
+
+    def _deliver(self, finished: list[tuple[asyncio.Future[Images], Images]]) -> None:
+        for future, images in finished:
+            self._metrics.queue_wait.observe(images.queue_s)
+            if not future.done():
+                future.set_result(images)
 
     def _fail(self, batch: Batch[Job]) -> None:
-        with self._work:
+        with self._lock:
             failed = self._batcher.fail(batch)
         self._tell(failed, EngineError())
 
@@ -210,12 +228,6 @@ def _gather(batch: Batch[Job]) -> tuple[NDArray[np.float32], NDArray[np.int64] |
         if latents.label is not None:
             label.append(latents.label[rows])
     return z[0] if len(z) == 1 else np.concatenate(z), np.concatenate(label) if label else None
-
-
-def _deliver(finished: list[tuple[asyncio.Future[Images], Images]]) -> None:
-    for future, images in finished:
-        if not future.done():
-            future.set_result(images)
 
 
 def _refuse(futures: list[asyncio.Future[Images]], error: Exception) -> None:

@@ -5,10 +5,13 @@ Base units, no label without a bound: no seed, no client, no name that a request
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from dcgan.serving.errors import ServingError
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LAG_INTERVAL_S = 0.25
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -36,6 +40,9 @@ class Metrics:
         self.rejected = Counter("dcgan_rejected", "Requests refused, by reason.", ["reason"], registry=registry)
         self.postprocess = Histogram(
             "dcgan_postprocess_seconds", "Time to turn images into a message.", buckets=_SECONDS, registry=registry
+        )
+        self.loop_lag = Histogram(
+            "dcgan_event_loop_lag_seconds", "How late the event loop is.", buckets=_SECONDS, registry=registry
         )
         self.images = Counter("dcgan_images", "Images made.", model, registry=registry)
         self.batches = Counter(
@@ -62,18 +69,34 @@ class Metrics:
             "dcgan_model_info", "Always 1.", ["model", "version", "digest", "provider", "agreement"], registry=registry
         )
 
-    def rpc_started(self, method: str) -> None:
-        """An RPC begins."""
-        self.started.labels(method).inc()
+    async def watch_loop(self) -> None:
+        """Measures, for ever, how much later than it asked a sleeper on the event loop wakes."""
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(_LAG_INTERVAL_S)
+            self.loop_lag.observe(time.perf_counter() - began - _LAG_INTERVAL_S)
 
-    def rpc_handled(self, method: str, code: str, seconds: float) -> None:
-        """An RPC ended with a code of gRPC, in UPPER_SNAKE_CASE."""
-        self.handled.labels(method, code).inc()
-        self.handling.labels(method).observe(seconds)
+    def of_method(self, method: str) -> MethodMetrics:
+        """The series of one RPC method."""
+        return MethodMetrics(self, method)
 
     def of_model(self, name: str) -> ModelMetrics:
         """The series of one model."""
         return ModelMetrics(self, name)
+
+
+class MethodMetrics:
+    """The series of one RPC method, with their labels looked up once."""
+
+    def __init__(self, metrics: Metrics, method: str) -> None:
+        self.started = metrics.started.labels(method)
+        self._handling = metrics.handling.labels(method)
+        self._handled = {code: metrics.handled.labels(method, code.name) for code in grpc.StatusCode}
+
+    def ended(self, code: grpc.StatusCode, seconds: float) -> None:
+        """An RPC ended."""
+        self._handled[code].inc()
+        self._handling.observe(seconds)
 
 
 class ModelMetrics:

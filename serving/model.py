@@ -24,21 +24,21 @@ from dcgan.zoo.picture import Pixels
 from dcgan.zoo.processor import processor_family
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, Release, find_release, list_releases
 
-PRECISION = "fp32"
-
 _AGREEMENTS = {Agreement.EXACT: pb.AGREEMENT_EXACT, Agreement.CLOSE: pb.AGREEMENT_CLOSE}
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueConfig:
-    """How work waits.
+class ModelConfig:
+    """How each model is served.
 
     Attributes:
+        precision: which of the model's ONNX files runs.
         queue_images: most images that may wait for an engine.
         quantum: images that a request gets in one turn.
         instances: engines of each model, each with a thread of its own.
     """
 
+    precision: str = "fp32"
     queue_images: int = 4096
     quantum: int = 8
     instances: int = 1
@@ -80,7 +80,7 @@ class ServedModel:
             classes=manifest.classes,
             class_names=manifest.class_names,
             noise_scheme=manifest.noise_scheme,
-            precision=PRECISION,
+            precision=self.file.precision,
             provider=self.provider,
             agreement=_AGREEMENTS[self.agreement],
             max_images_per_request=self.codec.most_images(pb.IMAGE_FORMAT_RGB8),
@@ -149,17 +149,18 @@ def find_releases(repository: Path | None, name: str | None) -> list[Release]:
     return [newest.pop(default), *newest.values()]
 
 
-async def load_model(release: Release, engine: EngineConfig, queue: QueueConfig, metrics: Metrics) -> ServedModel:
+async def load_model(release: Release, engine: EngineConfig, config: ModelConfig, metrics: Metrics) -> ServedModel:
     """Makes a release ready to serve.
 
     Raises:
         DcganError: if a file is damaged, does not load, or does not make its golden images.
     """
     manifest = release.manifest
-    file = manifest.file("onnx", PRECISION)
+    file = manifest.file("onnx", config.precision)
     if file is None:
-        raise ServingError(f"{release.folder} has no {PRECISION} ONNX file; export the model again with --onnx")
-    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine, queue.instances)
+        cure = "choose another --precision, or export the model again with --onnx"
+        raise ServingError(f"{release.folder} has no ONNX file in {config.precision}; {cure}")
+    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine, config.instances)
     provider = engines[0].provider
     provenance = pb.Provenance(
         model=manifest.name,
@@ -171,7 +172,7 @@ async def load_model(release: Release, engine: EngineConfig, queue: QueueConfig,
     )
     model_metrics = metrics.of_model(manifest.name)
     batcher = Batcher[Job](
-        max_batch=engines[0].max_batch, quantum=queue.quantum, queue_limit=queue.queue_images, engines=len(engines)
+        max_batch=engines[0].max_batch, quantum=config.quantum, queue_limit=config.queue_images, engines=len(engines)
     )
     dispatcher = Dispatcher(engines, batcher, model_metrics)
     model_metrics.queued.set_function(dispatcher.queued_images)

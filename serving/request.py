@@ -19,6 +19,8 @@ from dcgan.zoo.manifest import Manifest
 SeedRequest: TypeAlias = pb.GenerateRequest | pb.GenerateStreamRequest
 AnyRequest: TypeAlias = SeedRequest | pb.InterpolateRequest
 
+_FORMATS = {number: name for name, number in pb.ImageFormat.items()}
+
 
 @dataclass(frozen=True)
 class Work:
@@ -100,8 +102,8 @@ def _read_common(request: AnyRequest, manifest: Manifest) -> tuple[int | None, f
     psi = request.truncation if request.HasField("truncation") else 1.0
     if not (math.isfinite(psi) and 0 < psi <= 1):
         raise invalid_field("truncation", f"must be above 0 and at most 1, not {psi:.6g}")
-    if request.format not in pb.ImageFormat.values():
-        known = ", ".join(pb.ImageFormat.keys()[1:])
+    if request.format not in _FORMATS:
+        known = ", ".join(_FORMATS.values())
         raise invalid_field("format", f"must be one of {known}, not number {request.format}")
     return label, psi, request.format
 

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from dcgan.serving.engine import EngineConfig
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics, MetricsServer
-from dcgan.serving.model import Catalogue, QueueConfig, ServedModel, find_releases, load_model
+from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, find_releases, load_model
 from dcgan.serving.readiness import Readiness
 from dcgan.serving.service import SERVICE, GeneratorService
 from dcgan.zoo.repository import Release
@@ -26,6 +26,22 @@ _REQUEST_LIMIT = 64 * 2**10  # bytes; an honest request has less than 200
 _ALIVE = ""  # the health service's name for the process itself
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionConfig:
+    """How connections are kept.
+
+    Attributes:
+        most_rpcs: RPCs under way at once, above which gRPC answers RESOURCE_EXHAUSTED; 0 for no limit.
+        longest_age_s: age at which a client is asked to connect anew, so that load spreads over new servers; 0 for
+            none.
+        keepalive_s: time without traffic after which a client is asked whether it is still there.
+    """
+
+    most_rpcs: int = 0
+    longest_age_s: float = 0.0
+    keepalive_s: float = 7200.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +54,11 @@ class ServerConfig:
         host: address to listen on.
         port: of gRPC; 0 for any that is free.
         metrics_port: of Prometheus; 0 for any that is free.
-        exit_timeout_s: time that accepted requests have to finish when the server is told to stop.
+        drain_delay_s: time between turning readiness off and refusing requests, for load balancers to notice.
+        exit_timeout_s: time that accepted requests have to finish after that.
         engine: how engines run.
-        queue: how work waits.
+        models: how each model is served.
+        connection: how connections are kept.
     """
 
     model_repository: Path | None = None
@@ -48,13 +66,15 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8001
     metrics_port: int = 8002
+    drain_delay_s: float = 0.0
     exit_timeout_s: float = 30.0
     engine: EngineConfig = field(default_factory=EngineConfig)
-    queue: QueueConfig = field(default_factory=QueueConfig)
+    models: ModelConfig = field(default_factory=ModelConfig)
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)
 
 
 async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what was accepted.
+    """Serves until SIGTERM or SIGINT, then finishes what was accepted; a second signal cuts that short.
 
     Args:
         config: what to serve, and where.
@@ -63,16 +83,24 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
-    stop = asyncio.Event()
+    signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signals.put_nowait, None)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
         server = await start(config, metrics, stack)
         announce(server.describe())
-        await stop.wait()
-        await server.drain(config.exit_timeout_s)
+        watch = asyncio.create_task(metrics.watch_loop())
+        stack.callback(watch.cancel)
+        await signals.get()
+        logger.info("told to stop: readiness is off, accepted requests have %s s to finish", config.exit_timeout_s)
+        drain = asyncio.create_task(server.drain(config))
+        again = asyncio.create_task(signals.get())
+        await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+        if not drain.done():
+            logger.warning("told to stop again: dropping what has not finished")
+        await server.grpc_server.stop(None)
 
 
 @dataclass(frozen=True)
@@ -91,11 +119,12 @@ class RunningServer:
         models = "; ".join(_describe(model) for model in self.catalogue.models)
         return f"ready at {self.address}, serving {models}; metrics at http://{self.metrics_address}/metrics"
 
-    async def drain(self, timeout_s: float) -> None:
-        """Turns readiness off, refuses new requests, and finishes those that were accepted."""
+    async def drain(self, config: ServerConfig) -> None:
+        """Turns readiness off, goes on for a while, refuses new requests, and finishes those that were accepted."""
         await self.readiness.end()
+        await asyncio.sleep(config.drain_delay_s)
         self.service.close()
-        await self.grpc_server.stop(timeout_s)
+        await self.grpc_server.stop(config.exit_timeout_s)
 
 
 async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> RunningServer:
@@ -129,8 +158,11 @@ async def _listen(config: ServerConfig, service: GeneratorService, readiness: Re
         ("grpc.so_reuseport", 0),  # else a second server on the port would silently take half of the clients
         ("grpc.max_receive_message_length", _REQUEST_LIMIT),
         ("grpc.max_send_message_length", -1),  # how many images fit is for `Codec.most_images` to say
+        ("grpc.keepalive_time_ms", round(config.connection.keepalive_s * 1000)),
     ]
-    server = grpc.aio.server(options=options)
+    if config.connection.longest_age_s:
+        options.append(("grpc.max_connection_age_ms", round(config.connection.longest_age_s * 1000)))
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=config.connection.most_rpcs or None)
     server.add_generic_rpc_handlers((service.handlers(),))
     health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -150,7 +182,7 @@ async def _load(
 ) -> list[ServedModel]:
     models = []
     for release in releases:
-        models.append(await load_model(release, config.engine, config.queue, metrics))
+        models.append(await load_model(release, config.engine, config.models, metrics))
         stack.push_async_callback(models[-1].dispatcher.stop)
     return models
 

@@ -148,10 +148,11 @@ class GeneratorService:
 
     def _answer(self, method: str, handler: Handler[Request]) -> Handler[Request]:
         """Wraps a handler: counts it, and turns what it raises into a status."""
+        metrics = self._metrics.of_method(method)
 
         async def answer(request: Request, context: Context) -> bytes | None:
             began = time.perf_counter()
-            self._metrics.rpc_started(method)
+            metrics.started.inc()
             code = grpc.StatusCode.CANCELLED
             try:
                 message = await handler(request, context)
@@ -166,7 +167,7 @@ class GeneratorService:
             else:
                 return message
             finally:
-                self._metrics.rpc_handled(method, code.name, time.perf_counter() - began)
+                metrics.ended(code, time.perf_counter() - began)
 
         return answer
 

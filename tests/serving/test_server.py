@@ -19,14 +19,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving import cli
-from dcgan.serving.client import Client, RefusedError
+from dcgan.serving.client import Client, ClientError, RefusedError
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 
 SERVICE = "dcgan.v1.GeneratorService"
 WAITING = 'dcgan_queue_requests{model="slow"}'
 CANCELLED = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="GenerateStream"}'
-SERVING = health_pb2.HealthCheckResponse.SERVING
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture
@@ -217,3 +217,81 @@ def change_manifest(folder: Path, name: str) -> None:
     entry |= {"bytes": described.bytes, "sha256": described.sha256}
     manifest["golden"]["digests"] = []
     path.write_text(json.dumps(manifest))
+
+
+def test_a_second_signal_drops_what_has_not_finished(start_server, repository):
+    options = ("--model", "slow", "--drain-delay-s", "60")
+    with start_server(repository, *options, noisy=True) as server, Client(server.target) as client:
+        chunks = client.stream(1, 2**32 - 1)
+        next(chunks)
+        server.process.terminate()
+        poll(lambda: not is_ready(server))
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+        with pytest.raises(ClientError):
+            list(chunks)
+
+
+def test_while_it_drains_it_is_not_ready_but_serves(start_server, repository):
+    with start_server(repository, "--model", "tiny", "--drain-delay-s", "60", noisy=True) as server:
+        server.process.terminate()
+        poll(lambda: not is_ready(server))
+        with Client(server.target) as client:
+            assert client.generate(7, 2).shape == (2, 8, 8, 3)
+        server.process.terminate()
+
+
+def test_health_watch_shows_readiness_end(start_server, repository):
+    running = start_server(repository, "--drain-delay-s", "60", noisy=True)
+    with running as server, grpc.insecure_channel(server.target) as channel:
+        watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert next(watch).status == SERVING
+        server.process.terminate()
+        assert next(watch).status == NOT_SERVING
+        watch.cancel()
+
+
+def test_accepted_requests_have_only_so_long_to_finish(start_server, repository):
+    with start_server(repository, "--model", "slow", "--exit-timeout-s", "0.2") as server:
+        with Client(server.target) as client:
+            chunks = client.stream(1, 2**32 - 1)
+            next(chunks)
+            server.process.terminate()
+            with pytest.raises(ClientError):
+                list(chunks)
+        assert server.process.wait(timeout=30) == 0
+
+
+def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
+    monkeypatch.setenv("DCGAN_METRICS_PORT", "1234")
+    monkeypatch.setenv("DCGAN_MAX_BATCH_SIZE", "4")
+    arguments = ["--dry-run", "--max-batch-size", "5", "--batch-buckets", "2,4", "--deterministic", "--instances", "3"]
+    result = CliRunner().invoke(cli.serve, arguments)
+    config = json.loads(result.stdout)
+    assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
+    assert (config["engine"]["buckets"], config["models"]["instances"]) == ([4], 3)
+
+
+@pytest.mark.parametrize("sizes", ["", "8,4", "0,1", "1,1", "one", "1,,2", "-1"])
+def test_batch_buckets_must_rise(sizes):
+    result = CliRunner().invoke(cli.serve, ["--dry-run", "--batch-buckets", sizes])
+    assert (result.exit_code, "--batch-buckets" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("options", [("--instances", "2"), ("--max-batch-size", "3"), ("--quantum-images", "1")])
+def test_the_bytes_do_not_depend_on_how_engines_run(start_server, repository, expected, options):
+    with start_server(repository, "--model", "tiny", *options) as server, Client(server.target) as client:
+        np.testing.assert_array_equal(client.generate(7, 50), expected("tiny", 7, range(50)))
+
+
+def test_the_log_can_be_json(start_server, repository):
+    with start_server(repository, "--model", "tiny", "--log-format", "json", noisy=True) as server:
+        pass
+    lines = [json.loads(line) for line in server.log[0].splitlines()]
+    assert lines
+    assert {(line["level"], line["logger"]) for line in lines} == {("info", "dcgan.serving.server")}
+
+
+def is_ready(server) -> bool:
+    with grpc.insecure_channel(server.target) as channel:
+        return HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING
