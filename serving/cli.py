@@ -1,8 +1,9 @@
-"""`dcgan-serve` and `dcgan-generate`."""
+"""`dcgan-serve`, `dcgan-generate` and `dcgan-bench`."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
 from itertools import pairwise
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _PORT = click.IntRange(0, 65535)
 _SECONDS = click.FloatRange(0, 86400)
+_MOST_BENCH_IMAGES = 512
 _UINT64 = click.IntRange(0, 2**64 - 1)
 
 
@@ -178,3 +180,57 @@ def generate(
         images = client.generate(seed, n, offset=offset, **options)
     write_images(images, out, chosen, offset)
     click.echo(f"wrote images {offset} to {offset + n - 1} of seed {seed} to {out}")
+
+
+class _Sizes(click.ParamType[tuple[tuple[int, float], ...]]):
+    """Sizes of requests with their weights."""
+
+    name = "sizes"
+
+    def convert(
+        self, value: str | tuple[tuple[int, float], ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[int, float], ...]:
+        """Reads "1" or "1:0.9,64:0.1"."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            pairs = [(part.partition(":")[0], part.partition(":")[2] or "1") for part in value.split(",")]
+            sizes = tuple((int(n), float(weight)) for n, weight in pairs)
+        except ValueError:
+            sizes = ()
+        if not sizes or any(not (0 < n <= _MOST_BENCH_IMAGES and 0 < weight < math.inf) for n, weight in sizes):
+            self.fail(f"{value!r:.80} is no list of sizes such as 1 or 1:0.9,64:0.1", param, ctx)
+        return sizes
+
+
+@click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
+@click.option("--target", "targets", multiple=True, default=["127.0.0.1:8001"], help="Address; may be repeated.")
+@click.option("-n", "sizes", type=_Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1.")
+@click.option("--concurrency", type=click.IntRange(1, 10_000), default=32, help="Callers, each with one request.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests a second, by a Poisson process, instead of callers.",
+)
+@click.option("--duration-s", type=click.FloatRange(0, min_open=True), default=10.0, help="Time that is measured.")
+@click.option("--warmup-s", type=_SECONDS, default=1.0, help="Time before that.")
+@click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=30.0, help="Deadline of a request.")
+@click.option("--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target.")
+@click.option("--model", default="", help="Name of a model.  [default: the server's]")
+@click.option("--verify", is_flag=True, help="Compare every reply with images that were fetched before.")
+@click.option("--seed", type=_UINT64, default=0, help="Of what is asked for and when.")
+@click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report as JSON.")
+def bench(*, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Puts load on servers and reports throughput, latency and errors. Exit code 1 if --verify finds a wrong reply."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import asyncio
+
+    from dcgan.serving.load import LoadConfig, run_load
+    from dcgan.zoo.record import dump_json
+
+    report = asyncio.run(run_load(LoadConfig(**options)))
+    click.echo(report.table())
+    if out is not None:
+        out.write_text(dump_json(report), encoding="utf-8")
+    if report.mismatches:
+        raise click.exceptions.Exit(1)

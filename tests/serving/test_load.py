@@ -1,0 +1,118 @@
+"""dcgan-bench: it counts what there is to count, and sees a wrong byte."""
+
+import asyncio
+import json
+import random
+from contextlib import asynccontextmanager
+
+import grpc
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dcgan.serving.cli import bench
+from dcgan.serving.load import LoadConfig, run_load
+from dcgan.v1 import generator_pb2 as pb
+
+
+def load(server, **options):
+    options = {"targets": (server.target,), "duration_s": 0.5, "warmup_s": 0.1, "concurrency": 4, **options}
+    return asyncio.run(run_load(LoadConfig(**options)))
+
+
+def test_a_closed_loop_counts_images_and_requests(server):
+    report = load(server, sizes=((3, 1.0),), verify=True)
+    assert report.requests > 0
+    assert report.codes == {"OK": report.requests}
+    assert report.images_per_s == pytest.approx(3 * report.requests_per_s)
+    assert report.mismatches == 0
+    assert 0 < report.latency_ms["50"] <= report.latency_ms["99.9"]
+
+
+def test_an_open_loop_sends_at_its_rate_whatever_the_server_does(server):
+    report = load(server, rate=100.0, duration_s=1.0, sizes=((1, 0.5), (8, 0.5)))
+    assert 60 < report.requests < 140  # Poisson, 100 on average: 4 standard deviations
+
+
+def test_errors_are_counted_by_code(server):
+    report = load(server, model="slow", sizes=((500, 1.0),), timeout_s=0.01)
+    assert set(report.codes) == {"DEADLINE_EXCEEDED"}
+    assert report.images_per_s == 0
+
+
+@asynccontextmanager
+async def serving(generate):
+    """A server of our own making, to see what dcgan-bench makes of it."""
+
+    async def stream(request, context):
+        yield pb.GenerateStreamResponse(pixels=bytes(request.n), n=request.n)
+
+    async def get_model(request, context):
+        return pb.GetModelResponse()
+
+    unary = grpc.unary_unary_rpc_method_handler
+    table = {
+        "Generate": unary(generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString),
+        "GetModel": unary(get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString),
+        "GenerateStream": grpc.unary_stream_rpc_method_handler(
+            stream, pb.GenerateStreamRequest.FromString, pb.GenerateStreamResponse.SerializeToString
+        ),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_a_wrong_byte_is_seen():
+    async def generate(request, context):
+        pixels = bytes([request.n % 2] * request.n)
+        return pb.GenerateResponse(pixels=pixels, n=request.n, height=1, width=1, channels=1)
+
+    async with serving(generate) as target:
+        for n, wrong in ((2, False), (3, True)):
+            config = LoadConfig(targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True)
+            assert ((await run_load(config)).mismatches > 0) == wrong
+
+
+async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_they_were_due():
+    arrived, enough = [], asyncio.Event()
+
+    async def generate(request, context):
+        arrived.append(request)
+        if len(arrived) == 20:
+            enough.set()
+        await enough.wait()
+        return pb.GenerateResponse(n=1)
+
+    async with serving(generate) as target:
+        config = LoadConfig(targets=(target,), rate=100.0, duration_s=0.5, warmup_s=0, seed=3)
+        report = await run_load(config)
+    gaps = random.Random(config.seed)
+    span_s = sum(gaps.expovariate(100.0) for _ in range(19))  # between the first and the one that frees it
+    assert report.latency_ms["99.9"] >= 900 * span_s
+
+
+def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
+    out = tmp_path / "report.json"
+    arguments = ["--target", server.target, "-n", "1:0.9,8:0.1", "--duration-s", "0.3", "--warmup-s", "0", "--verify"]
+    result = CliRunner().invoke(bench, [*arguments, "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert report["codes"] == {"OK": report["requests"]}
+    assert f"{report['images_per_s']:,.1f}" in result.output
+    assert np.isfinite(report["latency_ms"]["99.9"])
+
+
+@pytest.mark.parametrize("sizes", ["0", "513", "1:0", "1:-1", "x", "1:nan", "", "1,,2"])
+def test_sizes_that_make_no_sense_are_refused(sizes):
+    result = CliRunner().invoke(bench, ["-n", sizes])
+    assert (result.exit_code, "'-n'" in result.stderr) == (2, True)
+
+
+def test_without_a_server_it_says_so():
+    result = CliRunner().invoke(bench, ["--target", "127.0.0.1:1"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "127.0.0.1:1" in result.stderr
