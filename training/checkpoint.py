@@ -6,6 +6,7 @@ are functions of the step (`dcgan.training.draws`), so the number of the step is
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
@@ -17,6 +18,23 @@ from dcgan.training.step import Players
 from dcgan.training.tensors import pack, unpack
 
 CHECKPOINT = "checkpoint.safetensors"
+
+
+class Cadence:
+    """When to write a checkpoint: after so many seconds, and after every so many steps if they are given."""
+
+    def __init__(self, seconds: float = 300.0, steps: int | None = None) -> None:
+        self._seconds = seconds
+        self._steps = steps
+        self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether one is to be written after this step; the seconds count anew if so."""
+        now = time.monotonic()
+        due = now - self._last >= self._seconds or (self._steps is not None and step % self._steps == 0)
+        if due:
+            self._last = now
+        return due
 
 
 def encode(players: Players, average: Average | None, step: int) -> bytes:

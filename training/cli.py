@@ -10,7 +10,7 @@ import click
 from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 
 if TYPE_CHECKING:
-    from dcgan.training.config import Recipe
+    from dcgan.training.checkpoint import Cadence
     from dcgan.training.dataset import Dataset
     from dcgan.training.run import RunConfig
 
@@ -19,113 +19,90 @@ if TYPE_CHECKING:
 @click.option(
     "--data", required=True, help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits."
 )
-@click.option("--recipe", default="dcgan64-seed", help="Name of a shipped recipe, or a .toml file.")
+@click.option("--recipe", show_default="dcgan64-seed", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the recipe. Repeatable."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder to make.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly as if it had never stopped.")
 @click.option("--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of every random number of the run.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), show_default="0", help="Of every random number of the run.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to compute on.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
+    show_default="auto",
     help="bf16 computes convolutions in 16 bits; auto takes the faster one.",
+)
+@click.option(
+    "--checkpoint-seconds", type=click.FloatRange(min=1), default=300, help="Time from one checkpoint to the next."
+)
+@click.option(
+    "--checkpoint-steps", type=click.IntRange(min=1), help="Write a checkpoint after every so many steps too."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
 def main(
     *,
     data: str,
-    recipe: str,
+    recipe: str | None,
     changes: tuple[str, ...],
     out: Path,
+    resume: bool,
     steps: int | None,
     epochs: int | None,
-    seed: int,
+    seed: int | None,
     device: str,
-    precision: str,
+    precision: str | None,
+    checkpoint_seconds: float,
+    checkpoint_steps: int | None,
     dry_run: bool,
 ) -> None:
     """Trains a generator on images.
 
     The run folder holds the weights, a line of metrics for each step and grids of samples; dcgan-export turns it into
-    a model that can be served. Ctrl-C saves and stops.
+    a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run unless they are
+    given again.
     """
-    from dcgan.training.config import load_recipe
+    from dcgan.training.checkpoint import Cadence
     from dcgan.training.dataset import decode
     from dcgan.training.progress import counting
-    from dcgan.training.run import check_free
+    from dcgan.training.run import CONFIG, check_free, read_config
     from dcgan.training.sources import open_source
+    from dcgan.training.wishes import Wishes, check_same
     from dcgan.zoo.record import dump_json
 
-    if steps and epochs:
-        raise click.UsageError("--steps and --epochs exclude each other; give one of them.")
-    resolved = load_recipe(recipe, changes)
-    check_free(out)
-    source = open_source(data)
-    shape = resolved.generator
-    dataset = decode(source, shape.image_size, shape.channels, counting)
-    config = _configure(
-        recipe=resolved, dataset=dataset, steps=steps, epochs=epochs, seed=seed, device=device, precision=precision
+    saved = read_config(out) if resume and (out / CONFIG).is_file() else None
+    if saved is None:
+        check_free(out)
+    wishes = Wishes(
+        recipe=recipe, changes=changes, steps=steps, epochs=epochs, seed=seed, device=device, precision=precision
     )
+    resolved = wishes.resolve_recipe(saved)
+    dataset = decode(open_source(data), resolved.generator.image_size, resolved.generator.channels, counting)
+    config = wishes.configure(resolved, dataset, saved)
+    if saved is not None:
+        check_same(saved, config)
     click.echo(dump_json(config), nl=False)
     if not dry_run:
-        _train(config, dataset, out)
+        _train(config, dataset, out, Cadence(checkpoint_seconds, checkpoint_steps), resume=saved is not None)
 
 
-def _configure(
-    *,
-    recipe: Recipe,
-    dataset: Dataset,
-    steps: int | None,
-    epochs: int | None,
-    seed: int,
-    device: str,
-    precision: str,
-) -> RunConfig:
-    from dcgan.training import machine
-    from dcgan.training.errors import TrainingError
-    from dcgan.training.run import SCHEMA_VERSION, DataFacts, RunConfig
-
-    images = len(dataset.images)
-    if images < recipe.batch_size:
-        raise TrainingError(
-            f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
-        )
-    device = machine.choose_device(device)
-    return RunConfig(
-        schema_version=SCHEMA_VERSION,
-        recipe=recipe,
-        data=DataFacts(
-            name=dataset.name,
-            images=images,
-            image_size=dataset.images.shape[1],
-            sha256=dataset.sha256,
-            class_names=dataset.class_names,
-        ),
-        seed=seed,
-        steps=steps or (epochs or recipe.epochs) * recipe.steps_per_epoch(images),
-        device=device,
-        precision=machine.choose_precision(precision, device, recipe),
-        hardware=machine.describe_hardware(device),
-        versions=machine.library_versions(),
-        commit=machine.project_commit(),
-    )
-
-
-def _train(config: RunConfig, dataset: Dataset, out: Path) -> None:
+def _train(config: RunConfig, dataset: Dataset, out: Path, cadence: Cadence, *, resume: bool) -> None:
     from dcgan.training.loop import Stop, Trainer, train
     from dcgan.training.progress import Progress
     from dcgan.training.run import RunFolder
 
-    folder = RunFolder(out)
-    folder.create(config)
-    trainer, stop = Trainer(config, dataset), Stop()
-    progress = Progress(config.steps)
+    folder, trainer, stop = RunFolder(out), Trainer(config, dataset), Stop()
+    if resume:
+        trainer.resume(folder)
+    else:
+        folder.create(config)
+    progress = Progress(config.steps, trainer.step)
     with stop.listening():
-        train(trainer, folder, progress, stop)
+        train(trainer, folder, progress, stop, cadence)
     progress.close()
     state = "done" if trainer.step == config.steps else "stopped"
     click.echo(f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}")
+    if state == "stopped":
+        click.echo("the same command with --resume goes on")

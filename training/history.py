@@ -16,16 +16,19 @@ from dcgan.training.step import MEASURES
 class History:
     """Appends steps to a file without making the device wait at each of them.
 
+    A resumed run keeps the lines of the steps before and writes the later ones again.
+
     Attributes:
         latest: the measures that were last written; empty before.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device, steps: int) -> None:
         self._path = path
         every = 100 if device.type == "cuda" else 10  # reading them makes the device wait
         self._rows = torch.zeros((every, len(MEASURES)), device=device)
         self._places: list[dict[str, int]] = []
         self.latest: dict[str, float] = {}
+        self._keep(steps)
 
     def add(self, row: Tensor, *, step: int, epoch: int, images: int) -> None:
         """Takes the measures of one step, which stay on the device until there are enough of them.
@@ -51,12 +54,7 @@ class History:
             self._write(lines)
             self.latest = dict(zip(MEASURES, rows[-1], strict=True))
 
-    def keep(self, steps: int) -> None:
-        """Forgets every line after that many steps: a resumed run writes them again.
-
-        Raises:
-            TrainingError: if the file is damaged or lacks steps, or cannot be written.
-        """
+    def _keep(self, steps: int) -> None:
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
         kept = lines[:steps]
         if len(kept) < steps or not "".join(kept).endswith("\n" * (steps > 0)):

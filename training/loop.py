@@ -10,6 +10,7 @@ from types import FrameType
 import torch
 
 from dcgan.training.average import Average
+from dcgan.training.checkpoint import CHECKPOINT, Cadence, encode, restore
 from dcgan.training.dataset import Dataset
 from dcgan.training.feed import Feed
 from dcgan.training.history import History
@@ -49,6 +50,16 @@ class Trainer:
             self.average.follow(self.players.generator, self.images_seen)
         return measures
 
+    def resume(self, folder: RunFolder) -> None:
+        """Goes on from the checkpoint of a run folder, if there is one yet.
+
+        Raises:
+            TrainingError: if it is damaged or of another recipe.
+        """
+        path = folder.path / CHECKPOINT
+        if path.exists():
+            self.step = restore(path, self.players, self.average)
+
     @property
     def images_seen(self) -> int:
         """Real images shown so far, repeats counted."""
@@ -87,31 +98,32 @@ class Stop:
         signal.signal(number, signal.SIG_DFL)
 
 
-def train(trainer: Trainer, folder: RunFolder, progress: Progress, stop: Stop) -> None:
-    """Runs to the last step, or to a wish to stop; either way the weights are saved.
+def train(trainer: Trainer, folder: RunFolder, progress: Progress, stop: Stop, cadence: Cadence) -> None:
+    """Runs to the last step, or to a wish to stop; either way everything is saved.
 
     Raises:
         TrainingError: if the disk refuses.
     """
-    config = trainer.config
-    history = History(folder.path / METRICS, torch.device(config.device))
-    z = fixed_latents(config.seed, config.recipe.generator.latent_size)
+    config, recipe = trainer.config, trainer.config.recipe
+    history = History(folder.path / METRICS, torch.device(config.device), trainer.step)
+    z = fixed_latents(config.seed, recipe.generator.latent_size)
     per_epoch = trainer.feed.steps_per_epoch
-    if trainer.step == 0:
-        folder.write_sample("real", encode_png(tile(to_pixels(trainer.feed.first_images(GRID_IMAGES)))))
+    folder.write_sample("real", encode_png(tile(to_pixels(trainer.feed.first_images(GRID_IMAGES)))))
     while trainer.step < config.steps and not stop.asked:
         measures = trainer.advance()
         step, epoch = trainer.step, (trainer.step - 1) // per_epoch + 1
         history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
         progress.show(step, trainer.images_seen, history.latest)
-        if step % config.recipe.sample_steps == 0:
+        if step % recipe.sample_steps == 0:
             write_grid(trainer, folder, z, f"step-{step:06d}")
         if step % per_epoch == 0:
             write_grid(trainer, folder, z, f"epoch-{epoch:04d}")
             save_weights(trainer, folder)
-            if config.recipe.keep_epochs and epoch % config.recipe.keep_epochs == 0:
+            if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
                 save_weights(trainer, folder, f"epochs/{epoch:04d}/")
-    history.flush()
+        if cadence.due(step):
+            save_checkpoint(trainer, folder, history)
+    save_checkpoint(trainer, folder, history)
     save_weights(trainer, folder)
 
 
@@ -127,3 +139,9 @@ def save_weights(trainer: Trainer, folder: RunFolder, prefix: str = "") -> None:
     with trainer.released() as generator:
         folder.write_weights(prefix + GENERATOR, generator, step=step, images_seen=images_seen)
     folder.write_weights(prefix + DISCRIMINATOR, trainer.players.discriminator, step=step, images_seen=images_seen)
+
+
+def save_checkpoint(trainer: Trainer, folder: RunFolder, history: History) -> None:
+    """Writes what a resumed run goes on from; the history first, which must not lack a step of it."""
+    history.flush()
+    folder.write(CHECKPOINT, encode(trainer.players, trainer.average, trainer.step))

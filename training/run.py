@@ -123,7 +123,7 @@ def check_free(path: Path) -> None:
     Raises:
         TrainingError: if it is a file, or a folder that is not empty.
     """
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(file.suffix != ".part" for file in path.iterdir()):
         raise TrainingError(f"{path} exists and is not empty; choose another --out")
     if path.exists() and not path.is_dir():
         raise TrainingError(f"{path} is a file; choose another --out")

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dcgan.training.average import Average
+from dcgan.training.checkpoint import Cadence
 from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
 from dcgan.training.loop import Stop, Trainer, train
@@ -25,7 +26,7 @@ def run(configure, dataset, path, **changes):
     config = configure(**changes)
     folder = RunFolder(path)
     folder.create(config)
-    train(Trainer(config, dataset), folder, Progress(config.steps), Stop())
+    train(Trainer(config, dataset), folder, Progress(config.steps), Stop(), Cadence())
     return path
 
 
@@ -54,7 +55,7 @@ def test_a_wish_to_stop_ends_the_run_after_a_step_with_all_files(tmp_path, confi
     trainer = Trainer(config, dataset)
     stop.asked = True
     trainer.advance()
-    train(trainer, folder, Progress(config.steps), stop)
+    train(trainer, folder, Progress(config.steps), stop, Cadence())
     assert trainer.step == 1
     assert read_run(folder.path).training.images_seen == 8
 
@@ -110,7 +111,7 @@ def test_grey_models_have_grey_grids(small):
 
 
 def test_history_is_written_in_order_and_in_lumps(tmp_path):
-    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"))
+    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0)
     for step in range(1, 13):
         history.add(torch.full((5,), float(step)), step=step, epoch=1, images=step)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
@@ -122,7 +123,7 @@ def test_history_is_written_in_order_and_in_lumps(tmp_path):
 
 
 def test_a_history_that_cannot_be_written_says_so(tmp_path):
-    history = History(tmp_path / "none" / "metrics.jsonl", torch.device("cpu"))
+    history = History(tmp_path / "none" / "metrics.jsonl", torch.device("cpu"), 0)
     history.add(torch.zeros(5), step=1, epoch=1, images=1)
     with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: No such file"):
         history.flush()

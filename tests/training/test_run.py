@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dcgan.training.checkpoint import Cadence
 from dcgan.training.errors import TrainingError
 from dcgan.training.loop import Stop, Trainer, train
 from dcgan.training.progress import Progress
@@ -21,7 +22,7 @@ def run(tmp_path, configure, dataset) -> Path:
     folder = RunFolder(tmp_path / "run")
     config = configure(keep_epochs=2)
     folder.create(config)
-    train(Trainer(config, dataset), folder, Progress(config.steps), Stop())
+    train(Trainer(config, dataset), folder, Progress(config.steps), Stop(), Cadence())
     return folder.path
 
 
@@ -36,6 +37,7 @@ def test_a_run_leaves_all_that_it_promises(run):
         "metrics.jsonl",
         "generator.safetensors",
         "discriminator.safetensors",
+        "checkpoint.safetensors",
         "epochs/0002/generator.safetensors",
         "epochs/0002/discriminator.safetensors",
         "samples/real.png",

@@ -1,0 +1,101 @@
+"""What the command line asks for, and the configuration that becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcgan.training import machine
+from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.dataset import Dataset
+from dcgan.training.errors import TrainingError
+from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig
+
+DEFAULT_RECIPE = "dcgan64-seed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """Options of `dcgan-train`; None where they are not given."""
+
+    recipe: str | None
+    changes: tuple[str, ...]
+    steps: int | None
+    epochs: int | None
+    seed: int | None
+    device: str
+    precision: str | None
+
+    def __post_init__(self) -> None:
+        if self.steps and self.epochs:
+            raise TrainingError("--steps and --epochs exclude each other; give one of them")
+
+    def resolve_recipe(self, saved: RunConfig | None) -> Recipe:
+        """Reads the recipe that is asked for; that of the saved run where none is.
+
+        Raises:
+            TrainingError: if it is not that of the saved run, or see `load_recipe`.
+        """
+        if saved is not None and self.recipe is None and not self.changes:
+            return saved.recipe
+        recipe = load_recipe(self.recipe or DEFAULT_RECIPE, self.changes)
+        if saved is not None and recipe != saved.recipe:
+            raise _differs("recipe")
+        return recipe
+
+    def configure(self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None) -> RunConfig:
+        """Decides everything that is still open; what is not given is that of the saved run.
+
+        Raises:
+            TrainingError: if there are fewer images than a batch, or no such device.
+        """
+        images = len(dataset.images)
+        if images < recipe.batch_size:
+            raise TrainingError(
+                f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
+            )
+        device = machine.choose_device(self.device)
+        precision = self.precision or (saved.precision if saved else "auto")
+        seed = (saved.seed if saved else 0) if self.seed is None else self.seed
+        return RunConfig(
+            schema_version=SCHEMA_VERSION,
+            recipe=recipe,
+            data=DataFacts(
+                name=dataset.name,
+                images=images,
+                image_size=dataset.images.shape[1],
+                sha256=dataset.sha256,
+                class_names=dataset.class_names,
+            ),
+            seed=seed,
+            steps=self._steps(recipe, images, saved),
+            device=device,
+            precision=machine.choose_precision(precision, device, recipe),
+            hardware=machine.describe_hardware(device),
+            versions=machine.library_versions(),
+            commit=machine.project_commit(),
+        )
+
+    def _steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
+        if self.steps:
+            return self.steps
+        if saved is not None and not self.epochs:
+            return saved.steps
+        return (self.epochs or recipe.epochs) * recipe.steps_per_epoch(images)
+
+
+def check_same(saved: RunConfig, config: RunConfig) -> None:
+    """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
+
+    Raises:
+        TrainingError: names what differs.
+    """
+    for what in ("recipe", "data", "seed", "steps", "device", "precision"):
+        if getattr(config, what) != getattr(saved, what):
+            raise _differs(what)
+
+
+def _differs(what: str) -> TrainingError:
+    return TrainingError(
+        f"the run was begun with another {what} than is asked for now (see its {CONFIG}); "
+        "resume it with what it was begun with, or choose another --out"
+    )
