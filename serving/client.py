@@ -10,6 +10,9 @@ ClientError
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -29,6 +32,33 @@ from dcgan.zoo.picture import Pixels
 
 DEFAULT_TARGET = "127.0.0.1:8001"
 DEFAULT_TIMEOUT_S = 60.0
+MOST_TRIES = 5
+
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": pb.DESCRIPTOR.services_by_name["GeneratorService"].full_name}],
+            "retryPolicy": {
+                "maxAttempts": MOST_TRIES,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                # grpc.aio says CANCELLED to a request that meets the very moment of its end (grpc/grpc#37239).
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
+            },
+        }
+    ],
+    "retryThrottling": {
+        "maxTokens": 20,
+        "tokenRatio": 0.2,
+    },  # a failure costs 1, a success earns 0.2; below 10 no retry
+}
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+]
+"""How clients connect: servers in turn, and retries with a budget (gRFC A6); a server's pushback is obeyed."""
 
 
 class ClientError(DcganError):
@@ -95,17 +125,20 @@ class StreamCall(Protocol):
 
 
 class Client:
-    """A connection to one server. Safe to share between threads.
+    """A connection to one server, or to several that take turns. Safe to share between threads.
+
+    Calls that find no server, or a busy one, are tried again a few times, as long as most calls succeed; images are
+    pure functions of the request, so trying again is always safe. A stream that breaks goes on where it broke.
 
     Args:
-        target: address of the server, `host:port`.
-        timeout_s: time that each call may take, unless the call says otherwise.
+        target: address of the server, `host:port`, or of several with commas between them.
+        timeout_s: time that each call may take with all its tries, unless the call says otherwise.
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target, options=[("grpc.max_receive_message_length", -1)])
+        self._channel = grpc.insecure_channel(resolve(target), options=CHANNEL_OPTIONS)
         self._stub = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._caps: dict[tuple[str, int | None], int] = {}  # images in one message, by model
 
@@ -133,9 +166,9 @@ class Client:
             ClientError: if the server cannot be reached, or refuses.
         """
         if n > 1 and n > self._cap(options):
-            return _collect(self.stream(seed, n, offset=offset, timeout_s=timeout_s, **options), n)
-        request = _message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
-        with _errors(self.target):
+            return collect(self.stream(seed, n, offset=offset, timeout_s=timeout_s, **options), n)
+        request = message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
+        with translated(self.target):
             return read_pixels(self._stub.Generate(request, timeout=timeout_s or self._timeout_s))
 
     def stream(
@@ -145,25 +178,35 @@ class Client:
 
         The server makes only a little more than what is read. Closing the iterator ends the request.
         """
-        request = _message(pb.GenerateStreamRequest, seed=seed, n=n, offset=offset, **options)
-        return self._read(self._stub.GenerateStream(request, timeout=timeout_s or self._timeout_s))
+        ends, done, tries = time.monotonic() + (timeout_s or self._timeout_s), 0, 0
+        while True:
+            request = message(pb.GenerateStreamRequest, seed=seed, n=n - done, offset=offset + done, **options)
+            try:
+                for chunk in self._read(self._stub.GenerateStream(request, timeout=ends - time.monotonic())):
+                    done, tries = done + len(chunk), 0
+                    yield chunk
+                return
+            except (UnreachableError, BusyError):
+                tries += 1
+                if done == 0 or tries == MOST_TRIES:  # before the first chunk the channel itself has tried again
+                    raise
 
     def interpolate(
         self, seed_a: int, seed_b: int, steps: int, *, timeout_s: float | None = None, **options: Unpack[Options]
     ) -> Iterator[Pixels]:
         """Walks from image 0 of one seed to image 0 of another, in chunks as they come: each uint8 [k, H, W, C]."""
-        request = _message(pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options)
+        request = message(pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options)
         return self._read(self._stub.Interpolate(request, timeout=timeout_s or self._timeout_s))
 
     def models(self) -> list[pb.Model]:
         """Every model of the server, its default first."""
-        with _errors(self.target):
+        with translated(self.target):
             return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_s).models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """One model; the server's default, and its newest version, unless they are named."""
-        request = _message(pb.GetModelRequest, name=name, version=version)
-        with _errors(self.target):
+        request = message(pb.GetModelRequest, name=name, version=version)
+        with translated(self.target):
             response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._timeout_s)
         return response.model
 
@@ -175,11 +218,31 @@ class Client:
 
     def _read(self, call: StreamCall) -> Iterator[Pixels]:
         try:
-            with _errors(self.target):
+            with translated(self.target):
                 for response in call:
                     yield read_pixels(response)
         finally:
             call.cancel()
+
+
+def resolve(target: str) -> str:
+    """A target as gRPC takes it: one address as it is, several as their numbers.
+
+    Raises:
+        UnreachableError: if one of several has no number.
+    """
+    addresses = [address.strip() for address in target.split(",")]
+    if len(addresses) == 1:
+        return target
+    numbers = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            numbers.append(f"{socket.gethostbyname(host)}:{int(port)}")
+        except (OSError, ValueError):
+            problem = f"{address!r:.80} is no address of a server; name it as host:port"
+            raise UnreachableError(problem, grpc.StatusCode.UNAVAILABLE, "") from None
+    return "ipv4:" + ",".join(numbers)
 
 
 def read_pixels(response: Response) -> Pixels:
@@ -201,6 +264,7 @@ def translate(error: grpc.RpcError, target: str) -> ClientError:
 
 _KINDS: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.UNAVAILABLE: BusyError,
+    grpc.StatusCode.CANCELLED: BusyError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: BusyError,
     grpc.StatusCode.INVALID_ARGUMENT: RefusedError,
     grpc.StatusCode.NOT_FOUND: RefusedError,
@@ -217,7 +281,8 @@ def _reason(error: grpc.RpcError) -> str:
 
 
 @contextmanager
-def _errors(target: str) -> Iterator[None]:
+def translated(target: str) -> Iterator[None]:
+    """Turns what a call raises into a ClientError."""
     try:
         yield
     except grpc.RpcError as error:
@@ -227,7 +292,7 @@ def _errors(target: str) -> Iterator[None]:
 M = TypeVar("M", bound=Message)
 
 
-def _message(kind: type[M], **fields: object) -> M:
+def message(kind: type[M], **fields: object) -> M:
     """Builds a request. What does not fit its field is refused here, as the server would refuse it."""
     try:
         return kind(**fields)
@@ -236,7 +301,8 @@ def _message(kind: type[M], **fields: object) -> M:
         raise RefusedError(f"{given}: {error}", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD") from None
 
 
-def _collect(chunks: Iterator[Pixels], n: int) -> Pixels:
+def collect(chunks: Iterator[Pixels], n: int) -> Pixels:
+    """Puts the chunks of n images together."""
     first = next(chunks)
     images = np.empty((n, *first.shape[1:]), dtype=np.uint8)
     images[: len(first)] = first

@@ -67,9 +67,9 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         return Status(code=self.code.value[0], message=self.message, details=packed)
 
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
-        """The trailing metadata that goes with it: the status, and a pushback for clients that retry (gRFC A6)."""
+        """The trailing metadata that goes with it: the status; and a pushback (gRFC A6) if all is full."""
         trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, self.status().SerializeToString())]
-        if self.retry_s is not None:
+        if self.retry_s is not None and self.code == grpc.StatusCode.RESOURCE_EXHAUSTED:
             trailers.append((PUSHBACK_KEY, str(math.ceil(self.retry_s * 1000))))
         return tuple(trailers)
 

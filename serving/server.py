@@ -124,7 +124,8 @@ class RunningServer:
         await self.readiness.end()
         await asyncio.sleep(config.drain_delay_s)
         self.service.close()
-        await self.grpc_server.stop(config.exit_timeout_s)
+        with contextlib.suppress(TimeoutError):  # `stop` waits for RPCs too, but cancels those that have just arrived
+            await asyncio.wait_for(self.service.finish(), config.exit_timeout_s)
 
 
 async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> RunningServer:

@@ -49,6 +49,8 @@ class GeneratorService:
         self._metrics = metrics
         self._catalogue: Catalogue | None = None
         self._absent = errors.loading
+        self._active = 0  # RPCs under way
+        self._none_active = asyncio.Event()
         self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
     def open(self, catalogue: Catalogue) -> None:
@@ -58,6 +60,12 @@ class GeneratorService:
     def close(self) -> None:
         """Refuses new requests from now on; those that were accepted go on."""
         self._catalogue, self._absent = None, errors.draining
+
+    async def finish(self) -> None:
+        """Waits until no RPC is under way."""
+        while self._active:
+            self._none_active.clear()
+            await self._none_active.wait()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """What to register with a server. Replies are serialised by the handlers themselves."""
@@ -153,6 +161,7 @@ class GeneratorService:
         async def answer(request: Request, context: Context) -> bytes | None:
             began = time.perf_counter()
             metrics.started.inc()
+            self._active += 1
             code = grpc.StatusCode.CANCELLED
             try:
                 message = await handler(request, context)
@@ -167,6 +176,9 @@ class GeneratorService:
             else:
                 return message
             finally:
+                self._active -= 1
+                if not self._active:
+                    self._none_active.set()
                 metrics.ended(code, time.perf_counter() - began)
 
         return answer

@@ -1,6 +1,8 @@
 """The Python client and dcgan-generate: what they give, and what they say when it does not work."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -131,3 +133,59 @@ def test_a_place_that_cannot_be_written_is_said(ask, tmp_path):
     (tmp_path / "file").write_text("")
     code, output = ask("--seed", "7", "--out", str(tmp_path / "file" / "grid.png"))
     assert (code, "cannot write" in output) == (2, True)
+
+
+def test_several_servers_take_turns(pair, read_metrics):
+    with Client(f"{pair[0].target},{pair[1].target}") as client:
+        while not all(made(read_metrics, server) for server in pair):
+            client.generate(1)
+
+
+def test_a_server_that_is_killed_costs_no_errors_and_no_bytes(pair, expected):
+    ask_both_while(pair, expected, pair[1].process.kill)
+
+
+def test_a_server_that_is_told_to_stop_costs_no_errors_and_no_bytes(pair, expected):
+    ask_both_while(pair, expected, pair[1].process.terminate)
+    assert pair[1].process.wait(timeout=30) == 0
+
+
+def test_a_stream_that_breaks_goes_on_at_the_other_server(pair, expected):
+    with Client(f"{pair[0].target},{pair[1].target}") as client:
+        streams = [client.stream(7, 5000) for _ in range(2)]  # one at each server
+        heads = [next(stream) for stream in streams]
+        pair[1].process.kill()
+        for head, stream in zip(heads, streams, strict=True):
+            np.testing.assert_array_equal(np.concatenate([head, *stream]), expected("tiny", 7, range(5000)))
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:1,nowhere.invalid:2", "127.0.0.1:1,127.0.0.1", "a:b,c:d"])
+def test_one_of_several_addresses_that_is_none_is_named(target):
+    with pytest.raises(UnreachableError, match="is no address"):
+        Client(target)
+
+
+@pytest.fixture
+def pair(start_server, repository):
+    """Two servers, of which the second may be brought to its end."""
+    with start_server(repository, "--model", "tiny") as first, ExitStack() as stack:
+        second = stack.enter_context(start_server(repository, "--model", "tiny"))
+        yield first, second
+        if second.process.poll() not in (None, 0):
+            with pytest.raises(AssertionError):  # it did not end as it should, for it was killed
+                stack.close()
+
+
+def ask_both_while(pair, expected, something_happens) -> None:
+    """Asks for many single images at both servers; each must come and be right."""
+    wanted = expected("tiny", 7, range(300))
+    with Client(f"{pair[0].target},{pair[1].target}") as client, ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(client.generate, 7, offset=i) for i in range(300)]
+        answers[50].result()
+        something_happens()
+        for i, answer in enumerate(answers):
+            np.testing.assert_array_equal(answer.result()[0], wanted[i])
+
+
+def made(read_metrics, server) -> float:
+    return sum(value for name, value in read_metrics(server).items() if name.startswith("dcgan_images_total"))
