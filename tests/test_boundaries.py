@@ -17,6 +17,7 @@ ALLOWED = {
     "export": ("dcgan.zoo", "dcgan.training.networks", "dcgan.training.run", "dcgan.export"),
     "serving": ("dcgan.zoo", "dcgan.v1", "dcgan.serving"),
 }
+COMMANDS = ["dcgan-train", "dcgan-export", "dcgan-serve", "dcgan-generate", "dcgan-bench", "dcgan-zoo"]
 HEAVY = ("torch", "torchvision", "onnx", "onnxscript", "sklearn", "safetensors")
 
 
@@ -47,7 +48,7 @@ def test_what_serves_needs_neither_torch_nor_onnx(part: str):
         assert roots.isdisjoint(HEAVY), f"{path.relative_to(ROOT)} imports {roots.intersection(HEAVY)}"
 
 
-@pytest.mark.parametrize("command", ["dcgan-train", "dcgan-export", "dcgan-serve", "dcgan-generate", "dcgan-zoo"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command: str):
     program = (
         "import sys, importlib.metadata as metadata\n"
