@@ -9,7 +9,7 @@ import torch
 from dcgan.training import draws
 from dcgan.training.config import Recipe
 from dcgan.training.draws import Purpose
-from dcgan.training.networks import Generator
+from dcgan.training.networks import Generator, labels_in_turn
 
 _RAMP = 0.05  # early on, the half-life is at most this share of the images seen (Karras et al. 2020, StyleGAN2)
 _PASSES = 16  # batches that batch normalisation's statistics are estimated from
@@ -44,6 +44,7 @@ class Average:
         self.generator.train()
         shape = (self._recipe.batch_size, self._recipe.generator.latent_size)
         device = next(self.generator.parameters()).device
+        label = labels_in_turn(shape[0], self._recipe.generator.classes, device)
         for number in range(_PASSES):
-            self.generator(draws.normals(self._seed, Purpose.STATISTICS, number, shape).to(device))
+            self.generator(draws.normals(self._seed, Purpose.STATISTICS, number, shape).to(device), label)
         self.generator.eval()

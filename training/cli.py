@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data", required=True, help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits."
 )
-@click.option("--recipe", show_default="dcgan64-seed", help="Name of a shipped recipe, or a .toml file.")
+@click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the recipe. Repeatable."
 )

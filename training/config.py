@@ -89,7 +89,7 @@ class Recipe:
         _check(self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}")
         _check(0 <= self.decay_from <= 1, f"decay_from must be 0 to 1, not {self.decay_from}")
         _check(min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")
-        for name in ("image_size", "channels"):
+        for name in ("image_size", "channels", "classes"):
             ours, theirs = getattr(self.generator, name), getattr(self.discriminator, name)
             _check(ours == theirs, f"generator.{name} is {ours} and discriminator.{name} is {theirs}; make them equal")
 

@@ -23,11 +23,13 @@ class Batch:
         real: images, float32 [B, C, H, W] in [-1, 1].
         z: latent vectors, float32 [B, latent_size].
         augment: uniform numbers, float32 [3, B, DRAWS], for real images, generated images in D's phase and in G's.
+        label: class of each real image, and of the one to generate beside it, int64 [B]; None without classes.
     """
 
     real: Tensor
     z: Tensor
     augment: Tensor
+    label: Tensor | None = None
 
 
 class Feed:
@@ -38,6 +40,8 @@ class Feed:
 
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, device: torch.device) -> None:
         self._images = torch.from_numpy(dataset.images).to(device)  # uint8 [N, h, w, C]
+        conditional = recipe.generator.classes > 0 and dataset.labels is not None
+        self._labels = torch.from_numpy(dataset.labels).to(device) if conditional else None  # int64 [N]
         self._recipe = recipe
         self._seed = seed
         self._epoch = -1
@@ -51,13 +55,15 @@ class Feed:
             order = draws.order(self._seed, epoch, len(self._images))
             self._epoch, self._order = epoch, torch.from_numpy(order).to(self._images.device)
         size = self._recipe.batch_size
-        real = self._prepare(self._images[self._order[place * size : (place + 1) * size]])
+        chosen = self._order[place * size : (place + 1) * size]
+        real = self._prepare(self._images[chosen])
+        label = None if self._labels is None else self._labels[chosen]
         if self._recipe.flip:
             mirrored = self._uniforms(Purpose.FLIP, step, (size,))[: len(real), None, None, None] < 0.5
             real = torch.where(mirrored, real.flip(3), real)
         z = draws.normals(self._seed, Purpose.LATENTS, step, (size, self._recipe.generator.latent_size))
         augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS))
-        return Batch(real=real, z=self._move(z)[: len(real)], augment=augment[:, : len(real)])
+        return Batch(real=real, z=self._move(z)[: len(real)], augment=augment[:, : len(real)], label=label)
 
     def images_seen(self, step: int) -> int:
         """Real images that the steps before `step` have shown, repeats counted."""

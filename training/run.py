@@ -171,7 +171,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         generator=generator.eval().requires_grad_(False),
         training=training,
-        class_names=(),
+        class_names=config.data.class_names if config.recipe.generator.classes else (),
         description=config.recipe.description,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.training.networks import Generator
+from dcgan.training.networks import Generator, labels_in_turn
 from dcgan.zoo import noise
 from dcgan.zoo.picture import Pixels, encode_png, tile
 
@@ -22,7 +22,8 @@ def fixed_latents(seed: int, latent_size: int) -> Tensor:
 def draw_grid(generator: Generator, z: Tensor) -> bytes:
     """What the generator makes of latent vectors, as a PNG file; it must be in eval mode, as it will be exported."""
     device = next(generator.parameters()).device
-    return encode_png(tile(to_pixels(generator(z.to(device)))))
+    label = labels_in_turn(len(z), generator.config.classes, device)
+    return encode_png(tile(to_pixels(generator(z.to(device), label))))
 
 
 def to_pixels(images: Tensor) -> Pixels:

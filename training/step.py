@@ -69,12 +69,13 @@ class Step:
     def _train_discriminator(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         players = self._players
         with self._autocast():
-            fake = players.generator(batch.z)
-            logits_real = self._judge(batch.real, batch.augment[0])
-            logits_fake = self._judge(fake.detach(), batch.augment[1])
+            fake = players.generator(batch.z, batch.label)
+            logits_real = self._judge(batch.real, batch.label, batch.augment[0])
+            logits_fake = self._judge(fake.detach(), batch.label, batch.augment[1])
         loss = discriminator_loss(self._recipe.loss, logits_real, logits_fake)
+        objective = loss + self._penalties(batch, fake)
         players.discriminator_adam.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(objective)
         players.discriminator_adam.step()
         return fake, (loss.detach(), _score(logits_real), _score(logits_fake))
 
@@ -82,8 +83,9 @@ class Step:
         players = self._players
         players.discriminator.requires_grad_(False)  # G's gradient passes through D, and D's own weights need none
         with self._autocast():
-            logits_fake = self._judge(fake, batch.augment[2])
-            logits_real = self._judge(batch.real, batch.augment[0]) if self._recipe.loss == "relativistic" else None
+            logits_fake = self._judge(fake, batch.label, batch.augment[2])
+            paired = self._recipe.loss == "relativistic"
+            logits_real = self._judge(batch.real, batch.label, batch.augment[0]) if paired else None
         loss = generator_loss(self._recipe.loss, logits_real, logits_fake)
         players.generator_adam.zero_grad()
         torch.autograd.backward(loss)
@@ -91,9 +93,22 @@ class Step:
         players.discriminator.requires_grad_(True)
         return loss.detach(), _score(logits_fake)
 
-    def _judge(self, images: Tensor, draws: Tensor) -> Tensor:
+    def _penalties(self, batch: Batch, fake: Tensor) -> Tensor | float:
+        """R1 and R2 (Mescheder et al. 2018): D's squared gradients at the images it sees, in fp32."""
+        sides = ((self._recipe.r1, batch.real, batch.augment[0]), (self._recipe.r2, fake, batch.augment[1]))
+        return sum(
+            weight / 2 * self._steepness(images, batch.label, draws) for weight, images, draws in sides if weight
+        )
+
+    def _steepness(self, images: Tensor, label: Tensor | None, draws: Tensor) -> Tensor:
+        images = augment(images.detach().float(), self._recipe.augment, draws).requires_grad_()
+        logits = self._players.discriminator(images, label)
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+        return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+    def _judge(self, images: Tensor, label: Tensor | None, draws: Tensor) -> Tensor:
         """D's logits in fp32, for losses in fp32."""
-        logits: Tensor = self._players.discriminator(augment(images, self._recipe.augment, draws))
+        logits: Tensor = self._players.discriminator(augment(images, self._recipe.augment, draws), label)
         return logits.float()
 
     def _autocast(self) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from dcgan.training.dataset import Dataset
 from dcgan.training.errors import TrainingError
 from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig
 
-DEFAULT_RECIPE = "dcgan64-seed"
+DEFAULT_RECIPE = "dcgan64"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +46,14 @@ class Wishes:
         """Decides everything that is still open; what is not given is that of the saved run.
 
         Raises:
-            TrainingError: if there are fewer images than a batch, or no such device.
+            TrainingError: if there are fewer images than a batch, other classes than the recipe's, or no such device.
         """
         images = len(dataset.images)
         if images < recipe.batch_size:
             raise TrainingError(
                 f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
             )
+        _check_classes(recipe, dataset)
         device = machine.choose_device(self.device)
         precision = self.precision or (saved.precision if saved else "auto")
         seed = (saved.seed if saved else 0) if self.seed is None else self.seed
@@ -92,6 +93,16 @@ def check_same(saved: RunConfig, config: RunConfig) -> None:
     for what in ("recipe", "data", "seed", "steps", "device", "precision"):
         if getattr(config, what) != getattr(saved, what):
             raise _differs(what)
+
+
+def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
+    wanted = recipe.generator.classes
+    found = 0 if dataset.labels is None else max(int(dataset.labels.max()) + 1, len(dataset.class_names))
+    if wanted and wanted != found:
+        cure = f"--set generator.classes={found} --set discriminator.classes={found}" if found else "a recipe without"
+        raise TrainingError(
+            f"the recipe {recipe.name} wants {wanted} classes but {dataset.name} has {found}; use {cure}"
+        )
 
 
 def _differs(what: str) -> TrainingError:

@@ -53,6 +53,8 @@ def test_values_are_changed_one_by_one():
         ("generator.width=0", "width must be 1 to"),
         ("generator.width=true", "must be a whole number"),
         ("generator.latent_size=0", "latent_size must be"),
+        ("generator.classes=1", "classes must be 0 or 2 to"),
+        ("generator.classes=10", "make them equal"),
         ("discriminator.norm=layer", "discriminator.norm must be one of"),
         ("batch_size=0", "batch_size must be"),
         ("epochs=0", "epochs must be"),

@@ -48,14 +48,29 @@ def test_the_last_grid_is_what_the_exported_generator_makes(tmp_path, configure,
         assert np.abs(untile(decode_png(png), 64, 8).astype(float) - images).max() < 1.01
 
 
+def test_a_run_with_classes_remembers_them(tmp_path, configure, dataset, small):
+    networks = {name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")}
+    path = run(configure, dataset, tmp_path / "run", average_images=50, **networks)
+    read = read_run(path)
+    assert read.class_names == ("cats", "dogs")
+    z = torch.from_numpy(noise.latents(0, 0, 64, 6))
+    with torch.no_grad():
+        images = (read.generator(z, torch.arange(64) % 2).permute(0, 2, 3, 1).numpy() + 1) * 127.5
+    png = (path / "samples" / "epoch-0002.png").read_bytes()
+    assert np.abs(untile(decode_png(png), 64, 8).astype(float) - images).max() < 1.01
+
+
 def test_a_wish_to_stop_ends_the_run_after_a_step_with_all_files(tmp_path, configure, dataset):
     config = configure(steps=1000)
     folder, stop = RunFolder(tmp_path / "run"), Stop()
     folder.create(config)
     trainer = Trainer(config, dataset)
-    stop.asked = True
-    trainer.advance()
-    train(trainer, folder, Progress(config.steps), stop, Cadence())
+
+    class StopAtOnce(Progress):
+        def show(self, *args):
+            stop.asked = True
+
+    train(trainer, folder, StopAtOnce(config.steps), stop, Cadence())
     assert trainer.step == 1
     assert read_run(folder.path).training.images_seen == 8
 
@@ -123,9 +138,11 @@ def test_history_is_written_in_order_and_in_lumps(tmp_path):
 
 
 def test_a_history_that_cannot_be_written_says_so(tmp_path):
-    history = History(tmp_path / "none" / "metrics.jsonl", torch.device("cpu"), 0)
+    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0)
     history.add(torch.zeros(5), step=1, epoch=1, images=1)
-    with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: No such file"):
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: Is a directory"):
         history.flush()
 
 

@@ -122,6 +122,68 @@ def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
         assert all(p.requires_grad for p in network.parameters())
 
 
+def conditional(small: Recipe, **changes: object) -> Recipe:
+    return replace(
+        small,
+        generator=replace(small.generator, classes=2),
+        discriminator=replace(small.discriminator, classes=2, **changes),
+    )
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_classes_change_what_both_networks_do_and_are_trained(small, dataset, norm):
+    recipe = conditional(small, norm=norm)
+    players = make_players(recipe, 0, CPU)
+    batch = Feed(dataset, recipe, 0, CPU).batch(0)
+    names = {"scale", "shift", "projection"}
+    before = {
+        f"{i}.{name}": p.detach().clone()
+        for i, network in enumerate((players.generator, players.discriminator))
+        for name, p in network.named_parameters()
+        if names & set(name.split("."))
+    }
+    assert len(before) == 2 * 3 + 1
+    Step(recipe, players, "fp32")(batch)
+    for i, network in enumerate((players.generator, players.discriminator)):
+        for name, p in network.named_parameters():
+            if f"{i}.{name}" in before:
+                assert (p != before[f"{i}.{name}"]).flatten(1).any(1).all(), name  # for both classes
+    z = torch.randn(2, 6)
+    with torch.no_grad():
+        cats, dogs = (players.generator.eval()(z, torch.full((2,), label)) for label in (0, 1))
+        assert not torch.equal(cats, dogs)
+        judged = [players.discriminator.eval()(cats, torch.full((2,), label)) for label in (0, 1)]
+        assert not torch.equal(*judged)
+
+
+def test_a_batch_carries_the_classes_of_its_images(small, dataset):
+    batch = Feed(dataset, conditional(small), 0, CPU).batch(1)
+    flat = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    places = [int((flat == image).flatten(1).all(1).nonzero()) for image in batch.real]
+    assert batch.label.tolist() == dataset.labels[places].tolist()
+    assert Feed(dataset, small, 0, CPU).batch(1).label is None
+
+
+def test_gradient_penalties_are_the_squared_steepness_of_the_discriminator(small, dataset):
+    plain = replace(small, discriminator=replace(small.discriminator, norm="none"))
+    batch = Feed(dataset, plain, 0, CPU).batch(0)
+
+    def gradient_of_head(recipe: Recipe) -> torch.Tensor:
+        players = make_players(recipe, 0, CPU)
+        players.discriminator_adam.step = lambda: None
+        Step(recipe, players, "fp32")._train_discriminator(batch)
+        return players.discriminator.head.weight.grad
+
+    players = make_players(plain, 0, CPU)
+    images = batch.real.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(players.discriminator(images).sum(), images, create_graph=True)
+    penalty = slope.square().sum() / len(images)
+    (expected,) = torch.autograd.grad(penalty * 1.5, players.discriminator.head.weight)
+    found = gradient_of_head(replace(plain, r1=3.0)) - gradient_of_head(plain)
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-8)
+    assert not torch.equal(gradient_of_head(replace(plain, r2=3.0)), gradient_of_head(plain))
+
+
 def test_bf16_is_near_fp32(small, dataset):
     near = run_steps(small, dataset, 2, "bf16") - run_steps(small, dataset, 2)
     assert near.abs().max() < 0.05
