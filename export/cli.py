@@ -41,6 +41,13 @@ class ExportCommand(Command):
 @click.option("--onnx", is_flag=True, help="Write ONNX. All formats are written when none is named.")
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
 @click.option("--safetensors", is_flag=True, help="Write the weights alone.")
+@click.option("--int8", is_flag=True, help="Write a second ONNX file that computes in int8, for fast CPUs.")
+@click.option(
+    "--target",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    help="Write the float32 ONNX graph in the form that is fastest there; it runs on both.",
+)
 @click.option(
     "--weights",
     type=click.Choice(["fp32", "fp16"]),
@@ -59,6 +66,8 @@ def main(
     onnx: bool,
     torchscript: bool,
     safetensors: bool,
+    int8: bool,
+    target: str,
     weights: str,
     license: str,
     description: str,
@@ -76,12 +85,16 @@ def main(
     from dcgan.zoo.repository import versions_of
 
     check_name(name)
+    if int8 and (torchscript or safetensors) and not onnx:
+        raise click.UsageError("--int8 stands beside the float32 file; add --onnx")
     named = {"onnx": onnx, "torchscript": torchscript, "safetensors": safetensors}
     options = Options(
         name=name,
         version=version or max(versions_of(repository, name), default=0) + 1,
         formats=tuple(key for key, wanted in named.items() if wanted) or FORMATS,
         weights=weights,
+        int8=int8,
+        target=target,
         license=license,
         description=description,
     )

@@ -9,7 +9,8 @@ ExportError                the run, or a file made from it, cannot be released  
     ├── WrongProviderError      the file runs, in part or whole, on another execution provider
     ├── BatchDependenceError    an image depends on the batch it shares
     ├── FloatMismatchError      float images are further from the reference than allowed
-    └── LevelMismatchError      pixels are further from the reference, or more of them differ, than allowed
+    ├── LevelMismatchError      pixels are further from the reference, or more of them differ, than allowed
+    └── QualityError            the signal-to-noise ratio of an int8 file is below the limit
 """
 
 from __future__ import annotations
@@ -55,3 +56,7 @@ class FloatMismatchError(ParityError):
 
 class LevelMismatchError(ParityError):
     """Pixels too far from the reference, or too many that differ."""
+
+
+class QualityError(ParityError):
+    """An int8 file whose images are too far from those in float32, all in all."""

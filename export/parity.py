@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.export.errors import BatchDependenceError, FloatMismatchError, LevelMismatchError, ParityError
-from dcgan.export.runners import CPU, CUDA, EAGER, TORCHSCRIPT, Output, Runner
+from dcgan.export.errors import BatchDependenceError, FloatMismatchError, LevelMismatchError, ParityError, QualityError
+from dcgan.export.runners import CPU, CUDA, EAGER, TORCHSCRIPT, EagerRunner, OnnxRunner, Output, Runner
 from dcgan.zoo import noise
 
 BATCHES = (1, 2, 3, 7, 32, 64)
 SEEDS = (0, 1, 2)
+QUALITY_IMAGES = 4096
 WIDEST = 4.0
 """Latent values probed; beyond it lies one normal in 16,000."""
 
@@ -33,6 +34,7 @@ class Limits:
         pixels_changed: share of pixels that may differ at all.
         batch_invariant: whether an image must have the same bytes in every batch.
         reason: why so.
+        min_psnr: least signal-to-noise ratio over QUALITY_IMAGES images, in decibels; None to measure none.
     """
 
     max_abs_error: float
@@ -40,6 +42,7 @@ class Limits:
     pixels_changed: float
     batch_invariant: bool
     reason: str
+    min_psnr: float | None = None
 
 
 _SAME_ARITHMETIC = "float32 sums in another order; a pixel changes only where its value lay on the edge of two levels"
@@ -60,7 +63,30 @@ LIMITS = {
         batch_invariant=False,
         reason="ONNX Runtime uses TF32, with 10 bits of mantissa, for convolutions on CUDA",
     ),
+    ("int8", CPU): Limits(
+        max_abs_error=2.0,
+        max_levels=128,
+        pixels_changed=1.0,
+        batch_invariant=True,
+        min_psnr=38.0,
+        reason="8 bits of activation and weight: another function by design, held to how alike the images look",
+    ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How alike the images of two models are, over many images.
+
+    Attributes:
+        images: how many; numbers 0, 1, ... of seed 0.
+        psnr: peak signal-to-noise ratio, 20 log10(255 / root mean square error), in decibels; at most 100.
+        max_levels: largest difference of a channel of a pixel, in grey levels.
+    """
+
+    images: int
+    psnr: float
+    max_levels: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +105,7 @@ class Distance:
         pixels_by_levels: number of pixels for each difference in levels.
         batch_invariant: whether every image had the same bytes in every batch.
         limits: what was allowed; None where the distance is reported only.
+        quality: over many images, for a file with a limit on it.
     """
 
     file: str
@@ -92,6 +119,7 @@ class Distance:
     pixels_by_levels: dict[str, int]
     batch_invariant: bool
     limits: Limits | None = None
+    quality: Quality | None = None
 
 
 def probes(latent_size: int) -> list[NDArray[np.float32]]:
@@ -131,6 +159,19 @@ def measure(
     )
 
 
+def measure_quality(runner: OnnxRunner, reference: EagerRunner, latent_size: int) -> Quality:
+    """Measures QUALITY_IMAGES images of a runner against those of the reference."""
+    squares, worst, values = 0, 0, 0
+    for offset in range(0, QUALITY_IMAGES, max(BATCHES)):
+        z = noise.latents(0, offset, max(BATCHES), latent_size)
+        difference = runner.images(z).astype(np.int32) - reference(z).images
+        squares += int((difference**2).sum())
+        worst = max(worst, int(np.abs(difference).max()))
+        values += difference.size
+    psnr = 10 * np.log10(255**2 * values / squares) if squares else 100.0
+    return Quality(images=QUALITY_IMAGES, psnr=min(float(psnr), 100.0), max_levels=worst)
+
+
 def judge(distance: Distance) -> list[ParityError]:
     """Everything in which a distance is beyond its limits; empty where it passes."""
     limits, who = distance.limits, f"{distance.file} on {distance.provider}"
@@ -153,6 +194,12 @@ def judge(distance: Distance) -> list[ParityError]:
     if distance.pixels_changed > limits.pixels_changed:
         share, allowed = distance.pixels_changed, limits.pixels_changed
         errors.append(LevelMismatchError(f"{who} changes {share:.2%} of the pixels, allowed is {allowed:.2%}"))
+    quality = distance.quality
+    if limits.min_psnr is not None and not (quality and quality.psnr >= limits.min_psnr):
+        found = f"{quality.psnr:.1f} dB" if quality else "no measured quality"
+        errors.append(QualityError(f"{who} has {found}, at least {limits.min_psnr:.1f} dB is needed"))
+    if quality and quality.max_levels > limits.max_levels:
+        errors.append(LevelMismatchError(f"{who} is off by up to {quality.max_levels} grey levels in some image"))
     if limits.batch_invariant and not distance.batch_invariant:
         errors.append(BatchDependenceError(f"{who} gives an image other bytes in another batch"))
     return errors

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.export import parity
+from dcgan.export.calibrate import activation_scales
 from dcgan.export.describe import describe, draft_manifest, library_versions
 from dcgan.export.fold import Folded, fold, round_to_half
-from dcgan.export.onnx_graph import build_graph, write_graph
-from dcgan.export.parity import LIMITS, Distance, measure, run_probes
+from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
+from dcgan.export.parity import LIMITS, Distance, measure, measure_quality, run_probes
 from dcgan.export.report import Report
 from dcgan.export.runners import CPU, EagerRunner, OnnxRunner, Output, Runner, TorchScriptRunner, providers_at_hand
 from dcgan.export.served import Served
@@ -25,6 +27,8 @@ from dcgan.zoo.record import dump_json
 from dcgan.zoo.repository import Release, describe_file, publish, read_release
 
 FORMATS = ("onnx", "torchscript", "safetensors")
+FORMS = {"cpu": SUBPIXEL, "cuda": PLAIN}
+"""The form of the graph for each target; benchmarks/bench_export.py measures them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,8 @@ class Options:
         weights: "fp32", or "fp16" to release weights rounded to float16.
         license: SPDX identifier.
         description: what the model makes, in a sentence; the run's own words where it is empty.
+        int8: write a second ONNX file that computes in int8, for the CPU.
+        target: "cpu" or "cuda": what the form of the float32 graph is chosen for.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Options:
     weights: str = "fp32"
     license: str = "NOASSERTION"
     description: str = ""
+    int8: bool = False
+    target: str = "cpu"
 
 
 def export(run: Run, repository: Path, options: Options, show: Callable[[str], None]) -> Release:
@@ -85,8 +93,12 @@ def write(released: Folded, folder: Path, draft: Manifest, options: Options) -> 
     files = []
     if "onnx" in options.formats:
         path = folder / "generator.onnx"
-        write_graph(build_graph(released, facts=facts, half_weights=half), path)
+        write_graph(build_graph(released, facts=facts, half_weights=half, form=FORMS[options.target]), path)
         files.append(describe_file(path, "onnx", "fp32"))
+    if options.int8:
+        path, scales = folder / "generator.int8.onnx", activation_scales(released)
+        write_graph(build_graph(released, facts=facts, half_weights=half, scales=scales), path)
+        files.append(describe_file(path, "onnx", "int8"))
     if "torchscript" in options.formats:
         path = folder / "generator.ts"
         write_torchscript(Served(released), path, latent_size=draft.latent_size, facts=facts)
@@ -109,7 +121,8 @@ def load(files: Sequence[ModelFile], folder: Path, draft: Manifest) -> list[Runn
         path, precision = folder / file.path, file.precision or "fp32"
         if file.role == "onnx":
             check_structure(path, draft.inputs, draft.outputs)
-            runners += [OnnxRunner(path, precision, provider) for provider in providers_at_hand()]
+            here = [provider for provider in providers_at_hand() if (precision, provider) in LIMITS]
+            runners += [OnnxRunner(path, precision, provider) for provider in here]
         if file.role == "torchscript":
             runners.append(TorchScriptRunner(path))
     return runners
@@ -121,17 +134,15 @@ def prove(trained: Generator, folded: Folded, released: Folded, runners: Sequenc
     The trained network is the reference. Where weights were rounded for release, the rounded network is: how far it is
     from the trained one is reported, and is a choice of whoever exports, not a fault.
     """
-    original, d = EagerRunner(Served(trained), "trained network"), folded.latent_size
-    reference = run_probes(original, d)
-    fold_step = EagerRunner(Served(folded), "folded network")
-    distances = [_compare(fold_step, d, reference)]
+    source, d = EagerRunner(Served(trained), "trained network"), folded.latent_size
+    reference = run_probes(source, d)
+    distances = [_compare(EagerRunner(Served(folded), "folded network"), d, source, reference)]
     name = "the trained network, in evaluation mode, in PyTorch on the CPU"
     if released is not folded:
-        rounded = EagerRunner(Served(released), "rounded network")
-        outputs = run_probes(rounded, d)
-        distances.append(measure(rounded, outputs, reference))
-        reference, name = outputs, "the trained network with weights rounded to float16, in PyTorch on the CPU"
-    distances += [_compare(runner, d, reference) for runner in runners]
+        source, trained_outputs = EagerRunner(Served(released), "rounded network"), reference
+        reference, name = run_probes(source, d), "the trained network with weights rounded to float16, in PyTorch"
+        distances.append(measure(source, reference, trained_outputs))
+    distances += [_compare(runner, d, source, reference) for runner in runners]
     return Report(
         reference=name,
         batches=parity.BATCHES,
@@ -143,6 +154,10 @@ def prove(trained: Generator, folded: Folded, released: Folded, runners: Sequenc
     )
 
 
-def _compare(runner: Runner, latent_size: int, reference: Sequence[Output]) -> Distance:
+def _compare(runner: Runner, latent_size: int, source: EagerRunner, reference: Sequence[Output]) -> Distance:
+    """Measures one runner against the reference outputs of `source`, within the limits for its kind."""
     limits = LIMITS[runner.precision, runner.provider]
-    return measure(runner, run_probes(runner, latent_size), reference, limits)
+    distance = measure(runner, run_probes(runner, latent_size), reference, limits)
+    if limits.min_psnr is None or not isinstance(runner, OnnxRunner):
+        return distance
+    return dataclasses.replace(distance, quality=measure_quality(runner, source, latent_size))

@@ -59,7 +59,7 @@ class Report:
 
     def table(self) -> str:
         """The distances as a table in plain text, which is also valid Markdown."""
-        head = ("file", "on", "max error", "mean error", "p99.9 error", "levels", "pixels changed", "verdict")
+        head = ("file", "on", "max error", "mean error", "p99.9 error", "levels", "pixels changed", "PSNR", "verdict")
         rows = [head, *(_row(distance) for distance in self.distances)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -76,5 +76,6 @@ def _row(distance: Distance) -> tuple[str, ...]:
         *(f"{error:.1e}" for error in errors),
         str(distance.max_levels),
         f"{distance.pixels_changed:.4%}",
+        f"{distance.quality.psnr:.1f} dB" if distance.quality else "",
         verdict,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dcgan.export.errors import WrongProviderError
 from dcgan.export.onnx_graph import FLOAT_IMAGES, expose
-from dcgan.export.served import Served
+from dcgan.export.served import Served, to_pixels
 from dcgan.export.torchscript import read_torchscript
 from dcgan.zoo.picture import Pixels
 
@@ -67,8 +67,8 @@ class EagerRunner:
     def __call__(self, z: NDArray[np.float32]) -> Output:
         """Runs one batch."""
         with torch.inference_mode():
-            latents = torch.from_numpy(z)
-            return Output(self._network(latents).numpy(), self._network.float_images(latents).numpy())
+            floats = self._network.float_images(torch.from_numpy(z))
+            return Output(to_pixels(floats).numpy(), floats.numpy())
 
 
 class TorchScriptRunner:
@@ -99,9 +99,13 @@ class OnnxRunner:
 
     def __call__(self, z: NDArray[np.float32]) -> Output:
         """Runs one batch: pixels from the file itself, floats from a copy that shows them."""
-        (images,) = self._served.run(["images"], {"z": z})
         (floats,) = self._exposed.run([FLOAT_IMAGES], {"z": z})
-        return Output(images, floats)
+        return Output(self.images(z), floats)
+
+    def images(self, z: NDArray[np.float32]) -> Pixels:
+        """Runs one batch for its pixels alone, uint8 [batch, H, W, C]."""
+        (images,) = self._served.run(["images"], {"z": z})
+        return cast(Pixels, images)
 
 
 def open_session(model: bytes, provider: str, name: str) -> ort.InferenceSession:
