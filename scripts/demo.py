@@ -5,6 +5,7 @@ Run by `make demo`. Everything it makes lies in demo/, which it empties first.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = Path(sys.executable).parent
 DEMO = ROOT / "demo"
-READY_TIMEOUT_S = 60
 
 
 def run(*command: str) -> None:
@@ -31,17 +31,18 @@ def run(*command: str) -> None:
 def server(*command: str) -> Iterator[str]:
     """Runs the server for as long as the block lasts; gives its address."""
     print(f"\n$ {' '.join(command)} &", flush=True)
-    process = subprocess.Popen([str(COMMANDS / command[0]), *command[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
+    arguments = [str(COMMANDS / command[0]), *command[1:]]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        ready = process.stdout.readline()  # one line when it is ready, nothing if it could not start
-        print(ready, end="", flush=True)
-        if not ready:
-            sys.exit(f"demo: {command[0]} did not start (exit code {process.wait()})")
-        yield next(word for word in ready.split() if ":" in word and word.rpartition(":")[2].isdecimal())
-    finally:
-        process.terminate()
-        process.wait()
+        line = process.stdout.readline()  # one line when it is ready, nothing if it could not start
+        print(line, end="", flush=True)
+        ready = re.search(r"ready at (\S+?),", line)
+        if ready is None:
+            sys.exit(f"demo: {command[0]} did not start")
+        try:
+            yield ready[1]
+        finally:
+            process.terminate()
 
 
 def main() -> None:

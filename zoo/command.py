@@ -13,6 +13,7 @@ import click
 from dcgan.zoo.errors import DcganError
 
 ENVIRONMENT_PREFIX = "DCGAN"
+INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
 CONTEXT_SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
@@ -36,6 +37,9 @@ class Command(click.Command):
             return super().invoke(ctx)
         except DcganError as error:
             raise UserError(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 class Group(click.Group):

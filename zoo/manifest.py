@@ -219,6 +219,11 @@ class Manifest:
         _check(0 <= self.classes <= 2**16, f"{self.classes} classes is absurd")
         named = len(self.class_names) in (0, self.classes)
         _check(named, f"there are {len(self.class_names)} class names for {self.classes} classes")
+        labels = [image.label for image in self.golden.images if image.label is not None]
+        _check(
+            all(0 <= label < self.classes for label in labels), f"a golden image has none of its {self.classes} classes"
+        )
+        _check(all(verdict.passed for verdict in self.parity), "it holds a file that failed its parity gate")
         self._check_files()
         _check(self.inputs == self.expected_inputs, "the inputs are not those of its latent size and classes")
         _check(self.outputs == self.expected_outputs, "the outputs are not those of its image size and channels")

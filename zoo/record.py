@@ -19,6 +19,8 @@ from dcgan.zoo.errors import DcganError
 
 T = TypeVar("T")
 
+_MOST_EXACT = 2**1000  # below the largest float
+
 
 class RecordError(DcganError):
     """A document that is not what it should be. The message names the place in it."""
@@ -41,16 +43,28 @@ def parse(record: type[T], value: object, where: str = "document") -> T:
     return cast(T, _convert(record, value, where))
 
 
-def parse_json(record: type[T], text: str, where: str) -> T:
+def parse_json(record: type[T], text: str, where: str, schema_version: int | None = None) -> T:
     """Builds a dataclass from JSON text.
 
+    Args:
+        record: the dataclass.
+        text: the document.
+        where: what to call it in errors.
+        schema_version: what its key of that name must be. It is looked at first: in a document of another version every
+            other key may be strange.
+
     Raises:
-        RecordError: if it is not JSON, repeats a key, or does not fit the dataclass.
+        RecordError: if it is not JSON, repeats a key, is of another version, or does not fit the dataclass.
     """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
         raise RecordError(f"{where} is not valid JSON: {error}") from None
+    found = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(found, int) and schema_version not in (None, found):
+        raise RecordError(
+            f"{where} has schema version {found}, not {schema_version}: another release of dcgan-zoo wrote it"
+        )
     return parse(record, value, where)
 
 
@@ -123,12 +137,23 @@ def _convert_record(record: type[Any], value: object, where: str) -> object:
 
 def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < _MOST_EXACT else math.inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise RecordError(f"{where} must be {_name(kind)}, not {value!r:.60}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RecordError(f"{where} must be a finite number, not {value}")
+    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+        raise RecordError(f"{where} must be text in Unicode, not {value!r:.60}")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether text can be written in UTF-8: half of a surrogate pair, which JSON can spell, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _expect(kind: type[T], value: object, where: str) -> T:

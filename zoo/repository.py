@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.zoo.errors import DcganError
-from dcgan.zoo.manifest import FILE_NAME, Manifest, ManifestError, ModelFile, check_name, check_version
+from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest, ManifestError, ModelFile, check_name, check_version
 from dcgan.zoo.record import RecordError, parse_json
 
 SHIPPED = Path(__file__).parent / "models"
@@ -78,7 +78,7 @@ def read_release(folder: Path) -> Release:
         RepositoryError: if the folder or a file is missing, a size is wrong, or the manifest is not valid.
     """
     try:
-        manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME)
+        manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME, SCHEMA_VERSION)
     except (ManifestError, RecordError) as error:
         raise RepositoryError(f"{folder} has a manifest that is not valid: {error}") from None
     for file in manifest.files:
@@ -100,9 +100,10 @@ def list_releases(repository: Path) -> list[Release]:
     Raises:
         RepositoryError: if the repository is no folder, or a model in it is damaged or in the wrong place.
     """
-    if not repository.is_dir():
+    if not _is_folder(repository):
         raise RepositoryError(
-            f"{repository} is no folder; name a model repository, laid out as <name>/<version>/{FILE_NAME}"
+            f"{str(repository)!r:.200} is no folder that can be read; "
+            f"name a model repository, laid out as <name>/<version>/{FILE_NAME}"
         )
     folders = [path.parent for path in repository.glob(f"*/*/{FILE_NAME}") if path.parent.name.isdecimal()]
     releases = [_read_placed(folder) for folder in folders]
@@ -160,10 +161,13 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
     try:
         yield staging
         staging.chmod(0o755)  # mkdtemp made it private
-        _flush(staging)
+        _flush(*staging.iterdir(), staging)
         _rename(staging, target)
+        _flush(target.parent)
     except OSError as error:
-        raise RepositoryError(f"cannot write the model to {target}: {error.strerror}; nothing was published") from None
+        raise RepositoryError(
+            f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
+        ) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_if_empty(target.parent)
@@ -203,6 +207,13 @@ def _read_placed(folder: Path) -> Release:
     return release
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    except OSError:  # a name that is too long for the system, for one
+        return False
+
+
 def _rename(staging: Path, target: Path) -> None:
     try:
         staging.rename(target)
@@ -214,8 +225,8 @@ def _rename(staging: Path, target: Path) -> None:
         raise
 
 
-def _flush(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
+def _flush(*paths: Path) -> None:
+    for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

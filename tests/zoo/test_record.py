@@ -55,6 +55,8 @@ def test_a_whole_number_is_a_number():
         ({"name": "x", "shape": [1.5]}, r"it.shape\[0\] must be one of a whole number, text, not 1.5"),
         ({"name": "x", "versions": {"a": 1}}, "it.versions.a must be text, not 1"),
         ([], r"it must be a table, not \[\]"),
+        ({"name": "x", "rate": 10**400}, "it.rate must be a finite number"),
+        ({"name": "half \ud800"}, "it.name must be text in Unicode"),
     ],
 )
 def test_what_does_not_fit_is_named(value, message):
@@ -62,7 +64,7 @@ def test_what_does_not_fit_is_named(value, message):
         parse(Outer, value, "it")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000, "[" + "9" * 5001 + "]"])
 def test_text_that_is_no_proper_json_is_refused(text):
     with pytest.raises(RecordError, match="it"):
         parse_json(Outer, text, "it")
@@ -75,7 +77,12 @@ json_values = st.recursive(
 )
 
 
-@given(json_values | st.fixed_dictionaries({"name": st.text()}, optional={"inner": json_values, "shape": json_values}))
+@given(
+    json_values
+    | st.fixed_dictionaries(
+        {"name": st.text()}, optional={"inner": json_values, "shape": json_values, "rate": json_values | st.integers()}
+    )
+)
 def test_any_value_gives_a_record_or_a_record_error(value):
     try:
         assert isinstance(parse(Outer, value), Outer)

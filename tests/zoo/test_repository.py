@@ -15,6 +15,15 @@ from dcgan.zoo.repository import RepositoryError, find_release, list_releases, p
 from .conftest import publish_toy
 
 
+FAILED_VERDICT = {
+    "path": "generator.onnx",
+    "provider": "CPUExecutionProvider",
+    "passed": False,
+    "max_levels": 9,
+    "pixels_changed": 0.5,
+}
+
+
 def edit(folder: Path, **changes: object) -> None:
     path = folder / FILE_NAME
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -85,8 +94,9 @@ def test_a_repository_that_is_a_file_is_refused(tmp_path: Path):
     (tmp_path / "models").write_text("")
     with pytest.raises(RepositoryError, match="cannot write to the repository"), publish(tmp_path / "models", "toy", 1):
         pass
-    with pytest.raises(RepositoryError, match="is no folder"):
-        list_releases(tmp_path / "models")
+    for repository in (tmp_path / "models", tmp_path / ("x" * 300)):
+        with pytest.raises(RepositoryError, match="is no folder"):
+            list_releases(repository)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../a", "A", "a" * 65, "-a", "a\0", "a..b", "é"])
@@ -155,7 +165,7 @@ def test_a_folder_in_the_wrong_place_is_refused(toy: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema version 2 is not the known 1"),
+        ({"schema_version": 2, "new_key": 1}, "schema version 2, not 1: another release"),
         ({"noise_scheme": "mt19937"}, "noise scheme 'mt19937' is not the known"),
         ({"image_size": 10**6}, "an image size of 1000000 is absurd"),
         ({"latent_size": 0}, "a latent size of 0 is absurd"),
@@ -165,7 +175,9 @@ def test_a_folder_in_the_wrong_place_is_refused(toy: Path):
         ({"files": []}, "which it does not list"),
         ({"classes": 2, "class_names": ["a"]}, "1 class names for 2 classes"),
         ({"surprise": 1}, "unknown key 'surprise'"),
+        ({"parity": [FAILED_VERDICT]}, "failed its parity gate"),
         ({"name": "Toy"}, "is no model name"),
+        ({"golden": {"images": [{"seed": 0, "index": 0, "label": 3}], "digests": []}}, "has none of its 0 classes"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(toy: Path, changes: dict[str, object], message: str):
