@@ -14,7 +14,6 @@ from dcgan.zoo.repository import RepositoryError, find_release, list_releases, p
 
 from .conftest import publish_toy
 
-
 FAILED_VERDICT = {
     "path": "generator.onnx",
     "provider": "CPUExecutionProvider",
