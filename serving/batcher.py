@@ -195,6 +195,17 @@ class Batcher(Generic[T]):
             self._settle(ticket, State.FAILED)
         return failed
 
+    def fail_line(self) -> list[T]:
+        """Fails everything that waits for an engine, in part or in whole.
+
+        Returns:
+            The tickets that failed.
+        """
+        failed = list(self._line.values())
+        for ticket in failed:
+            self._settle(ticket, State.FAILED)
+        return failed
+
     def cancel(self, ticket: T, now: float) -> None:
         """Drops a ticket that nobody waits for any more. After its deadline it counts as expired."""
         if ticket.state is State.WAITING:

@@ -74,6 +74,12 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
 @click.option("--keepalive-s", type=_SECONDS, default=7200.0, help="Silence after which a client is asked for a sign.")
 @click.option("--drain-delay-s", type=_SECONDS, default=0.0, help="Time from not ready to refusing, at the end.")
 @click.option("--exit-timeout-s", type=_SECONDS, default=30.0, help="Time that accepted requests have at the end.")
+@click.option(
+    "--longest-batch-s",
+    type=click.FloatRange(0, 86400, min_open=True),
+    default=60.0,
+    help="Time at one batch after which an engine counts as stuck.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of lines on standard error.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="From it up."
@@ -109,6 +115,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
         metrics_port=options["metrics_port"],
         drain_delay_s=options["drain_delay_s"],
         exit_timeout_s=options["exit_timeout_s"],
+        longest_batch_s=options["longest_batch_s"],
         engine=EngineConfig(
             device=options["device"],
             intra_op_threads=options["intra_op_threads"],

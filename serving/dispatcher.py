@@ -68,6 +68,21 @@ class Job(Ticket):
         return Images(parts, self.started - self.arrived, now - self.started)
 
 
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """An engine and its thread.
+
+    Attributes:
+        engine: runs batches.
+        thread: calls it.
+        batch: what it is at.
+    """
+
+    engine: Engine
+    thread: threading.Thread | None = None
+    batch: Batch[Job] | None = None
+
+
 class Dispatcher:
     """Runs the work of one model on its engines.
 
@@ -93,13 +108,9 @@ class Dispatcher:
         self._stopping = False
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # each calls one idle engine to work
         self._loop = asyncio.get_running_loop()
-        names = (f"engine-{i}" for i in range(len(engines)))
-        self._threads = [
-            threading.Thread(target=self._serve, args=(engine,), name=name, daemon=True)
-            for engine, name in zip(engines, names, strict=True)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._workers = [_Worker(engine) for engine in engines]
+        for worker in self._workers:
+            self._start(worker)
 
     def submit(
         self, n: int, draw: Callable[[], Latents], *, timeout_s: float | None = None, more: bool = False
@@ -148,24 +159,59 @@ class Dispatcher:
         """Ends the threads, each after the batch it is at."""
         with self._lock:
             self._stopping = True
-        for _ in self._threads:
+        for _ in self._workers:
             self._calls.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, _LONGEST_BATCH_S)
+        for worker in self._workers:
+            if worker.thread is not None:
+                await asyncio.to_thread(worker.thread.join, _LONGEST_BATCH_S)
+
+    def check(self, longest_batch_s: float) -> bool:
+        """Looks after the engines: the watchdog calls it again and again.
+
+        A thread that died is started anew. A batch that takes too long is aborted, and what waits behind it fails.
+
+        Returns:
+            Whether all was well.
+        """
+        well = True
+        for worker in self._workers:
+            batch = worker.batch  # the thread may put another there meanwhile
+            if worker.thread is None or not worker.thread.is_alive():
+                logger.error("an engine's thread has died; it is started anew")
+                if batch is not None:
+                    self._fail(batch)
+                self._start(worker)
+                well = False
+            elif batch is not None and self._clock() - batch.started > longest_batch_s:
+                logger.error("an engine has been at one batch for over %s s; it is told to give up", longest_batch_s)
+                worker.engine.abort()
+                well = False
+        if not well:
+            with self._lock:
+                failed = self._batcher.fail_line()
+            _refuse([job.future for job in failed], errors.engine_stuck())
+        return well
+
+    def _start(self, worker: _Worker) -> None:
+        worker.batch = None
+        worker.thread = threading.Thread(target=self._serve, args=(worker,), name="engine", daemon=True)
+        worker.thread.start()
 
     def _forget(self, job: Job) -> None:
         with self._lock:
             self._batcher.cancel(job, self._clock())
 
-    def _serve(self, engine: Engine) -> None:
-        while (batch := self._next_batch(engine)) is not None:
+    def _serve(self, worker: _Worker) -> None:
+        while (batch := self._next_batch(worker.engine)) is not None:
+            worker.batch = batch
             try:
-                images = engine.run(*_gather(batch))
+                images = worker.engine.run(*_gather(batch))
             except Exception:
                 logger.exception("the engine failed on a batch of %s images", batch.images)
                 self._fail(batch)
             else:
                 self._finish(batch, images)
+            worker.batch = None
 
     def _next_batch(self, engine: Engine) -> Batch[Job] | None:
         """Waits for work; None when there will be no more."""

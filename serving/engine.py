@@ -64,6 +64,9 @@ class Engine(Protocol):
     def padding(self, images: int) -> int:
         """How many images are made in vain beside that many."""
 
+    def abort(self) -> None:
+        """Has a run that is under way fail at its next layer. Called by another thread."""
+
 
 class EngineError(Exception):
     """A batch that could not be made."""
@@ -99,14 +102,16 @@ class CpuEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(config.spinning)))
         self.max_batch = config.max_batch
         self._session = _open_session(path, options, [CPU])
+        self._under_way = ort.RunOptions()
         _check_signature(self._session, manifest, path)
         self.run(*_blank(manifest, self.max_batch))
 
     def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
         """See Engine."""
         feeds = {"z": z} if label is None else {"z": z, "label": label}
+        self._under_way = ort.RunOptions()
         try:
-            images: Pixels = self._session.run(["images"], feeds)[0]
+            images: Pixels = self._session.run(["images"], feeds, self._under_way)[0]
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise EngineError(str(error)) from error
         return images
@@ -114,6 +119,10 @@ class CpuEngine:
     def padding(self, images: int) -> int:  # noqa: ARG002
         """None: batches are exact."""
         return 0
+
+    def abort(self) -> None:
+        """See Engine."""
+        self._under_way.terminate = True
 
 
 class CudaEngine:
@@ -141,6 +150,11 @@ class CudaEngine:
         """What is missing to the next bucket."""
         return self._bucket(images).size - images
 
+    def abort(self) -> None:
+        """See Engine."""
+        for bucket in self._buckets:
+            bucket.under_way.terminate = True
+
     def _bucket(self, images: int) -> _Bucket:
         return next(bucket for bucket in self._buckets if bucket.size >= images)
 
@@ -154,6 +168,7 @@ class _Bucket:
         # Without fallback a session that cannot have CUDA is an error, not a slow session on the CPU.
         provider = (CUDA, {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
         self.size = size
+        self.under_way = ort.RunOptions()
         self._session = _open_session(path, options, [provider])
         _check_signature(self._session, manifest, path)
         self._z, self._label = _blank(manifest, size)
@@ -167,7 +182,8 @@ class _Bucket:
             self._label[: len(label)] = label
             binding.bind_cpu_input("label", self._label)
         binding.bind_output("images", "cpu")
-        self._session.run_with_iobinding(binding)
+        self.under_way = ort.RunOptions()
+        self._session.run_with_iobinding(binding, self.under_way)
         images: Pixels = binding.copy_outputs_to_cpu()[0]
         return images[: len(z)]
 

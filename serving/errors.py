@@ -2,9 +2,11 @@
 
     condition                                 code                 reason                detail
     a field outside its range                 INVALID_ARGUMENT     INVALID_FIELD         BadRequest
+    bytes that are no request                 INVALID_ARGUMENT     INVALID_MESSAGE       BadRequest
     no such model or version                  NOT_FOUND            MODEL_NOT_FOUND       ResourceInfo
     the queue is full                         RESOURCE_EXHAUSTED   QUEUE_FULL            RetryInfo
     the server is still loading               UNAVAILABLE          LOADING               RetryInfo
+    the engine has stopped                    UNAVAILABLE          ENGINE_STUCK          RetryInfo
     the server is shutting down               UNAVAILABLE          DRAINING              RetryInfo
     the deadline passed while waiting         DEADLINE_EXCEEDED    DEADLINE_PASSED
     the deadline cannot be met                DEADLINE_EXCEEDED    DEADLINE_UNREACHABLE
@@ -92,6 +94,12 @@ def invalid_field(field: str, problem: str) -> Refusal:
     )
 
 
+def invalid_message(kind: str) -> Refusal:
+    """The bytes are no message of the kind that the method takes."""
+    message = f"the request is no {kind}; generate your client from generator.proto"
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_MESSAGE", message, (details.BadRequest(),))
+
+
 def model_not_found(name: str, version: int | None, known: Sequence[str]) -> Refusal:
     """No such model, or not in that version."""
     wanted = f"{name!r:.{_LONGEST_NAME}}" + ("" if version is None else f" version {version}")
@@ -110,6 +118,12 @@ def loading() -> Refusal:
     """The server is not ready yet."""
     message = "the server is still loading its model; come back in a second"
     return Refusal(grpc.StatusCode.UNAVAILABLE, "LOADING", message, retry_s=1.0)
+
+
+def engine_stuck() -> Refusal:
+    """The watchdog found the engine at one batch for too long."""
+    message = "the engine has stopped, and a restart is under way; ask another server, or come back in a second"
+    return Refusal(grpc.StatusCode.UNAVAILABLE, "ENGINE_STUCK", message, retry_s=1.0)
 
 
 def draining() -> Refusal:

@@ -121,6 +121,11 @@ class Catalogue:
         """Every model, as the service describes it."""
         return [model.describe(default=model is self.default) for model in self.models]
 
+    def check(self, longest_batch_s: float) -> bool:
+        """Looks after the engines of every model; whether all was well."""
+        states = [model.dispatcher.check(longest_batch_s) for model in self.models]
+        return all(states)
+
     async def stop(self) -> None:
         """Ends the threads of every model."""
         for model in self.models:

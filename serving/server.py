@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dcgan.serving import errors
 from dcgan.serving.engine import EngineConfig
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics, MetricsServer
@@ -23,7 +24,7 @@ from dcgan.serving.service import SERVICE, GeneratorService
 from dcgan.zoo.repository import Release
 
 _REQUEST_LIMIT = 64 * 2**10  # bytes; an honest request has less than 200
-_ALIVE = ""  # the health service's name for the process itself
+_WATCH_INTERVAL_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class ServerConfig:
         metrics_port: of Prometheus; 0 for any that is free.
         drain_delay_s: time between turning readiness off and refusing requests, for load balancers to notice.
         exit_timeout_s: time that accepted requests have to finish after that.
+        longest_batch_s: time at one batch after which an engine counts as stuck.
         engine: how engines run.
         models: how each model is served.
         connection: how connections are kept.
@@ -68,6 +70,7 @@ class ServerConfig:
     metrics_port: int = 8002
     drain_delay_s: float = 0.0
     exit_timeout_s: float = 30.0
+    longest_batch_s: float = 60.0
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: ModelConfig = field(default_factory=ModelConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
@@ -91,9 +94,11 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
         metrics = Metrics()
         server = await start(config, metrics, stack)
         announce(server.describe())
-        watch = asyncio.create_task(metrics.watch_loop())
-        stack.callback(watch.cancel)
+        watches = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))]
+        for watch in watches:
+            stack.callback(watch.cancel)
         await signals.get()
+        watches[1].cancel()  # from here on nothing may turn readiness on again
         logger.info("told to stop: readiness is off, accepted requests have %s s to finish", config.exit_timeout_s)
         drain = asyncio.create_task(server.drain(config))
         again = asyncio.create_task(signals.get())
@@ -118,6 +123,19 @@ class RunningServer:
         """Where it listens and what it serves, in one line."""
         models = "; ".join(_describe(model) for model in self.catalogue.models)
         return f"ready at {self.address}, serving {models}; metrics at http://{self.metrics_address}/metrics"
+
+    async def watch_engines(self, config: ServerConfig) -> None:
+        """Looks after the engines for ever: while one is stuck, readiness is off and requests are refused."""
+        well = True
+        while True:
+            await asyncio.sleep(min(config.longest_batch_s / 4, _WATCH_INTERVAL_S))
+            before, well = well, self.catalogue.check(config.longest_batch_s)
+            if well and not before:
+                logger.warning("the engines are well again: readiness is on")
+                self.service.open(self.catalogue)
+            elif before and not well:
+                self.service.close(errors.engine_stuck)
+            await self.readiness.turn(on=well)
 
     async def drain(self, config: ServerConfig) -> None:
         """Turns readiness off, goes on for a while, refuses new requests, and finishes those that were accepted."""

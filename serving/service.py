@@ -7,12 +7,12 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from dcgan.serving import errors
 from dcgan.serving.codec import Reply
@@ -32,8 +32,8 @@ _CHUNKS_AHEAD = 2  # of a stream: one at the engine, one behind it; a slow reade
 _LONGEST_REQUEST_ID = 64
 
 Request = TypeVar("Request", bound=Message)
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, bytes]"
-Handler: TypeAlias = Callable[[Request, Context], Coroutine[Any, Any, bytes | None]]
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+Handler: TypeAlias = Callable[[bytes, Context], Coroutine[Any, Any, bytes | None]]
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ class GeneratorService:
         """Starts to serve these models."""
         self._catalogue = catalogue
 
-    def close(self) -> None:
+    def close(self, reason: Callable[[], Refusal] = errors.draining) -> None:
         """Refuses new requests from now on; those that were accepted go on."""
-        self._catalogue, self._absent = None, errors.draining
+        self._catalogue, self._absent = None, reason
 
     async def finish(self) -> None:
         """Waits until no RPC is under way."""
@@ -68,23 +68,14 @@ class GeneratorService:
             await self._none_active.wait()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """What to register with a server. Replies are serialised by the handlers themselves."""
+        """What to register with a server. Messages are read and written by the handlers themselves."""
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         table = {
-            "Generate": grpc.unary_unary_rpc_method_handler(
-                self._answer("Generate", self._generate), pb.GenerateRequest.FromString
-            ),
-            "GenerateStream": grpc.unary_stream_rpc_method_handler(
-                self._answer("GenerateStream", self._generate_stream), pb.GenerateStreamRequest.FromString
-            ),
-            "Interpolate": grpc.unary_stream_rpc_method_handler(
-                self._answer("Interpolate", self._interpolate), pb.InterpolateRequest.FromString
-            ),
-            "ListModels": grpc.unary_unary_rpc_method_handler(
-                self._answer("ListModels", self._list_models), pb.ListModelsRequest.FromString
-            ),
-            "GetModel": grpc.unary_unary_rpc_method_handler(
-                self._answer("GetModel", self._get_model), pb.GetModelRequest.FromString
-            ),
+            "Generate": unary(self._answer("Generate", pb.GenerateRequest, self._generate)),
+            "GenerateStream": stream(self._answer("GenerateStream", pb.GenerateStreamRequest, self._generate_stream)),
+            "Interpolate": stream(self._answer("Interpolate", pb.InterpolateRequest, self._interpolate)),
+            "ListModels": unary(self._answer("ListModels", pb.ListModelsRequest, self._list_models)),
+            "GetModel": unary(self._answer("GetModel", pb.GetModelRequest, self._get_model)),
         }
         return grpc.method_handlers_generic_handler(SERVICE, table)
 
@@ -154,17 +145,19 @@ class GeneratorService:
         self._metrics.postprocess.observe(time.perf_counter() - began)
         return message
 
-    def _answer(self, method: str, handler: Handler[Request]) -> Handler[Request]:
-        """Wraps a handler: counts it, and turns what it raises into a status."""
+    def _answer(
+        self, method: str, kind: type[Request], handler: Callable[[Request, Context], Awaitable[bytes | None]]
+    ) -> Handler:
+        """Wraps a handler: reads its request, counts it, and turns what it raises into a status."""
         metrics = self._metrics.of_method(method)
 
-        async def answer(request: Request, context: Context) -> bytes | None:
+        async def answer(data: bytes, context: Context) -> bytes | None:
             began = time.perf_counter()
             metrics.started.inc()
             self._active += 1
             code = grpc.StatusCode.CANCELLED
             try:
-                message = await handler(request, context)
+                message = await handler(_parse(kind, data), context)
                 code = grpc.StatusCode.OK
             except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
                 raise asyncio.CancelledError from error
@@ -182,6 +175,13 @@ class GeneratorService:
                 metrics.ended(code, time.perf_counter() - began)
 
         return answer
+
+
+def _parse(kind: type[Request], data: bytes) -> Request:
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise errors.invalid_message(kind.DESCRIPTOR.full_name) from None
 
 
 def _refusal(error: Exception, context: Context) -> Refusal:

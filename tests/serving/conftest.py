@@ -1,6 +1,8 @@
 """Tiny models in real model folders, and real servers that serve them."""
 
+import functools
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -53,6 +55,7 @@ class Network:
         seed: of the weights.
         layers: convolutions that do nothing but take time, about 50 us an image each.
         poisoned: whether ONNX Runtime fails on a latent vector whose first number is above POISON.
+        endless: whether ONNX Runtime hangs on such a one.
     """
 
     classes: int = 0
@@ -60,6 +63,7 @@ class Network:
     seed: int = 0
     layers: int = 0
     poisoned: bool = False
+    endless: bool = False
 
 
 NETWORKS = {
@@ -67,6 +71,7 @@ NETWORKS = {
     "classy": Network(classes=3, channels=1),
     "slow": Network(layers=100),
     "poisoned": Network(poisoned=True),
+    "endless": Network(endless=True),
 }
 
 
@@ -78,6 +83,19 @@ def repository(tmp_path_factory) -> Path:
     for name, network in NETWORKS.items():
         publish_model(folder, name, 2, network)
     return folder
+
+
+@pytest.fixture(scope="session")
+def only(repository, tmp_path_factory):
+    """A repository with one of the models, which starts faster: a function of its name."""
+
+    @functools.cache
+    def copy(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(repository / name / "2", folder / name / "2")
+        return folder
+
+    return copy
 
 
 @pytest.fixture(scope="session")
@@ -226,14 +244,17 @@ def build_generator(network: Network) -> onnx.ModelProto:
         "half": 127.5,
         "poison": POISON,
     }
-    sizes = {"latent": [0, 0, 1, 1], "row": [-1, 16, 1, 1], "first": [0]}
+    sizes = {"latent": [0, 0, 1, 1], "row": [-1, 16, 1, 1], "first": [0], "ages": 10**15}
     nodes = [node("Reshape", ["z", "latent"], ["z4"]), node("ConvTranspose", ["z4", "w0"], ["dense"])]
-    if network.poisoned:  # class 1 has no row
+    if network.poisoned or network.endless:
         nodes += [node("Gather", ["z", "first"], ["z0"], axis=1), node("Greater", ["z0", "poison"], ["above"])]
         nodes += [node("Cast", ["above"], ["label"], to=TensorProto.INT64)]
-    if network.poisoned or network.classes:
+    if network.poisoned or network.classes:  # a poisoned image is of class 1, which has no row
         nodes += [node("Gather", ["rows", "label"], ["chosen"]), node("Reshape", ["chosen", "row"], ["shift"])]
         nodes += [node("Add", ["dense", "shift"], ["stage0"])]
+    elif network.endless:
+        nodes += [node("ReduceMax", ["label"], ["any"], keepdims=0), node("Mul", ["any", "ages"], ["times"])]
+        nodes += [node("Loop", ["times", "", "dense"], ["stage0"], body=build_idle_loop())]
     else:
         nodes += [node("Relu", ["dense"], ["stage0"])]
     for i in range(network.layers):
@@ -252,6 +273,14 @@ def build_generator(network: Network) -> onnx.ModelProto:
     constants += [numpy_helper.from_array(np.asarray(value), name) for name, value in sizes.items()]
     used = {name for each in nodes for name in each.input}
     return build_model(network, nodes, [constant for constant in constants if constant.name in used])
+
+
+def build_idle_loop() -> onnx.GraphProto:
+    info, node = helper.make_tensor_value_info, helper.make_node
+    nodes = [node("Identity", ["go"], ["go_on"]), node("Identity", ["x"], ["y"])]
+    inputs = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("x", TensorProto.FLOAT, None)]
+    outputs = [info("go_on", TensorProto.BOOL, []), info("y", TensorProto.FLOAT, None)]
+    return helper.make_graph(nodes, "idle", inputs, outputs)
 
 
 def build_model(network: Network, nodes, constants) -> onnx.ModelProto:

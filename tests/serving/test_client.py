@@ -166,10 +166,10 @@ def test_one_of_several_addresses_that_is_none_is_named(target):
 
 
 @pytest.fixture
-def pair(start_server, repository):
+def pair(start_server, only):
     """Two servers, of which the second may be brought to its end."""
-    with start_server(repository, "--model", "tiny") as first, ExitStack() as stack:
-        second = stack.enter_context(start_server(repository, "--model", "tiny"))
+    with start_server(only("tiny")) as first, ExitStack() as stack:
+        second = stack.enter_context(start_server(only("tiny")))
         yield first, second
         if second.process.poll() not in (None, 0):
             with pytest.raises(AssertionError):  # it did not end as it should, for it was killed

@@ -5,6 +5,8 @@ import queue
 import grpc
 import pytest
 from google.rpc import error_details_pb2 as details
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from dcgan.serving.metrics import Metrics
@@ -14,6 +16,7 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo import noise
 
 NAN = float("nan")
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 BAD_FIELDS = [
@@ -128,10 +131,10 @@ def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(stub):
     assert (error.code(), reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
 
 
-def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start_server, repository):
+def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start_server, only):
     poison, healthy = poisoned_seed(True), poisoned_seed(False)
     with (
-        start_server(repository, "--model", "poisoned", noisy=True) as server,
+        start_server(only("poisoned"), noisy=True) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = GeneratorServiceStub(channel)
@@ -145,6 +148,28 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
             assert stub.Generate(pb.GenerateRequest(seed=healthy)).n == 1
     assert "the-42nd" in server.log[0]
     assert "Gather" in server.log[0]
+
+
+def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
+    options = ("--longest-batch-s", "0.5", "--max-batch-size", "4")
+    with (
+        start_server(only("endless"), *options, noisy=True) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub, health = GeneratorServiceStub(channel), HealthStub(channel)
+        watch = health.Watch(HealthCheckRequest(service="dcgan.v1.GeneratorService"))
+        assert next(watch).status == SERVING
+        hanging = stub.Generate.future(pb.GenerateRequest(seed=poisoned_seed(True)))
+        behind = [stub.Generate.future(pb.GenerateRequest(seed=poisoned_seed(False))) for _ in range(5)]
+        assert next(watch).status == NOT_SERVING
+        assert hanging.exception().code() is grpc.StatusCode.INTERNAL
+        for call in behind:
+            assert call.exception() is None or call.exception().code() is grpc.StatusCode.UNAVAILABLE
+        assert next(watch).status == SERVING
+        assert stub.Generate(pb.GenerateRequest(seed=poisoned_seed(False))).n == 1
+        watch.cancel()
+    assert "told to give up" in server.log[0]
+    assert "well again" in server.log[0]
 
 
 async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable():

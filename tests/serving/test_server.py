@@ -67,8 +67,8 @@ def test_reflection_lists_the_service(server):
         assert SERVICE in [service.name for service in reply.list_services_response.service]
 
 
-def test_metrics_count_images_batches_and_calls(start_server, repository, read_metrics):
-    with start_server(repository, "--model", "tiny") as server, Client(server.target) as client:
+def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics):
+    with start_server(only("tiny")) as server, Client(server.target) as client:
         client.generate(1, 40)
         with pytest.raises(RefusedError):
             client.generate(1, label=3)
@@ -103,8 +103,8 @@ print(json.dumps(list(sys.modules)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_finishes_what_it_accepted(start_server, repository, number):
-    with start_server(repository, "--model", "slow") as server, Client(server.target) as client:
+def test_told_to_stop_it_finishes_what_it_accepted(start_server, only, number):
+    with start_server(only("slow")) as server, Client(server.target) as client:
         accepted = [client.stream(seed, 300) for seed in range(4)]
         first = [next(chunks) for chunks in accepted]
         server.process.send_signal(number)
@@ -113,8 +113,8 @@ def test_told_to_stop_it_finishes_what_it_accepted(start_server, repository, num
     assert [len(np.concatenate([head, *tail])) for head, tail in zip(first, rest, strict=True)] == [300] * 4
 
 
-def test_a_client_that_leaves_takes_its_work_with_it(start_server, repository, read_metrics):
-    with start_server(repository, "--model", "slow") as server, Client(server.target) as client:
+def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, read_metrics):
+    with start_server(only("slow")) as server, Client(server.target) as client:
         chunks = client.stream(1, 2**32 - 1)
         next(chunks)
         chunks.close()
@@ -122,9 +122,9 @@ def test_a_client_that_leaves_takes_its_work_with_it(start_server, repository, r
         assert client.generate(1).shape == (1, 8, 8, 3)
 
 
-def test_a_slow_reader_makes_the_server_wait(start_server, repository, read_metrics):
+def test_a_slow_reader_makes_the_server_wait(start_server, only, read_metrics):
     made = []
-    with start_server(repository, "--model", "tiny") as server, Client(server.target) as client:
+    with start_server(only("tiny")) as server, Client(server.target) as client:
         chunks = client.stream(1, 10_000_000)
         next(chunks)
 
@@ -219,9 +219,9 @@ def change_manifest(folder: Path, name: str) -> None:
     path.write_text(json.dumps(manifest))
 
 
-def test_a_second_signal_drops_what_has_not_finished(start_server, repository):
-    options = ("--model", "slow", "--drain-delay-s", "60")
-    with start_server(repository, *options, noisy=True) as server, Client(server.target) as client:
+def test_a_second_signal_drops_what_has_not_finished(start_server, only):
+    options = ("--drain-delay-s", "60")
+    with start_server(only("slow"), *options, noisy=True) as server, Client(server.target) as client:
         chunks = client.stream(1, 2**32 - 1)
         next(chunks)
         server.process.terminate()
@@ -232,8 +232,8 @@ def test_a_second_signal_drops_what_has_not_finished(start_server, repository):
             list(chunks)
 
 
-def test_while_it_drains_it_is_not_ready_but_serves(start_server, repository):
-    with start_server(repository, "--model", "tiny", "--drain-delay-s", "60", noisy=True) as server:
+def test_while_it_drains_it_is_not_ready_but_serves(start_server, only):
+    with start_server(only("tiny"), "--drain-delay-s", "60", noisy=True) as server:
         server.process.terminate()
         poll(lambda: not is_ready(server))
         with Client(server.target) as client:
@@ -241,8 +241,8 @@ def test_while_it_drains_it_is_not_ready_but_serves(start_server, repository):
         server.process.terminate()
 
 
-def test_health_watch_shows_readiness_end(start_server, repository):
-    running = start_server(repository, "--drain-delay-s", "60", noisy=True)
+def test_health_watch_shows_readiness_end(start_server, only):
+    running = start_server(only("tiny"), "--drain-delay-s", "60", noisy=True)
     with running as server, grpc.insecure_channel(server.target) as channel:
         watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
         assert next(watch).status == SERVING
@@ -251,8 +251,8 @@ def test_health_watch_shows_readiness_end(start_server, repository):
         watch.cancel()
 
 
-def test_accepted_requests_have_only_so_long_to_finish(start_server, repository):
-    with start_server(repository, "--model", "slow", "--exit-timeout-s", "0.2") as server:
+def test_accepted_requests_have_only_so_long_to_finish(start_server, only):
+    with start_server(only("slow"), "--exit-timeout-s", "0.2") as server:
         with Client(server.target) as client:
             chunks = client.stream(1, 2**32 - 1)
             next(chunks)
@@ -279,13 +279,13 @@ def test_batch_buckets_must_rise(sizes):
 
 
 @pytest.mark.parametrize("options", [("--instances", "2"), ("--max-batch-size", "3"), ("--quantum-images", "1")])
-def test_the_bytes_do_not_depend_on_how_engines_run(start_server, repository, expected, options):
-    with start_server(repository, "--model", "tiny", *options) as server, Client(server.target) as client:
+def test_the_bytes_do_not_depend_on_how_engines_run(start_server, only, expected, options):
+    with start_server(only("tiny"), *options) as server, Client(server.target) as client:
         np.testing.assert_array_equal(client.generate(7, 50), expected("tiny", 7, range(50)))
 
 
-def test_the_log_can_be_json(start_server, repository):
-    with start_server(repository, "--model", "tiny", "--log-format", "json", noisy=True) as server:
+def test_the_log_can_be_json(start_server, only):
+    with start_server(only("tiny"), "--log-format", "json", noisy=True) as server:
         pass
     lines = [json.loads(line) for line in server.log[0].splitlines()]
     assert lines
