@@ -27,16 +27,14 @@ class ExportCommand(Command):
             return super().invoke(ctx)
         except click.ClickException as error:
             if isinstance(error.__cause__, ParityError):
-                raise GateFailure(f"{error.message}; nothing was published") from error.__cause__
+                raise GateFailure(error.message) from error.__cause__
             raise
 
 
 @click.command(cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", "repository", type=click.Path(path_type=Path), required=True, help="Repository to publish the model in."
-)
-@click.option("--name", required=True, help="Name of the model: a-z, 0-9, '.', '_', '-'.")
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--out", "repository", type=click.Path(path_type=Path), help="Repository to publish the model in.")
+@click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
 @click.option("--version", type=click.IntRange(1, 2**31 - 1), show_default="the next one", help="Version of the model.")
 @click.option("--onnx", is_flag=True, help="Write ONNX. All formats are written when none is named.")
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
@@ -56,12 +54,15 @@ class ExportCommand(Command):
 )
 @click.option("--license", default="NOASSERTION", metavar="SPDX", help="SPDX identifier of the model's licence.")
 @click.option("--description", default="", show_default="the run's own", help="What the model makes, in a sentence.")
+@click.option(
+    "--check", type=click.Path(path_type=Path), metavar="MODEL_FOLDER", help="Check a released model again, and stop."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be released, and stop.")
 def main(
     *,
-    run: Path,
-    repository: Path,
-    name: str,
+    run: Path | None,
+    repository: Path | None,
+    name: str | None,
     version: int | None,
     onnx: bool,
     torchscript: bool,
@@ -71,6 +72,7 @@ def main(
     weights: str,
     license: str,
     description: str,
+    check: Path | None,
     dry_run: bool,
 ) -> None:
     """Turn the training run in folder RUN into a released model.
@@ -78,6 +80,13 @@ def main(
     The model lands in OUT/NAME/VERSION, whole or not at all. Each file is first compared with the trained network;
     exit code 1 means that one is not the same function.
     """
+    if check is not None:
+        from dcgan.export.recheck import recheck
+
+        recheck(check, click.echo)
+        return
+    if run is None or repository is None or name is None:
+        raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
     from dcgan.export.pipeline import FORMATS, Options, export
     from dcgan.training.run import read_run
     from dcgan.zoo.manifest import check_name

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
+from dcgan.export.errors import ExportError
 from dcgan.export.fold import Folded
 
 FACTS = "dcgan"
@@ -18,3 +21,26 @@ def write_weights(network: Folded, path: Path, *, facts: str, half: bool) -> Non
     kind = torch.float16 if half else torch.float32
     weights = {name: weight.to(kind).contiguous() for name, weight in network.state_dict().items()}
     path.write_bytes(save(weights, metadata={FACTS: facts}))
+
+
+def read_weights(path: Path) -> Folded:
+    """Reads the network that `write_weights` wrote; its shape follows from the weights.
+
+    Raises:
+        ExportError: if the file is damaged, or holds something else.
+    """
+    try:
+        weights = {name: weight.float() for name, weight in load(path.read_bytes()).items()}
+        hidden = [_layer(weights, f"hidden.{i}", first=i == 0) for i in range(len(weights) // 2)]
+        network = Folded(hidden, _layer(weights, "head", first=False))
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ExportError(f"{path} does not hold a generator: {reason:.200}; export it again") from None
+    return network.eval().requires_grad_(False)
+
+
+def _layer(weights: dict[str, Tensor], name: str, *, first: bool) -> nn.ConvTranspose2d:
+    channels_in, channels_out, *_ = weights[f"{name}.weight"].shape
+    stride, padding = (1, 0) if first else (2, 1)
+    return nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=f"{name}.bias" in weights)

@@ -127,9 +127,19 @@ def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(run
     generator.hidden[1].norm.running_var.fill_(-1.0)  # finite, but it has no square root
     RunFolder(run_folder).write_weights("generator.safetensors", generator, step=10, images_seen=640)
     result = dcgan_export(run_folder, "--out", folder, "--name", "tiny")
-    assert_refused(result, "folded network", "nothing was published", code=1)
+    assert_refused(result, "folded network", code=1)
     assert "FAILED" in result.stdout
     assert list(folder.rglob("*")) == []
+
+
+def test_an_export_without_its_arguments_is_refused(run_folder, folder):
+    assert_refused(dcgan_export(run_folder, "--out", folder), "--name")
+    assert_refused(dcgan_export("--out", folder, "--name", "tiny"), "RUN")
+
+
+def test_int8_without_float32_beside_it_is_refused(run_folder, folder):
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--torchscript", "--int8")
+    assert_refused(result, "--onnx")
 
 
 def test_help_needs_no_torch():

@@ -10,7 +10,8 @@ import pytest
 from dcgan.export.describe import draft_manifest
 from dcgan.export.errors import ParityError
 from dcgan.export.fold import fold
-from dcgan.export.pipeline import Options, export, load, prove, write
+from dcgan.export.pipeline import Options, export, write
+from dcgan.export.proof import load, prove
 from dcgan.export.runners import CPU, OnnxRunner
 from dcgan.zoo.golden import Agreement, compare, golden_latents, published_digest, read_golden
 from dcgan.zoo.picture import decode_png

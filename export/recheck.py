@@ -1,0 +1,56 @@
+"""The parity gate run again on a released model, on this machine: are its files still one and the same function?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dcgan.export.errors import LevelMismatchError
+from dcgan.export.proof import load, prove_again
+from dcgan.export.runners import OnnxRunner, Runner
+from dcgan.export.weights import read_weights
+from dcgan.zoo import golden
+from dcgan.zoo.golden import Agreement
+from dcgan.zoo.processor import processor_family
+from dcgan.zoo.repository import Release, read_release
+
+
+def recheck(folder: Path, show: Callable[[str], None]) -> None:
+    """Checks a model folder: digests, structure, golden images, and parity with the weights if they are published.
+
+    Args:
+        folder: of one version of one model.
+        show: prints lines to the user.
+
+    Raises:
+        RepositoryError: if the folder is damaged.
+        ExportError: if the weights cannot be read.
+        ParityError: if a file is not the function that was released.
+    """
+    release = read_release(folder)
+    release.verify()
+    manifest = release.manifest
+    runners = load(manifest.files, folder, manifest)
+    _check_golden(release, runners, show)
+    weights = manifest.file("safetensors")
+    if weights is None:
+        show(f"{folder} publishes no weights: its golden images were checked, and nothing else can be")
+        return
+    report = prove_again(read_weights(release.path(weights)), runners)
+    show(report.table())
+    report.raise_failure()
+
+
+def _check_golden(release: Release, runners: Sequence[Runner], show: Callable[[str], None]) -> None:
+    """Compares the golden images of each ONNX file; int8 promises its bytes on the published processor family only."""
+    manifest, published = release.manifest, golden.read_golden(release)
+    latents = golden.golden_latents(manifest.golden, manifest.latent_size)
+    for runner in runners:
+        if not isinstance(runner, OnnxRunner):
+            continue
+        family = processor_family(runner.provider)
+        digest = golden.published_digest(manifest, runner.file, runner.provider, family)
+        found = golden.compare(runner.images(latents), published, digest)
+        if found is Agreement.DIFFERENT and (runner.precision == "fp32" or digest is not None):
+            raise LevelMismatchError(f"{runner.file} on {runner.provider} does not make its golden images on {family}")
+        show(f"golden images of {runner.file} on {runner.provider}: {found.value}")

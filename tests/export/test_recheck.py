@@ -1,0 +1,109 @@
+"""A released model checked again: what is whole passes, and each kind of tampering has its own answer."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import numpy_helper
+
+from dcgan.export.cli import main
+from dcgan.export.errors import ExportError, FloatMismatchError, LevelMismatchError, StaticBatchError
+from dcgan.export.fold import fold
+from dcgan.export.recheck import recheck
+from dcgan.export.weights import read_weights, write_weights
+from dcgan.zoo.record import dump_json
+from dcgan.zoo.repository import RepositoryError, describe_file, read_release
+
+
+@pytest.fixture
+def copy(release, folder):
+    """A copy of the release, to be changed."""
+    shutil.copytree(release.folder, folder / "small" / "1")
+    return folder / "small" / "1"
+
+
+def edit_graph(folder, edit):
+    """Changes the ONNX file, and the manifest to match it."""
+    manifest = read_release(folder).manifest
+    path = folder / "generator.onnx"
+    model = onnx.load(path)
+    edit(model.graph)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    files = [describe_file(path, "onnx", "fp32") if file.role == "onnx" else file for file in manifest.files]
+    (folder / "manifest.json").write_text(dump_json(dataclasses.replace(manifest, files=tuple(files))))
+
+
+def scale_weight(name, factor):
+    def edit(graph):
+        (tensor,) = [tensor for tensor in graph.initializer if tensor.name == name]
+        array = numpy_helper.to_array(tensor).copy()
+        array.flat[np.abs(array).argmax()] *= factor
+        tensor.CopyFrom(numpy_helper.from_array(array, name))
+
+    return edit
+
+
+def test_a_release_passes_and_tells_what_was_checked(release):
+    lines = []
+    recheck(release.folder, lines.append)
+    assert lines[0] == "golden images of generator.onnx on CPUExecutionProvider: exact"
+    assert lines[1].count("passed") == 2
+
+
+def test_one_flipped_byte_is_damage(copy):
+    data = bytearray((copy / "generator.ts").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "generator.ts").write_bytes(data)
+    with pytest.raises(RepositoryError, match=r"generator\.ts is damaged"):
+        recheck(copy, print)
+
+
+def test_a_graph_changed_with_its_manifest_does_not_make_its_golden_images(copy):
+    edit_graph(copy, scale_weight("head.weight", 3.0))
+    with pytest.raises(LevelMismatchError, match="golden images"):
+        recheck(copy, print)
+
+
+def test_a_graph_changed_too_little_for_a_picture_is_found_by_its_floats(copy):
+    edit_graph(copy, scale_weight("head.weight", 1.01))
+    with pytest.raises(FloatMismatchError, match=r"generator\.onnx"):
+        recheck(copy, print)
+
+
+def test_a_graph_with_a_fixed_batch_is_found_by_its_structure(copy):
+    def fix(graph):
+        graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+    edit_graph(copy, fix)
+    with pytest.raises(StaticBatchError):
+        recheck(copy, print)
+
+
+def test_the_command_has_exit_code_1_for_a_failed_gate_and_2_for_damage(copy, tmp_path):
+    assert CliRunner().invoke(main, ["--check", str(copy)]).exit_code == 0
+    edit_graph(copy, scale_weight("head.weight", 3.0))
+    failed = CliRunner().invoke(main, ["--check", str(copy)])
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("Error: generator.onnx ")
+    (copy / "generator.onnx").unlink()
+    assert CliRunner().invoke(main, ["--check", str(copy)]).exit_code == 2
+    assert CliRunner().invoke(main, ["--check", str(tmp_path / "none")]).exit_code == 2
+
+
+def test_weights_come_back_as_they_went(make_generator, tmp_path):
+    network = fold(make_generator(image_size=64, width=4, channels=1))
+    write_weights(network, tmp_path / "w", facts="{}", half=False)
+    again = read_weights(tmp_path / "w")
+    assert (again.latent_size, again.channels, again.image_size) == (10, 1, 64)
+    for name, tensor in network.state_dict().items():
+        assert np.array_equal(tensor.numpy(), again.state_dict()[name].numpy()), name
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing" * 100])
+def test_weights_that_are_none_are_refused(tmp_path, data):
+    (tmp_path / "w").write_bytes(data)
+    with pytest.raises(ExportError, match="does not hold a generator"):
+        read_weights(tmp_path / "w")
