@@ -37,6 +37,21 @@ class Cadence:
         return due
 
 
+def check_finite(players: Players) -> None:
+    """Checks that every weight is a number, so that the checkpoint before stays the last good one if not.
+
+    Raises:
+        TrainingError: if one is not.
+    """
+    for network in (players.generator, players.discriminator):
+        for name, weight in network.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise TrainingError(
+                    f"the weights in {name} are no longer numbers; the last checkpoint is good: "
+                    "begin a run with lower rates or --precision fp32"
+                )
+
+
 def encode(players: Players, average: Average | None, step: int) -> bytes:
     """Makes the content of a checkpoint."""
     return pack(_state(players, average), {"step": step})

@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint-steps", type=click.IntRange(min=1), help="Write a checkpoint after every so many steps too."
 )
+@click.option(
+    "--on-collapse",
+    type=click.Choice(["continue", "stop"]),
+    default="continue",
+    help="What to do when the discriminator has won, beyond saying so.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
 def main(
     *,
@@ -56,6 +62,7 @@ def main(
     precision: str | None,
     checkpoint_seconds: float,
     checkpoint_steps: int | None,
+    on_collapse: str,
     dry_run: bool,
 ) -> None:
     """Trains a generator on images.
@@ -85,10 +92,13 @@ def main(
         check_same(saved, config)
     click.echo(dump_json(config), nl=False)
     if not dry_run:
-        _train(config, dataset, out, Cadence(checkpoint_seconds, checkpoint_steps), resume=saved is not None)
+        cadence = Cadence(checkpoint_seconds, checkpoint_steps)
+        _train(config, dataset, out, cadence, resume=saved is not None, stop_on_collapse=on_collapse == "stop")
 
 
-def _train(config: RunConfig, dataset: Dataset, out: Path, cadence: Cadence, *, resume: bool) -> None:
+def _train(
+    config: RunConfig, dataset: Dataset, out: Path, cadence: Cadence, *, resume: bool, stop_on_collapse: bool
+) -> None:
     from dcgan.training.loop import Stop, Trainer, train
     from dcgan.training.progress import Progress
     from dcgan.training.run import RunFolder
@@ -100,7 +110,7 @@ def _train(config: RunConfig, dataset: Dataset, out: Path, cadence: Cadence, *, 
         folder.create(config)
     progress = Progress(config.steps, trainer.step)
     with stop.listening():
-        train(trainer, folder, progress, stop, cadence)
+        train(trainer, folder, progress, stop, cadence, stop_on_collapse=stop_on_collapse)
     progress.close()
     state = "done" if trainer.step == config.steps else "stopped"
     click.echo(f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,13 +18,15 @@ from dcgan.training.step import MEASURES
 class History:
     """Appends steps to a file without making the device wait at each of them.
 
-    A resumed run keeps the lines of the steps before and writes the later ones again.
+    A resumed run keeps the lines of the steps before and writes the later ones again. `warn` hears D's losses as they
+    are written.
 
     Attributes:
         latest: the measures that were last written; empty before.
     """
 
-    def __init__(self, path: Path, device: torch.device, steps: int) -> None:
+    def __init__(self, path: Path, device: torch.device, steps: int, warn: Callable[[list[float]], None]) -> None:
+        self._warn = warn
         self._path = path
         every = 100 if device.type == "cuda" else 10  # reading them makes the device wait
         self._rows = torch.zeros((every, len(MEASURES)), device=device)
@@ -45,14 +49,24 @@ class History:
         """Writes what has been gathered.
 
         Raises:
-            TrainingError: if a loss is not a finite number, or the disk refuses.
+            TrainingError: if a measure is not a finite number, or the disk refuses.
         """
-        rows = self._rows[: len(self._places)].cpu().double().numpy().round(6).tolist()
-        lines = [place | dict(zip(MEASURES, row, strict=True)) for place, row in zip(self._places, rows, strict=True)]
-        self._places = []
+        rows = self._rows[: len(self._places)].cpu().double().numpy().round(6)
+        places, self._places = self._places, []
+        good = int(np.isfinite(rows).all(axis=1).cumprod().sum())  # the rows before the first that is not
+        lines = [
+            place | dict(zip(MEASURES, row, strict=True))
+            for place, row in zip(places[:good], rows[:good].tolist(), strict=True)
+        ]
         if lines:
             self._write(lines)
-            self.latest = dict(zip(MEASURES, rows[-1], strict=True))
+            self.latest = {name: lines[-1][name] for name in MEASURES}
+            self._warn([line["loss_D"] for line in lines])
+        if good < len(places):
+            raise TrainingError(
+                f"a loss is no longer a number at step {places[good]['step']}; the last checkpoint is good: "
+                "begin a run with lower rates or --precision fp32"
+            )
 
     def _keep(self, steps: int) -> None:
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []

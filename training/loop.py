@@ -9,15 +9,17 @@ from types import FrameType
 
 import torch
 
+from dcgan.training.alarm import Alarm
 from dcgan.training.average import Average
-from dcgan.training.checkpoint import CHECKPOINT, Cadence, encode, restore
+from dcgan.training.checkpoint import CHECKPOINT, Cadence, check_finite, encode, restore
 from dcgan.training.dataset import Dataset
 from dcgan.training.feed import Feed
 from dcgan.training.history import History
 from dcgan.training.networks import Generator
+from dcgan.training.plot import draw_history
 from dcgan.training.progress import Progress
-from dcgan.training.run import DISCRIMINATOR, GENERATOR, METRICS, RunConfig, RunFolder
-from dcgan.training.samples import GRID_IMAGES, draw_grid, fixed_latents, to_pixels
+from dcgan.training.run import DISCRIMINATOR, FILM, GENERATOR, HISTORY, METRICS, SAMPLES, RunConfig, RunFolder
+from dcgan.training.samples import GRID_IMAGES, draw_grid, film, fixed_latents, to_pixels
 from dcgan.training.step import Step, make_players, set_rates
 from dcgan.zoo.picture import encode_png, tile
 
@@ -98,14 +100,29 @@ class Stop:
         signal.signal(number, signal.SIG_DFL)
 
 
-def train(trainer: Trainer, folder: RunFolder, progress: Progress, stop: Stop, cadence: Cadence) -> None:
+def train(
+    trainer: Trainer,
+    folder: RunFolder,
+    progress: Progress,
+    stop: Stop,
+    cadence: Cadence,
+    *,
+    stop_on_collapse: bool = False,
+) -> None:
     """Runs to the last step, or to a wish to stop; either way everything is saved.
 
     Raises:
-        TrainingError: if the disk refuses.
+        TrainingError: if a loss is no longer a number, or the disk refuses; the last checkpoint is good then.
     """
-    config, recipe = trainer.config, trainer.config.recipe
-    history = History(folder.path / METRICS, torch.device(config.device), trainer.step)
+    config, recipe, alarm = trainer.config, trainer.config.recipe, Alarm()
+
+    def warn(losses: list[float]) -> None:
+        fault = alarm.hear(losses)
+        if fault is not None:
+            progress.tell(f"step {trainer.step}: {fault}")
+            stop.asked = stop.asked or stop_on_collapse
+
+    history = History(folder.path / METRICS, torch.device(config.device), trainer.step, warn)
     z = fixed_latents(config.seed, recipe.generator.latent_size)
     per_epoch = trainer.feed.steps_per_epoch
     folder.write_sample("real", encode_png(tile(to_pixels(trainer.feed.first_images(GRID_IMAGES)))))
@@ -125,12 +142,22 @@ def train(trainer: Trainer, folder: RunFolder, progress: Progress, stop: Stop, c
             save_checkpoint(trainer, folder, history)
     save_checkpoint(trainer, folder, history)
     save_weights(trainer, folder)
+    draw_pictures(trainer, folder)
 
 
 def write_grid(trainer: Trainer, folder: RunFolder, z: torch.Tensor, name: str) -> None:
     """Writes a grid of what the generator makes of the fixed latent vectors now."""
     with trainer.released() as generator:
         folder.write_sample(name, draw_grid(generator, z))
+
+
+def draw_pictures(trainer: Trainer, folder: RunFolder) -> None:
+    """Draws the history of the run and the film of its grids."""
+    if trainer.step > 0:
+        folder.write(HISTORY, draw_history(folder.path / METRICS))
+    grids = sorted((folder.path / SAMPLES).glob("step-*.png"))
+    if grids:
+        folder.write(FILM, film(grids))
 
 
 def save_weights(trainer: Trainer, folder: RunFolder, prefix: str = "") -> None:
@@ -144,4 +171,5 @@ def save_weights(trainer: Trainer, folder: RunFolder, prefix: str = "") -> None:
 def save_checkpoint(trainer: Trainer, folder: RunFolder, history: History) -> None:
     """Writes what a resumed run goes on from; the history first, which must not lack a step of it."""
     history.flush()
+    check_finite(trainer.players)
     folder.write(CHECKPOINT, encode(trainer.players, trainer.average, trainer.step))

@@ -38,6 +38,10 @@ class Progress:
             left = (self._steps - step) * (now - self._start) / max(step - self._first_step, 1)
             print(f"step {step}/{self._steps} {text} left {left:.0f} s", file=self._out, flush=True)
 
+    def tell(self, sentence: str) -> None:
+        """Prints a sentence, above the bar if there is one."""
+        tqdm.write(sentence, file=self._out)
+
     def close(self) -> None:
         """Leaves the terminal as it should be."""
         if self._bar is not None:

@@ -2,6 +2,8 @@
 
 config.json                  everything that decides the run: recipe, data, seed, precision, versions
 metrics.jsonl                one line for each step
+history.png                  its curves, drawn at the end
+film.webp                    the grids in a row, made at the end
 samples/                     real.png, step-000100.png ..., epoch-0001.png ...
 epochs/0001/ ...             both networks after an epoch, where the recipe keeps them
 generator.safetensors        the generator that will be exported, with how far it was trained
@@ -27,6 +29,8 @@ from dcgan.zoo.record import dump_json, parse_json
 SCHEMA_VERSION = 1
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+HISTORY = "history.png"
+FILM = "film.webp"
 SAMPLES = "samples"
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"

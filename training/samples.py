@@ -1,9 +1,13 @@
-"""Pictures of how far a run is: grids of the same latent vectors again and again, and one of real images."""
+"""Pictures of how far a run is: grids of the same latent vectors again and again, one of real images, and a film."""
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dcgan.training.networks import Generator, labels_in_turn
@@ -11,6 +15,7 @@ from dcgan.zoo import noise
 from dcgan.zoo.picture import Pixels, encode_png, tile
 
 GRID_IMAGES = 64
+_FRAMES = 100  # of a film
 
 
 def fixed_latents(seed: int, latent_size: int) -> Tensor:
@@ -24,6 +29,21 @@ def draw_grid(generator: Generator, z: Tensor) -> bytes:
     device = next(generator.parameters()).device
     label = labels_in_turn(len(z), generator.config.classes, device)
     return encode_png(tile(to_pixels(generator(z.to(device), label))))
+
+
+def film(grids: list[Path]) -> bytes:
+    """A film of grids, as an animated WebP file: the last picture stands for two seconds, and it begins again."""
+    chosen = [grids[round(i)] for i in np.linspace(0, len(grids) - 1, min(len(grids), _FRAMES))]
+    frames = []
+    for path in chosen:
+        with Image.open(path) as image:
+            frames.append(image.convert("RGB"))
+    durations = [100] * (len(frames) - 1) + [2000]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, format="WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=80
+    )
+    return buffer.getvalue()
 
 
 def to_pixels(images: Tensor) -> Pixels:

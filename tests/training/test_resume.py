@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -85,14 +86,21 @@ def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroke
 
 def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(images, tmp_path, unbroken):
     out = tmp_path / "run"
-    process = start(arguments(images, out, "--steps", "6"))
+    process = start(arguments(images, out))
+    while not (out / CHECKPOINT).exists() and process.is_alive():
+        time.sleep(0.01)  # until there is a first checkpoint
+    process.kill()
     process.join()
     checkpoint = (out / CHECKPOINT).read_bytes()
-    process = start(arguments(images, out, "--resume"), most_bytes=len(checkpoint) - 1)
-    process.join()
-    assert process.exitcode == 2
+    full = start(arguments(images, out, "--resume"), most_bytes=len(checkpoint) - 1)
+    full.join()
+    assert full.exitcode == 2
     assert (out / CHECKPOINT).read_bytes() == checkpoint
-    assert not list(out.glob(".*.part"))
+    assert not (out / f".{CHECKPOINT}.part").exists()
+    again = start(arguments(images, out, "--resume"))
+    again.join()
+    assert again.exitcode == 0
+    assert content(out) == unbroken
 
 
 def invoke(*options: str | Path) -> Result:
@@ -178,10 +186,10 @@ def test_a_history_that_lacks_steps_is_refused(images, stopped):
 def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text("1\n2\n3\n4")
-    History(path, torch.device("cpu"), 2)
+    History(path, torch.device("cpu"), 2, lambda _: None)
     assert path.read_text() == "1\n2\n"
     with pytest.raises(TrainingError, match="lacks some of the first 3 steps"):
-        History(path, torch.device("cpu"), 3)
+        History(path, torch.device("cpu"), 3, lambda _: None)
 
 
 def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(configure, dataset, small, tmp_path):

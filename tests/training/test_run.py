@@ -35,6 +35,8 @@ def test_a_run_leaves_all_that_it_promises(run):
     assert files == {
         "config.json",
         "metrics.jsonl",
+        "history.png",
+        "film.webp",
         "generator.safetensors",
         "discriminator.safetensors",
         "checkpoint.safetensors",
