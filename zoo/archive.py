@@ -45,7 +45,7 @@ def unpack(archive: Path, repository: Path, source: str) -> Release:
     """
     try:
         with tarfile.open(archive, "r:") as tar:
-            members = _members(tar, source)
+            members = _members(tar, archive.stat().st_size, source)
             manifest = parse_json(Manifest, _read_manifest(tar, members, source), f"the manifest of {source}")
             _check_members(members, manifest, source)
             with publish(repository, manifest.name, manifest.version) as folder:
@@ -53,20 +53,23 @@ def unpack(archive: Path, repository: Path, source: str) -> Release:
                     with _open(tar, member, source) as packed, (folder / member.name).open("wb") as file:
                         shutil.copyfileobj(packed, file)
                 read_release(folder).verify()
-    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:
         raise RepositoryError(f"{source} is no archive of a model, or damaged: {error}") from None
     return read_release(repository / manifest.name / str(manifest.version))
 
 
-def _members(tar: tarfile.TarFile, source: str) -> dict[str, tarfile.TarInfo]:
-    """The members by name, each an ordinary file; nothing is written yet."""
+def _members(tar: tarfile.TarFile, most_bytes: int, source: str) -> dict[str, tarfile.TarInfo]:
+    """The members by name, each an ordinary file, together no larger than the archive; nothing is written yet."""
     members: dict[str, tarfile.TarInfo] = {}
     for member in tar:
-        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        sparse = member.issparse() or any(key.startswith("GNU.sparse") for key in member.pax_headers)
+        if sparse or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise RepositoryError(f"{source} holds {member.name!r:.80}, which is no ordinary file")
         if member.name in members or len(members) == _MOST_FILES:
             raise RepositoryError(f"{source} holds {member.name!r:.80} twice, or more than {_MOST_FILES} files")
         members[member.name] = member
+        if sum(member.size for member in members.values()) > most_bytes:
+            raise RepositoryError(f"{source} claims to hold more than its own size")
     return members
 
 

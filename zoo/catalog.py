@@ -7,17 +7,17 @@ import fnmatch
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dcgan.zoo.archive import unpack
 from dcgan.zoo.errors import DcganError
-from dcgan.zoo.fetch import Download, Patience, download
+from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
 from dcgan.zoo.home import home
 from dcgan.zoo.index import IndexEntry, read_index
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
@@ -174,7 +174,10 @@ def fetch_archive(
     Raises:
         FetchError, RepositoryError: as `fetch_model`.
     """
-    url = url if urlsplit(url).scheme else Path(url).resolve().as_uri()
+    if digest is not None and re.fullmatch(r"[0-9a-fA-F]{64}", digest) is None:
+        raise FetchError(f"{digest!r:.80} is no SHA-256: give 64 hexadecimal digits")
+    digest = digest.lower() if digest else None
+    url = url if split_url(url).scheme else Path(url).resolve().as_uri()
     release = _fetch(Download(url=url, sha256=digest), None, patience, progress)
     return ModelEntry(manifest=release.manifest, source="fetched", folder=release.folder)
 

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -95,12 +95,24 @@ def download(
         raise FetchError(f"cannot write the download to {target.parent}: {error.strerror}") from None
 
 
+def split_url(url: str) -> SplitResult:
+    """Takes an address apart.
+
+    Raises:
+        FetchError: if it is malformed.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise FetchError(f"{url!r:.200} is no address: {error}") from None
+
+
 def _receive(what: Download, part: Path, patience: Patience, progress: Callable[[int], None]) -> None:
     """Brings every byte to the disk, in as many attempts as it may take."""
-    if urlsplit(what.url).scheme == "file":
+    if split_url(what.url).scheme == "file":
         _copy(what, part, progress)
         return
-    if urlsplit(what.url).scheme not in ("http", "https"):
+    if split_url(what.url).scheme not in ("http", "https"):
         raise FetchError(f"{what.url:.200} is no http, https or file address")
     with _manager(what.url) as pool:
         for attempt in range(patience.attempts):
@@ -183,7 +195,9 @@ def _append(
 
 
 def _copy(what: Download, part: Path, progress: Callable[[int], None]) -> None:
-    source = Path(urllib.request.url2pathname(urlsplit(what.url).path))
+    source = Path(urllib.request.url2pathname(split_url(what.url).path))
+    if source.is_dir():
+        raise FetchError(f"{source} is a folder; fetch an archive, or look into the folder with --model-repository")
     try:
         size = source.stat().st_size
         if size > (what.bytes or what.most_bytes):
@@ -209,7 +223,7 @@ def _prove(what: Download, part: Path) -> None:
 
 def _manager(url: str) -> urllib3.PoolManager:
     """Connections for one address, through the proxy that the environment names."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
         return urllib3.ProxyManager(proxy)

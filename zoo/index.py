@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from dcgan.zoo.archive import pack
-from dcgan.zoo.fetch import Download, FetchError, Patience, download
+from dcgan.zoo.errors import DcganError
+from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
 from dcgan.zoo.home import home
 from dcgan.zoo.manifest import Manifest, ManifestError
 from dcgan.zoo.record import dump_json, parse_json
@@ -76,16 +77,12 @@ def read_index(location: str, patience: Patience | None = None) -> Index:
         FetchError: if it cannot be had, or points from the network into this machine.
         ManifestError, RecordError: if it is not valid.
     """
-    if urlsplit(location).scheme in ("http", "https"):
-        base, path = location, _fetch_index(location, patience)
+    if split_url(location).scheme in ("http", "https"):
+        base, index = location, _read_remote(location, patience)
     else:
         path = Path(location)
         path = path / FILE_NAME if path.is_dir() else path
-        base = path.resolve().as_uri()
-    try:
-        index = parse_json(Index, path.read_text(encoding="utf-8"), f"the index {location}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FetchError(f"cannot read the index {location}: {error}") from None
+        base, index = path.resolve().as_uri(), _read(path, location)
     return Index(schema_version=SCHEMA_VERSION, models=tuple(_resolve(entry, base) for entry in index.models))
 
 
@@ -113,21 +110,34 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
     return index
 
 
-def _fetch_index(url: str, patience: Patience | None) -> Path:
-    kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+def _read(path: Path, location: str) -> Index:
     try:
-        kept.with_name(f"{kept.name}.part").unlink(missing_ok=True)  # an index may have changed: nothing to resume
-        download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), kept, patience)
-    except FetchError as error:
+        return parse_json(Index, path.read_text(encoding="utf-8"), f"the index {location}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FetchError(f"cannot read the index {location}: {error}") from None
+
+
+def _read_remote(url: str, patience: Patience | None) -> Index:
+    """Downloads an index, and keeps it only once it has proven to be one."""
+    kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    fresh = kept.with_suffix(".new")
+    try:
+        fresh.with_name(f"{fresh.name}.part").unlink(missing_ok=True)  # an index may have changed: nothing to resume
+        download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
+        index = _read(fresh, url)
+    except DcganError as error:
         if not kept.exists():
             raise
         _LOG.warning("%s; using the index as it was last time", error)
-    return kept
+        return _read(kept, url)
+    fresh.replace(kept)
+    return index
 
 
 def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
+    split_url(entry.url)  # urljoin would raise an error of its own
     url = urljoin(base, entry.url)
     remote = ("http", "https")
-    if urlsplit(base).scheme in remote and urlsplit(url).scheme not in remote:
+    if split_url(base).scheme in remote and split_url(url).scheme not in remote:
         raise FetchError(f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network")
     return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)

@@ -109,3 +109,18 @@ def test_a_truncated_archive_is_refused(archive, tmp_path):
     archive.write_bytes(archive.read_bytes()[:3000])
     with pytest.raises(RepositoryError, match=r"toy\.tar"):
         unpack(archive, tmp_path / "elsewhere", "toy.tar")
+
+
+@pytest.mark.parametrize("version", ["0.1", "1.0", "nonsense"])
+def test_a_sparse_member_cannot_claim_what_the_archive_does_not_hold(archive, tmp_path, version):
+    def bloat(members):
+        member, data = members["generator.onnx"]
+        claims = {"0.1": {"GNU.sparse.map": "0,1,499999999,1", "GNU.sparse.size": "500000000"}}
+        headers = claims.get(version, {"GNU.sparse.major": version[0], "GNU.sparse.minor": version[-1]})
+        member.pax_headers = {**headers, "GNU.sparse.realsize": "500000000", "GNU.sparse.name": "generator.onnx"}
+        members["generator.onnx"] = member, data
+
+    rewritten(archive, bloat)
+    with pytest.raises(DcganError, match=r"toy\.tar"):
+        unpack(archive, tmp_path / "elsewhere", "toy.tar")
+    assert not list((tmp_path / "elsewhere").rglob("generator.onnx"))

@@ -174,3 +174,22 @@ def test_only_fetched_models_are_removed(zoo, repository, copy_as, patience):
     assert remove_model("toy") == [cache() / "toy" / "1"]
     assert list(cache().iterdir()) == []
     assert get_model("toy", repository=repository).source == "folder"
+
+
+def test_a_captive_portal_does_not_replace_the_kept_index(zoo, server, patience, caplog):
+    assert read_index(zoo, patience).models
+    server.files["/zoo/index.json"] = b"<html>Please log in</html>"
+    for _ in range(2):
+        assert read_index(zoo, patience).models
+    assert "as it was last time" in caplog.text
+
+
+@pytest.mark.parametrize("digest", ["abc", "../" * 22, "g" * 64])
+def test_a_digest_that_is_none_is_refused(server, digest):
+    with pytest.raises(FetchError, match="is no SHA-256"):
+        fetch_archive(server.url("/zoo/toy-1.tar"), digest)
+
+
+def test_a_digest_may_be_in_capitals(zoo, server, patience):
+    digest = json.loads(server.files["/zoo/index.json"])["models"][0]["sha256"].upper()
+    assert fetch_archive(server.url("/zoo/toy-1.tar"), digest, patience).name == "toy"

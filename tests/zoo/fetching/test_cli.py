@@ -98,6 +98,9 @@ BAD = {
     "a repository that is missing": ("--model-repository", "none", "list"),
     "removing what was not fetched": ("remove", "toy"),
     "a server that is not there": ("fetch", "file:///none/toy.tar"),
+    "a malformed address": ("fetch", "http://[/toy.tar"),
+    "a malformed index": ("--index", "http://[", "list"),
+    "a folder to fetch": ("fetch", "/"),
     "a version below 1": ("path", "toy", "--version", "0"),
 }
 
