@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from dcgan.serving import errors
 
 _MEMORY = 0.9  # what one more batch leaves of the weight of those before it, in the measured rate
+_MOST_SURPRISE = 4.0  # a batch counts for at most so many times what was expected
 _SHORTEST_RETRY_S = 0.01
 _UNKNOWN_RETRY_S = 1.0
 
@@ -40,7 +41,8 @@ class Ticket:
         n: how many images, 1 or more.
         arrived: when they were asked for.
         deadline: when they are of no use any more; infinity for never.
-        more: whether they belong to a request that was accepted before: the queue limit does not stop those.
+        more: whether they belong to a request that was accepted before. The queue limit neither stops nor counts those.
+        whole: images of the whole request, if it has more than these.
         started: when the first of its images went to an engine.
         taken: how many images engines have been given.
         done: how many images engines have made.
@@ -51,6 +53,7 @@ class Ticket:
     arrived: float
     deadline: float = math.inf
     more: bool = False
+    whole: int = 0
     started: float = math.inf
     taken: int = 0
     done: int = 0
@@ -106,6 +109,7 @@ class Batcher(Generic[T]):
         self.counts = Counts()
         self.waiting_images = 0  # accepted, not yet given to an engine
         self.running_images = 0  # with an engine
+        self._limited_images = 0  # of those that wait: the ones that count against the limit
         self._engines = engines
         self._line: OrderedDict[int, T] = OrderedDict()  # tickets that may run, by identity, next turn first
         self._one_round = 0  # images in one turn of every ticket that waits
@@ -130,7 +134,7 @@ class Batcher(Generic[T]):
             raise refusal
         self.counts.accepted += 1
         self.counts.waiting += 1
-        self.waiting_images += ticket.n
+        self._change_waiting(ticket, ticket.n)
         self._one_round += min(ticket.n, self.quantum)
 
     def enqueue(self, ticket: T) -> None:
@@ -215,10 +219,13 @@ class Batcher(Generic[T]):
         left = ticket.deadline - ticket.arrived
         if left <= 0:
             return errors.deadline_passed()
-        excess = self.waiting_images + ticket.n - self.queue_limit
-        if excess > 0 and self.waiting_images and not ticket.more:  # an empty queue takes anything
+        excess = self._limited_images + ticket.n - self.queue_limit
+        if excess > 0 and self._limited_images and not ticket.more:  # an empty queue takes anything
             return errors.queue_full(self.queue_limit, self._retry_s(excess))
-        needed = (self._ahead_of(ticket.n) + ticket.n) / self.rate if self.rate else 0.0
+        whole = max(ticket.n, ticket.whole)
+        if not self.waiting_images and whole <= self.max_batch:
+            return None  # all of it is in the next batch, which also puts a wrong rate right
+        needed = (self._ahead_of(whole) + whole) / self.rate if self.rate else 0.0
         return errors.deadline_unreachable(needed, left) if needed > left else None
 
     def _retry_s(self, excess: int) -> float:
@@ -235,7 +242,7 @@ class Batcher(Generic[T]):
         ticket.taken += count
         self._one_round += min(ticket.n - ticket.taken, self.quantum)
         ticket.started = min(ticket.started, now)
-        self.waiting_images -= count
+        self._change_waiting(ticket, -count)
         self.running_images += count
         return piece
 
@@ -243,12 +250,18 @@ class Batcher(Generic[T]):
         left = ticket.n - ticket.taken
         self._line.pop(id(ticket), None)
         self._one_round -= min(left, self.quantum)
-        self.waiting_images -= left
+        self._change_waiting(ticket, -left)
         ticket.state = state
         self.counts.waiting -= 1
         self.counts.settled[state] += 1
 
+    def _change_waiting(self, ticket: T, images: int) -> None:
+        self.waiting_images += images
+        self._limited_images += 0 if ticket.more else images
+
     def _measure(self, images: int, seconds: float) -> None:
+        if self._measured_s > 0:  # one batch that stood still does not say that all will
+            seconds = min(seconds, _MOST_SURPRISE * images * self._measured_s / self._measured_images)
         if seconds > 0:
             self._measured_images = _MEMORY * self._measured_images + images
             self._measured_s = _MEMORY * self._measured_s + seconds

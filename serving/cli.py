@@ -160,7 +160,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
     default="auto",
     help="What to write; auto goes by the ending of --out.",
 )
-@click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=60.0, help="Time to wait for images.")
+@click.option("--timeout-s", type=_SECONDS, default=60.0, help="Time to wait for images.")
 def generate(
     *,
     seed: int,

@@ -1,38 +1,50 @@
-"""The client: `Client(target).generate(seed, n)` gives images as a NumPy array.
-
-ClientError
-├── UnreachableError   nobody answers at the target
-├── BusyError          the queue is full, or the server is loading or shutting down
-├── RefusedError       a field is outside its range, or there is no such model
-├── DeadlineError      the time is up, or would be
-└── FaultError         anything else
-"""
+"""The client: `Client(target).generate(seed, n)` gives images as a NumPy array, or a ClientError of `failures.py`."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import Protocol, Self, TypeAlias, TypedDict, Unpack
 
 import grpc
 import numpy as np
-from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
-from dcgan.serving.errors import DETAILS_KEY
+from dcgan.serving.failures import (
+    BusyError,
+    ClientError,
+    DeadlineError,
+    FaultError,
+    RefusedError,
+    UnreachableError,
+    message,
+    translated,
+)
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo.errors import DcganError
 from dcgan.zoo.picture import Pixels
+
+__all__ = [
+    "BusyError",
+    "Client",
+    "ClientError",
+    "DeadlineError",
+    "FaultError",
+    "RefusedError",
+    "UnreachableError",
+]
 
 DEFAULT_TARGET = "127.0.0.1:8001"
 DEFAULT_TIMEOUT_S = 60.0
 MOST_TRIES = 5
+MOST_UNARY = 64
+"""More images than these are asked for as a stream."""
+
+_LONGEST_TIMEOUT_S = 1e6
+_NEAR = ("localhost:", "127.", "[::1]:")
 
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -54,45 +66,6 @@ _SERVICE_CONFIG = {
         "tokenRatio": 0.2,
     },  # a failure costs 1, a success earns 0.2; below 10 no retry
 }
-CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-]
-"""How clients connect: servers in turn, and retries with a budget (gRFC A6); a server's pushback is obeyed."""
-
-
-class ClientError(DcganError):
-    """A request that got no images.
-
-    Attributes:
-        code: of gRPC.
-        reason: of the server's ErrorInfo, e.g. QUEUE_FULL; empty where the server said nothing.
-    """
-
-    def __init__(self, message: str, code: grpc.StatusCode, reason: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
-
-
-class UnreachableError(ClientError):
-    """Nobody answers at the target."""
-
-
-class BusyError(ClientError):
-    """The queue is full, or the server is loading or shutting down: come back later."""
-
-
-class RefusedError(ClientError):
-    """A field is outside its range, or there is no such model."""
-
-
-class DeadlineError(ClientError):
-    """The time is up, or would be."""
-
-
-class FaultError(ClientError):
-    """Anything else."""
 
 
 class Options(TypedDict, total=False):
@@ -138,9 +111,8 @@ class Client:
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(resolve(target), options=CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(resolve(target), options=channel_options(target))
         self._stub = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._caps: dict[tuple[str, int | None], int] = {}  # images in one message, by model
 
     def __enter__(self) -> Self:
         return self
@@ -165,11 +137,16 @@ class Client:
         Raises:
             ClientError: if the server cannot be reached, or refuses.
         """
-        if n > 1 and n > self._cap(options):
-            return collect(self.stream(seed, n, offset=offset, timeout_s=timeout_s, **options), n)
+        ends = time.monotonic() + self._limit(timeout_s)
         request = message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
-        with translated(self.target):
-            return read_pixels(self._stub.Generate(request, timeout=timeout_s or self._timeout_s))
+        if n <= MOST_UNARY:
+            try:
+                with translated(self.target):
+                    return read_pixels(self._stub.Generate(request, timeout=ends - time.monotonic()))
+            except RefusedError as error:
+                if error.field != "n" or n < 2:  # large images: fewer of them fit in a message
+                    raise
+        return collect(self.stream(seed, n, offset=offset, timeout_s=ends - time.monotonic(), **options), n)
 
     def stream(
         self, seed: int, n: int, *, offset: int = 0, timeout_s: float | None = None, **options: Unpack[Options]
@@ -178,7 +155,7 @@ class Client:
 
         The server makes only a little more than what is read. Closing the iterator ends the request.
         """
-        ends, done, tries = time.monotonic() + (timeout_s or self._timeout_s), 0, 0
+        ends, done, tries = time.monotonic() + self._limit(timeout_s), 0, 0
         while True:
             request = message(pb.GenerateStreamRequest, seed=seed, n=n - done, offset=offset + done, **options)
             try:
@@ -196,25 +173,22 @@ class Client:
     ) -> Iterator[Pixels]:
         """Walks from image 0 of one seed to image 0 of another, in chunks as they come: each uint8 [k, H, W, C]."""
         request = message(pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options)
-        return self._read(self._stub.Interpolate(request, timeout=timeout_s or self._timeout_s))
+        return self._read(self._stub.Interpolate(request, timeout=self._limit(timeout_s)))
 
     def models(self) -> list[pb.Model]:
         """Every model of the server, its default first."""
         with translated(self.target):
-            return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_s).models)
+            return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._limit(None)).models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """One model; the server's default, and its newest version, unless they are named."""
         request = message(pb.GetModelRequest, name=name, version=version)
         with translated(self.target):
-            response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._timeout_s)
+            response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._limit(None))
         return response.model
 
-    def _cap(self, options: Options) -> int:
-        key = options.get("model", ""), options.get("version")
-        if key not in self._caps:
-            self._caps[key] = self.model(*key).max_images_per_request
-        return self._caps[key]
+    def _limit(self, timeout_s: float | None) -> float:
+        return min(self._timeout_s if timeout_s is None else timeout_s, _LONGEST_TIMEOUT_S)
 
     def _read(self, call: StreamCall) -> Iterator[Pixels]:
         try:
@@ -225,15 +199,25 @@ class Client:
             call.cancel()
 
 
+def channel_options(target: str) -> list[tuple[str, str | int]]:
+    """How clients connect: servers in turn, and retries with a budget (gRFC A6); a server's pushback is obeyed."""
+    options: list[tuple[str, str | int]] = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ]
+    near = all(address.strip().startswith(_NEAR) for address in target.split(","))
+    return [*options, ("grpc.enable_http_proxy", 0)] if near else options  # a proxy cannot lead to this machine
+
+
 def resolve(target: str) -> str:
     """A target as gRPC takes it: one address as it is, several as their numbers.
 
     Raises:
-        UnreachableError: if one of several has no number.
+        UnreachableError: if it is empty, or one of several has no number.
     """
     addresses = [address.strip() for address in target.split(",")]
-    if len(addresses) == 1:
-        return target
+    if len(addresses) == 1 and addresses[0]:
+        return addresses[0]
     numbers = []
     for address in addresses:
         host, _, port = address.rpartition(":")
@@ -241,7 +225,7 @@ def resolve(target: str) -> str:
             numbers.append(f"{socket.gethostbyname(host)}:{int(port)}")
         except (OSError, ValueError):
             problem = f"{address!r:.80} is no address of a server; name it as host:port"
-            raise UnreachableError(problem, grpc.StatusCode.UNAVAILABLE, "") from None
+            raise UnreachableError(problem, grpc.StatusCode.UNAVAILABLE) from None
     return "ipv4:" + ",".join(numbers)
 
 
@@ -251,63 +235,22 @@ def read_pixels(response: Response) -> Pixels:
     return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape)
 
 
-def translate(error: grpc.RpcError, target: str) -> ClientError:
-    """What a failed call means to its caller."""
-    code, message, reason = error.code(), error.details() or "", _reason(error)
-    if code == grpc.StatusCode.UNAVAILABLE and not reason:
-        cure = "start one with dcgan-serve, or name the right target"
-        return UnreachableError(f"no server answers at {target}; {cure}", code, reason)
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED and not reason:
-        return DeadlineError(f"{target} did not answer in time; allow more time, or ask for less", code, reason)
-    return _KINDS.get(code, FaultError)(f"{target} answers: {message}", code, reason)
-
-
-_KINDS: dict[grpc.StatusCode, type[ClientError]] = {
-    grpc.StatusCode.UNAVAILABLE: BusyError,
-    grpc.StatusCode.CANCELLED: BusyError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: BusyError,
-    grpc.StatusCode.INVALID_ARGUMENT: RefusedError,
-    grpc.StatusCode.NOT_FOUND: RefusedError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
-}
-
-
-def _reason(error: grpc.RpcError) -> str:
-    trailers = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
-    statuses = (Status.FromString(value) for key, value in trailers if key == DETAILS_KEY)
-    info = ErrorInfo()
-    found = any(detail.Unpack(info) for status in statuses for detail in status.details)
-    return str(info.reason) if found else ""
-
-
-@contextmanager
-def translated(target: str) -> Iterator[None]:
-    """Turns what a call raises into a ClientError."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise translate(error, target) from error
-
-
-M = TypeVar("M", bound=Message)
-
-
-def message(kind: type[M], **fields: object) -> M:
-    """Builds a request. What does not fit its field is refused here, as the server would refuse it."""
-    try:
-        return kind(**fields)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{name}={value!r:.40}" for name, value in fields.items())
-        raise RefusedError(f"{given}: {error}", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD") from None
-
-
 def collect(chunks: Iterator[Pixels], n: int) -> Pixels:
-    """Puts the chunks of n images together."""
+    """Puts the chunks of n images together.
+
+    Raises:
+        ClientError: if they are not n, or do not fit in memory.
+    """
     first = next(chunks)
-    images = np.empty((n, *first.shape[1:]), dtype=np.uint8)
-    images[: len(first)] = first
-    done = len(first)
-    for chunk in chunks:
+    try:
+        images = np.empty((n, *first.shape[1:]), dtype=np.uint8)
+    except MemoryError:
+        problem = f"{n} images do not fit in memory; ask for fewer, with --offset for the others, or use a stream"
+        raise RefusedError(problem, grpc.StatusCode.INVALID_ARGUMENT) from None
+    done = 0
+    for chunk in itertools.chain([first], chunks):
         images[done : done + len(chunk)] = chunk
         done += len(chunk)
+    if done != n:
+        raise FaultError(f"the server sent {done} images, not {n}", grpc.StatusCode.INTERNAL)
     return images

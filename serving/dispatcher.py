@@ -26,6 +26,7 @@ from dcgan.serving.engine import Engine, EngineError
 from dcgan.serving.metrics import ModelMetrics
 from dcgan.zoo.picture import Pixels
 
+_DRAWN_AT_ONCE = 64  # images whose noise is drawn on the event loop; more would hold it up
 _LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,13 @@ class Dispatcher:
             self._start(worker)
 
     def submit(
-        self, n: int, draw: Callable[[], Latents], *, timeout_s: float | None = None, more: bool = False
+        self,
+        n: int,
+        draw: Callable[[], Latents],
+        *,
+        timeout_s: float | None = None,
+        more: bool = False,
+        whole: int = 0,
     ) -> asyncio.Future[Images]:
         """Starts on n images. Cancelling the future drops the work. Call it from the event loop.
 
@@ -122,6 +129,7 @@ class Dispatcher:
             draw: makes their latent vectors; called only if the work is accepted.
             timeout_s: time until nobody wants them any more.
             more: whether they belong to a request that was accepted before.
+            whole: images of the whole request, if it has more than these.
 
         Returns:
             The images; or EngineError, or a Refusal if the deadline passed in the queue.
@@ -131,20 +139,14 @@ class Dispatcher:
         """
         now = self._clock()
         deadline = math.inf if timeout_s is None else now + timeout_s
-        job = Job(n=n, arrived=now, deadline=deadline, more=more, future=self._loop.create_future())
+        job = Job(n=n, arrived=now, deadline=deadline, more=more, whole=whole, future=self._loop.create_future())
         with self._lock:
             self._batcher.admit(job)
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
-        try:
-            job.latents = draw()
-        except BaseException:
-            job.future.cancel()
-            raise
-        with self._lock:
-            self._batcher.enqueue(job)
-            called, self._idle = self._idle > 0, max(0, self._idle - 1)
-        if called:
-            self._calls.put(None)
+        if n <= _DRAWN_AT_ONCE:
+            self._enqueue(job, draw)
+        else:
+            self._loop.run_in_executor(None, self._enqueue, job, draw)
         return job.future
 
     def counts(self) -> Counts:
@@ -196,6 +198,21 @@ class Dispatcher:
         worker.batch = None
         worker.thread = threading.Thread(target=self._serve, args=(worker,), name="engine", daemon=True)
         worker.thread.start()
+
+    def _enqueue(self, job: Job, draw: Callable[[], Latents]) -> None:
+        try:
+            job.latents = draw()
+        except Exception as error:
+            logger.error("latent vectors could not be drawn", exc_info=error)
+            self._forget(job)
+            self._tell([job], EngineError())
+            return
+        with self._lock:
+            self._batcher.enqueue(job)
+            called = min(self._idle, -(-job.n // self._batcher.max_batch))
+            self._idle -= called
+        for _ in range(called):
+            self._calls.put(None)
 
     def _forget(self, job: Job) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
 
+_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "uint8": "tensor(uint8)"}
 _FATAL = 4  # of ONNX Runtime's log levels: what goes wrong is raised, and is logged by us
 
 
@@ -79,9 +81,21 @@ def open_engine(path: Path, manifest: Manifest, config: EngineConfig) -> Engine:
         ServingError: if ONNX Runtime cannot load it, it is not what the manifest says, or the device is not there.
     """
     ort.set_default_logger_severity(_FATAL)
-    if choose_provider(config.device) == CUDA:
-        return CudaEngine(path, manifest, config)
-    return CpuEngine(path, manifest, config)
+    kind = CudaEngine if choose_provider(config.device) == CUDA else CpuEngine
+    engine = kind(path, manifest, config)
+    for size in sorted({1, engine.max_batch}):
+        _warm_up(engine, manifest, size, path)
+    return engine
+
+
+def _warm_up(engine: Engine, manifest: Manifest, size: int, path: Path) -> None:
+    try:
+        images = engine.run(*_blank(manifest, size))
+    except EngineError as error:
+        raise ServingError(f"{path} does not run on {engine.provider}: {_first_line(error)}") from error
+    expected = (size, manifest.image_size, manifest.image_size, manifest.channels)
+    if images.shape != expected or images.dtype != np.uint8:
+        raise ServingError(f"{path} makes {images.dtype} {images.shape}, not uint8 {expected}; export it again")
 
 
 def choose_provider(device: str) -> str:
@@ -104,7 +118,6 @@ class CpuEngine:
         self._session = _open_session(path, options, [CPU])
         self._under_way = ort.RunOptions()
         _check_signature(self._session, manifest, path)
-        self.run(*_blank(manifest, self.max_batch))
 
     def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
         """See Engine."""
@@ -176,6 +189,7 @@ class _Bucket:
 
     def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
         self._z[: len(z)] = z
+        self._z[len(z) :] = 0  # so that a batch does not depend on the one before
         binding = self._session.io_binding()
         binding.bind_cpu_input("z", self._z)
         if label is not None and self._label is not None:
@@ -209,12 +223,19 @@ def _open_session(
 
 
 def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
-    names = [value.name for value in session.get_inputs()], [value.name for value in session.get_outputs()]
-    expected = [value.name for value in manifest.inputs], [value.name for value in manifest.outputs]
-    if names != expected:
-        raise ServingError(
-            f"{path} has inputs and outputs {names}, not {expected} as its manifest says; export it again"
-        )
+    """Compares names, types and the sizes of inputs with the manifest. The sizes of images are seen at warm-up."""
+    inputs = [(value.name, value.type, _sizes(value.shape)) for value in session.get_inputs()]
+    outputs = [(value.name, value.type) for value in session.get_outputs()]
+    expected_inputs = [(each.name, _TYPES.get(each.dtype), _sizes(each.shape)) for each in manifest.inputs]
+    expected_outputs = [(each.name, _TYPES.get(each.dtype)) for each in manifest.outputs]
+    if (inputs, outputs) != (expected_inputs, expected_outputs):
+        problem = f"takes {inputs} and gives {outputs}, not {expected_inputs} and {expected_outputs}"
+        raise ServingError(f"{path} {problem} as its manifest says; export the model again")
+
+
+def _sizes(shape: Sequence[int | str | None]) -> list[int | None]:
+    """A shape without the names of sizes that vary."""
+    return [size if isinstance(size, int) else None for size in shape]
 
 
 def _blank(manifest: Manifest, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:

@@ -5,6 +5,7 @@
     bytes that are no request                 INVALID_ARGUMENT     INVALID_MESSAGE       BadRequest
     no such model or version                  NOT_FOUND            MODEL_NOT_FOUND       ResourceInfo
     the queue is full                         RESOURCE_EXHAUSTED   QUEUE_FULL            RetryInfo
+    as many streams as may be                 RESOURCE_EXHAUSTED   TOO_MANY_STREAMS      RetryInfo
     the server is still loading               UNAVAILABLE          LOADING               RetryInfo
     the engine has stopped                    UNAVAILABLE          ENGINE_STUCK          RetryInfo
     the server is shutting down               UNAVAILABLE          DRAINING              RetryInfo
@@ -32,6 +33,7 @@ from dcgan.zoo.errors import DcganError
 DOMAIN = "dcgan"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+_MOST_NAMES = 20  # in a message; all metadata together may have 8 KiB
 _LONGEST_NAME = 80  # of a name that came from outside, in a message that goes back out
 
 
@@ -104,7 +106,8 @@ def model_not_found(name: str, version: int | None, known: Sequence[str]) -> Ref
     """No such model, or not in that version."""
     wanted = f"{name!r:.{_LONGEST_NAME}}" + ("" if version is None else f" version {version}")
     info = details.ResourceInfo(resource_type="dcgan.v1.Model", resource_name=name[:_LONGEST_NAME])
-    message = f"there is no model {wanted}; this server has {', '.join(known)}"
+    more = f", and {len(known) - _MOST_NAMES} more; ListModels has them all" if len(known) > _MOST_NAMES else ""
+    message = f"there is no model {wanted}; this server has {', '.join(known[:_MOST_NAMES])}{more}"
     return Refusal(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message, (info,))
 
 
@@ -112,6 +115,12 @@ def queue_full(limit: int, retry_s: float) -> Refusal:
     """More images wait than the server takes on."""
     message = f"the queue of {limit} images is full; come back in {retry_s:.3g} s"
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, retry_s=retry_s)
+
+
+def too_many_streams(limit: int) -> Refusal:
+    """More streams are under way than the server takes on."""
+    message = f"{limit} streams are under way, which is the limit; come back in a second"
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message, retry_s=1.0)
 
 
 def loading() -> Refusal:

@@ -143,7 +143,7 @@ class MetricsServer:
             ServingError: if the port is taken.
         """
         try:
-            self._server, self._thread = start_http_server(self.port, self.host, self.metrics.registry)
+            self._server, self._thread = start_http_server(self.port, self.host.strip("[]"), self.metrics.registry)
         except OSError as error:
             problem = f"cannot listen on {self.host}:{self.port} for metrics: {error.strerror}"
             raise ServingError(f"{problem}; choose another --metrics-port") from None

@@ -13,7 +13,7 @@ from dcgan.serving import errors
 from dcgan.serving.batcher import Batcher
 from dcgan.serving.codec import Codec
 from dcgan.serving.dispatcher import Dispatcher, Job
-from dcgan.serving.engine import Engine, EngineConfig, open_engine
+from dcgan.serving.engine import Engine, EngineConfig, EngineError, open_engine
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics
 from dcgan.v1 import generator_pb2 as pb
@@ -209,4 +209,7 @@ def _golden_images(engine: Engine, manifest: Manifest) -> Pixels:
     starts = range(0, len(z), engine.max_batch)
     stops = [start + engine.max_batch for start in starts]
     batches = [(z[i:k], None if label is None else label[i:k]) for i, k in zip(starts, stops, strict=True)]
-    return np.concatenate([engine.run(*batch) for batch in batches])
+    try:
+        return np.concatenate([engine.run(*batch) for batch in batches])
+    except EngineError as error:
+        raise ServingError(f"model {manifest.name} cannot make its golden images: {error}"[:400]) from error

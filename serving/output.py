@@ -27,6 +27,13 @@ def choose_format(out: Path, named: str) -> str:
     Raises:
         OutputError: if it is a folder with something in it.
     """
+    try:
+        return _choose_format(out, named)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(out)!r:.100}: {error.strerror}; name another --out") from None
+
+
+def _choose_format(out: Path, named: str) -> str:
     by_ending = {".png": "grid", ".npy": "npy"}
     chosen = by_ending.get(out.suffix.lower(), "folder") if named == "auto" else named
     if chosen == "folder" and out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -55,7 +62,7 @@ def write_images(images: Pixels, out: Path, chosen: str, offset: int) -> None:
                 for i, image in enumerate(images):
                     (place / f"{offset + i:06d}.png").write_bytes(encode_png(image))
     except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}; name another --out") from None
+        raise OutputError(f"cannot write {str(out)!r:.100}: {error.strerror}; name another --out") from None
 
 
 @contextmanager

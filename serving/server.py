@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,18 +87,25 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
+    check_host(config.host)
     signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
-        server = await start(config, metrics, stack)
+        loading = asyncio.create_task(start(config, metrics, stack))
+        told = asyncio.create_task(signals.get())
+        await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            loading.cancel()
+            return
+        server = await loading
         announce(server.describe())
         watches = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))]
         for watch in watches:
             stack.callback(watch.cancel)
-        await signals.get()
+        await told
         watches[1].cancel()  # from here on nothing may turn readiness on again
         logger.info("told to stop: readiness is off, accepted requests have %s s to finish", config.exit_timeout_s)
         drain = asyncio.create_task(server.drain(config))
@@ -168,8 +176,25 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     catalogue = Catalogue(await _load(releases, config, metrics, stack))
     service.open(catalogue)
     await readiness.turn(on=True)
-    metrics_address = f"{config.host}:{metrics_server.port}"
-    return RunningServer(f"{config.host}:{port}", metrics_address, catalogue, service, readiness, server)
+    addresses = join_address(config.host, port), join_address(config.host, metrics_server.port)
+    return RunningServer(*addresses, catalogue, service, readiness, server)
+
+
+def join_address(host: str, port: int) -> str:
+    """Host and port as one word, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def check_host(host: str) -> None:
+    """Checks that a host has an address.
+
+    Raises:
+        ServingError: if it has none.
+    """
+    try:
+        socket.getaddrinfo(host.strip("[]"), None)
+    except (OSError, UnicodeError):
+        raise ServingError(f"there is no host {host!r:.80}; choose another --host, e.g. 127.0.0.1") from None
 
 
 async def _listen(config: ServerConfig, service: GeneratorService, readiness: Readiness) -> tuple[grpc.aio.Server, int]:
@@ -186,12 +211,11 @@ async def _listen(config: ServerConfig, service: GeneratorService, readiness: Re
     health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(f"{config.host}:{config.port}")
+        port = server.add_insecure_port(join_address(config.host, config.port))
     except RuntimeError:
-        raise ServingError(
-            f"cannot listen on {config.host}:{config.port}: the port is taken or the address is not of this machine; "
-            "choose another --port or --host"
-        ) from None
+        address = join_address(config.host, config.port)
+        problem = "the port is taken, or the address is not of this machine"
+        raise ServingError(f"cannot listen on {address}: {problem}; choose another --port or --host") from None
     await server.start()
     return server, port
 

@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -43,10 +44,13 @@ class GeneratorService:
 
     Args:
         metrics: hears of every RPC.
+        most_streams: streams that may be under way at once.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, most_streams: int = 256) -> None:
         self._metrics = metrics
+        self._most_streams = most_streams
+        self._streams = 0
         self._catalogue: Catalogue | None = None
         self._absent = errors.loading
         self._active = 0  # RPCs under way
@@ -109,15 +113,19 @@ class GeneratorService:
         return self._catalogue
 
     def _submit(self, work: Work, context: Context, start: int, count: int) -> asyncio.Future[Images]:
-        draw = lambda: work.draw(start, count)  # noqa: E731
-        return work.model.dispatcher.submit(count, draw, timeout_s=context.time_remaining(), more=start > 0)
+        draw, more = partial(work.draw, start, count), start > 0
+        whole, left_s = 0 if more else work.n, context.time_remaining()
+        return work.model.dispatcher.submit(count, draw, timeout_s=left_s, more=more, whole=whole)
 
     async def _stream(self, work: Work, reply: Reply, context: Context) -> None:
         """Writes chunks in order, and has the engine work on the next ones meanwhile."""
+        if self._streams == self._most_streams:
+            raise errors.too_many_streams(self._most_streams)
         chunk = min(work.model.codec.chunk, work.model.codec.most_images(work.image_format))
         queue_s = compute_s = 0.0
         starts = iter(range(0, work.n, chunk))
         ahead: deque[tuple[int, asyncio.Future[Images]]] = deque()
+        self._streams += 1
         try:
             while True:
                 for start in _first(starts, _CHUNKS_AHEAD - len(ahead)):
@@ -129,6 +137,7 @@ class GeneratorService:
                 queue_s, compute_s = queue_s + images.queue_s, compute_s + images.compute_s
                 await context.write(await self._encode(work, reply, start, images))
         finally:
+            self._streams -= 1
             for _, future in ahead:
                 future.cancel()
         _set_times(context, queue_s, compute_s)

@@ -278,3 +278,38 @@ def check(batcher, tickets, refused) -> None:
     waiting = [ticket.n - ticket.taken for ticket in tickets if ticket.state is State.WAITING]
     assert batcher.waiting_images == sum(waiting)
     assert batcher._one_round == sum(min(left, batcher.quantum) for left in waiting)
+
+
+def test_a_stall_does_not_make_an_idle_engine_refuse_for_ever():
+    batcher = make()
+    for _ in range(10):
+        put(batcher, 10)
+        run(batcher, seconds=0.1)  # 100 images a second
+    put(batcher, 10)
+    run(batcher, seconds=60.0)  # the machine slept
+    assert batcher.rate > 50
+    assert put(batcher, 10, deadline=0.2).state is State.WAITING
+
+
+def test_when_nothing_waits_one_batch_is_never_refused_on_an_estimate():
+    batcher = make()
+    put(batcher, 10)
+    run(batcher, seconds=100.0)
+    assert put(batcher, 10, deadline=1.0).state is State.WAITING
+
+
+def test_streams_do_not_fill_the_queue_for_others():
+    batcher = make(queue_limit=20)
+    for _ in range(10):
+        put(batcher, 64, more=True)
+    assert put(batcher, 20).state is State.WAITING
+    assert refusal(batcher, 1).reason == "QUEUE_FULL"
+
+
+def test_the_deadline_of_a_stream_is_held_against_all_of_it():
+    batcher = make()
+    put(batcher, 10)
+    run(batcher, seconds=1.0)
+    with pytest.raises(Refusal, match="would be ready in 100 s"):
+        batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=50.0))
+    batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=150.0))

@@ -66,7 +66,9 @@ def test_a_refusal_carries_the_code_and_the_reason(client):
         client.generate(7, model="nobody")
 
 
-@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 2**64}, {"seed": 1, "n": -1}, {"seed": "one"}])
+@pytest.mark.parametrize(
+    "arguments", [{"seed": -1}, {"seed": 2**64}, {"seed": 1, "n": -1}, {"seed": "one"}, {"seed": 1, "n": "3"}]
+)
 def test_what_does_not_fit_its_field_is_refused_before_it_is_sent(client, arguments):
     with pytest.raises(RefusedError):
         client.generate(**arguments)
@@ -159,7 +161,34 @@ def test_a_stream_that_breaks_goes_on_at_the_other_server(pair, expected):
             np.testing.assert_array_equal(np.concatenate([head, *stream]), expected("tiny", 7, range(5000)))
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1:1,nowhere.invalid:2", "127.0.0.1:1,127.0.0.1", "a:b,c:d"])
+def test_more_images_than_there_is_memory_for_are_refused(ask, tmp_path):
+    code, output = ask("--seed", "7", "-n", "4294967295", "--out", str(tmp_path / "all.npy"), "--timeout-s", "86400")
+    assert (code, output.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_said(ask, tmp_path):
+    code, output = ask("--seed", "7", "--out", str(tmp_path / ("x" * 300)))
+    assert (code, "cannot write" in output) == (2, True)
+
+
+def test_a_timeout_of_nothing_is_no_time(server):
+    with Client(server.target) as client, pytest.raises(DeadlineError):
+        client.generate(7, timeout_s=0)
+
+
+def test_a_timeout_of_ages_is_taken(server):
+    with Client(server.target, timeout_s=1e30) as client:
+        assert client.generate(7).shape == (1, 8, 8, 3)
+
+
+def test_a_proxy_does_not_lead_to_this_machine(server, monkeypatch, nobody):
+    monkeypatch.setenv("http_proxy", f"http://{nobody}")
+    with Client(server.target) as client:
+        assert client.generate(7).shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("target", ["", "127.0.0.1:1,nowhere.invalid:2", "127.0.0.1:1,127.0.0.1", "a:b,c:d"])
 def test_one_of_several_addresses_that_is_none_is_named(target):
     with pytest.raises(UnreachableError, match="is no address"):
         Client(target)

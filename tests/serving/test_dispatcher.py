@@ -1,0 +1,89 @@
+"""The threads: real engines, and work that arrives in odd ways."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from dcgan.serving.batcher import Batcher, State
+from dcgan.serving.dispatcher import Dispatcher, Job, Latents
+from dcgan.serving.engine import EngineConfig, EngineError, open_engine
+from dcgan.serving.metrics import Metrics
+from dcgan.zoo import noise
+from dcgan.zoo.repository import find_release
+
+
+@pytest.fixture
+def engines(repository):
+    release = find_release(repository, "tiny")
+    path = release.folder / "generator.onnx"
+    config = EngineConfig(device="cpu", intra_op_threads=1, max_batch=8)
+    return [open_engine(path, release.manifest, config) for _ in range(2)]
+
+
+@pytest.fixture
+async def dispatcher(engines):
+    made = Dispatcher(
+        engines, Batcher[Job](max_batch=8, quantum=8, queue_limit=10_000, engines=2), Metrics().of_model("tiny")
+    )
+    yield made
+    await made.stop()
+
+
+def draw(n: int):
+    return lambda: Latents(noise.latents(7, 0, n, 8))
+
+
+async def test_a_large_request_wakes_every_engine_that_it_can_use(engines, dispatcher):
+    both = threading.Barrier(2, timeout=30)
+    for engine in engines:
+        original = engine.run
+        engine.run = lambda z, label, original=original: (both.wait(), original(z, label))[1]
+    images = await dispatcher.submit(16, draw(16))  # two batches: each waits until the other runs, too
+    assert [len(part) for part in images.parts] == [8, 8]
+
+
+async def test_the_noise_of_many_images_is_drawn_beside_the_loop(dispatcher):
+    threads = []
+
+    def record() -> Latents:
+        threads.append(threading.current_thread())
+        return draw(1000)()
+
+    images = await dispatcher.submit(1000, record)
+    assert sum(len(part) for part in images.parts) == 1000
+    assert threads[0] is not threading.main_thread()
+
+
+async def test_noise_that_cannot_be_drawn_fails_its_request_alone(dispatcher):
+    def fail() -> Latents:
+        raise ValueError("no noise")
+
+    for n in (1, 1000):
+        with pytest.raises(EngineError):
+            await dispatcher.submit(n, fail)
+    assert len((await dispatcher.submit(1, draw(1))).parts[0]) == 1
+    assert dispatcher.queued_images() == 0
+
+
+async def test_cancelling_one_of_many_leaves_the_others_right(dispatcher):
+    futures = [dispatcher.submit(20, draw(20)) for _ in range(10)]
+    futures[3].cancel()
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    wanted = np.concatenate((await dispatcher.submit(20, draw(20))).parts)
+    for i, images in enumerate(results):
+        assert isinstance(images, asyncio.CancelledError) == (i == 3)
+        if i != 3:
+            np.testing.assert_array_equal(np.concatenate(images.parts), wanted)
+    counts = dispatcher.counts()
+    assert (counts.accepted, counts.waiting, counts.settled[State.OK]) == (11, 0, 10)
+
+
+async def test_a_thread_that_died_is_revived(dispatcher):
+    worker = dispatcher._workers[0]
+    worker.thread = threading.Thread()  # one that is not alive
+    assert not dispatcher.check(60.0)
+    assert dispatcher.check(60.0)
+    assert worker.thread.is_alive()
+    assert sum(len(part) for part in (await dispatcher.submit(32, draw(32))).parts) == 32
