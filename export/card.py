@@ -109,11 +109,12 @@ def _metrics(manifest: Manifest) -> str:
 
 
 def _parity(report: Report) -> str:
-    batches, seeds = (", ".join(map(str, values)) for values in (report.batches, report.seeds))
+    lists = (report.batches, report.seeds, report.widest)
+    batches, seeds, widest = (", ".join(f"{value:g}" for value in values) for values in lists)
     return (
         "## Proof\n\n"
         f"Each file was loaded again from disk and compared with {report.reference}, in batches of {batches}, on the "
-        f"noise of seeds {seeds}, on zeros, and on noise stretched to {report.widest:g}. Errors are of float images in "
+        f"noise of seeds {seeds}, on zeros, and on noise stretched to {widest}. Errors are of float images in "
         "[-1, 1]; levels are grey levels of 255.\n\n"
         f"{report.table()}\n\n"
         f"Processor family {report.processor}; "

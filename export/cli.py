@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class ExportCommand(Command):
         """Runs the command."""
         from dcgan.export.errors import ParityError
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was begun is removed
         try:
             return super().invoke(ctx)
         except click.ClickException as error:

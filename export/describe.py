@@ -17,7 +17,6 @@ from dcgan.export.fold import Folded
 from dcgan.export.onnx_graph import OPSET
 from dcgan.export.report import Report
 from dcgan.export.runners import EagerRunner, OnnxRunner, Runner
-from dcgan.export.served import Served
 from dcgan.training.run import Run
 from dcgan.zoo import noise
 from dcgan.zoo.golden import encode_golden, golden_digest, golden_latents
@@ -73,9 +72,10 @@ def describe(
 ) -> Manifest:
     """Writes golden images, samples, parity report and card into a folder, and completes the manifest.
 
-    The golden pixels are those of the released network in PyTorch; each ONNX file adds the digest of its own.
+    The golden pixels are those of the released network in PyTorch, in double precision; each ONNX file adds the digest
+    of its own.
     """
-    eager = EagerRunner(Served(released), "released network")
+    eager = EagerRunner(released, "released network", double=True)
     latents = golden_latents(draft.golden, draft.latent_size)
     (folder / "golden.png").write_bytes(encode_golden(eager(latents).images))
     samples = noise.latents(_SAMPLE_SEED, 0, _SAMPLE_COLUMNS * _SAMPLE_ROWS, draft.latent_size)

@@ -10,7 +10,9 @@ ExportError                the run, or a file made from it, cannot be released  
     ├── BatchDependenceError    an image depends on the batch it shares
     ├── FloatMismatchError      float images are further from the reference than allowed
     ├── LevelMismatchError      pixels are further from the reference, or more of them differ, than allowed
-    └── QualityError            the signal-to-noise ratio of an int8 file is below the limit
+    ├── QualityError            the signal-to-noise ratio of an int8 file is below the limit
+    ├── WeightMismatchError     a stored weight is not, bit for bit, that of the released network
+    └── FailedRunError          the file fails while it runs, or gives images of another shape
 """
 
 from __future__ import annotations
@@ -60,3 +62,11 @@ class LevelMismatchError(ParityError):
 
 class QualityError(ParityError):
     """An int8 file whose images are too far from those in float32, all in all."""
+
+
+class WeightMismatchError(ParityError):
+    """A stored weight that is not that of the released network."""
+
+
+class FailedRunError(ParityError):
+    """A file that fails on some batch, or gives images of another shape."""

@@ -13,15 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.export.errors import BatchDependenceError, FloatMismatchError, LevelMismatchError, ParityError, QualityError
+from dcgan.export.errors import (
+    BatchDependenceError,
+    FailedRunError,
+    FloatMismatchError,
+    LevelMismatchError,
+    ParityError,
+    QualityError,
+)
 from dcgan.export.runners import CPU, CUDA, EAGER, TORCHSCRIPT, EagerRunner, OnnxRunner, Output, Runner
 from dcgan.zoo import noise
 
 BATCHES = (1, 2, 3, 7, 32, 64)
 SEEDS = (0, 1, 2)
 QUALITY_IMAGES = 4096
-WIDEST = 4.0
-"""Latent values probed; beyond it lies one normal in 16,000."""
+WIDEST = (4.0, 8.0)
+"""Bounds of the stretched latent values; one normal in 16,000 lies beyond 4, and none that anyone will see beyond 8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +135,9 @@ def probes(latent_size: int) -> list[NDArray[np.float32]]:
     For each seed the batches are heads of one another, so that the same image is seen in batches of every size.
     """
     heads = [noise.latents(seed, 0, n, latent_size) for seed in SEEDS for n in BATCHES]
-    wide = np.clip(WIDEST * noise.latents(SEEDS[-1] + 1, 0, 7, latent_size), -WIDEST, WIDEST)
-    return [*heads, np.zeros((2, latent_size), dtype=np.float32), wide]
+    strange = noise.latents(SEEDS[-1] + 1, 0, 7, latent_size)
+    wide = [np.clip(bound * strange, -bound, bound) for bound in WIDEST]
+    return [*heads, np.zeros((2, latent_size), dtype=np.float32), *wide]
 
 
 def run_probes(runner: Runner, latent_size: int) -> list[Output]:
@@ -140,7 +148,15 @@ def run_probes(runner: Runner, latent_size: int) -> list[Output]:
 def measure(
     runner: Runner, outputs: Sequence[Output], reference: Sequence[Output], limits: Limits | None = None
 ) -> Distance:
-    """Measures the outputs of a runner on all probes against those of the reference."""
+    """Measures the outputs of a runner on all probes against those of the reference.
+
+    Raises:
+        FailedRunError: if a batch gives images of another shape.
+    """
+    for output, expected in zip(outputs, reference, strict=True):
+        for found, wanted in ((output.images, expected.images), (output.floats, expected.floats)):
+            if found.shape != wanted.shape:
+                raise FailedRunError(f"{runner.file} gives images {found.shape}, not {wanted.shape}")
     errors = np.concatenate([np.abs(a.floats - b.floats).ravel() for a, b in zip(outputs, reference, strict=True)])
     levels = np.concatenate([_levels(a, b) for a, b in zip(outputs, reference, strict=True)])
     counts = np.bincount(levels)
@@ -164,7 +180,7 @@ def measure_quality(runner: OnnxRunner, reference: EagerRunner, latent_size: int
     squares, worst, values = 0, 0, 0
     for offset in range(0, QUALITY_IMAGES, max(BATCHES)):
         z = noise.latents(0, offset, max(BATCHES), latent_size)
-        difference = runner.images(z).astype(np.int32) - reference(z).images
+        difference = runner.images(z).astype(np.int32) - reference(z).images.astype(np.int32)
         squares += int((difference**2).sum())
         worst = max(worst, int(np.abs(difference).max()))
         values += difference.size

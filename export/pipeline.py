@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from dcgan.export.calibrate import activation_scales
 from dcgan.export.describe import describe, draft_manifest
 from dcgan.export.fold import Folded, fold, round_to_half
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.proof import load, prove
+from dcgan.export.proof import check_weights, load, prove
 from dcgan.export.served import Served
 from dcgan.export.torchscript import write_torchscript
 from dcgan.export.weights import write_weights
@@ -64,6 +66,7 @@ def export(run: Run, repository: Path, options: Options, show: Callable[[str], N
         RepositoryError: if the version exists or the repository cannot be written.
         In each case nothing is published.
     """
+    torch.set_num_threads(1)  # PyTorch's sums, and with them parity.json, would vary with the number of threads
     draft = draft_manifest(
         run, name=options.name, version=options.version, license=options.license, description=options.description
     )
@@ -71,6 +74,7 @@ def export(run: Run, repository: Path, options: Options, show: Callable[[str], N
         folded = fold(run.generator)
         released = round_to_half(folded) if options.weights == "fp16" else folded
         files = write(released, folder, draft, options)
+        check_weights(files, folder, released)
         runners = load(files, folder, draft)
         report = prove(run.generator, folded, released, runners)
         show(report.table())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dcgan.export.errors import LevelMismatchError
-from dcgan.export.proof import load, prove_again
+from dcgan.export.proof import check_weights, load, prove_again
 from dcgan.export.runners import OnnxRunner, Runner
 from dcgan.export.weights import read_weights
 from dcgan.zoo import golden
@@ -36,7 +36,9 @@ def recheck(folder: Path, show: Callable[[str], None]) -> None:
     if weights is None:
         show(f"{folder} publishes no weights: its golden images were checked, and nothing else can be")
         return
-    report = prove_again(read_weights(release.path(weights)), runners)
+    released = read_weights(release.path(weights))
+    check_weights(manifest.files, folder, released)
+    report = prove_again(released, runners)
     show(report.table())
     report.raise_failure()
 

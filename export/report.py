@@ -17,8 +17,8 @@ class Report:
     Attributes:
         reference: what the files were compared with, for people.
         batches: sizes of the batches.
-        seeds: of the noise; zeros and noise stretched to `widest` come on top.
-        widest: largest latent value.
+        seeds: of the noise; zeros and noise stretched up to `widest` come on top.
+        widest: bounds of the stretched noise.
         processor: family of the processor that ran the comparison.
         versions: of the libraries that ran it.
         distances: one for each file and provider, and for each step between the trained and the released network.
@@ -27,7 +27,7 @@ class Report:
     reference: str
     batches: tuple[int, ...]
     seeds: tuple[int, ...]
-    widest: float
+    widest: tuple[float, ...]
     processor: str
     versions: dict[str, str]
     distances: tuple[Distance, ...]

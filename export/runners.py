@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -11,8 +14,9 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from dcgan.export.errors import WrongProviderError
+from dcgan.export.errors import FailedRunError, WrongProviderError
 from dcgan.export.onnx_graph import FLOAT_IMAGES, expose
 from dcgan.export.served import Served, to_pixels
 from dcgan.export.torchscript import read_torchscript
@@ -30,11 +34,11 @@ class Output:
 
     Attributes:
         images: uint8 [batch, H, W, C].
-        floats: float32 [batch, C, H, W] in [-1, 1], before rounding.
+        floats: [batch, C, H, W] in [-1, 1], before rounding; float32, or float64 from a reference.
     """
 
     images: Pixels
-    floats: NDArray[np.float32]
+    floats: NDArray[np.floating]
 
 
 class Runner(Protocol):
@@ -56,18 +60,19 @@ class Runner(Protocol):
 
 
 class EagerRunner:
-    """Runs a network in PyTorch, on the CPU."""
+    """Runs a network in PyTorch, on the CPU; as a reference, a copy of it in double precision."""
 
     precision, provider = "fp32", EAGER
 
-    def __init__(self, network: Served, file: str) -> None:
+    def __init__(self, network: nn.Module, file: str, *, double: bool = False) -> None:
         self.file = file
-        self._network = network
+        self._kind = torch.float64 if double else torch.float32
+        self._served = Served(copy.deepcopy(network).double() if double else network)
 
     def __call__(self, z: NDArray[np.float32]) -> Output:
         """Runs one batch."""
         with torch.inference_mode():
-            floats = self._network.float_images(torch.from_numpy(z))
+            floats = self._served.float_images(torch.from_numpy(z).to(self._kind))
             return Output(to_pixels(floats).numpy(), floats.numpy())
 
 
@@ -82,7 +87,7 @@ class TorchScriptRunner:
 
     def __call__(self, z: NDArray[np.float32]) -> Output:
         """Runs one batch."""
-        with torch.inference_mode():
+        with torch.inference_mode(), _failures(self.file, len(z)):
             latents = torch.from_numpy(z)
             return Output(self._module(latents).numpy(), self._module.float_images(latents).numpy())
 
@@ -99,12 +104,14 @@ class OnnxRunner:
 
     def __call__(self, z: NDArray[np.float32]) -> Output:
         """Runs one batch: pixels from the file itself, floats from a copy that shows them."""
-        (floats,) = self._exposed.run([FLOAT_IMAGES], {"z": z})
+        with _failures(self.file, len(z)):
+            (floats,) = self._exposed.run([FLOAT_IMAGES], {"z": z})
         return Output(self.images(z), floats)
 
     def images(self, z: NDArray[np.float32]) -> Pixels:
         """Runs one batch for its pixels alone, uint8 [batch, H, W, C]."""
-        (images,) = self._served.run(["images"], {"z": z})
+        with _failures(self.file, len(z)):
+            (images,) = self._served.run(["images"], {"z": z})
         return cast(Pixels, images)
 
 
@@ -133,6 +140,15 @@ def providers_at_hand() -> list[str]:
     """The execution providers of ONNX Runtime that this machine can use; the CPU first."""
     cuda = CUDA in ort.get_available_providers() and torch.cuda.is_available()
     return [CPU, CUDA] if cuda else [CPU]
+
+
+@contextmanager
+def _failures(file: str, batch: int) -> Iterator[None]:
+    """Turns what a runtime raises, each in classes of its own, into our error."""
+    try:
+        yield
+    except Exception as error:
+        raise FailedRunError(f"{file} fails on a batch of {batch}: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:

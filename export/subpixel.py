@@ -49,6 +49,22 @@ def join_phases(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([_kernel(weight, 1 - a, 1 - b) for a, b in PHASES])
 
 
+def merge_phases(kernels: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The inverse of `split_phases`: kernels [out, in, 2, 2] by name of the phase -> weight [in, out, 4, 4]."""
+    channels_out, channels_in = kernels["00"].shape[:2]
+    weight = np.empty((channels_in, channels_out, 4, 4), dtype=np.float32)
+    for a, b in PHASES:
+        rows, columns = np.ix_(_TAPS[a], _TAPS[b])
+        weight[:, :, rows, columns] = kernels[f"{a}{b}"].transpose(1, 0, 2, 3)
+    return weight
+
+
+def merge_joined(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The inverse of `join_phases`: kernel [4 out, in, 2, 2] -> weight [in, out, 4, 4]."""
+    parts = np.split(kernel, len(PHASES))
+    return merge_phases({f"{1 - a}{1 - b}": part for (a, b), part in zip(PHASES, parts, strict=True)})
+
+
 def _kernel(weight: NDArray[np.float32], row: int, column: int) -> NDArray[np.float32]:
     taps = weight[:, :, _TAPS[row], :][:, :, :, _TAPS[column]]
     return np.ascontiguousarray(taps.transpose(1, 0, 2, 3))

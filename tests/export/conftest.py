@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dcgan.export.pipeline import Options, export
+from dcgan.training.config import load_recipe
 from dcgan.training.networks import Generator, GeneratorConfig, initialise
-from dcgan.training.run import Run
+from dcgan.training.run import DataFacts, Run, RunConfig, RunFolder
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.repository import Release
 
@@ -66,3 +67,24 @@ def release(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
 def folder(tmp_path: Path) -> Path:
     """A repository to write to."""
     return tmp_path / "models"
+
+
+@pytest.fixture
+def run_folder(make_generator, tmp_path) -> Path:
+    """A run folder as dcgan-train leaves it."""
+    recipe = load_recipe("digits", ["generator.width=8", "generator.latent_size=10"])
+    config = RunConfig(
+        schema_version=1,
+        recipe=recipe,
+        data=DataFacts(name="digits", images=1797, image_size=32, sha256="0" * 64, class_names=()),
+        seed=1,
+        steps=10,
+        device="cpu",
+        precision="fp32",
+        hardware="a test",
+        versions={},
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.create(config)
+    folder.write_weights("generator.safetensors", make_generator(channels=1), step=10, images_seen=640)
+    return folder.path

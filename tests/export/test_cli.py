@@ -1,7 +1,10 @@
 """The command: one sentence and exit code 2 for what the user can mend, 1 for a failed gate, nothing half-published."""
 
 import json
-from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -9,30 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dcgan.export.cli import main
-from dcgan.training.config import load_recipe
-from dcgan.training.run import DataFacts, RunConfig, RunFolder
+from dcgan.training.run import RunFolder
 from dcgan.zoo.repository import read_release
-
-
-@pytest.fixture
-def run_folder(make_generator, tmp_path) -> Path:
-    """A run folder as dcgan-train leaves it."""
-    recipe = load_recipe("digits", ["generator.width=8", "generator.latent_size=10"])
-    config = RunConfig(
-        schema_version=1,
-        recipe=recipe,
-        data=DataFacts(name="digits", images=1797, image_size=32, sha256="0" * 64, class_names=()),
-        seed=1,
-        steps=10,
-        device="cpu",
-        precision="fp32",
-        hardware="a test",
-        versions={},
-    )
-    folder = RunFolder(tmp_path / "run")
-    folder.create(config)
-    folder.write_weights("generator.safetensors", make_generator(channels=1), step=10, images_seen=640)
-    return folder.path
 
 
 def rewrite(path, name, tensor):
@@ -142,9 +123,18 @@ def test_int8_without_float32_beside_it_is_refused(run_folder, folder):
     assert_refused(result, "--onnx")
 
 
-def test_help_needs_no_torch():
-    import subprocess
-    import sys
+def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
+    command = [sys.executable, "-m", "dcgan.export", run_folder, "--out", folder, "--name", "tiny", "--int8"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(folder.glob("tiny/.*/generator.onnx")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert list(folder.rglob("*")) == []
 
+
+def test_help_needs_no_torch():
     program = "import sys; from dcgan.export import cli; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

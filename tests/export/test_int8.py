@@ -17,7 +17,6 @@ from dcgan.export.onnx_graph import build_graph, write_graph
 from dcgan.export.parity import LIMITS, judge, measure, measure_quality, run_probes
 from dcgan.export.pipeline import Options, export
 from dcgan.export.runners import CPU, EagerRunner, OnnxRunner
-from dcgan.export.served import Served
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def int8_runner(network, scales, path):
 
 
 def verdict(runner, network):
-    source = EagerRunner(Served(network), "released network")
+    source = EagerRunner(network, "released network")
     limits = LIMITS["int8", CPU]
     distance = measure(runner, run_probes(runner, 10), run_probes(source, 10), limits)
     return {type(e) for e in judge(dataclasses.replace(distance, quality=measure_quality(runner, source, 10)))}

@@ -2,13 +2,19 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from dcgan.export import pipeline
 from dcgan.export.describe import draft_manifest
-from dcgan.export.errors import ParityError
+from dcgan.export.errors import ParityError, WeightMismatchError
 from dcgan.export.fold import fold
 from dcgan.export.pipeline import Options, export, write
 from dcgan.export.proof import load, prove
@@ -50,8 +56,51 @@ def test_the_samples_are_a_grid_of_eight_columns(release):
 
 def test_two_exports_of_one_run_give_the_same_bytes(run, release, folder):
     again = export(run, folder, OPTIONS, silent)
-    for path in release.folder.iterdir():
-        assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
+    assert_same_files(again.folder, release.folder)
+
+
+ELSEWHERE = """
+import sys, time
+time.time = lambda: 2e9  # a day in the year 2033
+time.localtime = time.gmtime = lambda *_: time.struct_time((2033, 5, 18, 3, 33, 20, 2, 138, 0))
+from pathlib import Path
+from dcgan.export.pipeline import Options, export
+from dcgan.training.run import read_run
+export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), Options(name="small", version=1, int8=True), print)
+"""
+
+
+def test_another_process_day_folder_and_number_of_threads_give_the_same_bytes(run_folder, tmp_path, folder):
+    for place, threads in (("here", "1"), ("there", "2")):
+        (tmp_path / place).mkdir()
+        environment = os.environ | {"PYTHONHASHSEED": threads, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", ELSEWHERE if place == "there" else ELSEWHERE.replace("2e9", "1e9"), run_folder]
+        subprocess.run([*command, tmp_path / place / "models"], cwd=tmp_path / place, env=environment, check=True)
+    assert_same_files(tmp_path / "here" / "models" / "small" / "1", tmp_path / "there" / "models" / "small" / "1")
+
+
+def assert_same_files(folder, other):
+    assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
+    for path in folder.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+def test_weights_that_are_not_those_of_the_network_are_not_published(run, folder, monkeypatch):
+    """The disk gives back something else than was written to it."""
+    write_as_it_is = pipeline.write
+
+    def write_zeros(released, where, draft, options):
+        files = write_as_it_is(released, where, draft, options)
+        weights = {
+            name: torch.zeros_like(tensor) for name, tensor in load_file(where / "generator.safetensors").items()
+        }
+        save_file(weights, where / "generator.safetensors")
+        return files
+
+    monkeypatch.setattr(pipeline, "write", write_zeros)
+    with pytest.raises(WeightMismatchError, match=r"generator\.safetensors"):
+        export(run, folder, dataclasses.replace(OPTIONS, formats=("safetensors",)), silent)
+    assert list(folder.rglob("*")) == []
 
 
 def test_no_file_holds_a_path_or_a_date(release):
@@ -68,9 +117,11 @@ def test_the_table_names_each_file_and_its_verdict(run, folder):
     export(run, folder, OPTIONS, lines.append)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
     assert [(row[0], row[-1]) for row in rows[2:]] == [
+        ("trained network", "reported"),
         ("folded network", "passed"),
         ("generator.onnx", "passed"),
         ("generator.ts", "passed"),
+        ("generator.safetensors", "passed"),
     ]
 
 
@@ -78,7 +129,7 @@ def test_the_table_names_each_file_and_its_verdict(run, folder):
 def test_only_the_formats_that_were_named(run, folder, formats):
     release = export(run, folder, dataclasses.replace(OPTIONS, formats=formats), silent)
     assert {file.role for file in release.manifest.files if file.precision} == set(formats)
-    proven = {release.manifest.file(role).path for role in formats if role != "safetensors"}
+    proven = {release.manifest.file(role).path for role in formats}
     assert {entry.path for entry in release.manifest.parity} == proven
 
 
@@ -104,7 +155,7 @@ def test_a_file_that_is_another_function_is_not_published(run, folder, make_gene
     with pytest.raises(ParityError, match=r"generator\.onnx"):
         report.raise_failure()
     assert [verdict.passed for verdict in report.verdicts({"generator.onnx", "generator.ts"})] == [False, False]
-    assert report.table().count("FAILED") == 2
+    assert report.table().count("FAILED") == 3
 
 
 def test_a_failed_gate_leaves_nothing(run, folder, make_generator):
