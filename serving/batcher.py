@@ -19,6 +19,7 @@ from dcgan.serving import errors
 
 _MEMORY = 0.9  # what one more batch leaves of the weight of those before it, in the measured rate
 _MOST_SURPRISE = 4.0  # a batch counts for at most so many times what was expected
+_TRUST = 0.8  # share of the time left that may be promised away: estimates err, and what is late is wasted
 _SHORTEST_RETRY_S = 0.01
 _UNKNOWN_RETRY_S = 1.0
 
@@ -226,7 +227,7 @@ class Batcher(Generic[T]):
         if not self.waiting_images and whole <= self.max_batch:
             return None  # all of it is in the next batch, which also puts a wrong rate right
         needed = (self._ahead_of(whole) + whole) / self.rate if self.rate else 0.0
-        return errors.deadline_unreachable(needed, left) if needed > left else None
+        return errors.deadline_unreachable(needed, left) if needed > _TRUST * left else None
 
     def _retry_s(self, excess: int) -> float:
         return max(excess / self.rate, _SHORTEST_RETRY_S) if self.rate else _UNKNOWN_RETRY_S

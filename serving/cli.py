@@ -64,11 +64,11 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
     help="Threads of an engine on the CPU; 0 for one on each processor.",
 )
 @click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
-@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=16, help="Most images in a batch on the CPU.")
+@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=32, help="Most images in a batch on the CPU.")
 @click.option("--batch-buckets", type=_Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
 @click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
 @click.option("--max-queue-images", type=click.IntRange(1), default=4096, help="Most images that wait for an engine.")
-@click.option("--quantum-images", type=click.IntRange(1), default=8, help="Images that a request gets in one turn.")
+@click.option("--quantum-images", type=click.IntRange(1), default=16, help="Images that a request gets in one turn.")
 @click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="RPCs under way; 0 for no limit.")
 @click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
 @click.option("--keepalive-s", type=_SECONDS, default=7200.0, help="Silence after which a client is asked for a sign.")

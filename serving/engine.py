@@ -46,7 +46,7 @@ class EngineConfig:
     device: str = "auto"
     intra_op_threads: int = 0
     spinning: bool = False
-    max_batch: int = 16
+    max_batch: int = 32
     buckets: tuple[int, ...] = (1, 8, 64, 256)
 
 

@@ -40,7 +40,7 @@ class ModelConfig:
 
     precision: str = "fp32"
     queue_images: int = 4096
-    quantum: int = 8
+    quantum: int = 16
     instances: int = 1
 
 
