@@ -26,17 +26,21 @@ class Average:
         self.generator = copy.deepcopy(generator).requires_grad_(False)
         self._recipe = recipe
         self._seed = seed
+        self._estimated = False  # for the weights as they are now
 
     def follow(self, generator: Generator, images_seen: int) -> None:
         """Moves the average towards the generator's weights, after one step."""
         half_life = min(self._recipe.average_images, max(images_seen * _RAMP, 1.0))
         keep = 0.5 ** (self._recipe.batch_size / half_life)
         targets = [weight.detach() for weight in generator.parameters()]
+        self._estimated = False
         torch._foreach_lerp_(list(self.generator.parameters()), targets, 1.0 - keep)
 
     @torch.no_grad()
     def estimate_statistics(self) -> None:
         """Gives batch normalisation the mean statistics of a few batches, and freezes them (eval mode)."""
+        if self._estimated:
+            return
         norms = [module for module in self.generator.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
@@ -48,3 +52,4 @@ class Average:
         for number in range(_PASSES):
             self.generator(draws.normals(self._seed, Purpose.STATISTICS, number, shape).to(device), label)
         self.generator.eval()
+        self._estimated = True

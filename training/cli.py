@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,14 +80,17 @@ def main(
     from dcgan.training.wishes import Wishes, check_same
     from dcgan.zoo.record import dump_json
 
-    saved = read_config(out) if resume and (out / CONFIG).is_file() else None
+    saved = read_config(out) if resume and os.path.isfile(out / CONFIG) else None
     if saved is None:
         check_free(out)
     wishes = Wishes(
         recipe=recipe, changes=changes, steps=steps, epochs=epochs, seed=seed, device=device, precision=precision
     )
     resolved = wishes.resolve_recipe(saved)
-    dataset = decode(open_source(data), resolved.generator.image_size, resolved.generator.channels, counting)
+    source = open_source(data)
+    if source.skipped:
+        click.echo(f"{source.skipped} files in {source.name} are no images and are left out", err=True)
+    dataset = decode(source, resolved.generator.image_size, resolved.generator.channels, counting)
     config = wishes.configure(resolved, dataset, saved)
     if saved is not None:
         check_same(saved, config)
@@ -104,12 +108,12 @@ def _train(
     from dcgan.training.run import RunFolder
 
     folder, trainer, stop = RunFolder(out), Trainer(config, dataset), Stop()
-    if resume:
-        trainer.resume(folder)
-    else:
-        folder.create(config)
-    progress = Progress(config.steps, trainer.step)
     with stop.listening():
+        if resume:
+            trainer.resume(folder)
+        else:
+            folder.create(config)
+        progress = Progress(config.steps, trainer.step)
         train(trainer, folder, progress, stop, cadence, stop_on_collapse=stop_on_collapse)
     progress.close()
     state = "done" if trainer.step == config.steps else "stopped"

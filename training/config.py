@@ -20,6 +20,7 @@ SHIPPED = Path(__file__).parent / "recipes"
 """The recipes that come with the package."""
 
 LOSSES = ("bce", "hinge", "relativistic")
+PRECISIONS = ("auto", "fp32", "bf16")
 AUGMENTATIONS = ("colour", "translation", "cutout")
 
 
@@ -55,6 +56,7 @@ class Recipe:
         decay_from: share of the run after which both learning rates fall, in a straight line, to 0 at its end.
         r1: weight of the penalty on D's gradients at real images; 0 for none.
         r2: weight of the penalty on D's gradients at generated images; 0 for none.
+        precision: "fp32" or "bf16" if it is part of the recipe; "auto" leaves it to the machine and the command line.
         sample_steps: steps from one grid of samples to the next.
         keep_epochs: keep both networks of every so many epochs in epochs/; 0 keeps the last ones only.
     """
@@ -71,6 +73,7 @@ class Recipe:
     decay_from: float = 1.0
     r1: float = 0.0
     r2: float = 0.0
+    precision: str = "auto"
     sample_steps: int = 100
     keep_epochs: int = 0
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -84,6 +87,7 @@ class Recipe:
         _check(self.sample_steps >= 1, f"sample_steps must be 1 or more, not {self.sample_steps}")
         _check(self.keep_epochs >= 0, f"keep_epochs must be 0 or more, not {self.keep_epochs}")
         _check_choice("loss", self.loss, LOSSES)
+        _check_choice("precision", self.precision, PRECISIONS)
         for name in self.augment:
             _check_choice("augment", name, AUGMENTATIONS)
         _check(self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}")
@@ -142,9 +146,9 @@ def _parse_change(change: str) -> dict[str, object]:
     key, equals, value = change.partition("=")
     for text in (change, f'{key}="{value}"'):
         try:
-            if equals:
+            if equals and "\n" not in change:
                 return tomllib.loads(text)
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, a list of thousands of lists
             continue
     raise TrainingError(f"--set takes key=value, such as generator.width=32, not {change!r:.60}")
 

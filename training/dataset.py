@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dcgan.training.errors import TrainingError
-from dcgan.training.sources import Source
+from dcgan.training.sources import UNREADABLE, Source, clean
 from dcgan.zoo.picture import Pixels
 
 T = TypeVar("T")
@@ -55,6 +54,7 @@ def decode(source: Source, image_size: int, channels: int, progress: Progress) -
     """
     numbers = range(len(source.items))
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about oddities that Pillow can live with
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         size = _stored_size(source, image_size)
         images = np.empty((len(numbers), size, size, channels), dtype=np.uint8)
@@ -80,7 +80,7 @@ def _stored_size(source: Source, image_size: int) -> int:
 
 def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
     """Opens one image and uses it; whatever is wrong with it becomes an error that names it."""
-    item = f"the image {source.items[i]} in {source.name}"
+    item = clean(f"the image {source.items[i]} in {source.name}")
     try:
         with source.open(i) as image:
             width, height = image.size
@@ -89,7 +89,7 @@ def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
             return use(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TrainingError(f"{item} has far too many pixels; shrink it or take it out") from None
-    except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise TrainingError(f"{item} cannot be decoded ({error!s:.100}); mend it or take it out") from None
 
 
@@ -104,8 +104,12 @@ def _pixels(image: Image.Image, size: int, channels: int) -> Pixels:
 
 def _flatten(image: Image.Image) -> Image.Image:
     """Lays a transparent image on white, and brings 16-bit grey to 8 bits."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose range nobody can tell")
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
+        levels = np.asarray(image).clip(0, 2**16 - 1)
+        deep = image.mode != "I" or levels.max() > 255  # plain I also holds images of 8 bits
+        return Image.fromarray((levels >> 8 if deep else levels).astype(np.uint8))
     if not image.has_transparency_data:
         return image
     layer = image.convert("RGBA")

@@ -78,6 +78,6 @@ class History:
     def _write(self, lines: list[dict[str, float]]) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(line) + "\n" for line in lines))
+                file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
         except OSError as error:
             raise TrainingError(f"cannot write {self._path}: {error.strerror}") from None

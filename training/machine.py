@@ -30,7 +30,9 @@ def choose_device(wish: str) -> str:
 
 
 def choose_precision(wish: str, device: str, recipe: Recipe) -> str:
-    """Turns "auto" into the faster one: bf16 where the device has units for it and the network is wide enough."""
+    """Turns "auto" into the recipe's own, or else the faster: bf16 if the device has units for it and D is wide."""
+    if wish == "auto":
+        wish = recipe.precision
     if wish != "auto":
         return wish
     units = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()

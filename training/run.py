@@ -127,9 +127,14 @@ def check_free(path: Path) -> None:
     Raises:
         TrainingError: if it is a file, or a folder that is not empty.
     """
-    if path.is_dir() and any(file.suffix != ".part" for file in path.iterdir()):
+    try:
+        taken = path.is_dir() and any(file.suffix != ".part" for file in path.iterdir())
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise TrainingError(f"cannot use {path!s:.200} as a run folder: {error.strerror}") from None
+    if taken:
         raise TrainingError(f"{path} exists and is not empty; choose another --out")
-    if path.exists() and not path.is_dir():
+    if is_file:
         raise TrainingError(f"{path} is a file; choose another --out")
 
 
@@ -144,12 +149,9 @@ def read_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise TrainingError(f"{folder} is no run folder: it has no {CONFIG}; dcgan-train makes one")
     try:
-        config = parse_json(RunConfig, path.read_text(encoding="utf-8"), str(path))
+        return parse_json(RunConfig, path.read_text(encoding="utf-8"), str(path), SCHEMA_VERSION)
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from None
-    if config.schema_version != SCHEMA_VERSION:
-        raise TrainingError(f"{path} has schema version {config.schema_version}, not {SCHEMA_VERSION}; train again")
-    return config
 
 
 def read_run(folder: Path) -> Run:

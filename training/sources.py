@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,10 @@ from dcgan.zoo.home import home
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Files with these endings, in any case, are images."""
 
+UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What Pillow and zipfile raise for files that are damaged, encrypted or of an unknown kind."""
+
+_LABELS = "dataset.json"
 _MOST_FILE_BYTES = 2**28
 _MOST_LABELS_BYTES = 2**30
 _MOST_CLASSES = 2**16
@@ -38,6 +44,7 @@ class Source:
         open: gives image i, perhaps not yet decoded.
         labels: class of each image; None without classes.
         class_names: one for each class, or none.
+        skipped: how many files were left out because they are no images.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Source:
     open: Callable[[int], Image.Image]
     labels: tuple[int, ...] | None = None
     class_names: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 def open_source(source: str) -> Source:
@@ -58,11 +66,19 @@ def open_source(source: str) -> Source:
     if source == "cifar10":
         return _cifar10()
     path = Path(source)
-    if path.is_dir():
-        return _folder(path)
-    if path.is_file():
-        return _archive(path)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.is_file():
+            return _archive(path)
+    except OSError as error:
+        raise TrainingError(f"cannot read {clean(source):.200}: {error.strerror}") from None
     raise TrainingError(f"there is no data source {source!r:.200}; name a folder of images, a .zip, cifar10 or digits")
+
+
+def clean(text: str) -> str:
+    """Text that can be written as UTF-8; file names and JSON may hold what cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _digits() -> Source:
@@ -96,22 +112,31 @@ def _array(name: str, images: NDArray[np.uint8], labels: tuple[int, ...], class_
 
 
 def _folder(path: Path) -> Source:
-    files = sorted(file.relative_to(path) for file in path.rglob("*") if _is_image(file.name) and file.is_file())
-    if not files:
+    files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    items = tuple(file.as_posix() for file in files if _is_image(file.as_posix()))
+    if not items:
         raise TrainingError(f"the folder {path} has no images; it may have {', '.join(sorted(ENDINGS))}")
-    items = tuple(file.as_posix() for file in files)
-    in_classes = all(len(file.parts) > 1 for file in files)
-    classes = sorted({file.parts[0] for file in files}) if in_classes else []
-    number = {name: i for i, name in enumerate(classes)}
-    labels = tuple(number[file.parts[0]] for file in files) if len(classes) > 1 else None
-    names = tuple(classes) if labels else ()
+    if (path / _LABELS).is_file():
+        labels, names = _parse_labels((path / _LABELS).read_bytes(), f"{_LABELS} in {path}", items)
+    else:
+        labels, names = _label_by_folder(items)
     return Source(
-        name=path.resolve().name,
+        name=clean(path.resolve().name),
         items=items,
         open=lambda i: _open_file(path / items[i]),
         labels=labels,
         class_names=names,
+        skipped=len(files) - len(items) - (path / _LABELS).is_file(),
     )
+
+
+def _label_by_folder(items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
+    """Takes the first folder of each image for its class, if all lie in folders and there are two or more."""
+    classes = sorted({item.partition("/")[0] for item in items})
+    if len(classes) < 2 or not all("/" in item for item in items):
+        return None, ()
+    number = {name: i for i, name in enumerate(classes)}
+    return tuple(number[item.partition("/")[0]] for item in items), tuple(clean(name) for name in classes)
 
 
 def _open_file(path: Path) -> Image.Image:
@@ -123,43 +148,60 @@ def _open_file(path: Path) -> Image.Image:
 def _archive(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise TrainingError(f"cannot read {path} as a zip of images: {error}") from None
-    sizes = {entry.filename: entry.file_size for entry in archive.infolist() if _is_image(entry.filename)}
-    items = tuple(sorted(sizes))
+    except UNREADABLE as error:
+        raise TrainingError(f"cannot read {path} as a zip of images: {error!s:.200}") from None
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    sizes = {entry.filename: entry.file_size for entry in files}
+    items = tuple(sorted(name for name in sizes if _is_image(name)))
     if not items:
         raise TrainingError(f"the zip {path} has no images; it may have {', '.join(sorted(ENDINGS))}")
-    labels, class_names = _read_labels(archive, items)
+    if len(sizes) < len(files):
+        raise TrainingError(f"the zip {path} has two files of one name; pack it again")
+    labels, names = _read_labels(archive, sizes.get(_LABELS), items)
 
     def open_entry(i: int) -> Image.Image:
         if sizes[items[i]] > _MOST_FILE_BYTES:  # the zip's own word; reading stops there if it lies
             raise TrainingError(f"the image {items[i]} in {path} has over 256 MiB; shrink it or take it out")
         return Image.open(io.BytesIO(archive.read(items[i])))
 
-    return Source(name=path.name, items=items, open=open_entry, labels=labels, class_names=class_names)
+    skipped = len(files) - len(items) - (_LABELS in sizes)
+    name = clean(path.name)
+    return Source(name=name, items=items, open=open_entry, labels=labels, class_names=names, skipped=skipped)
 
 
-def _read_labels(archive: zipfile.ZipFile, items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    """Reads `dataset.json`: {"labels": [[name, class], ...] or null, "class_names": [...] if it has them}."""
-    where = f"dataset.json in {archive.filename}"
-    try:
-        if archive.getinfo("dataset.json").file_size > _MOST_LABELS_BYTES:
-            raise TrainingError(f"{where} has over 1 GiB, which no list of labels has")
-        table = json.loads(archive.read("dataset.json"))
-    except KeyError:
+def _read_labels(
+    archive: zipfile.ZipFile, size: int | None, items: tuple[str, ...]
+) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
+    where = f"{_LABELS} in {archive.filename}"
+    if size is None:
         return None, ()
-    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+    if size > _MOST_LABELS_BYTES:
+        raise TrainingError(f"{where} has over 1 GiB, which no list of labels has")
+    try:
+        data = archive.read(_LABELS)
+    except UNREADABLE as error:
+        raise TrainingError(f"cannot read {where}: {error!s:.200}") from None
+    return _parse_labels(data, where, items)
+
+
+def _parse_labels(data: bytes, where: str, items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
+    """Reads {"labels": [[name, class], ...] or null, "class_names": [...] if it has them}."""
+    try:
+        table = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(table, dict) or not table.get("labels"):
         return None, ()
     try:
         by_name = {str(name): label for name, label in table["labels"]}
         labels = tuple(_check_label(by_name[item], item, where) for item in items)
-        names = tuple(str(name) for name in table.get("class_names", ()))
+        names = tuple(clean(str(name)) for name in table.get("class_names", ()))
     except (TypeError, ValueError):
         raise TrainingError(f"{where} must hold pairs of an image and its class") from None
     except KeyError as error:
         raise TrainingError(f"{where} has no label for the image {error.args[0]}") from None
+    if len(by_name) < len(table["labels"]):
+        raise TrainingError(f"{where} names an image twice")
     if names and max(labels) >= len(names):
         raise TrainingError(f"{where} has the class {max(labels)} but only {len(names)} class names")
     return labels, names
@@ -173,4 +215,4 @@ def _check_label(label: object, item: str, where: str) -> int:
 
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    return path.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in path.parts)

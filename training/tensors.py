@@ -35,7 +35,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
         digest = facts.pop("sha256")
         numbers = {str(name): int(value) for name, value in facts.items()}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path} is damaged: {error!s:.200}; train again") from None
+        raise TrainingError(f"{path} is damaged, or another release wrote it ({error!s:.200}); train again") from None
     if digest != _digest(tensors):
         raise TrainingError(f"{path} is damaged: its tensors are not those that were written; train again")
     return tensors, numbers

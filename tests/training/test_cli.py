@@ -49,7 +49,7 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
     command = [*COMMAND, "--data", "digits", *SMALL, "--steps", "100000", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     metrics = tmp_path / "run" / "metrics.jsonl"
-    while not metrics.exists() and process.poll() is None:
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.01)  # until it has taken its first steps
     process.send_signal(number)
     out, errors = process.communicate(timeout=60)

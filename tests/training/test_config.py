@@ -23,6 +23,7 @@ def test_the_seed_recipe_is_the_seed_model_to_the_letter():
     assert recipe.generator_adam == recipe.discriminator_adam == Adam(rate=2e-4, beta1=0.5, beta2=0.999)
     assert (recipe.sample_steps, recipe.keep_epochs) == (100, 1)
     assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (False, (), 0, 1.0)
+    assert recipe.precision == "fp32"
     assert (recipe.r1, recipe.r2, recipe.whole_batches) == (0.0, 0.0, False)
     assert sum(p.numel() for p in Generator(recipe.generator).parameters()) == 3_576_704
     assert sum(p.numel() for p in Discriminator(recipe.discriminator).parameters()) == 2_765_568
@@ -66,6 +67,10 @@ def test_values_are_changed_one_by_one():
         ("width", "--set takes key=value"),
         ("=3", "--set takes key=value"),
         ("loss='a\nb", "--set takes key=value"),
+        ("epochs=3\nbatch_size=4", "--set takes key=value"),
+        ("precision=fp16", "did you mean 'bf16'|did you mean 'fp32'"),
+        ("epochs=" + "9" * 5000, "must be a whole number"),
+        ("epochs=" + "[" * 5000, "must be a whole number"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_cure(change, message):

@@ -49,7 +49,9 @@ def start(arguments: list[str], **options: int) -> multiprocessing.process.BaseP
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """Every file but the configuration, which names the commit of a project that may move on while tests run."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "config.json")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")

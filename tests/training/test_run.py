@@ -87,7 +87,7 @@ def test_a_damaged_configuration_is_refused(run, text):
 def test_the_configuration_of_another_release_is_refused(run):
     config = json.loads((run / CONFIG).read_text())
     (run / CONFIG).write_text(json.dumps(config | {"schema_version": 2}))
-    with pytest.raises(TrainingError, match="schema version 2"):
+    with pytest.raises(RecordError, match="schema version 2"):
         read_run(run)
 
 

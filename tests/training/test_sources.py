@@ -161,6 +161,83 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
         load(path)
 
 
+def test_an_unpacked_zip_is_read_by_its_labels_and_not_by_its_folders(tmp_path):
+    for i, bucket in enumerate(("00000", "00001")):
+        (tmp_path / bucket).mkdir()
+        (tmp_path / bucket / "img.png").write_bytes(png(flat(i)))
+    (tmp_path / "dataset.json").write_text('{"labels": [["00000/img.png", 4], ["00001/img.png", 4]]}')
+    assert load(tmp_path).labels.tolist() == [4, 4]
+
+
+def test_what_is_no_image_is_counted_and_hidden_folders_are_left_out(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(flat(1)))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / ".thumbnails" / "a.png").write_bytes(b"no image")
+    source = open_source(str(tmp_path))
+    assert source.items == ("a.png",)
+    assert source.skipped == 2
+
+
+def test_a_zip_with_two_files_of_one_name_is_refused(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+            for level in (1, 2):
+                archive.writestr("a.png", png(flat(level)))
+    with pytest.raises(TrainingError, match="two files of one name"):
+        load(tmp_path / "it.zip")
+
+
+def test_an_image_that_is_labelled_twice_is_refused(tmp_path):
+    table = b'{"labels": [["a.png", 0], ["a.png", 1]]}'
+    with pytest.raises(TrainingError, match="names an image twice"):
+        load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(1)), "dataset.json": table}))
+
+
+def test_an_encrypted_entry_is_named(tmp_path):
+    path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(7))})
+    data = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + place] |= 1  # the flag that says so, in both headers
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded .*encrypted"):
+        load(path)
+
+
+def test_a_damaged_deflate_stream_is_named(tmp_path):
+    path = tmp_path / "it.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", png(flat(7)))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"a.png") + 5
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded"):
+        load(path)
+
+
+def test_names_that_utf_8_cannot_hold_are_cleaned(tmp_path):
+    for name in ("ok", "bad\udcff"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(png(flat(1)))
+    assert load(tmp_path).class_names == ("bad?", "ok")
+
+
+def test_a_path_that_is_too_long_is_one_sentence():
+    with pytest.raises(TrainingError, match="File name too long"):
+        open_source("x" * 5000)
+
+
+def test_floating_point_images_are_refused_and_plain_integers_read_by_their_range(tmp_path):
+    Image.fromarray(np.full((40, 40), 100, dtype=np.int32)).save(tmp_path / "a.tif")
+    Image.fromarray(np.full((40, 40), 200 * 256, dtype=np.int32)).save(tmp_path / "b.tif")
+    assert load(tmp_path).images.mean(axis=(1, 2, 3)).tolist() == [100, 200]
+    Image.fromarray(np.full((40, 40), 0.5, dtype=np.float32)).save(tmp_path / "c.tif")
+    with pytest.raises(TrainingError, match=r"c.tif .* floating-point"):
+        load(tmp_path)
+
+
 def test_sizes_and_modes_are_brought_together(tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "a_wide.png").write_bytes(png(np.hstack([flat(0, 30, 60), flat(255, 60, 60), flat(0, 30, 60)])))

@@ -1,0 +1,168 @@
+"""Training speed: the seed's plain loop, and what each switch of ours adds to it, side by side in one process.
+
+    python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--out benchmarks/results/training.json]
+
+All rows train the seed model, batch 64, 64x64, on the same bytes. Rows take turns, so that a machine that slows down
+slows all of them; the best round of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.dataset import Dataset
+from dcgan.training.feed import Feed
+from dcgan.training.machine import describe_hardware, library_versions
+from dcgan.training.step import Step, make_players
+from dcgan.zoo.picture import Pixels
+
+BATCH = 64
+
+
+def plain_loop(images: Pixels, device: torch.device) -> Callable[[], None]:
+    """The loop this project grew from: fp32, nn.Sequential, sigmoid and BCELoss, Adam as it comes, .item()."""
+    up = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
+    down = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+    for width in (512, 256, 128):
+        up += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU(True)]
+    for width in (64, 128, 256):
+        down += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2, True)]
+    generator = nn.Sequential(*up, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh()).to(device)
+    discriminator = nn.Sequential(*down, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid()).to(device)
+    for network in (generator, discriminator):
+        for module in network:
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+    adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    criterion = nn.BCELoss()
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+    def step() -> None:
+        real = pixels[torch.randperm(len(pixels))[:BATCH]].to(device).float() / 127.5 - 1.0
+        real = nn.functional.interpolate(real, size=64, mode="bilinear")
+        ones, zeros = torch.ones(BATCH, device=device), torch.zeros(BATCH, device=device)
+        discriminator.zero_grad()
+        loss_real = criterion(discriminator(real).view(-1), ones)
+        loss_real.backward()
+        fake = generator(torch.randn(BATCH, 100, 1, 1, device=device))
+        loss_fake = criterion(discriminator(fake.detach()).view(-1), zeros)
+        loss_fake.backward()
+        adam_d.step()
+        generator.zero_grad()
+        loss = criterion(discriminator(fake).view(-1), ones)
+        loss.backward()
+        adam_g.step()
+        (loss_real.item(), loss_fake.item(), loss.item())
+
+    return step
+
+
+def our_loop(
+    data: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    precision: str,
+    channels_last: bool,
+    fused: bool,
+    frozen: bool,
+) -> Callable[[], None]:
+    """Our step; each switch that is off is put back to what the plain loop does."""
+    players = make_players(recipe, 0, device)
+    if not channels_last:
+        for network in (players.generator, players.discriminator):
+            network.to(memory_format=torch.contiguous_format)
+    if not (channels_last and fused):  # the state of the optimizers has the layout of the weights: make it anew
+        adams = [
+            torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
+            for network in (players.generator, players.discriminator)
+        ]
+        players = replace(players, generator_adam=adams[0], discriminator_adam=adams[1])
+    if not frozen:
+        players.discriminator.requires_grad_ = lambda _=True: players.discriminator  # type: ignore[method-assign]
+    step, feed = Step(recipe, players, precision), Feed(data, recipe, 0, device)
+    number = 0
+
+    def advance() -> None:
+        nonlocal number
+        batch = feed.batch(number)
+        step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
+        number += 1
+
+    return advance
+
+
+def measure(rows: dict[str, Callable[[], None]], rounds: int, steps: int, device: torch.device) -> dict[str, float]:
+    """Images a second of each row: the best of some rounds, in each of which every row takes some steps."""
+    best = dict.fromkeys(rows, 0.0)
+    for advance in rows.values():
+        advance()
+        advance()
+    for _ in range(rounds):
+        for name, advance in rows.items():
+            _wait(device)
+            start = time.perf_counter()
+            for _ in range(steps):
+                advance()
+            _wait(device)
+            best[name] = max(best[name], steps * BATCH / (time.perf_counter() - start))
+    return best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
+    data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
+    recipe = load_recipe("dcgan64-seed")
+    off = {"precision": "fp32", "channels_last": False, "fused": False, "frozen": False}
+    switches: dict[str, dict[str, str | bool]] = {
+        "ours, every switch off": {},
+        "no gradients for D's weights in G's step": {"frozen": True},
+        "fused Adam": {"fused": True},
+        "channels-last": {"channels_last": True},
+        "bf16": {"precision": "bf16"},
+        "all of them in fp32": {"frozen": True, "fused": True, "channels_last": True},
+        "all of them in bf16": {"frozen": True, "fused": True, "channels_last": True, "precision": "bf16"},
+    }
+    rows = {"plain loop": plain_loop(images, device)}
+    rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
+    speeds = measure(rows, options.rounds, options.steps, device)
+    plain = speeds["plain loop"]
+    for name, speed in speeds.items():
+        print(f"{name:42} {speed:8.1f} images/s {speed / plain:6.2f} x")
+    result = {
+        "hardware": describe_hardware(options.device),
+        "versions": library_versions(),
+        "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds of {options.steps} steps",
+        "images_per_second": {name: round(speed, 1) for name, speed in speeds.items()},
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
