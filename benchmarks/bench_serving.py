@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving.json")
     parser.add_argument("--serve-options", default="", help="more options of dcgan-serve")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know, e.g. what else ran")
     parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.echo:
@@ -55,7 +56,7 @@ def main() -> None:
         publish_models(repository)
         results = measure(repository, arguments.serve_options.split(), rounds, seconds)
     document = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, **results}
-    document["serve_options"] = arguments.serve_options
+    document |= {"serve_options": arguments.serve_options, "note": arguments.note}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(results, indent=2))
