@@ -99,6 +99,7 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
         await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
         if told.done():
             loading.cancel()
+            await asyncio.wait((loading,))
             return
         server = await loading
         announce(server.describe())
