@@ -138,3 +138,22 @@ def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
 def test_help_needs_no_torch():
     program = "import sys; from dcgan.export import cli; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_folder, folder):
+    program = (
+        "import resource, sys\n"
+        "from dcgan.export.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # no file may grow beyond this\n"
+        "main(sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-c", program, run_folder, "--out", folder, "--name", "tiny", "--onnx"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.strip().splitlines()[-1].endswith("nothing was published")
+    assert "Traceback" not in result.stderr
+    assert list(folder.rglob("*")) == []
+
+
+def test_a_repository_that_cannot_be_written_is_refused(run_folder):
+    assert_refused(dcgan_export(run_folder, "--out", "/proc/models", "--name", "tiny"), "/proc/models", "cannot write")
