@@ -6,6 +6,12 @@ PARTS := v1 zoo training export serving
 LINTED := zoo training export serving tests benchmarks scripts
 STAMP := .venv/.installed
 
+# Everything stays inside this folder, caches included, unless the environment says where they should be.
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export npm_config_cache ?= $(CURDIR)/.cache/npm
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format types protos bench check constraints wheel clean
 
@@ -53,7 +59,7 @@ bench: install ## Measure on this machine what the README claims, into benchmark
 
 check: lint types test ## What continuous integration runs: lint, types, test
 
-constraints: ## Pin every dependency anew, for all platforms
+constraints: install ## Pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --upgrade --python-version 3.11 -o constraints.txt pyproject.toml
 
@@ -61,4 +67,4 @@ wheel: install ## Build the wheel into dist/
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
 
 clean: ## Remove everything that was made here
-	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import grpc
 import onnxruntime as ort
-from bench_serving_models import IMAGE_SIZE, publish_models
+from serving_models import IMAGE_SIZE, publish_models
 
 from dcgan.serving.engine import CPU
 from dcgan.serving.load import LoadConfig, LoadReport, run_load

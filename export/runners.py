@@ -21,6 +21,7 @@ from dcgan.export.onnx_graph import FLOAT_IMAGES, expose
 from dcgan.export.served import Served, to_pixels
 from dcgan.export.torchscript import read_torchscript
 from dcgan.zoo.picture import Pixels
+from dcgan.zoo.processor import CUDA_OPTIONS
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -127,8 +128,9 @@ def open_session(model: bytes, provider: str, name: str) -> ort.InferenceSession
     options.log_severity_level = 4  # its complaints come back as the exception
     if provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    chosen = (provider, CUDA_OPTIONS) if provider == CUDA else provider
     try:
-        session = ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
+        session = ort.InferenceSession(model, options, providers=[chosen], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's own classes have no base but this
         raise WrongProviderError(f"{name} does not run on {provider}: {first_line(error)}") from error
     if session.get_providers()[0] != provider:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.picture import Pixels
+from dcgan.zoo.processor import CUDA_OPTIONS
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -145,7 +146,9 @@ class CudaEngine:
 
     def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
         if CUDA not in ort.get_available_providers():
-            raise ServingError("this ONNX Runtime has no CUDA; install dcgan-zoo[cuda], or choose --device cpu")
+            raise ServingError(
+                "this ONNX Runtime has no CUDA; install the extra dcgan-zoo[cuda], or choose --device cpu"
+            )
         if _count_gpus() == 0:
             raise ServingError("there is no NVIDIA GPU here that CUDA can use; choose --device cpu")
         ort.preload_dlls()
@@ -179,7 +182,7 @@ class _Bucket:
         options = _session_options()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         # Without fallback a session that cannot have CUDA is an error, not a slow session on the CPU.
-        provider = (CUDA, {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
+        provider = (CUDA, CUDA_OPTIONS)
         self.size = size
         self.under_way = ort.RunOptions()
         self._session = _open_session(path, options, [provider])

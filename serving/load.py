@@ -207,7 +207,11 @@ async def _fetch_reference(stub: GeneratorServiceStub, config: LoadConfig) -> di
             request = pb.GenerateStreamRequest(seed=seed, n=_REFERENCE_IMAGES, model=config.model)
             reference[seed] = b"".join([chunk.pixels async for chunk in stub.GenerateStream(request)])
     except grpc.aio.AioRpcError as error:
-        raise ServingError(f"no use in loading {', '.join(config.targets)}: {error.details()}") from None
+        targets = ", ".join(config.targets)
+        cure = "start one with dcgan-serve, or name the right --target"
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            raise ServingError(f"no server answers at {targets}; {cure}") from None
+        raise ServingError(f"{targets} cannot be put under load: {error.details()}") from None
     return reference
 
 

@@ -126,11 +126,6 @@ class Catalogue:
         states = [model.dispatcher.check(longest_batch_s) for model in self.models]
         return all(states)
 
-    async def stop(self) -> None:
-        """Ends the threads of every model."""
-        for model in self.models:
-            await model.dispatcher.stop()
-
 
 def find_releases(repository: Path | None, name: str | None) -> list[Release]:
     """Finds what is to be served, the default first.

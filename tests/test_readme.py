@@ -28,8 +28,10 @@ def commands() -> list[str]:
 def test_a_command_of_the_readme_is_understood(line: str):
     name, *arguments = shlex.split(line)
     command = next(point for point in entry_points(group="console_scripts") if point.name == name).load()
-    if isinstance(command, click.Group):  # dcgan-zoo COMMAND ...
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+    if isinstance(command, click.Group):  # dcgan-zoo [OPTIONS] COMMAND ...
+        command.make_context(name, list(arguments))
+        place = next(i for i, word in enumerate(arguments) if word in command.commands)
+        command, arguments = command.commands[arguments[place]], arguments[place + 1 :]
     command.make_context(name, arguments)
 
 

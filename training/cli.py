@@ -81,6 +81,8 @@ def main(
     from dcgan.zoo.record import dump_json
 
     saved = read_config(out) if resume and os.path.isfile(out / CONFIG) else None
+    if resume and saved is None:
+        click.echo(f"there is no run in {out} to resume: this is a new one", err=True)
     if saved is None:
         check_free(out)
     wishes = Wishes(

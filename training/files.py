@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -26,4 +27,6 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             staging.unlink()
-        raise TrainingError(f"cannot write {path}: {error.strerror}; make room and use --resume") from None
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "make room and use --resume" if full else "choose another --out"
+        raise TrainingError(f"cannot write {path}: {error.strerror}; {cure}") from None

@@ -80,4 +80,4 @@ class History:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
         except OSError as error:
-            raise TrainingError(f"cannot write {self._path}: {error.strerror}") from None
+            raise TrainingError(f"cannot write {self._path}: {error.strerror}; mend that and use --resume") from None

@@ -130,6 +130,8 @@ def train(
         measures = trainer.advance()
         step, epoch = trainer.step, (trainer.step - 1) // per_epoch + 1
         history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
+        if step == config.steps:
+            history.flush()  # so that the last line shows the last step
         progress.show(step, trainer.images_seen, history.latest)
         if step % recipe.sample_steps == 0:
             write_grid(trainer, folder, z, f"step-{step:06d}")

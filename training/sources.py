@@ -149,7 +149,9 @@ def _archive(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except UNREADABLE as error:
-        raise TrainingError(f"cannot read {path} as a zip of images: {error!s:.200}") from None
+        raise TrainingError(
+            f"cannot read {path} as a zip of images: {error!s:.200}; pack it again or name another --data"
+        ) from None
     files = [entry for entry in archive.infolist() if not entry.is_dir()]
     sizes = {entry.filename: entry.file_size for entry in files}
     items = tuple(sorted(name for name in sizes if _is_image(name)))
@@ -189,7 +191,7 @@ def _parse_labels(data: bytes, where: str, items: tuple[str, ...]) -> tuple[tupl
     try:
         table = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise TrainingError(f"{where} is not valid JSON: {error}") from None
+        raise TrainingError(f"{where} is not valid JSON: {error}; mend it or take it out") from None
     if not isinstance(table, dict) or not table.get("labels"):
         return None, ()
     try:
@@ -197,13 +199,17 @@ def _parse_labels(data: bytes, where: str, items: tuple[str, ...]) -> tuple[tupl
         labels = tuple(_check_label(by_name[item], item, where) for item in items)
         names = tuple(clean(str(name)) for name in table.get("class_names", ()))
     except (TypeError, ValueError):
-        raise TrainingError(f"{where} must hold pairs of an image and its class") from None
+        raise TrainingError(f"{where} must hold pairs of an image and its class; mend it or take it out") from None
     except KeyError as error:
-        raise TrainingError(f"{where} has no label for the image {error.args[0]}") from None
+        raise TrainingError(
+            f"{where} has no label for the image {error.args[0]}; add one or take the image out"
+        ) from None
     if len(by_name) < len(table["labels"]):
         raise TrainingError(f"{where} names an image twice")
     if names and max(labels) >= len(names):
-        raise TrainingError(f"{where} has the class {max(labels)} but only {len(names)} class names")
+        raise TrainingError(
+            f"{where} has the class {max(labels)} but only {len(names)} class names; mend it or take it out"
+        )
     return labels, names
 
 

@@ -14,6 +14,12 @@ from dcgan.zoo.errors import DcganError
 
 ENVIRONMENT_PREFIX = "DCGAN"
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
+
+# What a base install lacks, by the extra that brings it.
+_EXTRAS = dict.fromkeys(("matplotlib", "safetensors", "sklearn", "torch", "torchvision", "tqdm"), "train") | {
+    "onnx": "export"
+}
+
 CONTEXT_SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
@@ -37,6 +43,11 @@ class Command(click.Command):
             return super().invoke(ctx)
         except DcganError as error:
             raise UserError(str(error)) from error
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get(str(error.name).partition(".")[0])
+            if extra is None:
+                raise
+            raise UserError(f"this needs the package {error.name}; install dcgan-zoo[{extra}]") from error
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(INTERRUPTED)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+CUDA_OPTIONS = {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+"""How ONNX Runtime's CUDA provider is opened, for the proof of a model and for its service alike."""
+
 # What each x86-64 level asks for beyond the one below, by the flags of /proc/cpuinfo. Source: the x86-64 psABI,
 # "Micro-Architecture Levels". ONNX Runtime chooses its kernels, and with them the
 # order of sums, by these instruction sets.

@@ -80,7 +80,9 @@ def read_release(folder: Path) -> Release:
     try:
         manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME, SCHEMA_VERSION)
     except (ManifestError, RecordError) as error:
-        raise RepositoryError(f"{folder} has a manifest that is not valid: {error}") from None
+        raise RepositoryError(
+            f"{folder} has a manifest that is not valid: {error}; export or fetch the model again"
+        ) from None
     for file in manifest.files:
         path = folder / file.path
         if path.is_symlink() or not path.is_file():

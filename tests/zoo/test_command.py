@@ -15,6 +15,11 @@ from dcgan.zoo.errors import DcganError
     [
         (DcganError("the thing is broken; mend it"), 2, "Error: the thing is broken; mend it"),
         (KeyboardInterrupt(), 130, "stopped"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            "Error: this needs the package torch; install dcgan-zoo[train]",
+        ),
     ],
 )
 def test_an_end_has_one_sentence_and_its_code(error: BaseException, code: int, message: str):
