@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import fnmatch
 import hashlib
 import logging
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from dcgan.zoo.errors import DcganError
 from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
 from dcgan.zoo.home import home
 from dcgan.zoo.index import IndexEntry, read_index
+from dcgan.zoo.lock import locked
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
 from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
 
@@ -248,7 +246,7 @@ def _fetch(
     downloads = home() / "downloads"
     key = what.sha256 or hashlib.sha256(what.url.encode()).hexdigest()
     archive = downloads / f"{key}.tar"
-    with _locked(downloads / f"{key}.lock"):
+    with locked(downloads / f"{key}.lock"):
         if manifest is not None and manifest.version in versions_of(cache(), manifest.name):
             return find_release(cache(), manifest.name, manifest.version)
         download(what, archive, patience, progress)
@@ -256,18 +254,3 @@ def _fetch(
             return unpack(archive, cache(), what.url)
         finally:
             archive.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a file that only one process can hold; the system lets go of it when the process ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise RepositoryError(f"cannot write to the cache {path.parent}: {error.strerror}; set DCGAN_HOME") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from dcgan.zoo.archive import pack
 from dcgan.zoo.errors import DcganError
 from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
 from dcgan.zoo.home import home
+from dcgan.zoo.lock import locked
 from dcgan.zoo.manifest import Manifest, ManifestError
 from dcgan.zoo.record import dump_json, parse_json
 from dcgan.zoo.repository import Release, sha256
@@ -118,19 +119,20 @@ def _read(path: Path, location: str) -> Index:
 
 
 def _read_remote(url: str, patience: Patience | None) -> Index:
-    """Downloads an index, and keeps it only once it has proven to be one."""
+    """Downloads an index, one process at a time, and keeps it only once it has proven to be one."""
     kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
     fresh = kept.with_suffix(".new")
     try:
-        fresh.with_name(f"{fresh.name}.part").unlink(missing_ok=True)  # an index may have changed: nothing to resume
-        download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
-        index = _read(fresh, url)
+        with locked(kept.with_suffix(".lock")):
+            fresh.with_name(f"{fresh.name}.part").unlink(missing_ok=True)  # it may have changed: nothing to resume
+            download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
+            index = _read(fresh, url)
+            fresh.replace(kept)
     except DcganError as error:
         if not kept.exists():
             raise
         _LOG.warning("%s; using the index as it was last time", error)
         return _read(kept, url)
-    fresh.replace(kept)
     return index
 
 

@@ -1,9 +1,10 @@
-"""Models within reach: listed once, found by name, fetched once even by two processes, and only the fetched removed."""
+"""Models within reach: listed once, found by name, fetched once by many processes, and only the fetched removed."""
 
 import dataclasses
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -94,17 +95,24 @@ def test_a_server_that_lies_leaves_nothing_in_the_cache(zoo, server, patience, l
     assert not list(cache().rglob("*"))
 
 
-def test_two_processes_fetch_at_once(zoo, server, own_home):
+def test_four_processes_fetch_at_once(zoo, server, own_home):
     program = (
         "import sys\n"
         "from dcgan.zoo.catalog import fetch_model, get_model\n"
         "print(fetch_model(get_model('toy', index=sys.argv[1])).folder)\n"
     )
-    both = [subprocess.Popen([sys.executable, "-c", program, zoo], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    folders = [process.communicate(timeout=60)[0].strip() for process in both]
-    assert folders == [str(cache() / "toy" / "1")] * 2
+    command = [sys.executable, "-c", program, zoo]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    folders = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert folders == [str(cache() / "toy" / "1")] * 4
     archives = [path for path, _ in server.requests if path.endswith(".tar")]
     assert len(archives) == 1
+
+
+def test_an_index_is_read_by_many_at_once(zoo, patience):
+    with ThreadPoolExecutor(8) as readers:
+        indexes = list(readers.map(lambda _: read_index(zoo, patience), range(64)))
+    assert all(index == indexes[0] for index in indexes)
 
 
 def test_what_was_fetched_and_the_index_serve_offline(zoo, server, patience, caplog):
