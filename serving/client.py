@@ -142,7 +142,7 @@ class Client:
         if n <= MOST_UNARY:
             try:
                 with translated(self.target):
-                    return read_pixels(self._stub.Generate(request, timeout=ends - time.monotonic()))
+                    return read_pixels(self._stub.Generate(request, timeout=self._left(ends)))
             except RefusedError as error:
                 if error.field != "n" or n < 2:  # large images: fewer of them fit in a message
                     raise
@@ -159,7 +159,7 @@ class Client:
         while True:
             request = message(pb.GenerateStreamRequest, seed=seed, n=n - done, offset=offset + done, **options)
             try:
-                for chunk in self._read(self._stub.GenerateStream(request, timeout=ends - time.monotonic())):
+                for chunk in self._read(self._stub.GenerateStream(request, timeout=self._left(ends))):
                     done, tries = done + len(chunk), 0
                     yield chunk
                 return
@@ -189,6 +189,13 @@ class Client:
 
     def _limit(self, timeout_s: float | None) -> float:
         return min(self._timeout_s if timeout_s is None else timeout_s, _LONGEST_TIMEOUT_S)
+
+    def _left(self, ends: float) -> float:
+        """Seconds until then. gRPC may answer a call that has none left, if the server is quick."""
+        left = ends - time.monotonic()
+        if not left > 0:  # NaN neither
+            raise DeadlineError(f"there is no time left to ask {self.target}", grpc.StatusCode.DEADLINE_EXCEEDED)
+        return left
 
     def _read(self, call: StreamCall) -> Iterator[Pixels]:
         try:
