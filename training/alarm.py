@@ -1,27 +1,58 @@
-"""Tells when a discriminator has won: from then on the generator has nothing to learn from."""
+"""Tells when a run has collapsed: from then on the generator learns nothing more."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 
 _STEPS = 500
+_RECENT = 50
 _LOSS = 0.005
+_DIVERSITY = 0.1
 
 
 class Alarm:
-    """Watches D's loss. Trained well it stays far from 0; for hundreds of steps at 0 it means a collapse."""
+    """Watches D's loss, which stays far from 0 in a run that goes well, and how much generated images differ.
+
+    For hundreds of steps on end, a loss next to 0 means that the discriminator has won, and a diversity next to 0 (see
+    `dcgan.training.step.MEASURES`) that all images have become one.
+    """
 
     def __init__(self) -> None:
         self._losses: deque[float] = deque(maxlen=_STEPS)
+        self._diversities: deque[float] = deque(maxlen=_STEPS)
         self._raised = False
 
-    def hear(self, losses: list[float]) -> str | None:
-        """Takes D's losses of some steps; returns what is wrong, in a sentence, the first time that it is."""
-        self._losses.extend(losses)
-        if self._raised or len(self._losses) < _STEPS or sum(self._losses) / _STEPS >= _LOSS:
+    def recall(self, lines: Iterable[Mapping[str, float]]) -> None:
+        """Takes the measures of steps from before a run was resumed."""
+        for line in lines:
+            self._losses.append(line["loss_D"])
+            self._diversities.append(line["diversity"])
+
+    def hear(self, lines: Iterable[Mapping[str, float]]) -> str | None:
+        """Takes the measures of some steps; returns what is wrong, in a sentence, the first time that it is."""
+        self.recall(lines)
+        if self._raised or len(self._losses) < _STEPS:
             return None
-        self._raised = True
-        return (
-            f"the discriminator has won: its loss was below {_LOSS} for {_STEPS} steps, so the generator learns "
-            "nothing more; try a lower discriminator_adam.rate, a smaller discriminator.width, or augment"
-        )
+        fault = self._fault()
+        self._raised = fault is not None
+        return fault
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing of the last steps looks like the beginning of a collapse; so a checkpoint is a good one."""
+        losses, diversities = list(self._losses)[-_RECENT:], list(self._diversities)[-_RECENT:]
+        return not losses or (sum(losses) / len(losses) >= _LOSS and max(diversities) >= _DIVERSITY)
+
+    def _fault(self) -> str | None:
+        if sum(self._losses) / _STEPS < _LOSS:
+            return (
+                f"the discriminator has won: its loss was below {_LOSS} for {_STEPS} steps, so the generator learns "
+                "nothing more; try a lower discriminator_adam.rate, a smaller discriminator.width, or augment"
+            )
+        if max(self._diversities) < _DIVERSITY:
+            return (
+                f"all images look alike: for {_STEPS} steps they differed by less than {_DIVERSITY:.0%} of what real "
+                "ones do; try other rates, or another seed"
+            )
+        return None

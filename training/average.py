@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
 from dcgan.training import draws
@@ -23,7 +21,12 @@ class Average:
     """
 
     def __init__(self, generator: Generator, recipe: Recipe, seed: int) -> None:
-        self.generator = copy.deepcopy(generator).requires_grad_(False)
+        self.generator = Generator(
+            generator.config
+        )  # with plain normalisation, where the trained one has that of a team
+        self.generator.load_state_dict(generator.state_dict())
+        device = next(generator.parameters()).device
+        self.generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
         self._recipe = recipe
         self._seed = seed
         self._estimated = False  # for the weights as they are now
@@ -35,6 +38,10 @@ class Average:
         targets = [weight.detach() for weight in generator.parameters()]
         self._estimated = False
         torch._foreach_lerp_(list(self.generator.parameters()), targets, 1.0 - keep)
+
+    def forget(self) -> None:
+        """Tells that the weights were changed from outside: the statistics are those of others."""
+        self._estimated = False
 
     @torch.no_grad()
     def estimate_statistics(self) -> None:

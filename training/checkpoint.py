@@ -7,17 +7,21 @@ are functions of the step (`dcgan.training.draws`), so the number of the step is
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dcgan.training.average import Average
-from dcgan.training.errors import TrainingError
+from dcgan.training.errors import CollapseError, TrainingError
 from dcgan.training.step import Players
+from dcgan.training.team import Team
 from dcgan.training.tensors import pack, unpack
 
 CHECKPOINT = "checkpoint.safetensors"
+GOOD = "good.safetensors"
+"""The last checkpoint that was written while nothing looked like a collapse."""
 
 
 class Cadence:
@@ -41,27 +45,27 @@ def check_finite(players: Players) -> None:
     """Checks that every weight is a number, so that the checkpoint before stays the last good one if not.
 
     Raises:
-        TrainingError: if one is not.
+        CollapseError: if one is not.
     """
     for network in (players.generator, players.discriminator):
         for name, weight in network.named_parameters():
             if not torch.isfinite(weight).all():
-                raise TrainingError(
+                raise CollapseError(
                     f"the weights in {name} are no longer numbers; the last checkpoint is good: "
                     "begin a run with lower rates or --precision fp32"
                 )
 
 
-def encode(players: Players, average: Average | None, step: int) -> bytes:
-    """Makes the content of a checkpoint."""
-    return pack(_state(players, average), {"step": step})
+def encode(players: Players, average: Average | None, facts: Mapping[str, int]) -> bytes:
+    """Makes the content of a checkpoint; the facts are the step and the detour."""
+    return pack(_state(players, average), facts)
 
 
-def restore(path: Path, players: Players, average: Average | None) -> int:
+def restore(path: Path, players: Players, average: Average | None) -> dict[str, int]:
     """Puts the state of a checkpoint into networks, optimizers and average.
 
     Returns:
-        The steps that were done.
+        Its facts: the steps that were done, and the detour.
 
     Raises:
         TrainingError: if the checkpoint is damaged or of another recipe; nothing is changed then.
@@ -74,20 +78,16 @@ def restore(path: Path, players: Players, average: Average | None) -> int:
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.copy_(saved[name])  # into the memory layout that the optimizers rely on
-    return facts["step"]
+    return {"detour": 0} | facts
+
+
+def share(team: Team, players: Players, average: Average | None) -> None:
+    """Gives every process the state of the first one."""
+    team.copy_first(list(_state(players, average).values()))
 
 
 def _state(players: Players, average: Average | None) -> dict[str, Tensor]:
-    """Every tensor that a step changes, by name; the tensors themselves, not copies."""
-    state: dict[str, Tensor] = {}
-    for prefix, network, optimizer in (
-        ("generator", players.generator, players.generator_adam),
-        ("discriminator", players.discriminator, players.discriminator_adam),
-    ):
-        state |= {f"{prefix}.{name}": tensor for name, tensor in network.state_dict().items()}
-        for name, parameter in network.named_parameters():
-            moments = optimizer.state[parameter]
-            state |= {f"{prefix}_adam.{name}.{key}": tensor for key, tensor in moments.items()}
+    state = players.state()
     if average is not None:  # its statistics are estimated anew whenever they are needed
         state |= {f"average.{name}": tensor for name, tensor in average.generator.named_parameters()}
     return state

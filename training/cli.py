@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     from dcgan.training.checkpoint import Cadence
     from dcgan.training.dataset import Dataset
     from dcgan.training.run import RunConfig
+    from dcgan.training.team import Team
+    from dcgan.training.wishes import Wishes
+
+_LISTED = 10  # of the images that are left out
 
 
 @click.command("dcgan-train", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option(
-    "--data", required=True, help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits."
-)
+@click.option("--data", help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be used, and list them.")
 @click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the recipe. Repeatable."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder to make.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly as if it had never stopped.")
 @click.option("--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]")
@@ -44,17 +47,28 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--on-collapse",
-    type=click.Choice(["continue", "stop"]),
+    type=click.Choice(["continue", "stop", "rollback"]),
     default="continue",
-    help="What to do when the discriminator has won, beyond saying so.",
+    help="What to do when the run has collapsed, beyond saying so; rollback goes back to the last good checkpoint, and "
+    "on with other random numbers.",
+)
+@click.option(
+    "--deterministic", is_flag=True, help="On a GPU, take only kernels that give the same bits each time; slower."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
+@click.option(
+    "--pack",
+    nargs=2,
+    metavar="SOURCE OUT.zip",
+    help="Write the images of a source, in the size of the recipe, as a StyleGAN2-ADA/EDM zip, and stop.",
+)
 def main(
     *,
-    data: str,
+    data: str | None,
+    skip_corrupt: bool,
     recipe: str | None,
     changes: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     resume: bool,
     steps: int | None,
     epochs: int | None,
@@ -64,7 +78,9 @@ def main(
     checkpoint_seconds: float,
     checkpoint_steps: int | None,
     on_collapse: str,
+    deterministic: bool,
     dry_run: bool,
+    pack: tuple[str, str] | None,
 ) -> None:
     """Trains a generator on images.
 
@@ -72,51 +88,120 @@ def main(
     a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run unless they are
     given again.
     """
+    from dcgan.training import machine
     from dcgan.training.checkpoint import Cadence
-    from dcgan.training.dataset import decode
-    from dcgan.training.progress import counting
-    from dcgan.training.run import CONFIG, check_free, read_config
-    from dcgan.training.sources import open_source
-    from dcgan.training.wishes import Wishes, check_same
+    from dcgan.training.team import join_team, leave_team
+    from dcgan.training.wishes import Wishes
+
+    wishes = Wishes(
+        recipe=recipe,
+        changes=changes,
+        steps=steps,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        precision=precision,
+        deterministic=deterministic,
+    )
+    if pack is not None:
+        _pack(wishes, *pack, skip_corrupt=skip_corrupt)
+        return
+    if data is None or out is None:
+        raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
+    team = join_team(machine.choose_device(device))
+    cadence = Cadence(checkpoint_seconds, checkpoint_steps)
+    try:
+        with team.together():
+            saved = _saved(team, out, resume=resume)
+            resolved = wishes.resolve_recipe(saved)
+            dataset = _load(data, resolved.generator.image_size, resolved.generator.channels, team, skip_corrupt)
+            config = wishes.configure(resolved, dataset, saved, team)
+            if saved is not None:
+                wishes.check_same(saved, config)
+            if team.leads:
+                click.echo(dump(config), nl=False)
+            if not dry_run:
+                _train(config, dataset, out, team, cadence, resume=saved is not None, on_collapse=on_collapse)
+    finally:
+        leave_team(team)
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as it is printed and saved."""
     from dcgan.zoo.record import dump_json
 
-    saved = read_config(out) if resume and os.path.isfile(out / CONFIG) else None
-    if resume and saved is None:
-        click.echo(f"there is no run in {out} to resume: this is a new one", err=True)
-    if saved is None:
-        check_free(out)
-    wishes = Wishes(
-        recipe=recipe, changes=changes, steps=steps, epochs=epochs, seed=seed, device=device, precision=precision
-    )
-    resolved = wishes.resolve_recipe(saved)
+    return dump_json(config)
+
+
+def _saved(team: Team, out: Path, *, resume: bool) -> RunConfig | None:
+    """The configuration of the run that is to go on, if there is one; the leader of a team reads it."""
+    from dcgan.training.run import CONFIG, check_free, parse_config, read_config
+
+    text = None
+    if team.leads:
+        if resume and os.path.isfile(out / CONFIG):
+            text = dump(read_config(out))
+        else:
+            check_free(out)
+            if resume:
+                click.echo(f"there is no run in {out} to resume: this is a new one", err=True)
+    text = team.text_of_first(text)
+    return None if text is None else parse_config(text, CONFIG)
+
+
+def _load(data: str, image_size: int, channels: int, team: Team, skip_corrupt: bool) -> Dataset:
+    from dcgan.training.cache import load
+    from dcgan.training.progress import counting
+    from dcgan.training.sources import open_source
+
     source = open_source(data)
-    if source.skipped:
+    dataset = load(source, image_size, channels, counting, skip_corrupt=skip_corrupt)
+    if team.leads and source.skipped:
         click.echo(f"{source.skipped} files in {source.name} are no images and are left out", err=True)
-    dataset = decode(source, resolved.generator.image_size, resolved.generator.channels, counting)
-    config = wishes.configure(resolved, dataset, saved)
-    if saved is not None:
-        check_same(saved, config)
-    click.echo(dump_json(config), nl=False)
-    if not dry_run:
-        cadence = Cadence(checkpoint_seconds, checkpoint_steps)
-        _train(config, dataset, out, cadence, resume=saved is not None, stop_on_collapse=on_collapse == "stop")
+    if team.leads and dataset.corrupt:
+        click.echo(f"{len(dataset.corrupt)} images in {source.name} cannot be used and are left out:", err=True)
+        for sentence in dataset.corrupt[:_LISTED]:
+            click.echo(f"  {sentence}", err=True)
+        if len(dataset.corrupt) > _LISTED:
+            click.echo("  and so on; skipped.txt of the run folder has all of them", err=True)
+    return dataset
+
+
+def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
+    from dcgan.training.pack import pack
+    from dcgan.training.team import ALONE
+
+    shape = wishes.resolve_recipe(None).generator
+    dataset = _load(source, shape.image_size, shape.channels, ALONE, skip_corrupt)
+    pack(dataset, Path(out))
+    count, size = dataset.images.shape[:2]
+    click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")
 
 
 def _train(
-    config: RunConfig, dataset: Dataset, out: Path, cadence: Cadence, *, resume: bool, stop_on_collapse: bool
+    config: RunConfig, dataset: Dataset, out: Path, team: Team, cadence: Cadence, *, resume: bool, on_collapse: str
 ) -> None:
-    from dcgan.training.loop import Stop, Trainer, train
+    from dcgan.training import machine
+    from dcgan.training.checkpoint import CHECKPOINT
+    from dcgan.training.loop import train
     from dcgan.training.progress import Progress
-    from dcgan.training.run import RunFolder
+    from dcgan.training.run import SKIPPED, RunFolder
+    from dcgan.training.stop import Stop
+    from dcgan.training.trainer import Trainer
 
-    folder, trainer, stop = RunFolder(out), Trainer(config, dataset), Stop()
+    machine.be_deterministic(config.deterministic)
+    folder, trainer, stop = RunFolder(out), Trainer(config, dataset, team), Stop()
     with stop.listening():
-        if resume:
-            trainer.resume(folder)
-        else:
+        if team.text_of_first("yes" if resume and (out / CHECKPOINT).exists() else None):
+            trainer.resume(out / CHECKPOINT)
+        elif not resume and team.leads:
             folder.create(config)
+        if team.leads and dataset.corrupt:
+            folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
         progress = Progress(config.steps, trainer.step)
-        train(trainer, folder, progress, stop, cadence, stop_on_collapse=stop_on_collapse)
+        train(trainer, folder, progress, stop, cadence, on_collapse=on_collapse)
+    if not team.leads:
+        return
     progress.close()
     state = "done" if trainer.step == config.steps else "stopped"
     click.echo(f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}")

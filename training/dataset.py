@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ class Dataset:
         labels: int64 [N], or None without classes.
         class_names: one for each class, or none.
         sha256: digest of images and labels.
+        corrupt: sentences about the images that were left out because they cannot be used.
     """
 
     name: str
@@ -41,41 +42,105 @@ class Dataset:
     labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
     sha256: str
+    corrupt: tuple[str, ...] = ()
 
 
-def decode(source: Source, image_size: int, channels: int, progress: Progress) -> Dataset:
-    """Decodes all images of a source.
+def decode(
+    source: Source, image_size: int, channels: int, progress: Progress, *, skip_corrupt: bool = False
+) -> Dataset:
+    """Decodes all images of a source into memory; see `write_pixels`.
+
+    Raises:
+        TrainingError: names the first image that cannot be used, or says that none can.
+    """
+    pixels = bytearray()
+    written = write_pixels(source, image_size, channels, progress, pixels.extend, skip_corrupt=skip_corrupt)
+    images = np.frombuffer(pixels, dtype=np.uint8).reshape(written.shape)
+    return describe(source, images, written.labels, written.corrupt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What `write_pixels` wrote: an array of this shape, the labels of its images, and sentences about the others."""
+
+    shape: tuple[int, int, int, int]
+    labels: NDArray[np.int64] | None
+    corrupt: tuple[str, ...]
+
+
+def write_pixels(
+    source: Source,
+    image_size: int,
+    channels: int,
+    progress: Progress,
+    write: Callable[[bytes], object],
+    *,
+    skip_corrupt: bool,
+) -> Written:
+    """Decodes images one after another and passes their pixels on.
 
     Images that are all square and of one size below `image_size` keep their size: the feed enlarges them on the
     device. Others are cropped to the square in their middle and resized (Lanczos). Transparent places become white.
 
+    Args:
+        source: of the images.
+        image_size: height and width that the recipe wants.
+        channels: 3 or 1.
+        progress: shows how far it is.
+        write: is given the pixels of each image, in order.
+        skip_corrupt: leave out images that cannot be used.
+
     Raises:
-        TrainingError: names the first image that cannot be used.
+        TrainingError: names the first image that cannot be used, or says that none can.
     """
-    numbers = range(len(source.items))
+    kept, corrupt = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about oddities that Pillow can live with
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        size = _stored_size(source, image_size)
-        images = np.empty((len(numbers), size, size, channels), dtype=np.uint8)
-        for i in progress(numbers):
-            images[i] = _guard(source, i, lambda image: _pixels(image, size, channels))
-    labels = None if source.labels is None else np.array(source.labels, dtype=np.int64)
+        size = _stored_size(source, image_size, skip_corrupt)
+        for i in progress(range(len(source.items))):
+            try:
+                pixels = _guard(source, i, lambda image: _pixels(image, size, channels))
+            except TrainingError as error:
+                if not skip_corrupt:
+                    raise
+                corrupt.append(str(error))
+                continue
+            write(pixels.tobytes())
+            kept.append(i)
+    if not kept:
+        raise TrainingError(f"none of the {len(corrupt)} images in {source.name} can be used: {corrupt[0]}")
+    labels = None if source.labels is None else np.array([source.labels[i] for i in kept], dtype=np.int64)
+    return Written(shape=(len(kept), size, size, channels), labels=labels, corrupt=tuple(corrupt))
+
+
+def describe(source: Source, images: Pixels, labels: NDArray[np.int64] | None, corrupt: tuple[str, ...]) -> Dataset:
+    """Makes a data set of the decoded images of a source."""
     return Dataset(
         name=source.name,
         images=images,
         labels=labels,
         class_names=source.class_names,
         sha256=_digest(images, labels),
+        corrupt=corrupt,
     )
 
 
-def _stored_size(source: Source, image_size: int) -> int:
-    first = _guard(source, 0, lambda image: image.size)
+def _stored_size(source: Source, image_size: int, skip_corrupt: bool) -> int:
+    sizes = _sizes(source, skip_corrupt)
+    first = next(sizes, (image_size, image_size))
     if first[0] != first[1] or first[0] >= image_size:
         return image_size
-    same = all(_guard(source, i, lambda image: image.size) == first for i in range(1, len(source.items)))
-    return first[0] if same else image_size
+    return first[0] if all(size == first for size in sizes) else image_size
+
+
+def _sizes(source: Source, skip_corrupt: bool) -> Iterator[tuple[int, int]]:
+    for i in range(len(source.items)):
+        try:
+            yield _guard(source, i, lambda image: image.size)
+        except TrainingError:
+            if not skip_corrupt:
+                raise
 
 
 def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
@@ -90,7 +155,9 @@ def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TrainingError(f"{item} has far too many pixels; shrink it or take it out") from None
     except UNREADABLE as error:
-        raise TrainingError(f"{item} cannot be decoded ({error!s:.100}); mend it or take it out") from None
+        raise TrainingError(
+            f"{item} cannot be decoded ({error!s:.100}); mend it, take it out or use --skip-corrupt"
+        ) from None
 
 
 def _pixels(image: Image.Image, size: int, channels: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 Nothing is carried from step to step, so a run that is resumed, or shared among processes, draws what it would have
 drawn anyway. The source is Philox4x64 (see `dcgan.zoo.noise`) with the purpose in its key and the step in its counter.
+A run that has gone back after a collapse makes a detour: the number of it, in the counter too, changes every draw.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ class Purpose(IntEnum):
     STATISTICS = 5  # latent vectors for the averaged generator's batch normalisation
 
 
-def order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
+def order(seed: int, epoch: int, images: int, detour: int = 0) -> NDArray[np.int64]:
     """The order in which an epoch (from 0) shows the images: a permutation, int64 [images]."""
-    return _source(seed, Purpose.ORDER, epoch).permutation(images)
+    return _source(seed, Purpose.ORDER, epoch, detour).permutation(images)
 
 
-def normals(seed: int, purpose: Purpose, step: int, shape: tuple[int, ...]) -> Tensor:
+def normals(seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], detour: int = 0) -> Tensor:
     """Standard normals, float32, on the CPU."""
-    return torch.from_numpy(_source(seed, purpose, step).standard_normal(shape, dtype=np.float32))
+    return torch.from_numpy(_source(seed, purpose, step, detour).standard_normal(shape, dtype=np.float32))
 
 
-def uniforms(seed: int, purpose: Purpose, step: int, shape: tuple[int, ...]) -> Tensor:
+def uniforms(seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], detour: int = 0) -> Tensor:
     """Uniform numbers in [0, 1), float32, on the CPU."""
-    return torch.from_numpy(_source(seed, purpose, step).random(shape, dtype=np.float32))
+    return torch.from_numpy(_source(seed, purpose, step, detour).random(shape, dtype=np.float32))
 
 
-def _source(seed: int, purpose: Purpose, step: int) -> np.random.Generator:
-    # Each (purpose, step) has 2^64 blocks of its own: the step counts in the second word of the counter.
+def _source(seed: int, purpose: Purpose, step: int, detour: int) -> np.random.Generator:
+    # Each (purpose, step, detour) has 2^64 blocks of its own: they count in the upper words of the counter.
     key = np.array([seed, purpose], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, step, 0, 0], dtype=np.uint64)))
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, step, detour, 0], dtype=np.uint64)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -13,6 +16,7 @@ from dcgan.training.augment import DRAWS
 from dcgan.training.config import Recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.draws import Purpose
+from dcgan.training.team import ALONE, Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,46 +28,62 @@ class Batch:
         z: latent vectors, float32 [B, latent_size].
         augment: uniform numbers, float32 [3, B, DRAWS], for real images, generated images in D's phase and in G's.
         label: class of each real image, and of the one to generate beside it, int64 [B]; None without classes.
+        share: part of the whole batch that this process has; below 1 where several train together.
     """
 
     real: Tensor
     z: Tensor
     augment: Tensor
     label: Tensor | None = None
+    share: float = 1.0
 
 
 class Feed:
-    """The batch of any step: a pure function of the data, the recipe, the seed and the step.
+    """The batch of any step: a pure function of the data, the recipe, the seed, the step and the detour.
 
-    The data lie as bytes on the device; shuffling, scaling, enlarging and mirroring happen there.
+    The data lie as bytes on the device, or stay in the host's memory map if they would fill more than half of a GPU;
+    scaling, enlarging and mirroring happen on the device.
+
+    Attributes:
+        steps_per_epoch: batches in one pass over the data.
+        detour: see `dcgan.training.draws`; 0 until the run goes back after a collapse.
     """
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, device: torch.device) -> None:
-        self._images = torch.from_numpy(dataset.images).to(device)  # uint8 [N, h, w, C]
-        conditional = recipe.generator.classes > 0 and dataset.labels is not None
-        self._labels = torch.from_numpy(dataset.labels).to(device) if conditional else None  # int64 [N]
+    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, device: torch.device, team: Team = ALONE) -> None:
+        self._device = device
+        self._images = _settle(_as_tensor(dataset.images), device)  # uint8 [N, h, w, C]
+        labels = dataset.labels if recipe.generator.classes else None
+        self._labels = None if labels is None else _as_tensor(labels).to(self._images.device)  # int64 [N]
         self._recipe = recipe
         self._seed = seed
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._team = team
+        self._drawn = (-1, 0)  # epoch and detour of the order below
+        self._order = torch.empty(0, dtype=torch.int64)
         self.steps_per_epoch = recipe.steps_per_epoch(len(self._images))
+        self.detour = 0
 
     def batch(self, step: int) -> Batch:
         """Makes the batch of a step, counted from 0."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            order = draws.order(self._seed, epoch, len(self._images))
-            self._epoch, self._order = epoch, torch.from_numpy(order).to(self._images.device)
         size = self._recipe.batch_size
-        chosen = self._order[place * size : (place + 1) * size]
+        chosen = self._order_of(epoch)[place * size : (place + 1) * size]
+        total, mine = len(chosen), self._team.share(len(chosen))
+        chosen = chosen[mine]
         real = self._prepare(self._images[chosen])
-        label = None if self._labels is None else self._labels[chosen]
+        label = None if self._labels is None else self._labels[chosen].to(self._device)
         if self._recipe.flip:
-            mirrored = self._uniforms(Purpose.FLIP, step, (size,))[: len(real), None, None, None] < 0.5
+            mirrored = self._uniforms(Purpose.FLIP, step, (size,))[mine, None, None, None] < 0.5
             real = torch.where(mirrored, real.flip(3), real)
-        z = draws.normals(self._seed, Purpose.LATENTS, step, (size, self._recipe.generator.latent_size))
-        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS))
-        return Batch(real=real, z=self._move(z)[: len(real)], augment=augment[:, : len(real)], label=label)
+        shape = (size, self._recipe.generator.latent_size)
+        z = self._move(draws.normals(self._seed, Purpose.LATENTS, step, shape, self.detour)[mine])
+        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS))[:, mine]
+        return Batch(real=real, z=z, augment=augment, label=label, share=len(chosen) / total)
+
+    def _order_of(self, epoch: int) -> Tensor:
+        if self._drawn != (epoch, self.detour):
+            order = draws.order(self._seed, epoch, len(self._images), self.detour)
+            self._drawn, self._order = (epoch, self.detour), torch.from_numpy(order).to(self._images.device)
+        return self._order
 
     def images_seen(self, step: int) -> int:
         """Real images that the steps before `step` have shown, repeats counted."""
@@ -78,15 +98,30 @@ class Feed:
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         """uint8 [B, h, w, C] -> float32 [B, C, H, W] in [-1, 1], in channels-last order."""
-        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        images = pixels.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         size = self._recipe.generator.image_size
         if images.shape[2] != size:
             images = interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return images
 
     def _uniforms(self, purpose: Purpose, step: int, shape: tuple[int, ...]) -> Tensor:
-        return self._move(draws.uniforms(self._seed, purpose, step, shape))
+        return self._move(draws.uniforms(self._seed, purpose, step, shape, self.detour))
 
     def _move(self, tensor: Tensor) -> Tensor:
-        device = self._images.device
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+        cuda = self._device.type == "cuda"
+        return tensor.pin_memory().to(self._device, non_blocking=True) if cuda else tensor
+
+
+def _as_tensor(array: NDArray[Any]) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*not writable"
+        )  # a memory map that is only read; nobody writes here
+        return torch.from_numpy(array)
+
+
+def _settle(images: Tensor, device: torch.device) -> Tensor:
+    """Moves all images to the device, unless they would take more than half of its free memory."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return images
+    return images.to(device)

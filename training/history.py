@@ -10,28 +10,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.training.errors import TrainingError
+from dcgan.training.errors import CollapseError, TrainingError
 from dcgan.training.files import write_whole
 from dcgan.training.step import MEASURES
+
+Line = dict[str, float]
+"""Step, epoch, images and MEASURES of one step."""
+
+_KEPT = 500
+
+
+def lump(device: torch.device) -> int:
+    """Steps whose measures are read together: reading makes the device wait."""
+    return 100 if device.type == "cuda" else 10
 
 
 class History:
     """Appends steps to a file without making the device wait at each of them.
 
-    A resumed run keeps the lines of the steps before and writes the later ones again. `warn` hears D's losses as they
+    A resumed run keeps the lines of the steps before and writes the later ones again. `hear` is given the lines as they
     are written.
 
     Attributes:
         latest: the measures that were last written; empty before.
+        kept: the last lines from before, at most 500.
     """
 
-    def __init__(self, path: Path, device: torch.device, steps: int, warn: Callable[[list[float]], None]) -> None:
-        self._warn = warn
+    def __init__(self, path: Path, device: torch.device, steps: int, hear: Callable[[list[Line]], None]) -> None:
+        self._hear = hear
         self._path = path
-        every = 100 if device.type == "cuda" else 10  # reading them makes the device wait
-        self._rows = torch.zeros((every, len(MEASURES)), device=device)
+        self._rows = torch.zeros((lump(device), len(MEASURES)), device=device)
         self._places: list[dict[str, int]] = []
         self.latest: dict[str, float] = {}
+        self.kept: list[Line] = []
         self._keep(steps)
 
     def add(self, row: Tensor, *, step: int, epoch: int, images: int) -> None:
@@ -49,7 +60,8 @@ class History:
         """Writes what has been gathered.
 
         Raises:
-            TrainingError: if a measure is not a finite number, or the disk refuses.
+            CollapseError: if a measure is not a finite number.
+            TrainingError: if the disk refuses.
         """
         rows = self._rows[: len(self._places)].cpu().double().numpy().round(6)
         places, self._places = self._places, []
@@ -61,21 +73,29 @@ class History:
         if lines:
             self._write(lines)
             self.latest = {name: lines[-1][name] for name in MEASURES}
-            self._warn([line["loss_D"] for line in lines])
+            self._hear(lines)
         if good < len(places):
-            raise TrainingError(
+            raise CollapseError(
                 f"a loss is no longer a number at step {places[good]['step']}; the last checkpoint is good: "
                 "begin a run with lower rates or --precision fp32"
             )
 
-    def _keep(self, steps: int) -> None:
+    def rewind(self, steps: int, abandoned: Path) -> None:
+        """Keeps the lines of the first steps, and moves the others to another file."""
+        self._places = []
+        self._keep(steps, abandoned)
+
+    def _keep(self, steps: int, abandoned: Path | None = None) -> None:
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
         kept = lines[:steps]
         if len(kept) < steps or not "".join(kept).endswith("\n" * (steps > 0)):
             raise TrainingError(f"{self._path} lacks some of the first {steps} steps; start a new run")
+        if abandoned is not None:
+            write_whole(abandoned, "".join(lines[steps:]).encode())
         write_whole(self._path, "".join(kept).encode())
+        self.kept = [json.loads(line) for line in kept[-_KEPT:]]
 
-    def _write(self, lines: list[dict[str, float]]) -> None:
+    def _write(self, lines: list[Line]) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))

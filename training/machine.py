@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -39,10 +40,20 @@ def choose_precision(wish: str, device: str, recipe: Recipe) -> str:
     return "bf16" if units and recipe.discriminator.width >= _BF16_WIDTH else "fp32"
 
 
-def describe_hardware(device: str) -> str:
+def be_deterministic(wish: bool) -> None:
+    """Makes a GPU take only kernels that give the same bits each time. A CPU does so anyway, with as many threads."""
+    if wish:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first GPU kernel runs
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.deterministic = True
+
+
+def describe_hardware(device: str, processes: int = 1) -> str:
     """Names the processor that trains, for people."""
     if device == "cuda":
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name() + (f", {processes} of them" if processes > 1 else "")
+    if processes > 1:
+        return f"{processor_name()}, {processes} processes of {torch.get_num_threads()} threads"
     return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 

@@ -1,4 +1,4 @@
-"""A picture of a run's history: losses above, scores below."""
+"""A picture of a run's history: losses, scores and diversity."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from dcgan.training.step import MEASURES
 
 _POINTS = 500  # of a curve: each is the mean of as many steps as it takes
 
+_PARTS = {"loss": "loss", "score": "mean probability of being real", "diversity": "spread beside that of real images"}
+
 
 def draw_history(metrics: Path) -> bytes:
     """Draws metrics.jsonl of a run, as a PNG file."""
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     images = _thin(np.array([row["images"] for row in rows], dtype=np.float64))
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = Figure(figsize=(8, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True)
-    for name in MEASURES:
-        axes = above if name.startswith("loss") else below
-        axes.plot(images, _thin(np.array([row[name] for row in rows])), label=name, linewidth=1)
-    above.set_ylabel("loss")
-    below.set_ylabel("mean probability of being real")
-    below.set_xlabel("real images seen")
-    below.set_ylim(0, 1)
-    for axes in (above, below):
+    parts = figure.subplots(3, 1, sharex=True)
+    for axes, (start, label) in zip(parts, _PARTS.items(), strict=True):
+        for name in MEASURES:
+            if name.startswith(start):
+                axes.plot(images, _thin(np.array([row[name] for row in rows])), label=name, linewidth=1)
+        axes.set_ylabel(label)
         axes.legend(loc="upper right")
         axes.grid(alpha=0.3)
+    parts[1].set_ylim(0, 1)
+    parts[2].set_ylim(bottom=0)
+    parts[2].set_xlabel("real images seen")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

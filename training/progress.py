@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+import torch
 from tqdm import tqdm
 
 _LINE_SECONDS = 15.0
 
 
 class Progress:
-    """Shows steps, images a second, the time that is left and the losses."""
+    """Shows steps, images a second, the time that is left, the losses and the memory."""
 
     def __init__(self, steps: int, first_step: int = 0, out: TextIO = sys.stderr) -> None:
         self._steps = steps
@@ -30,6 +32,7 @@ class Progress:
             self._first_images, self._start, self._first_step = images, now, step  # the first step also warms up
         rate = (images - self._first_images) / max(now - self._start, 1e-9)
         text = f"{rate:,.0f} images/s" + "".join(f" {name} {value:.3f}" for name, value in measures.items())
+        text += f" {memory_gib():.1f} GiB"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -46,6 +49,14 @@ class Progress:
         """Leaves the terminal as it should be."""
         if self._bar is not None:
             self._bar.close()
+
+
+def memory_gib() -> float:
+    """Memory that this process holds at most so far, in GiB: that of the GPU if it uses one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_reserved() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def counting(numbers: Iterable[int]) -> Iterator[int]:

@@ -9,6 +9,11 @@ epochs/0001/ ...             both networks after an epoch, where the recipe keep
 generator.safetensors        the generator that will be exported, with how far it was trained
 discriminator.safetensors    its opponent
 checkpoint.safetensors       what --resume continues from
+good.safetensors             the last checkpoint before anything looked like a collapse
+detours.json                 when and why the run went back to it (--on-collapse rollback)
+metrics.abandoned-1.jsonl    the measures of the steps that it then took anew
+tensorboard/                 the same measures and grids for TensorBoard
+skipped.txt                  the images that --skip-corrupt left out
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import torch
 
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
-from dcgan.training.files import write_whole
+from dcgan.training.files import second_name, write_whole
 from dcgan.training.networks import Generator
 from dcgan.training.tensors import pack, unpack
 from dcgan.zoo.manifest import Training
@@ -32,6 +37,7 @@ METRICS = "metrics.jsonl"
 HISTORY = "history.png"
 FILM = "film.webp"
 SAMPLES = "samples"
+SKIPPED = "skipped.txt"
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 
@@ -59,6 +65,7 @@ class RunConfig:
         steps: how many it will take.
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
+        deterministic: on a GPU, only kernels that give the same bits each time.
         hardware: processor that trains, for people.
         versions: of the libraries.
         commit: of this project, where it is known.
@@ -74,6 +81,7 @@ class RunConfig:
     hardware: str
     versions: dict[str, str]
     commit: str | None = None
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,10 @@ class RunFolder:
         """Puts a file in its place; see `write_whole`."""
         write_whole(self.path / name, data)
 
+    def copy(self, name: str, other: str) -> None:
+        """Gives a file a second name, under which it stays when the first one is written anew."""
+        second_name(self.path / name, self.path / other)
+
 
 def check_free(path: Path) -> None:
     """Checks that a run folder can be made there.
@@ -149,9 +161,18 @@ def read_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise TrainingError(f"{folder} is no run folder: it has no {CONFIG}; dcgan-train makes one")
     try:
-        return parse_json(RunConfig, path.read_text(encoding="utf-8"), str(path), SCHEMA_VERSION)
+        return parse_config(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from None
+
+
+def parse_config(text: str, where: str) -> RunConfig:
+    """Reads the text of a config.json.
+
+    Raises:
+        RecordError: if it is damaged, or that of another release.
+    """
+    return parse_json(RunConfig, text, where, SCHEMA_VERSION)
 
 
 def read_run(folder: Path) -> Run:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan.training.networks import Generator, labels_in_turn
 from dcgan.zoo import noise
-from dcgan.zoo.picture import Pixels, encode_png, tile
+from dcgan.zoo.picture import Pixels, tile
 
 GRID_IMAGES = 64
 _FRAMES = 100  # of a film
@@ -24,11 +24,11 @@ def fixed_latents(seed: int, latent_size: int) -> Tensor:
 
 
 @torch.no_grad()
-def draw_grid(generator: Generator, z: Tensor) -> bytes:
-    """What the generator makes of latent vectors, as a PNG file; it must be in eval mode, as it will be exported."""
+def draw_grid(generator: Generator, z: Tensor) -> Pixels:
+    """What the generator makes of latent vectors, uint8 [H, W, C]; it must be in eval mode, as it will be exported."""
     device = next(generator.parameters()).device
     label = labels_in_turn(len(z), generator.config.classes, device)
-    return encode_png(tile(to_pixels(generator(z.to(device), label))))
+    return tile(to_pixels(generator(z.to(device), label)))
 
 
 def film(grids: list[Path]) -> bytes:

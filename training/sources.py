@@ -6,12 +6,13 @@ in `dataset.json`), or one of the data sets that libraries bring: `digits` (scik
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +29,7 @@ ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".
 UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What Pillow and zipfile raise for files that are damaged, encrypted or of an unknown kind."""
 
-_LABELS = "dataset.json"
+LABELS = "dataset.json"
 _MOST_FILE_BYTES = 2**28
 _MOST_LABELS_BYTES = 2**30
 _MOST_CLASSES = 2**16
@@ -45,6 +46,8 @@ class Source:
         labels: class of each image; None without classes.
         class_names: one for each class, or none.
         skipped: how many files were left out because they are no images.
+        key: digest of names, sizes and dates or checksums, by which the decoded images can be found again; None where
+            they are in memory anyway.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Source:
     labels: tuple[int, ...] | None = None
     class_names: tuple[str, ...] = ()
     skipped: int = 0
+    key: str | None = None
 
 
 def open_source(source: str) -> Source:
@@ -116,8 +120,8 @@ def _folder(path: Path) -> Source:
     items = tuple(file.as_posix() for file in files if _is_image(file.as_posix()))
     if not items:
         raise TrainingError(f"the folder {path} has no images; it may have {', '.join(sorted(ENDINGS))}")
-    if (path / _LABELS).is_file():
-        labels, names = _parse_labels((path / _LABELS).read_bytes(), f"{_LABELS} in {path}", items)
+    if (path / LABELS).is_file():
+        labels, names = _parse_labels((path / LABELS).read_bytes(), f"{LABELS} in {path}", items)
     else:
         labels, names = _label_by_folder(items)
     return Source(
@@ -126,8 +130,24 @@ def _folder(path: Path) -> Source:
         open=lambda i: _open_file(path / items[i]),
         labels=labels,
         class_names=names,
-        skipped=len(files) - len(items) - (path / _LABELS).is_file(),
+        skipped=len(files) - len(items) - (path / LABELS).is_file(),
+        key=_key((item, *_stamp(path / item)) for item in (*items, LABELS)),
     )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:  # dataset.json need not be there
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _key(entries: Iterable[tuple[object, ...]]) -> str:
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(repr(entry).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _label_by_folder(items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
@@ -159,28 +179,36 @@ def _archive(path: Path) -> Source:
         raise TrainingError(f"the zip {path} has no images; it may have {', '.join(sorted(ENDINGS))}")
     if len(sizes) < len(files):
         raise TrainingError(f"the zip {path} has two files of one name; pack it again")
-    labels, names = _read_labels(archive, sizes.get(_LABELS), items)
+    labels, names = _read_labels(archive, sizes.get(LABELS), items)
 
     def open_entry(i: int) -> Image.Image:
         if sizes[items[i]] > _MOST_FILE_BYTES:  # the zip's own word; reading stops there if it lies
             raise TrainingError(f"the image {items[i]} in {path} has over 256 MiB; shrink it or take it out")
         return Image.open(io.BytesIO(archive.read(items[i])))
 
-    skipped = len(files) - len(items) - (_LABELS in sizes)
-    name = clean(path.name)
-    return Source(name=name, items=items, open=open_entry, labels=labels, class_names=names, skipped=skipped)
+    skipped = len(files) - len(items) - (LABELS in sizes)
+    used = (archive.getinfo(name) for name in (*items, *({LABELS} & sizes.keys())))
+    return Source(
+        name=clean(path.name),
+        items=items,
+        open=open_entry,
+        labels=labels,
+        class_names=names,
+        skipped=skipped,
+        key=_key((entry.filename, entry.file_size, entry.CRC) for entry in used),
+    )
 
 
 def _read_labels(
     archive: zipfile.ZipFile, size: int | None, items: tuple[str, ...]
 ) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    where = f"{_LABELS} in {archive.filename}"
+    where = f"{LABELS} in {archive.filename}"
     if size is None:
         return None, ()
     if size > _MOST_LABELS_BYTES:
         raise TrainingError(f"{where} has over 1 GiB, which no list of labels has")
     try:
-        data = archive.read(_LABELS)
+        data = archive.read(LABELS)
     except UNREADABLE as error:
         raise TrainingError(f"cannot read {where}: {error!s:.200}") from None
     return _parse_labels(data, where, items)

@@ -13,10 +13,13 @@ from dcgan.training.config import Adam, Recipe
 from dcgan.training.feed import Batch
 from dcgan.training.losses import discriminator_loss, generator_loss
 from dcgan.training.networks import Discriminator, Generator, initialise
+from dcgan.training.team import ALONE, Team, synchronise
 
-MEASURES = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2")
+MEASURES = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2", "diversity")
 """What a step returns: both losses; the mean probability that D gives real images, and generated ones before and after
-its update."""
+its update; how much the generated images of the batch differ from each other, as a share of what the real ones do."""
+
+_FLAT = 0.01  # added to both spreads, in units of [-1, 1]: images that are all alike have no ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,21 @@ class Players:
     generator_adam: torch.optim.Adam
     discriminator_adam: torch.optim.Adam
 
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that a step changes, by name; the tensors themselves, not copies."""
+        state: dict[str, Tensor] = {}
+        for prefix, network, optimizer in (
+            ("generator", self.generator, self.generator_adam),
+            ("discriminator", self.discriminator, self.discriminator_adam),
+        ):
+            state |= {f"{prefix}.{name}": tensor for name, tensor in network.state_dict().items()}
+            for name, parameter in network.named_parameters():
+                moments = optimizer.state[parameter]
+                state |= {f"{prefix}_adam.{name}.{key}": tensor for key, tensor in moments.items()}
+        return state
 
-def make_players(recipe: Recipe, seed: int, device: torch.device) -> Players:
+
+def make_players(recipe: Recipe, seed: int, device: torch.device, team: Team = ALONE) -> Players:
     """Draws the first weights, on the CPU, so that a seed means the same weights on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -37,6 +53,7 @@ def make_players(recipe: Recipe, seed: int, device: torch.device) -> Players:
         initialise(generator)
         initialise(discriminator)
     for network in (generator, discriminator):
+        synchronise(network, team)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Players(
         generator=generator,
@@ -49,7 +66,8 @@ def make_players(recipe: Recipe, seed: int, device: torch.device) -> Players:
 class Step:
     """Trains two networks by one batch at a time."""
 
-    def __init__(self, recipe: Recipe, players: Players, precision: str) -> None:
+    def __init__(self, recipe: Recipe, players: Players, precision: str, team: Team = ALONE) -> None:
+        self._team = team
         self._recipe = recipe
         self._players = players
         self._bf16 = precision == "bf16"
@@ -59,14 +77,13 @@ class Step:
         """Updates D, then G.
 
         Returns:
-            MEASURES, float32 [5], on the device: reading them waits for the step, so the loop reads many at once.
+            MEASURES, float32 [6], on the device: reading them waits for the step, so the loop reads many at once.
         """
-        fake, of_discriminator = self._train_discriminator(batch)
-        of_generator = self._train_generator(batch, fake)
-        (loss_d, score_d, score_g1), (loss_g, score_g2) = of_discriminator, of_generator
-        return torch.stack([loss_d, loss_g, score_d, score_g1, score_g2])
+        fake, of_discriminator = self.train_discriminator(batch)
+        return self.train_generator(batch, fake, of_discriminator)
 
-    def _train_discriminator(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def train_discriminator(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """D's phase: the generated images, and D's loss and its scores for real and for generated images."""
         players = self._players
         with self._autocast():
             fake = players.generator(batch.z, batch.label)
@@ -74,12 +91,11 @@ class Step:
             logits_fake = self._judge(fake.detach(), batch.label, batch.augment[1])
         loss = discriminator_loss(self._recipe.loss, logits_real, logits_fake)
         objective = loss + self._penalties(batch, fake)
-        players.discriminator_adam.zero_grad()
-        torch.autograd.backward(objective)
-        players.discriminator_adam.step()
+        self._descend(objective * batch.share, players.discriminator, players.discriminator_adam)
         return fake, (loss.detach(), _score(logits_real), _score(logits_fake))
 
-    def _train_generator(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def train_generator(self, batch: Batch, fake: Tensor, of_discriminator: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """G's phase, through the D that has just been updated; returns MEASURES."""
         players = self._players
         players.discriminator.requires_grad_(False)  # G's gradient passes through D, and D's own weights need none
         with self._autocast():
@@ -87,11 +103,17 @@ class Step:
             paired = self._recipe.loss == "relativistic"
             logits_real = self._judge(batch.real, batch.label, batch.augment[0]) if paired else None
         loss = generator_loss(self._recipe.loss, logits_real, logits_fake)
-        players.generator_adam.zero_grad()
-        torch.autograd.backward(loss)
-        players.generator_adam.step()
+        self._descend(loss * batch.share, players.generator, players.generator_adam)
         players.discriminator.requires_grad_(True)
-        return loss.detach(), _score(logits_fake)
+        loss_d, score_d, score_g1 = of_discriminator
+        measures = [loss_d, loss.detach(), score_d, score_g1, _score(logits_fake), _diversity(batch.real, fake)]
+        return self._team.sum(torch.stack(measures) * batch.share)
+
+    def _descend(self, objective: Tensor, network: torch.nn.Module, adam: torch.optim.Adam) -> None:
+        adam.zero_grad()
+        torch.autograd.backward(objective)
+        self._team.sum_gradients(network.parameters())
+        adam.step()
 
     def _penalties(self, batch: Batch, fake: Tensor) -> Tensor | float:
         """R1 and R2 (Mescheder et al. 2018): D's squared gradients at the images it sees, in fp32."""
@@ -120,17 +142,29 @@ def set_rates(players: Players, recipe: Recipe, factor: float) -> None:
     pairs = ((players.generator_adam, recipe.generator_adam), (players.discriminator_adam, recipe.discriminator_adam))
     for optimizer, settings in pairs:
         for group in optimizer.param_groups:
-            group["lr"] = settings.rate * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(settings.rate * factor)  # a recorded graph reads it from where it lies
+            else:
+                group["lr"] = settings.rate * factor
 
 
 def _adam(network: torch.nn.Module, settings: Adam) -> torch.optim.Adam:
     """Makes an optimizer with its state in place from the start, so that a checkpoint can be copied into it."""
-    adam = torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+    device = next(network.parameters()).device
+    cuda = device.type == "cuda"  # there the rate lies on the device, as a recorded graph needs it
+    rate = torch.tensor(settings.rate, device=device) if cuda else settings.rate
+    betas = (settings.beta1, settings.beta2)
+    adam = torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=cuda)
     for parameter in network.parameters():
         step = torch.zeros((), device=parameter.device)
         moments = {name: torch.zeros_like(parameter.detach()) for name in ("exp_avg", "exp_avg_sq")}
         adam.state[parameter] = {"step": step, **moments}
     return adam
+
+
+def _diversity(real: Tensor, fake: Tensor) -> Tensor:
+    spreads = [images.detach().float().std(dim=0, correction=0).mean() + _FLAT for images in (fake, real)]
+    return spreads[0] / spreads[1]
 
 
 def _score(logits: Tensor) -> Tensor:

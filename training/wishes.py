@@ -9,6 +9,7 @@ from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.errors import TrainingError
 from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig
+from dcgan.training.team import ALONE, Team
 
 DEFAULT_RECIPE = "dcgan64"
 
@@ -24,6 +25,7 @@ class Wishes:
     seed: int | None
     device: str
     precision: str | None
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if self.steps and self.epochs:
@@ -42,7 +44,7 @@ class Wishes:
             raise _differs("recipe")
         return recipe
 
-    def configure(self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None) -> RunConfig:
+    def configure(self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None, team: Team = ALONE) -> RunConfig:
         """Decides everything that is still open; what is not given is that of the saved run.
 
         Raises:
@@ -54,6 +56,7 @@ class Wishes:
                 f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
             )
         _check_classes(recipe, dataset)
+        _check_shares(recipe, images, team)
         device = machine.choose_device(self.device)
         precision = self.precision or (saved.precision if saved else "auto")
         seed = (saved.seed if saved else 0) if self.seed is None else self.seed
@@ -71,10 +74,21 @@ class Wishes:
             steps=self._steps(recipe, images, saved),
             device=device,
             precision=machine.choose_precision(precision, device, recipe),
-            hardware=machine.describe_hardware(device),
+            hardware=machine.describe_hardware(device, team.size),
             versions=machine.library_versions(),
             commit=machine.project_commit(),
+            deterministic=self.deterministic or (saved.deterministic if saved else False),
         )
+
+    def check_same(self, saved: RunConfig, config: RunConfig) -> None:
+        """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
+
+        Raises:
+            TrainingError: names what differs.
+        """
+        for what in ("recipe", "data", "seed", "steps", "device", "precision", "deterministic"):
+            if getattr(config, what) != getattr(saved, what):
+                raise _differs(what)
 
     def _steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
         if self.steps:
@@ -84,17 +98,6 @@ class Wishes:
         return (self.epochs or recipe.epochs) * recipe.steps_per_epoch(images)
 
 
-def check_same(saved: RunConfig, config: RunConfig) -> None:
-    """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
-
-    Raises:
-        TrainingError: names what differs.
-    """
-    for what in ("recipe", "data", "seed", "steps", "device", "precision"):
-        if getattr(config, what) != getattr(saved, what):
-            raise _differs(what)
-
-
 def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
     wanted = recipe.generator.classes
     found = 0 if dataset.labels is None else max(int(dataset.labels.max()) + 1, len(dataset.class_names))
@@ -102,6 +105,16 @@ def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
         cure = f"--set generator.classes={found} --set discriminator.classes={found}" if found else "a recipe without"
         raise TrainingError(
             f"the recipe {recipe.name} wants {wanted} classes but {dataset.name} has {found}; use {cure}"
+        )
+
+
+def _check_shares(recipe: Recipe, images: int, team: Team) -> None:
+    last = images % recipe.batch_size
+    smallest = recipe.batch_size if recipe.whole_batches or not last else last
+    if smallest < team.size:
+        raise TrainingError(
+            f"a batch of {smallest} images is too few for {team.size} processes; "
+            "use fewer of them, or --set whole_batches=true"
         )
 
 

@@ -9,17 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan.training.alarm import Alarm
 from dcgan.training.average import Average
 from dcgan.training.checkpoint import Cadence
 from dcgan.training.config import Adam
 from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
-from dcgan.training.loop import Stop, Trainer, train
+from dcgan.training.loop import train
 from dcgan.training.networks import Generator
 from dcgan.training.progress import Progress
 from dcgan.training.run import RunFolder, read_run
 from dcgan.training.samples import draw_grid, fixed_latents
+from dcgan.training.stop import Stop
+from dcgan.training.trainer import Trainer
 from dcgan.zoo import noise
 from dcgan.zoo.picture import decode_png, untile
 
@@ -37,6 +38,8 @@ def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path, configure, datas
     a, b = (run(configure, dataset, tmp_path / name, **recipe) for name in "ab")
     names = sorted(path.relative_to(a) for path in a.rglob("*") if path.is_file())
     for name in names:
+        if name.parts[0] == "tensorboard":
+            continue  # it holds clock times
         assert (a / name).read_bytes() == (b / name).read_bytes(), name
 
 
@@ -118,33 +121,31 @@ def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
     generator = Generator(small.generator).eval()
     z = fixed_latents(9, 6)
     assert torch.equal(z, torch.from_numpy(noise.latents(9, 0, 64, 6)))
-    assert decode_png(draw_grid(generator, z)).shape == (8 * 32, 8 * 32, 3)
+    assert draw_grid(generator, z).shape == (8 * 32, 8 * 32, 3)
 
 
 def test_grey_models_have_grey_grids(small):
     generator = Generator(replace(small.generator, channels=1)).eval()
-    grid = Image.open(io.BytesIO(draw_grid(generator, fixed_latents(0, 6))))
-    assert grid.mode == "L"
+    assert draw_grid(generator, fixed_latents(0, 6)).shape == (256, 256, 1)
 
 
 def test_history_is_written_in_order_and_in_lumps(tmp_path):
-    warnings = []
-    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, warnings.append)
+    heard = []
+    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, heard.append)
     for step in range(1, 13):
-        history.add(torch.full((5,), float(step)), step=step, epoch=1, images=step)
+        history.add(torch.full((6,), float(step)), step=step, epoch=1, images=step)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
     assert history.latest["loss_D"] == 10.0
     history.flush()
     history.flush()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [line["loss_G"] for line in lines] == list(range(1, 13))
-    assert warnings == [list(range(1, 11)), [11, 12]]
+    assert heard == [lines[:10], lines[10:]]
 
 
 def test_a_history_that_cannot_be_written_says_so(tmp_path):
-    warnings = []
-    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, warnings.append)
-    history.add(torch.zeros(5), step=1, epoch=1, images=1)
+    history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, lambda _: None)
+    history.add(torch.zeros(6), step=1, epoch=1, images=1)
     (tmp_path / "metrics.jsonl").unlink()
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: Is a directory"):
@@ -167,7 +168,7 @@ def test_progress_in_a_log_is_plain_lines():
 def test_a_loss_that_is_no_number_ends_the_run_and_is_not_written(tmp_path, value):
     history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, lambda _: None)
     for step in range(1, 5):
-        history.add(torch.full((5,), value if step == 3 else 0.5), step=step, epoch=1, images=step)
+        history.add(torch.full((6,), value if step == 3 else 0.5), step=step, epoch=1, images=step)
     with pytest.raises(TrainingError, match="no longer a number at step 3"):
         history.flush()
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
@@ -187,30 +188,9 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path, configur
     assert not (folder.path / "checkpoint.safetensors").exists()
 
 
-def test_the_alarm_is_raised_once_when_the_discriminator_wins():
-    alarm = Alarm()
-    assert alarm.hear([0.0] * 400 + [3.0] + [0.0] * 99) is None
-    assert alarm.hear([0.001] * 400) is None
-    assert "the discriminator has won" in alarm.hear([0.001] * 100)
-    assert alarm.hear([0.0] * 1000) is None
-
-
-def test_a_run_that_has_collapsed_can_stop_by_itself(tmp_path, configure, dataset):
-    overwhelming = Adam(rate=0.05, beta1=0.5)
-    changes = {"discriminator_adam": overwhelming, "generator_adam": Adam(rate=1e-9), "sample_steps": 10_000}
-    config = configure(steps=5000, epochs=5000, **changes)
-    folder, trainer = RunFolder(tmp_path / "run"), Trainer(config, dataset)
-    folder.create(config)
-    out = io.StringIO()
-    train(trainer, folder, Progress(config.steps, out=out), Stop(), Cadence(), stop_on_collapse=True)
-    assert trainer.step < 5000
-    assert "the discriminator has won" in out.getvalue()
-    assert read_run(folder.path).training.images_seen > 0
-
-
 def test_the_film_and_the_curves_can_be_opened(tmp_path, configure, dataset):
     path = run(configure, dataset, tmp_path / "run", sample_steps=2, generator_adam=Adam(rate=0.05))
     with Image.open(path / "film.webp") as film:
         assert (film.n_frames, film.size) == (3, (256, 256))
     with Image.open(path / "history.png") as curves:
-        assert curves.size == (800, 600)
+        assert curves.size == (800, 800)

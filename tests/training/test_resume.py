@@ -14,8 +14,8 @@ from dcgan.training.checkpoint import CHECKPOINT, Cadence, encode, restore
 from dcgan.training.cli import main
 from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
-from dcgan.training.loop import Trainer
 from dcgan.training.step import make_players
+from dcgan.training.trainer import Trainer
 
 OPTIONS = [
     "--recipe", "digits",
@@ -49,8 +49,9 @@ def start(arguments: list[str], **options: int) -> multiprocessing.process.BaseP
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file but the configuration, which names the commit of a project that may move on while tests run."""
+    """Every file but those of TensorBoard, which hold clock times, and the configuration, which names a commit."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "config.json")
+    files = (path for path in files if path.parent.name != "tensorboard")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -198,12 +199,12 @@ def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(config
     path = tmp_path / CHECKPOINT
     trainer = Trainer(configure(average_images=50), dataset)
     trainer.advance()
-    path.write_bytes(encode(trainer.players, trainer.average, 1))
+    path.write_bytes(trainer.checkpoint())
     players = make_players(small, 5, torch.device("cpu"))
-    before = encode(players, None, 0)
+    before = encode(players, None, {})
     with pytest.raises(TrainingError, match="does not fit the recipe"):
         restore(path, players, None)
-    assert encode(players, None, 0) == before
+    assert encode(players, None, {}) == before
 
 
 def test_cadence_counts_steps_and_seconds():

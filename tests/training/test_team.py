@@ -1,0 +1,217 @@
+"""Two processes that train together do what one does with the whole batch."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcgan.training.checkpoint import Cadence
+from dcgan.training.config import Recipe
+from dcgan.training.dataset import Dataset
+from dcgan.training.errors import TrainingError
+from dcgan.training.feed import Feed
+from dcgan.training.loop import train
+from dcgan.training.progress import Progress
+from dcgan.training.run import RunConfig, RunFolder, read_run
+from dcgan.training.step import Players, Step, make_players
+from dcgan.training.stop import Stop
+from dcgan.training.team import ALONE, Team, join_team, leave_team
+from dcgan.training.tensors import unpack
+from dcgan.training.trainer import Trainer
+from dcgan.training.wishes import Wishes
+from tests.training.test_resume import FORKS
+
+CPU = torch.device("cpu")
+Pairs = dict[str, torch.Tensor]
+
+
+def gradients(recipe: Recipe, dataset: Dataset, team: Team, step_number: int) -> Pairs:
+    """Gradients of both networks in one step, the measures, and what batch normalisation remembers of it."""
+    players = make_players(recipe, 0, CPU, team)
+    for adam in (players.generator_adam, players.discriminator_adam):
+        adam.step = lambda: None
+    step, feed = Step(recipe, players, "fp32", team), Feed(dataset, recipe, 0, CPU, team)
+    batch = feed.batch(step_number)
+    fake, of_discriminator = step.train_discriminator(batch)
+    found = {f"D.{name}": p.grad.clone() for name, p in players.discriminator.named_parameters()}
+    found["measures"] = step.train_generator(batch, fake, of_discriminator)[:5]
+    found |= {f"G.{name}": p.grad.clone() for name, p in players.generator.named_parameters()}
+    return found | _buffers(players)
+
+
+def _buffers(players: Players) -> Pairs:
+    networks = {"G": players.generator, "D": players.discriminator}
+    return {f"{key}.{name}": b.clone() for key, network in networks.items() for name, b in network.named_buffers()}
+
+
+def join(rank: int, port: int) -> Team:
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    return join_team("cpu")
+
+
+def work(rank: int, port: int, cases: list[tuple[Recipe, int]], dataset: Dataset, out: Path) -> None:
+    team = join(rank, port)
+    torch.save([gradients(recipe, dataset, team, step) for recipe, step in cases], out / f"{rank}.pt")
+    leave_team(team)
+
+
+def run_both(target: Callable[..., None], *arguments: object) -> None:
+    port = free_port()
+    processes = [FORKS.Process(target=target, args=(rank, port, *arguments)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+
+
+def free_port() -> int:
+    store = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, wait_for_workers=False)
+    return store.port
+
+
+def cases(small: Recipe) -> dict[str, tuple[Recipe, int]]:
+    def with_norm(norm: str, **changes: object) -> Recipe:
+        return replace(small, discriminator=replace(small.discriminator, norm=norm), **changes)
+
+    everything = {"augment": ("colour", "translation", "cutout"), "flip": True}
+    networks = {name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")}
+    return {
+        "batch norm, cross entropy": (small, 0),
+        "a smaller last batch": (small, 2),
+        "an odd batch": (replace(small, batch_size=7), 0),
+        "spectral norm, hinge": (with_norm("spectral", loss="hinge", **everything), 0),
+        "relativistic, R1 and R2": (with_norm("none", loss="relativistic", r1=1.0, r2=2.0), 0),
+        "R1 through batch norm": (replace(small, r1=1.0), 0),
+        "classes": (replace(small, **networks), 1),
+    }
+
+
+@pytest.fixture(scope="module")
+def shares(dataset, tmp_path_factory) -> list[list[Pairs]]:
+    from tests.training.conftest import SMALL
+
+    out = tmp_path_factory.mktemp("team")
+    run_both(work, list(cases(SMALL).values()), dataset, out)
+    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def resume(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path) -> None:
+    """Trains 4 steps; then again, from step 2 on with a trainer to whom only the first process brings weights."""
+    team = join(rank, port)
+    whole, first, second = (Trainer(config, dataset, team) for _ in range(3))
+    for _ in range(4):
+        whole.advance()
+    for _ in range(2):
+        first.advance()
+    (out / f"checkpoint-{rank}").write_bytes(first.checkpoint())
+    if team.leads:
+        second.resume(out / "checkpoint-0", detour=0)
+    else:
+        second.resume(out / "nowhere")
+    for _ in range(2):
+        second.advance()
+    assert second.checkpoint() == whole.checkpoint()
+    leave_team(team)
+
+
+def test_a_team_resumes_to_the_same_bits(configure, dataset, tmp_path):
+    run_both(resume, configure(steps=4, average_images=50), dataset, tmp_path)
+    assert (tmp_path / "checkpoint-0").read_bytes() == (tmp_path / "checkpoint-1").read_bytes()
+
+
+def stop_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path) -> None:
+    """The process that does not write is told to stop at once."""
+    team, stop = join(rank, port), Stop()
+    stop.asked = not team.leads
+    trainer, folder = Trainer(config, dataset, team), RunFolder(out / "run")
+    train(trainer, folder, Progress(config.steps), stop, Cadence())
+    assert trainer.step == 10  # where they meet
+    leave_team(team)
+
+
+def test_a_wish_to_stop_is_everybodys(configure, dataset, tmp_path):
+    run_both(stop_one, configure(steps=1000), dataset, tmp_path)
+    assert unpack(tmp_path / "run" / "checkpoint.safetensors")[1]["step"] == 10
+
+
+def spoil_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path) -> None:
+    """A weight of the process that does not write becomes NaN, and with it all gradients."""
+    team = join(rank, port)
+    trainer, folder = Trainer(config, dataset, team), RunFolder(out / "run")
+    if not team.leads:
+        advance = trainer.advance
+
+        def spoilt() -> torch.Tensor:
+            if trainer.step == 12 and trainer.detour == 0:
+                with torch.no_grad():
+                    trainer.players.generator.head.weight[0] = float("nan")
+            return advance()
+
+        trainer.advance = spoilt
+    train(trainer, folder, Progress(config.steps), Stop(), Cadence(steps=10), on_collapse="rollback")
+    assert (trainer.step, trainer.detour) == (30, 1)
+    leave_team(team)
+
+
+def test_a_team_goes_back_together(configure, dataset, tmp_path):
+    run_both(spoil_one, configure(steps=30, epochs=40), dataset, tmp_path)
+    assert unpack(tmp_path / "run" / "checkpoint.safetensors")[1] == {"step": 30, "detour": 1}
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_two_processes_find_the_gradients_of_one(small, dataset, shares, number):
+    recipe, step = list(cases(small).values())[number]
+    alone = gradients(recipe, dataset, ALONE, step)
+    first, second = shares[0][number], shares[1][number]
+    assert alone.keys() == first.keys() == second.keys()
+    for name, expected in alone.items():
+        assert torch.equal(first[name], second[name]), name
+        assert torch.allclose(first[name], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()) + 1e-9), name
+
+
+def torchrun(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, "-m", "dcgan.training", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+
+
+SMALL_RUN = [
+    "--recipe", "digits", "--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "batch_size=8",
+    "--set", "average_images=50", "--set", "sample_steps=5",
+]  # fmt: skip
+
+
+def test_torchrun_trains_as_one_process_does(images, tmp_path):
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    first = torchrun("--data", images, *SMALL_RUN, "--steps", 12, "--out", together)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("done after 12 of 12 steps") == 1  # only the first process writes
+    single = [sys.executable, "-m", "dcgan.training", "--data", str(images), *SMALL_RUN]
+    subprocess.run([*single, "--steps", "12", "--out", str(alone)], check=True, capture_output=True)
+    for name in ("generator", "discriminator"):
+        a, b = (unpack(folder / f"{name}.safetensors")[0] for folder in (together, alone))
+        distances = torch.cat([(a[key] - b[key]).abs().flatten().float() for key in a])
+        assert distances.median() < 1e-5
+    rows = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (together, alone)]
+    assert [row["images"] for row in rows[0]] == [row["images"] for row in rows[1]]
+    for a, b in zip(*rows, strict=True):
+        assert a["loss_D"] == pytest.approx(b["loss_D"], rel=0.01)
+    assert "2 processes" in read_run(together).training.hardware
+
+
+def test_more_processes_than_images_are_refused(small, dataset):
+    wishes = Wishes(recipe=None, changes=(), steps=None, epochs=None, seed=None, device="cpu", precision=None)
+    wishes.configure(small, dataset, None, Team(size=4))  # the last batch has 4 images
+    with pytest.raises(TrainingError, match="a batch of 4 images is too few for 5 processes; use fewer of them"):
+        wishes.configure(small, dataset, None, Team(size=5))
+    wishes.configure(replace(small, whole_batches=True), dataset, None, Team(size=5))

@@ -1,0 +1,102 @@
+"""Decoded images on the disk: made once, then only mapped into memory, so that they may be larger than it.
+
+One folder for each source and size, in DCGAN_HOME/data/decoded: the pixels of all images one after another, their
+labels, and what is known of them. A folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from dcgan.training.dataset import Dataset, Progress, Written, decode, describe, write_pixels
+from dcgan.training.errors import TrainingError
+from dcgan.training.sources import Source
+from dcgan.zoo.home import home
+from dcgan.zoo.lock import locked
+from dcgan.zoo.record import RecordError, dump_json, parse_json
+
+_PIXELS = "pixels.bin"
+_LABELS = "labels.npy"
+_FACTS = "facts.json"
+_VERSION = 1  # of how images are decoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    shape: tuple[int, ...]
+    sha256: str
+    corrupt: tuple[str, ...]
+
+
+def load(source: Source, image_size: int, channels: int, progress: Progress, *, skip_corrupt: bool = False) -> Dataset:
+    """Gives the decoded images of a source, and decodes them only if no process has done so before.
+
+    Raises:
+        TrainingError: see `dcgan.training.dataset.write_pixels`; or the disk refuses.
+    """
+    if source.key is None:
+        return decode(source, image_size, channels, progress, skip_corrupt=skip_corrupt)
+    words = [_VERSION, PIL.__version__, source.key, image_size, channels, skip_corrupt]
+    folder = home() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
+    with locked(folder.with_suffix(".lock")):
+        found = _find(source, folder)
+        if found is not None:
+            return found
+        staging = folder.with_suffix(".part")  # of a process that was killed, if it is there: the lock is ours
+        try:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            with (staging / _PIXELS).open("wb") as file:
+                written = write_pixels(source, image_size, channels, progress, file.write, skip_corrupt=skip_corrupt)
+            dataset = _describe(source, staging, written)
+            shutil.rmtree(folder, ignore_errors=True)
+            staging.replace(folder)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise TrainingError(
+                f"cannot keep the decoded images in {folder.parent}: {error.strerror}; make room or set DCGAN_HOME"
+            ) from None
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        return replace(dataset, images=_map(folder, written.shape))
+
+
+def _describe(source: Source, staging: Path, written: Written) -> Dataset:
+    dataset = describe(source, _map(staging, written.shape), written.labels, written.corrupt)
+    if written.labels is not None:
+        np.save(staging / _LABELS, written.labels)
+    facts = _Facts(shape=written.shape, sha256=dataset.sha256, corrupt=written.corrupt)
+    (staging / _FACTS).write_text(dump_json(facts), encoding="utf-8")
+    return dataset
+
+
+def _find(source: Source, folder: Path) -> Dataset | None:
+    """What lies in a folder; None if nothing does, or not all of it."""
+    try:
+        facts = parse_json(_Facts, (folder / _FACTS).read_text(encoding="utf-8"), _FACTS)
+        whole = (folder / _PIXELS).stat().st_size == np.prod(facts.shape, dtype=np.int64)
+        labels = None if source.labels is None else np.load(folder / _LABELS, allow_pickle=False)
+    except (OSError, ValueError, RecordError):
+        return None
+    if not whole or (labels is not None and labels.shape != facts.shape[:1]):
+        return None
+    return Dataset(
+        name=source.name,
+        images=_map(folder, facts.shape),
+        labels=labels,
+        class_names=source.class_names,
+        sha256=facts.sha256,
+        corrupt=facts.corrupt,
+    )
+
+
+def _map(folder: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.memmap(folder / _PIXELS, dtype=np.uint8, mode="r", shape=shape)

@@ -1,0 +1,130 @@
+"""What is kept of a run as it goes on: measures, grids, weights and checkpoints."""
+
+from __future__ import annotations
+
+import torch
+
+from dcgan.training.alarm import Alarm
+from dcgan.training.board import Board
+from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence
+from dcgan.training.collapse import go_back
+from dcgan.training.errors import CollapseError
+from dcgan.training.history import History, Line
+from dcgan.training.plot import draw_history
+from dcgan.training.progress import Progress
+from dcgan.training.run import DISCRIMINATOR, FILM, GENERATOR, HISTORY, METRICS, SAMPLES, RunFolder
+from dcgan.training.samples import GRID_IMAGES, draw_grid, film, fixed_latents, to_pixels
+from dcgan.training.trainer import Trainer
+from dcgan.zoo.picture import Pixels, encode_png, tile
+
+
+class Keeper:
+    """Writes a run folder while the run goes on, and raises the alarm when it collapses.
+
+    Args:
+        on_collapse: "continue" (and say so), "stop" (and save) or "rollback": the alarm becomes a `CollapseError`.
+
+    Attributes:
+        has_enough: whether the run has collapsed and is to stop for it.
+    """
+
+    def __init__(
+        self, trainer: Trainer, folder: RunFolder, progress: Progress, cadence: Cadence, on_collapse: str
+    ) -> None:
+        config = trainer.config
+        self._trainer = trainer
+        self._folder = folder
+        self._progress = progress
+        self._cadence = cadence
+        self._on_collapse = on_collapse
+        self._alarm = Alarm()
+        self._board = Board(folder.path, trainer.step)
+        self._history = History(folder.path / METRICS, torch.device(config.device), trainer.step, self._hear)
+        self._alarm.recall(self._history.kept)
+        self.has_enough = False
+        self._z = fixed_latents(config.seed, config.recipe.generator.latent_size)
+        self._per_epoch = trainer.feed.steps_per_epoch
+
+    def begin(self) -> None:
+        """Writes the grid of real images and, if the run may have to go back, what it goes back to at first."""
+        real = tile(to_pixels(self._trainer.feed.first_images(GRID_IMAGES)))
+        self._folder.write_sample("real", encode_png(real))
+        self._board.grid("real", real, self._trainer.step)
+        if self._trainer.step > 0 and self._alarm.calm:
+            self._folder.copy(CHECKPOINT, GOOD)  # a kill may have come between the one and the other
+        if self._on_collapse == "rollback" and not (self._folder.path / GOOD).exists():
+            self._folder.write(GOOD, self._trainer.checkpoint())
+
+    def take(self, measures: torch.Tensor) -> None:
+        """Keeps what is to be kept of the step that was just taken.
+
+        Raises:
+            CollapseError: if the run has collapsed and is not to continue.
+        """
+        trainer, recipe = self._trainer, self._trainer.config.recipe
+        step, epoch = trainer.step, (trainer.step - 1) // self._per_epoch + 1
+        self._history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
+        if step == trainer.config.steps:
+            self._history.flush()  # so that the last line shows the last step
+        self._progress.show(step, trainer.images_seen, self._history.latest)
+        if step % recipe.sample_steps == 0:
+            self._write_grid(f"step-{step:06d}")
+        if step % self._per_epoch == 0:
+            self._write_grid(f"epoch-{epoch:04d}")
+            self._save_weights()
+            if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
+                self._save_weights(f"epochs/{epoch:04d}/")
+        if self._cadence.due(step):
+            self.save()
+
+    def save(self) -> None:
+        """Writes a checkpoint; the history first, which must not lack a step of it.
+
+        Raises:
+            CollapseError: if the weights are no longer numbers; the checkpoint before stays.
+        """
+        self._history.flush()
+        self._folder.write(CHECKPOINT, self._trainer.checkpoint())
+        if self._alarm.calm:
+            self._folder.copy(CHECKPOINT, GOOD)
+
+    def go_back(self, collapse: CollapseError) -> None:
+        """Takes the run back to its last good checkpoint."""
+        sentence = go_back(self._trainer, self._folder, self._history, str(collapse))
+        self._alarm = Alarm()
+        self._alarm.recall(self._history.kept)
+        self._progress.tell(sentence)
+
+    def end(self) -> None:
+        """Writes all that is left to write."""
+        self.save()
+        self._save_weights()
+        if self._trainer.step > 0:
+            self._folder.write(HISTORY, draw_history(self._folder.path / METRICS))
+        grids = sorted((self._folder.path / SAMPLES).glob("step-*.png"))
+        if grids:
+            self._folder.write(FILM, film(grids))
+        self._board.close()
+
+    def _hear(self, lines: list[Line]) -> None:
+        self._board.scalars(lines[-1])
+        fault = self._alarm.hear(lines)
+        if fault is None:
+            return
+        self._progress.tell(f"step {self._trainer.step}: {fault}")
+        if self._on_collapse == "rollback":
+            raise CollapseError(fault)
+        self.has_enough = self._on_collapse == "stop"
+
+    def _write_grid(self, name: str) -> None:
+        with self._trainer.released() as generator:
+            grid: Pixels = draw_grid(generator, self._z)
+        self._folder.write_sample(name, encode_png(grid))
+        self._board.grid(name.partition("-")[0], grid, self._trainer.step)
+
+    def _save_weights(self, prefix: str = "") -> None:
+        step, images_seen = self._trainer.step, self._trainer.images_seen
+        with self._trainer.released() as generator:
+            self._folder.write_weights(prefix + GENERATOR, generator, step=step, images_seen=images_seen)
+        discriminator = self._trainer.players.discriminator
+        self._folder.write_weights(prefix + DISCRIMINATOR, discriminator, step=step, images_seen=images_seen)

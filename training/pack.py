@@ -1,0 +1,45 @@
+"""Data sets as StyleGAN2-ADA and EDM read them: a zip of PNG files of one size, with `dataset.json`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from dcgan.training.dataset import Dataset
+from dcgan.training.errors import TrainingError
+from dcgan.training.sources import LABELS
+from dcgan.zoo.picture import encode_png
+
+_DATE = (1980, 1, 1, 0, 0, 0)  # of every entry, so that equal data give equal bytes
+
+
+def pack(dataset: Dataset, out: Path) -> None:
+    """Writes a data set into a zip, whole or not at all.
+
+    Raises:
+        TrainingError: if there is such a file already, or the disk refuses.
+    """
+    if out.exists():
+        raise TrainingError(f"{out} exists; choose another name for the zip")
+    staging = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive:
+            names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(dataset.images))]
+            for name, image in zip(names, dataset.images, strict=True):
+                archive.writestr(zipfile.ZipInfo(name, _DATE), encode_png(image))
+            archive.writestr(zipfile.ZipInfo(LABELS, _DATE), json.dumps(_table(dataset, names)))
+        staging.replace(out)
+    except OSError as error:
+        with suppress(OSError):
+            staging.unlink()
+        raise TrainingError(f"cannot write {out}: {error.strerror}; make room or choose another place") from None
+
+
+def _table(dataset: Dataset, names: list[str]) -> dict[str, object]:
+    if dataset.labels is None:
+        return {"labels": None}
+    pairs = [[name, label] for name, label in zip(names, dataset.labels.tolist(), strict=True)]
+    return {"labels": pairs, "class_names": list(dataset.class_names)}
