@@ -12,7 +12,17 @@ from dcgan.zoo.manifest import Manifest
 
 FILE_NAME = "README.md"
 
+SAMPLE_ROWS, SAMPLE_SEED = 4, 0
+_SAMPLE_COLUMNS = 8
+_MOST_COLUMNS = 16
+
 _UNSTATED = "NOASSERTION"  # of SPDX
+_MOST_NAMES = 100  # of classes that are listed
+
+
+def sample_columns(classes: int) -> int:
+    """Columns of samples.png: one for each class, where they are few."""
+    return classes if 0 < classes <= _MOST_COLUMNS else _SAMPLE_COLUMNS
 
 
 def model_card(manifest: Manifest, report: Report) -> str:
@@ -21,8 +31,9 @@ def model_card(manifest: Manifest, report: Report) -> str:
         _metadata(manifest),
         f"# {manifest.name}, version {manifest.version}",
         f"{manifest.description}.".replace("..", "."),
-        "![Images 0 to 31 of seed 0, one after the other, none chosen](samples.png)",
+        f"![{_samples(manifest)}](samples.png)",
         _facts(manifest),
+        *_classes(manifest),
         "## Use\n\n"
         f"With dcgan-zoo: `dcgan-serve --model-repository FOLDER`, then `dcgan-generate --model {manifest.name} "
         "--seed 7 -n 64 --out grid.png`.\n\n"
@@ -36,11 +47,33 @@ def model_card(manifest: Manifest, report: Report) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _samples(manifest: Manifest) -> str:
+    columns = sample_columns(manifest.classes)
+    turns = "; image i has class i mod classes" if manifest.classes else ""
+    return f"Images 0 to {columns * SAMPLE_ROWS - 1} of seed 0, one after the other, none chosen{turns}"
+
+
+def _classes(manifest: Manifest) -> list[str]:
+    """What the labels mean, for a model that takes them."""
+    if not manifest.classes:
+        return []
+    names = [f"{label} {name}" for label, name in enumerate(manifest.class_names[:_MOST_NAMES])]
+    more = (
+        [f"and {manifest.classes - len(names)} more, in `manifest.json`"] if manifest.classes > len(names) > 0 else []
+    )
+    meaning = ": " + ", ".join([*names, *more]) if names else ""
+    return [
+        f"`label` is the class of each image, 0 to {manifest.classes - 1}{meaning}. "
+        f"Where a request names none, image i of a seed has class i mod {manifest.classes}."
+    ]
+
+
 def example(manifest: Manifest) -> str:
     """A Python program that makes `grid.png`, images 0 to 63 of seed 7, out of `generator.onnx` without our package."""
     size, channels, d = manifest.image_size, manifest.channels, manifest.latent_size
     words = -(-d // 4) * 4  # Philox gives four at a time
     cut = f"[:, :{d}]" if words != d else ""
+    label = f', "label": np.arange(64) % {manifest.classes}' if manifest.classes else ""
     shape = f"({8 * size}, {8 * size}, {channels})" if channels == 3 else f"({8 * size}, {8 * size})"
     return f"""\
 import numpy as np
@@ -52,7 +85,7 @@ u, v = uniform.reshape(-1, 2).T.copy()
 radius, angle = np.sqrt(-2 * np.log(1 - u)), 2 * np.pi * v
 z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(64, {words}){cut}.astype(np.float32)
 session = onnxruntime.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
-images = session.run(["images"], {{"z": z}})[0]  # uint8 [64, {size}, {size}, {channels}]
+images = session.run(["images"], {{"z": z{label}}})[0]  # uint8 [64, {size}, {size}, {channels}]
 grid = images.reshape(8, 8, {size}, {size}, {channels}).swapaxes(1, 2).reshape{shape}
 Image.fromarray(grid).save("grid.png")
 """
@@ -64,12 +97,13 @@ def _metadata(manifest: Manifest) -> str:
         "dcgan",
         "gan",
         "image-generation",
+        *(["class-conditional-image-generation"] if manifest.classes else []),
         *sorted({file.role for file in manifest.files} & {"onnx", "torchscript"}),
     ]
     lines = [
         f"license: {json.dumps(license_id)}",
         "library_name: dcgan-zoo",
-        "pipeline_tag: unconditional-image-generation",
+        *([] if manifest.classes else ["pipeline_tag: unconditional-image-generation"]),  # the hub has none for classes
         "tags:",
         *(f"  - {tag}" for tag in tags),
     ]
@@ -81,6 +115,7 @@ def _facts(manifest: Manifest) -> str:
     rows = [
         ("Image", f"{manifest.image_size} x {manifest.image_size}, {kind}, 8 bits a channel"),
         ("Input", f"`z`, float32 [batch, {manifest.latent_size}], standard normals"),
+        *([("Input", "`label`, int64 [batch]")] if manifest.classes else []),
         ("Output", f"`images`, uint8 [batch, {manifest.image_size}, {manifest.image_size}, {manifest.channels}]"),
         ("Noise", f"`{manifest.noise_scheme}`: (seed, index) names one image"),
         ("Licence", manifest.license),

@@ -41,7 +41,9 @@ class ExportCommand(Command):
 @click.option("--onnx", is_flag=True, help="Write ONNX. All formats are written when none is named.")
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
 @click.option("--safetensors", is_flag=True, help="Write the weights alone.")
-@click.option("--int8", is_flag=True, help="Write a second ONNX file that computes in int8, for fast CPUs.")
+@click.option("--pt2", is_flag=True, help="Write an exported program, TorchScript's successor; never by default.")
+@click.option("--int8", is_flag=True, help="Write another ONNX file that computes in int8, for CPUs.")
+@click.option("--fp16", is_flag=True, help="Write another ONNX file that computes in float16, for CUDA.")
 @click.option(
     "--target",
     type=click.Choice(["cpu", "cuda"]),
@@ -57,6 +59,12 @@ class ExportCommand(Command):
 @click.option("--license", default="NOASSERTION", metavar="SPDX", help="SPDX identifier of the model's licence.")
 @click.option("--description", default="", show_default="the run's own", help="What the model makes, in a sentence.")
 @click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also add the ONNX files to this model repository of Triton; RUN may then be a model folder.",
+)
+@click.option(
     "--check", type=click.Path(path_type=Path), metavar="MODEL_FOLDER", help="Check a released model again, and stop."
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be released, and stop.")
@@ -69,11 +77,14 @@ def main(
     onnx: bool,
     torchscript: bool,
     safetensors: bool,
+    pt2: bool,
     int8: bool,
+    fp16: bool,
     target: str,
     weights: str,
     license: str,
     description: str,
+    triton: Path | None,
     check: Path | None,
     dry_run: bool,
 ) -> None:
@@ -87,6 +98,9 @@ def main(
 
         recheck(check, click.echo)
         return
+    if run is not None and triton is not None and (repository, name) == (None, None):
+        _write_triton(run, triton)
+        return
     if run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
     from dcgan.export.pipeline import FORMATS, Options, export
@@ -96,15 +110,18 @@ def main(
     from dcgan.zoo.repository import versions_of
 
     check_name(name)
-    if int8 and (torchscript or safetensors) and not onnx:
-        raise click.UsageError("--int8 stands beside the float32 file; add --onnx")
-    named = {"onnx": onnx, "torchscript": torchscript, "safetensors": safetensors}
+    named = {"onnx": onnx, "torchscript": torchscript, "pt2": pt2, "safetensors": safetensors}
+    formats = tuple(key for key, wanted in named.items() if wanted) or FORMATS
+    for flag, wanted in {"--int8": int8, "--fp16": fp16, "--triton": triton is not None}.items():
+        if wanted and "onnx" not in formats:
+            raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
     options = Options(
         name=name,
         version=version or max(versions_of(repository, name), default=0) + 1,
-        formats=tuple(key for key, wanted in named.items() if wanted) or FORMATS,
+        formats=formats,
         weights=weights,
         int8=int8,
+        fp16=fp16,
         target=target,
         license=license,
         description=description,
@@ -114,3 +131,12 @@ def main(
         return
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
+    if triton is not None:
+        _write_triton(release.folder, triton)
+
+
+def _write_triton(folder: Path, triton: Path) -> None:
+    from dcgan.export.triton import write_triton
+    from dcgan.zoo.repository import read_release
+
+    write_triton(read_release(folder), triton, click.echo)

@@ -16,18 +16,17 @@ from dcgan.export import card, report
 from dcgan.export.fold import Folded
 from dcgan.export.onnx_graph import OPSET
 from dcgan.export.report import Report
-from dcgan.export.runners import EagerRunner, OnnxRunner, Runner
+from dcgan.export.runners import Batch, EagerRunner, OnnxRunner, Runner, golden_batch
 from dcgan.training.run import Run
 from dcgan.zoo import noise
-from dcgan.zoo.golden import encode_golden, golden_digest, golden_latents
+from dcgan.zoo.golden import encode_golden, golden_digest
 from dcgan.zoo.manifest import SCHEMA_VERSION, Golden, GoldenDigest, GoldenImage, Manifest, ModelFile, Tensor
-from dcgan.zoo.picture import encode_png, tile
+from dcgan.zoo.picture import Pixels, encode_png, tile
 from dcgan.zoo.processor import processor_family
 from dcgan.zoo.record import dump_json
 from dcgan.zoo.repository import describe_file
 
 _GOLDEN = ((0, 0), (0, 1), (1, 0), (7, 0), (7, 63), (42, 1000), (2**32, 2**32), (123456789, 987654321))
-_SAMPLE_COLUMNS, _SAMPLE_ROWS, _SAMPLE_SEED = 8, 4, 0
 
 
 def draft_manifest(run: Run, *, name: str, version: int, license: str, description: str) -> Manifest:
@@ -38,6 +37,8 @@ def draft_manifest(run: Run, *, name: str, version: int, license: str, descripti
     """
     config = run.generator.config
     pixels = ("batch", config.image_size, config.image_size, config.channels)
+    z = Tensor(name="z", dtype="float32", shape=("batch", config.latent_size))
+    label = Tensor(name="label", dtype="int64", shape=("batch",))
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
@@ -47,14 +48,14 @@ def draft_manifest(run: Run, *, name: str, version: int, license: str, descripti
         image_size=config.image_size,
         channels=config.channels,
         latent_size=config.latent_size,
-        classes=0,
+        classes=config.classes,
         class_names=run.class_names,
         noise_scheme=noise.SCHEME,
         opset=OPSET,
-        inputs=(Tensor(name="z", dtype="float32", shape=("batch", config.latent_size)),),
+        inputs=(z, label) if config.classes else (z,),
         outputs=(Tensor(name="images", dtype="uint8", shape=pixels),),
         files=(),
-        golden=Golden(images=tuple(GoldenImage(seed=seed, index=index) for seed, index in _GOLDEN), digests=()),
+        golden=Golden(images=_golden_images(config.classes), digests=()),
         parity=(),
         producers=library_versions(),
         training=run.training,
@@ -76,12 +77,11 @@ def describe(
     of its own.
     """
     eager = EagerRunner(released, "released network", double=True)
-    latents = golden_latents(draft.golden, draft.latent_size)
-    (folder / "golden.png").write_bytes(encode_golden(eager(latents).images))
-    samples = noise.latents(_SAMPLE_SEED, 0, _SAMPLE_COLUMNS * _SAMPLE_ROWS, draft.latent_size)
-    (folder / "samples.png").write_bytes(encode_png(tile(eager(samples).images, _SAMPLE_COLUMNS)))
+    golden = golden_batch(draft)
+    (folder / "golden.png").write_bytes(encode_golden(eager(golden).images))
+    (folder / "samples.png").write_bytes(encode_png(_samples(eager, draft)))
     (folder / report.FILE_NAME).write_text(dump_json(proof), encoding="utf-8")
-    digests = [_digest(runner, latents) for runner in runners if isinstance(runner, OnnxRunner)]
+    digests = [_digest(runner, golden) for runner in runners if isinstance(runner, OnnxRunner)]
     manifest = dataclasses.replace(
         draft,
         files=tuple(files),
@@ -106,10 +106,26 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def _digest(runner: OnnxRunner, latents: np.ndarray) -> GoldenDigest:
+def _golden_images(classes: int) -> tuple[GoldenImage, ...]:
+    """The golden images, of as many classes as they can be."""
+    return tuple(
+        GoldenImage(seed=seed, index=index, label=i % classes if classes else None)
+        for i, (seed, index) in enumerate(_GOLDEN)
+    )
+
+
+def _samples(eager: EagerRunner, draft: Manifest) -> Pixels:
+    """Images 0, 1, ... of seed 0 in a grid, as the service makes them: with classes, each column is one of them."""
+    columns = card.sample_columns(draft.classes)
+    n = columns * card.SAMPLE_ROWS
+    labels = noise.labels(0, n, draft.classes) if draft.classes else None
+    return tile(eager(Batch(noise.latents(card.SAMPLE_SEED, 0, n, draft.latent_size), labels)).images, columns)
+
+
+def _digest(runner: OnnxRunner, golden: Batch) -> GoldenDigest:
     return GoldenDigest(
         path=runner.file,
         provider=runner.provider,
         processor=processor_family(runner.provider),
-        sha256=golden_digest(runner(latents).images),
+        sha256=golden_digest(runner.images(golden)),
     )

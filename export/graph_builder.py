@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -12,13 +13,32 @@ from onnx import TensorProto, helper, numpy_helper
 Array = NDArray[np.float32]
 
 
-class GraphBuilder:
-    """Collects the nodes and weights of one graph. Every method returns the name of the tensor that it adds."""
+@dataclass(frozen=True)
+class Steps:
+    """How values become 8 bits.
 
-    def __init__(self, *, half_weights: bool) -> None:
+    Attributes:
+        size: of one step.
+        zero: the step, 0 to 255, that stands for 0.
+    """
+
+    size: float
+    zero: int = 0
+
+
+class GraphBuilder:
+    """Collects the nodes and weights of one graph. Every method returns the name of the tensor that it adds.
+
+    Args:
+        half_weights: store float weights as float16.
+        half_arithmetic: compute with them in float16, too.
+    """
+
+    def __init__(self, *, half_weights: bool, half_arithmetic: bool = False) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, TensorProto] = {}
         self._half_weights = half_weights
+        self._half_arithmetic = half_arithmetic
 
     def node(self, operator: str, inputs: list[str], output: str, **attributes: int | list[int]) -> str:
         """Adds a node with one output."""
@@ -42,6 +62,8 @@ class GraphBuilder:
 
     def weight(self, name: str, array: Array) -> str:
         """Adds a float32 weight; one that is stored as float16 is cast back (ONNX Runtime does so once, at load)."""
+        if self._half_arithmetic:
+            return self.constant(name, array.astype(np.float16))
         if not self._half_weights:
             return self.constant(name, array)
         half = self.constant(f"{name}.half", array.astype(np.float16))
@@ -51,13 +73,17 @@ class GraphBuilder:
         """Adds a Reshape; -1 stands for the batch."""
         return self.node("Reshape", [x, self.integers(shape)], output)
 
-    def quantize(self, x: str, scale: float, output: str) -> str:
-        """Adds the rounding of values that are not negative to 0 to 255 steps of `scale`."""
-        return self.node("QuantizeLinear", [x, self.number(scale), self._zero()], output)
+    def transpose(self, x: str, axes: Sequence[int], output: str) -> str:
+        """Adds a Transpose."""
+        return self.node("Transpose", [x], output, perm=list(axes))
 
-    def dequantize(self, x: str, scale: float, output: str) -> str:
+    def quantize(self, x: str, steps: Steps, output: str) -> str:
+        """Adds the rounding of values to 0 to 255 steps."""
+        return self.node("QuantizeLinear", [x, self.number(steps.size), self._zero(steps.zero)], output)
+
+    def dequantize(self, x: str, steps: Steps, output: str) -> str:
         """Adds the inverse of `quantize`."""
-        return self.node("DequantizeLinear", [x, self.number(scale), self._zero()], output)
+        return self.node("DequantizeLinear", [x, self.number(steps.size), self._zero(steps.zero)], output)
 
     def quantized_weight(self, name: str, array: Array, scales: Array) -> str:
         """Adds a weight [out, ...] as whole steps of one scale for each output channel: int8, or int32 for a bias."""
@@ -67,5 +93,5 @@ class GraphBuilder:
         zeros = self.constant(f"{name}.zeros", np.zeros(len(scales), dtype=kind))
         return self.node("DequantizeLinear", [stored, self.constant(f"{name}.scales", scales), zeros], name, axis=0)
 
-    def _zero(self) -> str:
-        return self.constant("zero", np.array(0, dtype=np.uint8))
+    def _zero(self, step: int) -> str:
+        return self.constant(f"zero_{step}", np.array(step, dtype=np.uint8))

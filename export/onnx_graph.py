@@ -5,12 +5,13 @@ There are two forms of the same function (measured in `benchmarks/bench_export.p
 plain, as the network is trained:
     z [batch, d] -> ConvTranspose, Relu (repeated) -> ConvTranspose -> Tanh = float_images [batch, C, H, W]
 
-subpixel, faster on the CPU, where ONNX Runtime has no fast transposed convolution:
-    z -> Gemm, Relu -> four phases of Conv, Relu -> interleave (repeated) -> Conv -> Tanh -> depth to space, crop
+subpixel, faster on the CPU, where ONNX Runtime has no fast transposed convolution: see `subpixel_graph`
 
-Both end in Add 1 -> Mul 127.5 -> Round (half to even) -> Cast to uint8 -> Transpose = images [batch, H, W, C].
-Tanh stays within one rounding of [-1, 1], so that Round already ends at 0 and 255 and there is nothing to clamp.
-`float_images` is no output, which would cost every caller its bytes, but keeps its name, so that `expose` can reach it.
+Both end in Add 1 -> Mul 127.5 -> Round (half to even) -> Cast to uint8, and put their channels last before or after:
+images [batch, H, W, C]. Tanh stays within one rounding of [-1, 1], so that Round already ends at 0 and 255 and
+there is nothing to clamp. A network with classes takes `label` [batch] too, and gathers the scales and shifts of each
+image's class; a label beyond the classes is an error of Gather. The float images are no output, which would cost every
+caller its bytes; `expose` brings them back.
 
 Operator set 18 is the newest for which every ONNX Runtime of the last years has kernels of each operator here on every
 provider (ConvTranspose 22 came to CUDA only in 2026: microsoft/onnxruntime#27710); nothing newer is needed.
@@ -18,17 +19,17 @@ provider (ConvTranspose 22 came to CUDA only in 2026: microsoft/onnxruntime#2771
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from dcgan.export.fold import Folded
-from dcgan.export.graph_builder import Array, GraphBuilder
-from dcgan.export.subpixel import join_phases, split_phases
+from dcgan.export.fold import ClassAffine, Folded
+from dcgan.export.graph_builder import GraphBuilder
+from dcgan.export.int8_plan import Int8Plan
+from dcgan.export.subpixel_graph import TANH, add_subpixel, interleave
 
 OPSET = 18
 IR_VERSION = 8
@@ -42,7 +43,13 @@ FACTS = "dcgan"
 
 
 def build_graph(
-    network: Folded, *, facts: str, half_weights: bool, form: str = SUBPIXEL, scales: Sequence[float] | None = None
+    network: Folded,
+    *,
+    facts: str,
+    half_weights: bool,
+    form: str = SUBPIXEL,
+    plan: Int8Plan | None = None,
+    half_arithmetic: bool = False,
 ) -> onnx.ModelProto:
     """Writes the graph of a folded network.
 
@@ -51,16 +58,21 @@ def build_graph(
         facts: JSON document to embed.
         half_weights: store float weights as float16. Exact if they were rounded by `round_to_half`.
         form: PLAIN or SUBPIXEL.
-        scales: of the activations after each hidden layer, for a subpixel graph whose hidden convolutions run in int8;
-            None for one that runs in float32.
+        plan: which convolutions of a subpixel graph run in int8, in which steps; None for one that runs in float32.
+        half_arithmetic: compute a plain graph in float16, from z to the last convolution; the tanh and what follows
+            stay in float32.
     """
-    graph = GraphBuilder(half_weights=half_weights)
-    x = _plain(graph, network) if form == PLAIN else _subpixel(graph, network, scales)
-    _finish(graph, x, form)
+    graph = GraphBuilder(half_weights=half_weights, half_arithmetic=half_arithmetic)
+    if form == PLAIN:
+        _add_pixels_of_plain(graph, _add_plain(graph, network, half=half_arithmetic))
+    else:
+        _add_pixels_of_subpixel(graph, add_subpixel(graph, network, plan), network)
     size, channels = network.image_size, network.channels
-    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", network.latent_size])
+    inputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", network.latent_size])]
+    if network.classes:
+        inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, channels])
-    proto = helper.make_graph(graph.nodes, "generator", [z], [images], list(graph.initializers.values()))
+    proto = helper.make_graph(graph.nodes, "generator", inputs, [images], list(graph.initializers.values()))
     model = helper.make_model(
         proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="dcgan-zoo"
     )
@@ -77,20 +89,32 @@ def expose(model: onnx.ModelProto, channels: int, image_size: int) -> onnx.Model
     """A copy of the graph with the float images [batch, C, H, W] as a second output, for comparison."""
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
+    if not any(FLOAT_IMAGES in node.output for node in model.graph.node):
+        extra = GraphBuilder(half_weights=False)
+        whole = _crop(extra, interleave(extra, TANH, channels, image_size // 2 + 1, "float"), "float.cropped")
+        extra.transpose(whole, [0, 3, 1, 2], FLOAT_IMAGES)
+        known = {tensor.name for tensor in model.graph.initializer}
+        exposed.graph.node.extend(extra.nodes)
+        exposed.graph.initializer.extend(tensor for name, tensor in extra.initializers.items() if name not in known)
     shape: list[str | int] = ["batch", channels, image_size, image_size]
     exposed.graph.output.append(helper.make_tensor_value_info(FLOAT_IMAGES, TensorProto.FLOAT, shape))
     return exposed
 
 
-def _plain(graph: GraphBuilder, network: Folded) -> str:
+def _add_plain(graph: GraphBuilder, network: Folded, *, half: bool) -> str:
     """Adds the network as it is trained, up to the tanh: [batch, C, H, W]."""
-    x = graph.node("Unsqueeze", ["z", graph.integers([2, 3])], "grid")  # [batch, d, 1, 1]
+    z = graph.node("Cast", ["z"], "z.half", to=TensorProto.FLOAT16) if half else "z"
+    x = graph.node("Unsqueeze", [z, graph.integers([2, 3])], "grid")  # [batch, d, 1, 1]
     for i, layer in enumerate(network.layers[:-1]):
-        x = graph.node("Relu", [_up(graph, layer, x, f"hidden.{i}")], f"hidden.{i}.out")
-    return _up(graph, network.head, x, "head")
+        x = _add_up(graph, layer, x, f"hidden.{i}")
+        if network.classes:
+            x = _add_affine(graph, cast(ClassAffine, network.affines[i]), x, f"affines.{i}")
+        x = graph.node("Relu", [x], f"hidden.{i}.out")
+    x = _add_up(graph, network.head, x, "head")
+    return graph.node("Cast", [x], "head.float", to=TensorProto.FLOAT) if half else x
 
 
-def _up(graph: GraphBuilder, layer: nn.ConvTranspose2d, x: str, name: str) -> str:
+def _add_up(graph: GraphBuilder, layer: nn.ConvTranspose2d, x: str, name: str) -> str:
     """Adds one transposed convolution: [batch, C, H, W] -> [batch, C', 2H, 2W] (or 4x4 from 1x1)."""
     inputs = [x, graph.weight(f"{name}.weight", layer.weight.numpy())]
     if layer.bias is not None:
@@ -105,83 +129,34 @@ def _up(graph: GraphBuilder, layer: nn.ConvTranspose2d, x: str, name: str) -> st
     )
 
 
-def _subpixel(graph: GraphBuilder, network: Folded, scales: Sequence[float] | None) -> str:
-    """Adds the network in ordinary convolutions, up to the tanh: four phases, [batch, 4 C, H/2 + 1, W/2 + 1]."""
-    x, size = _project(graph, network.layers[0], scales), 4  # [batch, C, 4, 4]
-    for i, layer in enumerate(network.layers[1:-1], start=1):
-        x = _quadruple(graph, layer, x, f"hidden.{i}", scales[i - 1 : i + 1] if scales else None)
-        x = _interleave(graph, x, layer.out_channels, size, f"hidden.{i}")
-        size *= 2
-    if scales:
-        x = graph.dequantize(x, scales[-1], "head.in")
-    weight = graph.weight("head.weight", join_phases(network.head.weight.numpy()))
-    return graph.node("Conv", [x, weight], "head.conv", kernel_shape=[2, 2], pads=[1, 1, 1, 1])
+def _add_affine(graph: GraphBuilder, affine: ClassAffine, x: str, name: str) -> str:
+    """Adds the scale and shift of each image's class, channels first."""
+    gain, shift = (
+        graph.node(
+            "Gather", [graph.weight(f"{name}.{part}", table.numpy()[:, :, None, None]), "label"], f"{name}.{part}s"
+        )
+        for part, table in (("gain", affine.gain), ("shift", affine.shift))
+    )
+    return graph.node("Add", [graph.node("Mul", [x, gain], f"{name}.scaled"), shift], f"{name}.out")
 
 
-def _project(graph: GraphBuilder, layer: nn.ConvTranspose2d, scales: Sequence[float] | None) -> str:
-    """Adds the first layer as one matrix product for the whole batch: [batch, d] -> [batch, C, 4, 4]."""
-    d, channels = layer.in_channels, layer.out_channels
-    weight = layer.weight.numpy().transpose(0, 2, 3, 1).reshape(d, 16 * channels)  # columns: row, column, channel
-    bias = np.tile(_bias(layer), 16)
-    inputs = ["z", graph.weight("hidden.0.weight", weight), graph.weight("hidden.0.bias", bias)]
-    x = graph.node("Relu", [graph.node("Gemm", inputs, "hidden.0.gemm")], "hidden.0.relu")
-    if scales:
-        x = graph.quantize(x, scales[0], "hidden.0.steps")
-    x = graph.reshape(x, [-1, 4, 4, channels], "hidden.0.grid")
-    return graph.node("Transpose", [x], "hidden.0.out", perm=[0, 3, 1, 2])
+def _add_levels(graph: GraphBuilder, x: str) -> str:
+    """Adds the way from [-1, 1] to uint8."""
+    x = graph.node("Mul", [graph.node("Add", [x, graph.number(1.0)], "shifted"), graph.number(127.5)], "scaled")
+    return graph.node("Cast", [graph.node("Round", [x], "levels")], "pixels", to=TensorProto.UINT8)
 
 
-def _quadruple(
-    graph: GraphBuilder, layer: nn.ConvTranspose2d, x: str, name: str, scales: Sequence[float] | None
-) -> str:
-    """Adds the four phases of one layer: [batch, C, H, W] -> [batch, 4 C', H, W]."""
-    bias, outputs = _bias(layer), []
-    x = graph.dequantize(x, scales[0], f"{name}.in") if scales else x
-    shared = "" if scales else graph.weight(f"{name}.bias", bias)
-    for phase in split_phases(layer.weight.numpy()):
-        label = f"{name}.phase{phase.name}"
-        if scales:
-            steps = np.maximum(np.abs(phase.kernel).max(axis=(1, 2, 3)) / 127, 1e-12).astype(np.float32)
-            kernel = graph.quantized_weight(f"{label}.weight", phase.kernel, steps)
-            inputs = [x, kernel, graph.quantized_weight(f"{label}.bias", bias, steps * np.float32(scales[0]))]
-        else:
-            inputs = [x, graph.weight(f"{label}.weight", phase.kernel), shared]
-        y = graph.node("Conv", inputs, f"{label}.conv", kernel_shape=[2, 2], pads=phase.pads)
-        y = graph.node("Relu", [y], f"{label}.relu")
-        outputs.append(graph.quantize(y, scales[1], f"{label}.steps") if scales else y)
-    return graph.node("Concat", outputs, f"{name}.phases", axis=1)
+def _add_pixels_of_plain(graph: GraphBuilder, x: str) -> None:
+    graph.transpose(_add_levels(graph, graph.node("Tanh", [x], FLOAT_IMAGES)), [0, 2, 3, 1], "images")
 
 
-def _interleave(graph: GraphBuilder, x: str, channels: int, size: int, name: str) -> str:
-    """Adds depth to space, [batch, 4 C, H, W] -> [batch, C, 2H, 2W], with the channels last on the way.
-
-    ONNX Runtime's DepthToSpace moves single values; here whole pixels move, in a fifth of the time, and the outer
-    transpositions vanish into the layouts of the convolutions around.
-    """
-    x = graph.node("Transpose", [x], f"{name}.last", perm=[0, 2, 3, 1])
-    x = graph.reshape(x, [-1, size, size, 2, 2 * channels], f"{name}.split")  # [batch, H, W, a, (b, C)]
-    x = graph.node("Transpose", [x], f"{name}.woven", perm=[0, 1, 3, 2, 4])  # [batch, H, a, W, (b, C)]
-    x = graph.reshape(x, [-1, 2 * size, 2 * size, channels], f"{name}.joined")
-    return graph.node("Transpose", [x], f"{name}.out", perm=[0, 3, 1, 2])
+def _add_pixels_of_subpixel(graph: GraphBuilder, x: str, network: Folded) -> None:
+    """Four phases [batch, H/2 + 1, W/2 + 1, 4 C] become pixels first, so that single bytes move, and then the image."""
+    x = interleave(graph, _add_levels(graph, x), network.channels, network.image_size // 2 + 1, "bordered")
+    _crop(graph, x, "images")
 
 
-def _finish(graph: GraphBuilder, x: str, form: str) -> None:
-    """Adds the tanh and what makes pixels of it: uint8 [batch, H, W, C]."""
-    if form == PLAIN:
-        x = graph.node("Tanh", [x], FLOAT_IMAGES)
-    else:
-        x = graph.node("Tanh", [x], "head.tanh")
-        x = graph.node("DepthToSpace", [x], "bordered", blocksize=2)
-        cut = [graph.integers(values) for values in ([1, 1], [-1, -1], [2, 3])]
-        x = graph.node("Slice", [x, *cut], FLOAT_IMAGES)
-    x = graph.node("Add", [x, graph.number(1.0)], "shifted")
-    x = graph.node("Mul", [x, graph.number(127.5)], "scaled")
-    x = graph.node("Cast", [graph.node("Round", [x], "levels")], "pixels", to=TensorProto.UINT8)
-    graph.node("Transpose", [x], "images", perm=[0, 2, 3, 1])
-
-
-def _bias(layer: nn.ConvTranspose2d) -> Array:
-    if layer.bias is None:
-        return np.zeros(layer.out_channels, dtype=np.float32)
-    bias: Array = layer.bias.numpy()
-    return bias
+def _crop(graph: GraphBuilder, x: str, output: str) -> str:
+    """Cuts off the border of one pixel that `join_phases` leaves: [batch, H + 2, W + 2, C] -> [batch, H, W, C]."""
+    cut = [graph.integers(values) for values in ([1, 1], [-1, -1], [1, 2])]
+    return graph.node("Slice", [x, *cut], output)

@@ -21,8 +21,9 @@ from dcgan.export.errors import (
     ParityError,
     QualityError,
 )
-from dcgan.export.runners import CPU, CUDA, EAGER, TORCHSCRIPT, EagerRunner, OnnxRunner, Output, Runner
+from dcgan.export.runners import CPU, CUDA, EAGER, PT2, TORCHSCRIPT, Batch, EagerRunner, OnnxRunner, Output, Runner
 from dcgan.zoo import noise
+from dcgan.zoo.picture import Pixels
 
 BATCHES = (1, 2, 3, 7, 32, 64)
 SEEDS = (0, 1, 2)
@@ -60,6 +61,9 @@ LIMITS = {
     ("fp32", TORCHSCRIPT): Limits(
         max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
     ),
+    ("fp32", PT2): Limits(
+        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
+    ),
     ("fp32", CPU): Limits(
         max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=True, reason=_SAME_ARITHMETIC
     ),
@@ -69,6 +73,22 @@ LIMITS = {
         pixels_changed=0.25,
         batch_invariant=False,
         reason="room for TF32, which a convolution may use though it is told not to (microsoft/onnxruntime#21752)",
+    ),
+    ("fp16", CPU): Limits(
+        max_abs_error=2e-2,
+        max_levels=3,
+        pixels_changed=0.5,
+        batch_invariant=True,
+        min_psnr=50.0,
+        reason="weights with 11 significant bits; the CPU has no float16 kernels and computes with them in float32",
+    ),
+    ("fp16", CUDA): Limits(
+        max_abs_error=4e-2,
+        max_levels=4,
+        pixels_changed=0.75,
+        batch_invariant=False,
+        min_psnr=45.0,
+        reason="weights and activations with 11 significant bits; not measured yet, for want of a GPU",
     ),
     ("int8", CPU): Limits(
         max_abs_error=2.0,
@@ -129,20 +149,25 @@ class Distance:
     quality: Quality | None = None
 
 
-def probes(latent_size: int) -> list[NDArray[np.float32]]:
-    """The batches of latent vectors, each float32 [batch, d], that a file is measured on.
+def probes(latent_size: int, classes: int = 0) -> list[Batch]:
+    """The batches that a file is measured on.
 
-    For each seed the batches are heads of one another, so that the same image is seen in batches of every size.
+    For each seed the batches are heads of one another, so that the same image is seen in batches of every size. Classes
+    take turns, and go on from seed to seed; the strange ones are of the last classes.
     """
-    heads = [noise.latents(seed, 0, n, latent_size) for seed in SEEDS for n in BATCHES]
+    heads = [
+        (noise.latents(seed, 0, n, latent_size), i * max(BATCHES)) for i, seed in enumerate(SEEDS) for n in BATCHES
+    ]
     strange = noise.latents(SEEDS[-1] + 1, 0, 7, latent_size)
     wide = [np.clip(bound * strange, -bound, bound) for bound in WIDEST]
-    return [*heads, np.zeros((2, latent_size), dtype=np.float32), *wide]
+    others = [np.zeros((2, latent_size), dtype=np.float32), *wide]
+    every = [*heads, *((z, max(classes - len(z), 0)) for z in others)]
+    return [Batch(z, noise.labels(first, len(z), classes) if classes else None) for z, first in every]
 
 
-def run_probes(runner: Runner, latent_size: int) -> list[Output]:
+def run_probes(runner: Runner, latent_size: int, classes: int = 0) -> list[Output]:
     """Runs a model on every probe."""
-    return [runner(z) for z in probes(latent_size)]
+    return [runner(batch) for batch in probes(latent_size, classes)]
 
 
 def measure(
@@ -175,17 +200,23 @@ def measure(
     )
 
 
-def measure_quality(runner: OnnxRunner, reference: EagerRunner, latent_size: int) -> Quality:
+def measure_quality(runner: OnnxRunner, reference: EagerRunner, latent_size: int, classes: int = 0) -> Quality:
     """Measures QUALITY_IMAGES images of a runner against those of the reference."""
     squares, worst, values = 0, 0, 0
-    for offset in range(0, QUALITY_IMAGES, max(BATCHES)):
-        z = noise.latents(0, offset, max(BATCHES), latent_size)
-        difference = runner.images(z).astype(np.int32) - reference(z).images.astype(np.int32)
+    n = max(BATCHES)
+    for offset in range(0, QUALITY_IMAGES, n):
+        labels = noise.labels(offset, n, classes) if classes else None
+        batch = Batch(noise.latents(0, offset, n, latent_size), labels)
+        difference = runner.images(batch).astype(np.int32) - reference(batch).images.astype(np.int32)
         squares += int((difference**2).sum())
         worst = max(worst, int(np.abs(difference).max()))
         values += difference.size
-    psnr = 10 * np.log10(255**2 * values / squares) if squares else 100.0
-    return Quality(images=QUALITY_IMAGES, psnr=min(float(psnr), 100.0), max_levels=worst)
+    return Quality(images=QUALITY_IMAGES, psnr=_decibels(squares / values), max_levels=worst)
+
+
+def psnr(images: Pixels, reference: Pixels) -> float:
+    """Peak signal-to-noise ratio of images; see Quality."""
+    return _decibels(float(((images.astype(np.int32) - reference) ** 2).mean()))
 
 
 def judge(distance: Distance) -> list[ParityError]:
@@ -219,6 +250,10 @@ def judge(distance: Distance) -> list[ParityError]:
     if limits.batch_invariant and not distance.batch_invariant:
         errors.append(BatchDependenceError(f"{who} gives an image other bytes in another batch"))
     return errors
+
+
+def _decibels(mean_square: float) -> float:
+    return min(float(10 * np.log10(255**2 / mean_square)), 100.0) if mean_square else 100.0
 
 
 def _levels(output: Output, reference: Output) -> NDArray[np.int16]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from dcgan.export.calibrate import activation_scales
 from dcgan.export.describe import describe, draft_manifest
 from dcgan.export.fold import Folded, fold, round_to_half
+from dcgan.export.int8 import find_plan
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
 from dcgan.export.proof import check_weights, load, prove
+from dcgan.export.pt2 import write_pt2
 from dcgan.export.served import Served
 from dcgan.export.torchscript import write_torchscript
 from dcgan.export.weights import write_weights
@@ -22,6 +23,8 @@ from dcgan.zoo.record import dump_json
 from dcgan.zoo.repository import Release, describe_file, publish, read_release
 
 FORMATS = ("onnx", "torchscript", "safetensors")
+"""What is written unless something else is asked for; "pt2" is written on request only."""
+
 FORMS = {"cpu": SUBPIXEL, "cuda": PLAIN}
 """The form of the graph for each target; benchmarks/bench_export.py measures them."""
 
@@ -33,11 +36,12 @@ class Options:
     Attributes:
         name: of the model.
         version: of the model.
-        formats: which of FORMATS to write.
+        formats: which of FORMATS, and "pt2", to write.
         weights: "fp32", or "fp16" to release weights rounded to float16.
         license: SPDX identifier.
         description: what the model makes, in a sentence; the run's own words where it is empty.
-        int8: write a second ONNX file that computes in int8, for the CPU.
+        int8: write another ONNX file that computes in int8, for the CPU.
+        fp16: write another ONNX file that computes in float16, for CUDA.
         target: "cpu" or "cuda": what the form of the float32 graph is chosen for.
     """
 
@@ -48,6 +52,7 @@ class Options:
     license: str = "NOASSERTION"
     description: str = ""
     int8: bool = False
+    fp16: bool = False
     target: str = "cpu"
 
 
@@ -86,22 +91,37 @@ def export(run: Run, repository: Path, options: Options, show: Callable[[str], N
 
 def write(released: Folded, folder: Path, draft: Manifest, options: Options) -> list[ModelFile]:
     """Writes each format of the released network into a folder."""
+    return [*_write_graphs(released, folder, draft, options), *_write_others(released, folder, draft, options)]
+
+
+def _write_graphs(released: Folded, folder: Path, draft: Manifest, options: Options) -> Iterator[ModelFile]:
     facts, half = dump_json(draft), options.weights == "fp16"
-    files = []
     if "onnx" in options.formats:
         path = folder / "generator.onnx"
         write_graph(build_graph(released, facts=facts, half_weights=half, form=FORMS[options.target]), path)
-        files.append(describe_file(path, "onnx", "fp32"))
+        yield describe_file(path, "onnx", "fp32")
     if options.int8:
-        path, scales = folder / "generator.int8.onnx", activation_scales(released)
-        write_graph(build_graph(released, facts=facts, half_weights=half, scales=scales), path)
-        files.append(describe_file(path, "onnx", "int8"))
+        path, plan = folder / "generator.int8.onnx", find_plan(released)
+        write_graph(build_graph(released, facts=facts, half_weights=half, plan=plan), path)
+        yield describe_file(path, "onnx", "int8")
+    if options.fp16:
+        path = folder / "generator.fp16.onnx"
+        network = round_to_half(released)
+        write_graph(build_graph(network, facts=facts, half_weights=True, form=PLAIN, half_arithmetic=True), path)
+        yield describe_file(path, "onnx", "fp16")
+
+
+def _write_others(released: Folded, folder: Path, draft: Manifest, options: Options) -> Iterator[ModelFile]:
+    facts, size, classes = dump_json(draft), draft.latent_size, draft.classes
     if "torchscript" in options.formats:
         path = folder / "generator.ts"
-        write_torchscript(Served(released), path, latent_size=draft.latent_size, facts=facts)
-        files.append(describe_file(path, "torchscript", "fp32"))
+        write_torchscript(Served(released), path, latent_size=size, facts=facts, classes=classes)
+        yield describe_file(path, "torchscript", "fp32")
+    if "pt2" in options.formats:
+        path = folder / "generator.pt2"
+        write_pt2(Served(released), path, latent_size=size, facts=facts, classes=classes)
+        yield describe_file(path, "pt2", "fp32")
     if "safetensors" in options.formats:
         path = folder / "generator.safetensors"
-        write_weights(released, path, facts=facts, half=half)
-        files.append(describe_file(path, "safetensors", options.weights))
-    return files
+        write_weights(released, path, facts=facts, half=options.weights == "fp16")
+        yield describe_file(path, "safetensors", options.weights)

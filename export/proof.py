@@ -8,11 +8,21 @@ from pathlib import Path
 
 from dcgan.export import parity
 from dcgan.export.describe import library_versions
-from dcgan.export.fold import Folded
+from dcgan.export.fold import Folded, round_to_half
 from dcgan.export.parity import LIMITS, Distance, measure, measure_quality, run_probes
+from dcgan.export.pt2 import read_pt2_weights
 from dcgan.export.readback import check_graph_weights, check_same_weights, check_torchscript_weights
 from dcgan.export.report import Report
-from dcgan.export.runners import CPU, EagerRunner, OnnxRunner, Output, Runner, TorchScriptRunner, providers_at_hand
+from dcgan.export.runners import (
+    CPU,
+    EagerRunner,
+    OnnxRunner,
+    Output,
+    Pt2Runner,
+    Runner,
+    TorchScriptRunner,
+    providers_at_hand,
+)
 from dcgan.export.structure import check_structure
 from dcgan.export.weights import read_weights
 from dcgan.training.networks import Generator
@@ -40,6 +50,8 @@ def load(files: Sequence[ModelFile], folder: Path, draft: Manifest) -> list[Runn
             runners += [OnnxRunner(path, precision, provider) for provider in here]
         elif file.role == "torchscript":
             runners.append(TorchScriptRunner(path))
+        elif file.role == "pt2":
+            runners.append(Pt2Runner(path))
         elif file.role == "safetensors":
             runners.append(EagerRunner(read_weights(path), path.name))
     return runners
@@ -55,6 +67,10 @@ def check_weights(files: Sequence[ModelFile], folder: Path, released: Folded) ->
         path = folder / file.path
         if file.role == "onnx" and file.precision == "fp32":
             check_graph_weights(path, released)
+        elif file.role == "onnx" and file.precision == "fp16":
+            check_graph_weights(path, round_to_half(released))
+        elif file.role == "pt2":
+            check_same_weights(path.name, read_pt2_weights(path), released)
         elif file.role == "torchscript":
             check_torchscript_weights(path, released)
         elif file.role == "safetensors":
@@ -68,24 +84,22 @@ def prove(trained: Generator, folded: Folded, released: Folded, runners: Sequenc
     reported first, and sets the limit where it is more than usual. Where weights were rounded for release, the rounded
     network is the reference: how far it is from the trained one is reported, and is a choice, not a fault.
     """
-    d = folded.latent_size
-    reference = run_probes(EagerRunner(trained, "trained network", double=True), d)
-    steps = [_report_only(EagerRunner(trained, "trained network"), d, reference)]
+    reference = _run(EagerRunner(trained, "trained network", double=True), released)
+    steps = [_report_only(EagerRunner(trained, "trained network"), released, reference)]
     room = _ROOM * steps[0].max_abs_error
     steps.append(_compare(EagerRunner(folded, "folded network"), reference, released, room))
     name = "the trained network, in PyTorch in double precision"
     if released is not folded:
         rounded = EagerRunner(released, "rounded network", double=True)
-        steps.append(_report_only(rounded, d, reference))
-        reference, name = run_probes(rounded, d), "the network with float16 weights, in PyTorch in double precision"
+        steps.append(_report_only(rounded, released, reference))
+        reference, name = _run(rounded, released), "the network with float16 weights, in PyTorch in double precision"
     return _report(name, [*steps, *(_compare(runner, reference, released, room) for runner in runners)])
 
 
 def prove_again(released: Folded, runners: Sequence[Runner]) -> Report:
     """Compares the files of a released model with its published weights."""
-    d = released.latent_size
-    reference = run_probes(EagerRunner(released, "released network", double=True), d)
-    steps = [_report_only(EagerRunner(released, "released network"), d, reference)]
+    reference = _run(EagerRunner(released, "released network", double=True), released)
+    steps = [_report_only(EagerRunner(released, "released network"), released, reference)]
     room = _ROOM * steps[0].max_abs_error
     steps += [_compare(runner, reference, released, room) for runner in runners]
     return _report("the released weights, in PyTorch in double precision", steps)
@@ -103,16 +117,22 @@ def _report(reference: str, distances: Sequence[Distance]) -> Report:
     )
 
 
-def _report_only(runner: Runner, latent_size: int, reference: Sequence[Output]) -> Distance:
-    return measure(runner, run_probes(runner, latent_size), reference)
+def _run(runner: Runner, network: Folded) -> list[Output]:
+    return run_probes(runner, network.latent_size, network.classes)
+
+
+def _report_only(runner: Runner, network: Folded, reference: Sequence[Output]) -> Distance:
+    return measure(runner, _run(runner, network), reference)
 
 
 def _compare(runner: Runner, reference: Sequence[Output], released: Folded, room: float) -> Distance:
     """Measures one runner within the limits for its kind, or within `room` where that is more."""
-    limits, d = LIMITS[runner.precision, runner.provider], released.latent_size
+    limits = LIMITS[runner.precision, runner.provider]
     limits = dataclasses.replace(limits, max_abs_error=max(limits.max_abs_error, room))
-    distance = measure(runner, run_probes(runner, d), reference, limits)
+    distance = measure(runner, _run(runner, released), reference, limits)
     if limits.min_psnr is None or not isinstance(runner, OnnxRunner):
         return distance
     source = EagerRunner(released, "released network")
-    return dataclasses.replace(distance, quality=measure_quality(runner, source, d))
+    return dataclasses.replace(
+        distance, quality=measure_quality(runner, source, released.latent_size, released.classes)
+    )

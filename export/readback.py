@@ -20,7 +20,7 @@ from dcgan.export.torchscript import read_torchscript
 
 
 def check_graph_weights(path: Path, network: Folded) -> None:
-    """Compares the weights of a float32 ONNX file with those of the released network.
+    """Compares the weights of a float ONNX file with those of the released network.
 
     Raises:
         WeightMismatchError: names the first that is not the same, bit for bit.
@@ -31,6 +31,7 @@ def check_graph_weights(path: Path, network: Folded) -> None:
     for name, expected in _parameters(network).items():
         try:
             array = _from_subpixel(found, name, network) if subpixel else found[name]
+            array = array.reshape(expected.shape) if name.startswith("affines.") else array
         except (KeyError, ValueError):
             raise WeightMismatchError(f"{path.name} has no whole {name}") from None
         _check_equal(path.name, name, array, expected)
@@ -74,7 +75,7 @@ def _from_subpixel(found: dict[str, NDArray[np.float32]], name: str, network: Fo
     if name == "hidden.0.bias":
         copies = found[name].reshape(16, -1)
         return copies[0] if (copies == copies[0]).all() else copies
-    if name.endswith(".bias"):
+    if name.endswith(".bias") or name.startswith("affines."):
         return found[name]
     layer = name.removesuffix(".weight")
     return merge_phases({phase: found[f"{layer}.phase{phase}.weight"] for phase in ("00", "01", "10", "11")})

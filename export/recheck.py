@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from dcgan.export.errors import LevelMismatchError
 from dcgan.export.proof import check_weights, load, prove_again
-from dcgan.export.runners import OnnxRunner, Runner
+from dcgan.export.runners import OnnxRunner, Runner, golden_batch
 from dcgan.export.weights import read_weights
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
@@ -27,6 +29,7 @@ def recheck(folder: Path, show: Callable[[str], None]) -> None:
         ExportError: if the weights cannot be read.
         ParityError: if a file is not the function that was released.
     """
+    torch.set_num_threads(1)  # as the export does; a second thread gains nothing in batches this small
     release = read_release(folder)
     release.verify()
     manifest = release.manifest
@@ -46,13 +49,13 @@ def recheck(folder: Path, show: Callable[[str], None]) -> None:
 def _check_golden(release: Release, runners: Sequence[Runner], show: Callable[[str], None]) -> None:
     """Compares the golden images of each ONNX file; int8 promises its bytes on the published processor family only."""
     manifest, published = release.manifest, golden.read_golden(release)
-    latents = golden.golden_latents(manifest.golden, manifest.latent_size)
+    batch = golden_batch(manifest)
     for runner in runners:
         if not isinstance(runner, OnnxRunner):
             continue
         family = processor_family(runner.provider)
         digest = golden.published_digest(manifest, runner.file, runner.provider, family)
-        found = golden.compare(runner.images(latents), published, digest)
+        found = golden.compare(runner.images(batch), published, digest)
         if found is Agreement.DIFFERENT and (runner.precision == "fp32" or digest is not None):
             raise LevelMismatchError(f"{runner.file} on {runner.provider} does not make its golden images on {family}")
         show(f"golden images of {runner.file} on {runner.provider}: {found.value}")

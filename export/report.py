@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan.export.parity import Distance, judge
-from dcgan.zoo.manifest import Parity
+from dcgan.export.parity import Distance, Limits, judge
+from dcgan.zoo.manifest import Parity, Thresholds
 
 FILE_NAME = "parity.json"
 
@@ -42,6 +42,8 @@ class Report:
                 max_abs_error=distance.max_abs_error,
                 max_levels=distance.max_levels,
                 pixels_changed=distance.pixels_changed,
+                psnr=distance.quality.psnr if distance.quality else None,
+                thresholds=_thresholds(distance.limits),
             )
             for distance in self.distances
             if distance.file in files
@@ -65,6 +67,17 @@ class Report:
         lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         lines.insert(1, " | ".join("-" * width for width in widths))
         return "\n".join(f"| {line} |" for line in lines)
+
+
+def _thresholds(limits: Limits | None) -> Thresholds | None:
+    if limits is None:
+        return None
+    return Thresholds(
+        max_abs_error=limits.max_abs_error,
+        max_levels=limits.max_levels,
+        pixels_changed=limits.pixels_changed,
+        psnr=limits.min_psnr,
+    )
 
 
 def _row(distance: Distance) -> tuple[str, ...]:

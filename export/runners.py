@@ -1,4 +1,4 @@
-"""Ways to run one model: in PyTorch, from a TorchScript file, from an ONNX file on an execution provider."""
+"""Ways to run one model: in PyTorch, from a TorchScript or .pt2 file, from an ONNX file on an execution provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import onnx
@@ -18,14 +18,18 @@ from torch import nn
 
 from dcgan.export.errors import FailedRunError, WrongProviderError
 from dcgan.export.onnx_graph import FLOAT_IMAGES, expose
+from dcgan.export.pt2 import read_pt2
 from dcgan.export.served import Served, to_pixels
 from dcgan.export.torchscript import read_torchscript
+from dcgan.zoo.golden import golden_labels, golden_latents
+from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.picture import Pixels
 from dcgan.zoo.processor import CUDA_OPTIONS
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TORCHSCRIPT = "TorchScript"
+PT2 = "torch.export"
 EAGER = "PyTorch"
 
 
@@ -42,6 +46,29 @@ class Output:
     floats: NDArray[np.floating]
 
 
+class Batch(NamedTuple):
+    """What a model makes images of: z float32 [batch, d], and label int64 [batch] where it has classes."""
+
+    z: NDArray[np.float32]
+    label: NDArray[np.int64] | None = None
+
+    @property
+    def feeds(self) -> dict[str, NDArray[np.generic]]:
+        """The inputs by name, as ONNX Runtime takes them."""
+        return {"z": self.z} if self.label is None else {"z": self.z, "label": self.label}
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The inputs in order, as PyTorch takes them."""
+        return tuple(torch.from_numpy(array) for array in self.feeds.values())
+
+
+def golden_batch(manifest: Manifest) -> Batch:
+    """The inputs of a model's golden images."""
+    labels = golden_labels(manifest.golden) if manifest.classes else None
+    return Batch(golden_latents(manifest.golden, manifest.latent_size), labels)
+
+
 class Runner(Protocol):
     """Something that makes images out of latent vectors.
 
@@ -55,8 +82,8 @@ class Runner(Protocol):
     precision: str
     provider: str
 
-    def __call__(self, z: NDArray[np.float32]) -> Output:
-        """Runs one batch, z float32 [batch, d]."""
+    def __call__(self, batch: Batch) -> Output:
+        """Runs one batch."""
         ...
 
 
@@ -70,10 +97,11 @@ class EagerRunner:
         self._kind = torch.float64 if double else torch.float32
         self._served = Served(copy.deepcopy(network).double() if double else network)
 
-    def __call__(self, z: NDArray[np.float32]) -> Output:
+    def __call__(self, batch: Batch) -> Output:
         """Runs one batch."""
         with torch.inference_mode():
-            floats = self._served.float_images(torch.from_numpy(z).to(self._kind))
+            z, *label = batch.tensors
+            floats = self._served.float_images(z.to(self._kind), *label)
             return Output(to_pixels(floats).numpy(), floats.numpy())
 
 
@@ -86,11 +114,26 @@ class TorchScriptRunner:
         self.file = path.name
         self._module = read_torchscript(path)
 
-    def __call__(self, z: NDArray[np.float32]) -> Output:
+    def __call__(self, batch: Batch) -> Output:
         """Runs one batch."""
-        with torch.inference_mode(), _failures(self.file, len(z)):
-            latents = torch.from_numpy(z)
-            return Output(self._module(latents).numpy(), self._module.float_images(latents).numpy())
+        with torch.inference_mode(), _failures(self.file, len(batch.z)):
+            return Output(self._module(*batch.tensors).numpy(), self._module.float_images(*batch.tensors).numpy())
+
+
+class Pt2Runner:
+    """Runs an exported program, loaded from disk, on the CPU."""
+
+    precision, provider = "fp32", PT2
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.name
+        self._module = read_pt2(path).module()
+
+    def __call__(self, batch: Batch) -> Output:
+        """Runs one batch."""
+        with torch.inference_mode(), _failures(self.file, len(batch.z)):
+            images, floats = self._module(*batch.tensors)
+            return Output(images.numpy(), floats.numpy())
 
 
 class OnnxRunner:
@@ -103,16 +146,16 @@ class OnnxRunner:
         self._served = open_session(path.read_bytes(), provider, path.name)
         self._exposed = open_session(expose(model, channels, height).SerializeToString(), provider, path.name)
 
-    def __call__(self, z: NDArray[np.float32]) -> Output:
+    def __call__(self, batch: Batch) -> Output:
         """Runs one batch: pixels from the file itself, floats from a copy that shows them."""
-        with _failures(self.file, len(z)):
-            (floats,) = self._exposed.run([FLOAT_IMAGES], {"z": z})
-        return Output(self.images(z), floats)
+        with _failures(self.file, len(batch.z)):
+            (floats,) = self._exposed.run([FLOAT_IMAGES], batch.feeds)
+        return Output(self.images(batch), floats)
 
-    def images(self, z: NDArray[np.float32]) -> Pixels:
+    def images(self, batch: Batch) -> Pixels:
         """Runs one batch for its pixels alone, uint8 [batch, H, W, C]."""
-        with _failures(self.file, len(z)):
-            (images,) = self._served.run(["images"], {"z": z})
+        with _failures(self.file, len(batch.z)):
+            (images,) = self._served.run(["images"], batch.feeds)
         return cast(Pixels, images)
 
 

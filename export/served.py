@@ -16,13 +16,22 @@ class Served(nn.Module):
         self.network = network
         self.training = network.training
 
-    def float_images(self, z: Tensor) -> Tensor:
-        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1]."""
-        return cast(Tensor, self.network(z))
+    def float_images(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1].
 
-    def forward(self, z: Tensor) -> Tensor:
+        A network with classes also takes the class of each image, int64 [B].
+        """
+        return cast(Tensor, self.network(z, label))
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Standard normals [B, latent_size] -> pixels, uint8 [B, image_size, image_size, channels]."""
-        return to_pixels(self.float_images(z))
+        return to_pixels(self.float_images(z, label))
+
+
+def examples(latent_size: int, classes: int) -> tuple[Tensor, ...]:
+    """Inputs to trace with: two images, so that nothing takes the batch axis for a constant 1."""
+    z = torch.zeros(2, latent_size)
+    return (z, torch.zeros(2, dtype=torch.int64)) if classes else (z,)
 
 
 def to_pixels(images: Tensor) -> Tensor:

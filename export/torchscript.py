@@ -17,7 +17,7 @@ from typing import cast
 
 import torch
 
-from dcgan.export.served import Served
+from dcgan.export.served import Served, examples
 
 FACTS = "dcgan.json"
 """Name of the extra file inside the archive that says what the model is."""
@@ -27,7 +27,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can hold
 _MANGLED = re.compile(rb"___torch_mangle_\d+")
 
 
-def write_torchscript(network: Served, path: Path, *, latent_size: int, facts: str) -> None:
+def write_torchscript(network: Served, path: Path, *, latent_size: int, facts: str, classes: int = 0) -> None:
     """Traces `forward` (pixels) and `float_images`, freezes both, and saves them.
 
     Args:
@@ -35,12 +35,12 @@ def write_torchscript(network: Served, path: Path, *, latent_size: int, facts: s
         path: the file to write.
         latent_size: length of a latent vector.
         facts: JSON document to embed.
+        classes: number of classes, 0 without labels; both methods take `label` after `z` where there are any.
     """
-    example = torch.zeros(2, latent_size)  # two, so that nothing takes the batch axis for a constant 1
     with _deprecation_silenced():
         # Without torch's own check, which runs the example once more: the parity gate runs the saved file on far more.
         traced = torch.jit.trace_module(  # type: ignore[no-untyped-call]
-            network, dict.fromkeys(_METHODS, example), check_trace=False
+            network, dict.fromkeys(_METHODS, examples(latent_size, classes)), check_trace=False
         )
         frozen = torch.jit.freeze(traced, preserved_attrs=["float_images"])
         archive = io.BytesIO()

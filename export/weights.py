@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from dcgan.export.errors import ExportError
-from dcgan.export.fold import Folded
+from dcgan.export.fold import ClassAffine, Folded
 
 FACTS = "dcgan"
 """Key of the metadata entry that says what the model is."""
@@ -31,12 +31,24 @@ def read_weights(path: Path) -> Folded:
     """
     try:
         weights = {name: weight.float() for name, weight in load(path.read_bytes()).items()}
-        hidden = [_layer(weights, f"hidden.{i}", first=i == 0) for i in range(len(weights) // 2)]
-        network = Folded(hidden, _layer(weights, "head", first=False))
-        network.load_state_dict(weights)
+        network = network_of(weights)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise ExportError(f"{path} does not hold a generator: {reason:.200}; export it again") from None
+    return network
+
+
+def network_of(weights: dict[str, Tensor]) -> Folded:
+    """The network that has these weights, by the names of `Folded.state_dict`.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: if there is none.
+    """
+    layers = sum(name.startswith("hidden.") and name.endswith(".weight") for name in weights)
+    hidden = [_layer(weights, f"hidden.{i}", first=i == 0) for i in range(layers)]
+    tables = [weights[name] for name in (f"affines.{i}.gain" for i in range(layers)) if name in weights]
+    network = Folded(hidden, _layer(weights, "head", first=False), [ClassAffine(*table.shape) for table in tables])
+    network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
 
 

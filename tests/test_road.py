@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from dcgan.serving.client import Client
 
 COMMANDS = Path(sys.executable).parent
 
@@ -58,17 +61,26 @@ def test_the_model_folder_holds_both_formats_and_their_proof(road: Path):
     assert {verdict["path"] for verdict in manifest["parity"]} >= {"generator.onnx", "generator.ts"}
 
 
-@pytest.fixture(scope="module")
-def address(road: Path) -> Iterator[str]:
-    """A server of the exported model, on a free port."""
-    options = ("--model-repository", "models", "--port", "0", "--metrics-port", "0")
+@contextmanager
+def serving(folder: Path, *more: str) -> Iterator[str]:
+    """A server of the models in a folder, on a free port; gives its address."""
+    options = ("--model-repository", "models", "--port", "0", "--metrics-port", "0", *more)
     command = [str(COMMANDS / "dcgan-serve"), *options]
-    with subprocess.Popen(command, cwd=road, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         words = process.stdout.readline().replace(",", " ").split()
-        yield next(word for word in words if word.rpartition(":")[2].isdecimal())
-        process.terminate()
+        try:
+            yield next(word for word in words if word.rpartition(":")[2].isdecimal())
+        finally:
+            process.terminate()
     assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def address(road: Path) -> Iterator[str]:
+    """A server of the exported model."""
+    with serving(road) as address:
+        yield address
 
 
 def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(road: Path, address: str):
@@ -117,3 +129,47 @@ def test_the_road_does_not_overwrite_what_is_there(road: Path):
     same = run(road, "dcgan-export", "run", "--out", "models", "--name", "digits", "--version", "1")
     assert same.returncode == 2
     assert "never changed" in same.stderr
+
+
+@pytest.fixture(scope="module")
+def labelled_road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same road with classes: a digit for each label, in every format."""
+    folder = tmp_path_factory.mktemp("labelled")
+    classes = ("--set", "generator.classes=10", "--set", "discriminator.classes=10")
+    run_well(folder, "dcgan-train", "--data", "digits", "--recipe", "digits", *classes, "--steps", "20", "--out", "run")
+    formats = ("--onnx", "--torchscript", "--pt2", "--safetensors", "--int8", "--fp16")
+    run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits", *formats)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def labelled_address(labelled_road: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server of one of its precisions."""
+    with serving(labelled_road, "--precision", request.param) as address:
+        yield address
+
+
+def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labelled_address: str):
+    import onnxruntime
+
+    from dcgan.zoo.noise import latents
+
+    with Client(labelled_address) as client:
+        (model,) = client.models()
+        assert (model.classes, len(model.class_names)) == (10, 10)
+        sevens = client.generate(seed=4, n=5, label=7)
+        in_turn = client.generate(seed=4, n=12)
+    name = "generator.onnx" if model.precision == "fp32" else f"generator.{model.precision}.onnx"
+    session = onnxruntime.InferenceSession(
+        labelled_road / "models" / "digits" / "1" / name, providers=["CPUExecutionProvider"]
+    )
+    z = latents(4, 0, 12, model.latent_size)
+    expected = session.run(None, {"z": z[:5], "label": np.full(5, 7)})[0]
+    assert np.array_equal(sevens, expected)
+    assert np.array_equal(in_turn, session.run(None, {"z": z, "label": np.arange(12) % 10})[0])
+    assert not np.array_equal(sevens, in_turn[:5])
+
+
+def test_a_model_with_classes_is_checked_again_and_verified(labelled_road: Path):
+    verified = run_well(labelled_road, "dcgan-zoo", "--model-repository", "models", "verify", "digits", "--parity")
+    assert verified.startswith("ok ")

@@ -35,7 +35,7 @@ def golden_latents(golden: Golden, latent_size: int) -> NDArray[np.float32]:
 
 
 def golden_labels(golden: Golden) -> NDArray[np.int64]:
-    """The labels of the golden images, int64 [k]; 0 where there is none."""
+    """The labels of the golden images of a model with classes, int64 [k]; 0 where there is none."""
     return np.array([image.label or 0 for image in golden.images], dtype=np.int64)
 
 

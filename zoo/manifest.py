@@ -138,6 +138,23 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What one file was held to, in the units of `Parity`.
+
+    Attributes:
+        max_abs_error: at most this.
+        max_levels: at most this.
+        pixels_changed: at most this.
+        psnr: at least this; None where it was not asked for.
+    """
+
+    max_abs_error: float
+    max_levels: int
+    pixels_changed: float
+    psnr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parity:
     """How far one file is from the trained network, over all probes of the parity gate.
 
@@ -148,6 +165,8 @@ class Parity:
         max_abs_error: largest difference of a float pixel in [-1, 1]; None where the file gives no floats.
         max_levels: largest difference of a pixel in grey levels.
         pixels_changed: share of pixels that differ at all, 0 to 1.
+        psnr: peak signal-to-noise ratio over 4,096 images, in decibels, where it was asked for.
+        thresholds: what was allowed; None in manifests of the first release.
     """
 
     path: str
@@ -156,6 +175,8 @@ class Parity:
     max_levels: int
     pixels_changed: float
     max_abs_error: float | None = None
+    psnr: float | None = None
+    thresholds: Thresholds | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,15 @@ def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.floa
     return np.ascontiguousarray(normals[:, :latent_size])
 
 
+def labels(offset: int, n: int, classes: int) -> NDArray[np.int64]:
+    """The classes of images `offset` to `offset + n - 1` where a request names none: image i has class i mod classes.
+
+    Returns:
+        int64 [n].
+    """
+    return (offset % classes + np.arange(n, dtype=np.int64)) % classes
+
+
 def interpolate(
     start: NDArray[np.float32], end: NDArray[np.float32], positions: NDArray[np.float64]
 ) -> NDArray[np.float32]:

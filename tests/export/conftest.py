@@ -1,5 +1,6 @@
 """Small trained runs for the tests of the export."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,13 +28,21 @@ def lively_generator(**shape: int) -> Generator:
                 tensor.normal_(0.0, 0.1)
             elif name.endswith("running_var"):
                 tensor.uniform_(0.01, 0.1)
-            elif name.endswith("norm.bias"):
+            elif name.endswith(("norm.bias", "norm.shift.weight")):
                 tensor.normal_(0.0, 0.3)
+            elif name.endswith("norm.scale.weight"):
+                tensor.normal_(1.0, 0.3)
     return generator.eval()
 
 
 @pytest.fixture
 def make_generator() -> Callable[..., Generator]:
+    return lively_generator
+
+
+@pytest.fixture(scope="module")
+def make_module_generator() -> Callable[..., Generator]:
+    """For what a whole file of tests shares, and must not change."""
     return lively_generator
 
 
@@ -61,6 +70,17 @@ def run(generator: Generator) -> Run:
 def release(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """One released model that tests only read."""
     return export(run, tmp_path_factory.mktemp("models"), Options(name="small", version=1), lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def labelled(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """One released model with classes, in every format, that tests only read."""
+    generator = lively_generator(classes=3)
+    named = dataclasses.replace(run, generator=generator, class_names=("cat", "dog", "ship"))
+    options = Options(
+        name="labelled", version=1, formats=("onnx", "torchscript", "pt2", "safetensors"), int8=True, fp16=True
+    )
+    return export(named, tmp_path_factory.mktemp("models"), options, lambda _: None)
 
 
 @pytest.fixture

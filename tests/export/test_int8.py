@@ -9,10 +9,10 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from dcgan.export.calibrate import activation_scales, best_scale
+from dcgan.export.calibrate import best_steps, calibrate
 from dcgan.export.errors import QualityError
 from dcgan.export.fold import fold
-from dcgan.export.graph_builder import GraphBuilder
+from dcgan.export.graph_builder import GraphBuilder, Steps
 from dcgan.export.onnx_graph import build_graph, write_graph
 from dcgan.export.parity import LIMITS, judge, measure, measure_quality, run_probes
 from dcgan.export.pipeline import Options, export
@@ -27,25 +27,25 @@ def calm(make_generator):
 
 def test_values_of_equal_size_get_the_step_that_fits_them():
     values = torch.linspace(0.0, 51.0, 100_000)
-    assert best_scale(values) == pytest.approx(51.0 / 255, rel=0.02)
+    assert best_steps(values).size == pytest.approx(51.0 / 255, rel=0.02)
 
 
 def test_a_rare_large_value_does_not_coarsen_all_others():
     values = torch.cat([torch.linspace(0.0, 1.0, 1_000_000), torch.tensor([4.0])])
-    assert best_scale(values) < 2.0 / 255
+    assert best_steps(values).size < 2.0 / 255
 
 
 def test_there_is_one_step_for_each_hidden_layer_and_always_the_same(calm):
-    scales = activation_scales(calm)
-    assert len(scales) == len(calm.hidden)
-    assert min(scales) > 0
-    assert scales == activation_scales(calm)
+    plan = calibrate(calm)
+    assert len(plan.activations) == len(calm.hidden)
+    assert min(steps.size for steps in plan.activations) > 0
+    assert plan == calibrate(calm)
 
 
 def test_a_dead_layer_has_a_step_too(calm):
     calm.hidden[1].weight.zero_()
     calm.hidden[1].bias.fill_(-1.0)
-    assert min(activation_scales(calm)) > 0
+    assert min(steps.size for steps in calibrate(calm).activations) > 0
 
 
 def test_weights_are_stored_in_steps_of_each_output_channel():
@@ -57,8 +57,8 @@ def test_weights_are_stored_in_steps_of_each_output_channel():
     assert stored.ravel().tolist() == [50, -127, 127, 50]
 
 
-def int8_runner(network, scales, path):
-    write_graph(build_graph(network, facts="{}", half_weights=False, scales=scales), path)
+def int8_runner(network, plan, path):
+    write_graph(build_graph(network, facts="{}", half_weights=False, plan=plan), path)
     return OnnxRunner(path, "int8", CPU)
 
 
@@ -70,40 +70,42 @@ def verdict(runner, network):
 
 
 def test_a_calibrated_graph_passes_its_gate(calm, tmp_path):
-    assert verdict(int8_runner(calm, activation_scales(calm), tmp_path / "g.onnx"), calm) == set()
+    assert verdict(int8_runner(calm, calibrate(calm), tmp_path / "g.onnx"), calm) == set()
 
 
 def test_steps_that_do_not_fit_fail_the_gate(generator, tmp_path):
     network = fold(generator)
     network.head.weight.mul_(20.0)  # black and white, where rounding shows most
-    scales = [64 * scale for scale in activation_scales(network)]
-    assert QualityError in verdict(int8_runner(network, scales, tmp_path / "g.onnx"), network)
+    plan = calibrate(network)
+    coarse = tuple(Steps(64 * steps.size) for steps in plan.activations)
+    plan = dataclasses.replace(plan, activations=coarse, outputs=coarse)
+    assert QualityError in verdict(int8_runner(network, plan, tmp_path / "g.onnx"), network)
 
 
 def test_a_quality_that_was_not_measured_fails_the_gate(calm, tmp_path):
-    runner = int8_runner(calm, activation_scales(calm), tmp_path / "g.onnx")
+    runner = int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
     outputs = run_probes(runner, 10)
     errors = judge(measure(runner, outputs, outputs, LIMITS["int8", CPU]))
     assert [type(error) for error in errors] == [QualityError]
 
 
 def test_an_int8_graph_of_another_network_fails_the_gate(calm, generator, tmp_path):
-    runner = int8_runner(fold(generator), activation_scales(fold(generator)), tmp_path / "g.onnx")
+    runner = int8_runner(fold(generator), calibrate(fold(generator)), tmp_path / "g.onnx")
     swapped = fold(generator)
     swapped.head.weight.copy_(swapped.head.weight[:, [2, 1, 0]])
     assert QualityError in verdict(runner, swapped)
 
 
 def test_onnx_runtime_computes_the_hidden_convolutions_in_int8(calm, tmp_path):
-    int8_runner(calm, activation_scales(calm), tmp_path / "g.onnx")
+    int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3  # it warns that an optimised file belongs to one machine
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     ort.InferenceSession(tmp_path / "g.onnx", options, providers=[CPU])
     operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
-    assert operators.count("QLinearConv") == 4 * (len(calm.hidden) - 1)
-    assert operators.count("Conv") + operators.count("FusedConv") == 1  # the last layer
+    assert operators.count("QLinearConv") == 4 * (len(calm.hidden) - 1) + 1
+    assert operators.count("Conv") + operators.count("FusedConv") == 0
 
 
 def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):

@@ -18,8 +18,8 @@ from dcgan.export.errors import ParityError, WeightMismatchError
 from dcgan.export.fold import fold
 from dcgan.export.pipeline import Options, export, write
 from dcgan.export.proof import load, prove
-from dcgan.export.runners import CPU, OnnxRunner
-from dcgan.zoo.golden import Agreement, compare, golden_latents, published_digest, read_golden
+from dcgan.export.runners import CPU, Batch, OnnxRunner, golden_batch
+from dcgan.zoo.golden import Agreement, compare, published_digest, read_golden
 from dcgan.zoo.picture import decode_png
 from dcgan.zoo.processor import processor_family
 from dcgan.zoo.repository import RepositoryError, find_release, read_release
@@ -42,7 +42,7 @@ def test_a_release_has_every_file_and_verifies(release):
 def test_a_release_passes_its_own_self_test(release):
     manifest = release.manifest
     runner = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)
-    images = runner(golden_latents(manifest.golden, manifest.latent_size)).images
+    images = runner(golden_batch(manifest)).images
     digest = published_digest(manifest, "generator.onnx", CPU, processor_family(CPU))
     assert digest is not None
     assert compare(images, read_golden(release), digest) is Agreement.EXACT
@@ -179,6 +179,6 @@ def test_a_version_that_exists_is_not_touched(run, folder):
 def test_grey_models_of_another_size(run, folder, make_generator):
     generator = make_generator(channels=1, image_size=64, width=4, latent_size=7)
     release = export(dataclasses.replace(run, generator=generator), folder, OPTIONS, silent)
-    images = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)(np.zeros((2, 7), np.float32)).images
+    images = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)(Batch(np.zeros((2, 7), np.float32))).images
     assert images.shape == (2, 64, 64, 1)
     assert read_release(release.folder).manifest.channels == 1

@@ -1,0 +1,72 @@
+"""The exported program: one function with the others, any batch, and no trace of where it was written."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from dcgan.export.errors import FailedRunError, WeightMismatchError
+from dcgan.export.fold import fold
+from dcgan.export.parity import LIMITS, judge, measure, run_probes
+from dcgan.export.pipeline import Options, export
+from dcgan.export.pt2 import read_pt2_weights, write_pt2
+from dcgan.export.readback import check_same_weights
+from dcgan.export.runners import EagerRunner, Pt2Runner
+from dcgan.export.served import Served
+
+
+def written(network, path):
+    write_pt2(Served(network), path, latent_size=10, facts='{"name": "small"}')
+    return path
+
+
+def test_an_exported_program_passes_the_gate(generator, tmp_path):
+    runner = Pt2Runner(written(fold(generator), tmp_path / "g.pt2"))
+    reference = run_probes(EagerRunner(generator, "trained network", double=True), 10)
+    assert judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"])) == []
+
+
+def test_an_exported_program_of_another_network_fails_it(generator, tmp_path):
+    network = fold(generator)
+    network.head.weight.mul_(1.01)
+    runner = Pt2Runner(written(network, tmp_path / "g.pt2"))
+    reference = run_probes(EagerRunner(generator, "trained network", double=True), 10)
+    assert judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"]))
+
+
+def test_its_weights_are_read_back_bit_for_bit(generator, tmp_path):
+    network = fold(generator)
+    path = written(network, tmp_path / "g.pt2")
+    check_same_weights("g.pt2", read_pt2_weights(path), network)
+    network.hidden[2].bias[3] = torch.nextafter(network.hidden[2].bias[3], torch.tensor(9.0))
+    with pytest.raises(WeightMismatchError, match=r"hidden\.2\.bias"):
+        check_same_weights("g.pt2", read_pt2_weights(path), network)
+
+
+def test_it_says_what_it_is_and_not_where_it_was_made(generator, tmp_path):
+    path = written(fold(generator), tmp_path / "g.pt2")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("archive/extra/dcgan.json") == b'{"name": "small"}'
+        for name in archive.namelist():
+            data = archive.read(name)
+            assert b".py" not in data, name
+            assert str(tmp_path).encode() not in data, name
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing" * 100])
+def test_a_file_that_is_none_is_refused(tmp_path, data):
+    (tmp_path / "g.pt2").write_bytes(data)
+    with pytest.raises(FailedRunError, match=r"g\.pt2 cannot be loaded"):
+        Pt2Runner(tmp_path / "g.pt2")
+
+
+def test_a_release_has_one_only_on_request(run, release, folder):
+    assert release.manifest.file("pt2") is None
+    asked = export(run, folder, Options(name="small", version=1, formats=("onnx", "pt2")), lambda _: None)
+    assert {verdict.path for verdict in asked.manifest.parity} == {"generator.onnx", "generator.pt2"}
+    program = torch.export.load(asked.folder / "generator.pt2").module()
+    images, floats = program(torch.zeros(5, 10))
+    assert images.shape == (5, 32, 32, 3)
+    assert images.dtype == torch.uint8
+    assert np.abs(floats.numpy()).max() <= 1
