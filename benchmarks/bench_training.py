@@ -3,7 +3,8 @@
     python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--out benchmarks/results/training.json]
 
 All rows train the seed model, batch 64, 64x64, on the same bytes. Rows take turns, so that a machine that slows down
-slows all of them; the best round of each counts.
+slows all of them; the best round of each counts. The last rows are what the processor can do at best: one convolution of
+a good shape with as many multiplications as a step, as images a second.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from dcgan.training import products
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.feed import Feed
+from dcgan.training.graphs import RecordedStep
 from dcgan.training.machine import describe_hardware, library_versions
+from dcgan.training.networks import Discriminator, Generator
 from dcgan.training.step import Step, make_players
 from dcgan.zoo.picture import Pixels
 
@@ -77,6 +82,8 @@ def our_loop(
     channels_last: bool,
     fused: bool,
     frozen: bool,
+    as_products: bool,
+    graphs: bool,
 ) -> Callable[[], None]:
     """Our step; each switch that is off is put back to what the plain loop does."""
     players = make_players(recipe, 0, device)
@@ -92,10 +99,13 @@ def our_loop(
     if not frozen:
         players.discriminator.requires_grad_ = lambda _=True: players.discriminator  # type: ignore[method-assign]
     step, feed = Step(recipe, players, precision), Feed(data, recipe, 0, device)
+    if graphs:
+        step = RecordedStep(step, players)
     number = 0
 
     def advance() -> None:
         nonlocal number
+        products.MOST_SIDE = 4 if as_products else 0
         batch = feed.batch(number)
         step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
         number += 1
@@ -120,6 +130,31 @@ def measure(rows: dict[str, Callable[[], None]], rounds: int, steps: int, device
     return best
 
 
+def peak(precision: torch.dtype, multiplications: float, device: torch.device) -> Callable[[], None]:
+    """One convolution as the libraries like it, 3x3, 256 to 256 channels, with as many multiplications as a step."""
+    images = round(multiplications / (16 * 16 * 256 * 256 * 9))
+    x = torch.randn(images, 256, 16, 16, device=device).to(precision, memory_format=torch.channels_last)
+    weight = torch.randn(256, 256, 3, 3, device=device).to(precision, memory_format=torch.channels_last)
+
+    def convolve() -> None:
+        torch.conv2d(x, weight, None, 1, 1)
+
+    return convolve
+
+
+def multiplications(recipe: Recipe, passes_of_discriminator: int) -> float:
+    """Of one step: three passes through G (forward, and the gradients of weights and of inputs), some through D."""
+    counts = []
+    for network, shape in (
+        (Generator(recipe.generator), (1, recipe.generator.latent_size)),
+        (Discriminator(recipe.discriminator), (1, 3, 64, 64)),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            network.eval()(torch.zeros(shape))
+        counts.append(counter.get_total_flops() / 2)
+    return BATCH * (3 * counts[0] + passes_of_discriminator * counts[1])
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -138,22 +173,37 @@ def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     recipe = load_recipe("dcgan64-seed")
-    off = {"precision": "fp32", "channels_last": False, "fused": False, "frozen": False}
+    off = {
+        "precision": "fp32",
+        "channels_last": False,
+        "fused": False,
+        "frozen": False,
+        "as_products": False,
+        "graphs": False,
+    }
+    all_of_them = {"frozen": True, "fused": True, "channels_last": True, "as_products": device.type == "cpu"}
     switches: dict[str, dict[str, str | bool]] = {
         "ours, every switch off": {},
         "no gradients for D's weights in G's step": {"frozen": True},
         "fused Adam": {"fused": True},
         "channels-last": {"channels_last": True},
         "bf16": {"precision": "bf16"},
-        "all of them in fp32": {"frozen": True, "fused": True, "channels_last": True},
-        "all of them in bf16": {"frozen": True, "fused": True, "channels_last": True, "precision": "bf16"},
+        "all of them in fp32": all_of_them,
+        "all of them in bf16, but no matrix products": all_of_them | {"precision": "bf16", "as_products": False},
+        "all of them in bf16": all_of_them | {"precision": "bf16"},
     }
+    if device.type == "cuda":
+        switches["all of them in fp32, as CUDA graphs"] = all_of_them | {"graphs": True}
+        switches["all of them in bf16, as CUDA graphs"] = all_of_them | {"graphs": True, "precision": "bf16"}
     rows = {"plain loop": plain_loop(images, device)}
     rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
+    rows["best convolution in fp32, plain loop"] = peak(torch.float32, multiplications(recipe, 9), device)
+    rows["best convolution in fp32, ours"] = peak(torch.float32, multiplications(recipe, 8), device)
+    rows["best convolution in bf16, ours"] = peak(torch.bfloat16, multiplications(recipe, 8), device)
     speeds = measure(rows, options.rounds, options.steps, device)
-    plain = speeds["plain loop"]
+    plain = speeds["plain loop"]  # 9 passes through D: it also computes gradients of D's weights in G's step
     for name, speed in speeds.items():
-        print(f"{name:42} {speed:8.1f} images/s {speed / plain:6.2f} x")
+        print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
     result = {
         "hardware": describe_hardware(options.device),
         "versions": library_versions(),

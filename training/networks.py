@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dcgan.training.errors import TrainingError
+from dcgan.training.products import convolve, convolve_up
 
 IMAGE_SIZES = (32, 64)
 NORMS = ("batch", "spectral", "none")
@@ -95,7 +96,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W] (or 4x4 from 1x1, for the first layer)."""
-        x = self.conv(x)
+        x = convolve_up(self.conv, x)
         return torch.relu(self.norm(x) if label is None else self.norm(x, label))
 
 
@@ -136,7 +137,7 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
-        return nn.functional.leaky_relu(self.norm(self.conv(x)), 0.2)
+        return nn.functional.leaky_relu(self.norm(convolve(self.conv, x)), 0.2, inplace=True)
 
 
 class Discriminator(nn.Module):
@@ -164,7 +165,7 @@ class Discriminator(nn.Module):
         """Images [B, channels, image_size, image_size] in [-1, 1], and their classes if it has any -> logits [B]."""
         for layer in self.hidden:
             x = layer(x)
-        logits = cast(Tensor, self.head(x)).flatten()  # [B, 1, 1, 1] -> [B]
+        logits = convolve(self.head, x).flatten()  # [B, 1, 1, 1] -> [B]
         if self.projection is not None and label is not None:
             logits = logits + (self.projection(label) * x.mean(dim=(2, 3))).sum(dim=1)
         return logits

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from dcgan.training.cli import main
 from dcgan.training.run import read_run
@@ -92,6 +93,8 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
         (["--data", "digits", "--out", "run", "--seed", "-1"], "--seed"),
         (["--data", "digits", "--out", "."], "is not empty"),
         (["--data", "digits"], "--out"),
+        (["--out", "run"], "--data"),
+        (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=nan"], "finite"),
     ],
 )
 def test_mistakes_end_with_code_2_and_a_sentence(tmp_path, monkeypatch, arguments, message):
@@ -101,6 +104,18 @@ def test_mistakes_end_with_code_2_and_a_sentence(tmp_path, monkeypatch, argument
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
+    (tmp_path / "one").mkdir()
+    Image.new("L", (50, 40), 99).save(tmp_path / "one" / "a.png")
+    options = ["--data", str(tmp_path / "one"), *SMALL, "--out", str(tmp_path / "run"), "--steps", "2"]
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 2
+    assert "one has 1 images, fewer than a batch; use --set batch_size=1" in result.stderr
+    result = CliRunner().invoke(main, [*options, "--set", "batch_size=1"])
+    assert result.exit_code == 0, result.output
+    assert read_run(tmp_path / "run").training.images_seen == 2
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")

@@ -144,6 +144,15 @@ def test_a_corrupt_or_absurd_image_is_named(tmp_path, data, message):
         load(tmp_path)
 
 
+def test_a_png_of_four_gigabytes_is_refused_unread(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(flat(7)))
+    with (tmp_path / "b.png").open("wb") as file:
+        file.write(png(flat(7)))
+        file.truncate(2**32)  # without blocks on the disk
+    with pytest.raises(TrainingError, match="b.png has over 256 MiB; shrink it or take it out"):
+        load(tmp_path)
+
+
 def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
     data = png(flat(7))
     path = make_zip(tmp_path / "it.zip", {"a.png": data})

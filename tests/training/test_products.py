@@ -1,0 +1,47 @@
+"""Convolutions as matrix products give what convolutions give."""
+
+import pytest
+import torch
+from torch import nn
+
+from dcgan.training.products import convolve, convolve_up
+
+LAYERS = {
+    "to 4x4": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 8, 8), convolve),
+    "to 16x16": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 32, 32), convolve),
+    "with a bias": (nn.Conv2d(6, 10, 4, 2, 1), (5, 6, 8, 8), convolve),
+    "4x4 to 1x1": (nn.Conv2d(6, 3, 4, 1, 0), (5, 6, 4, 4), convolve),
+    "from 4x4": (nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False), (5, 6, 4, 4), convolve_up),
+    "from 16x16": (nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False), (5, 6, 16, 16), convolve_up),
+    "1x1 to 4x4": (nn.ConvTranspose2d(6, 10, 4, 1, 0, bias=False), (5, 6, 1, 1), convolve_up),
+}
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_values_and_gradients_are_those_of_the_convolution(name, bf16):
+    layer, shape, function = LAYERS[name]
+    layer.to(memory_format=torch.channels_last)
+    torch.manual_seed(0)
+    data = torch.randn(shape).to(memory_format=torch.channels_last)
+    found = []
+    for compute in (layer, lambda x: function(layer, x)):
+        layer.zero_grad()
+        x = data.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            y = compute(x)
+        (y.float() * torch.linspace(-1, 1, y.numel()).view(y.shape)).sum().backward()
+        found.append([y.detach().float(), x.grad, *(p.grad.clone() for p in layer.parameters())])
+    for expected, ours in zip(*found, strict=True):
+        assert ours.shape == expected.shape
+        assert (ours - expected).abs().max() <= (0.01 if bf16 else 1e-5) * expected.abs().max()
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("name", "node"), [("to 4x4", "_Down"), ("from 4x4", "_Up"), ("to 16x16", "Convolution")])
+def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
+    layer, shape, function = LAYERS[name]
+    x = torch.randn(shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert function(layer, x).grad_fn.name().startswith(node)
+    assert function(layer, x).grad_fn.name().startswith("Convolution")
