@@ -3,8 +3,8 @@
     python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--out benchmarks/results/training.json]
 
 All rows train the seed model, batch 64, 64x64, on the same bytes. Rows take turns, so that a machine that slows down
-slows all of them; the best round of each counts. The last rows are what the processor can do at best: one convolution of
-a good shape with as many multiplications as a step, as images a second.
+slows all of them; the best round of each counts. The last rows are what the processor can do at best: one convolution
+of a good shape with as many multiplications as a step, as images a second.
 """
 
 from __future__ import annotations
