@@ -1,11 +1,14 @@
-"""Which form of the ONNX graph is fastest: images/s of the bare session for each form, precision and batch.
+"""Which form of the ONNX graph is fastest: images/s, size and error of each form in each precision, in one run.
 
     python benchmarks/bench_export.py [--width 64] [--threads 2] [--seconds 0.6] [--out results/export.json]
 
-The weights are drawn at random, with the shape of the seed model: speed does not depend on them, but the PSNR of int8
-does, and is to be taken from the parity table of a trained model instead. Every form runs in
-turn, several times over, and its best turn counts, so that a disturbance hits all alike. The table's last lines are
-ONNX Runtime's own profile of the plain and the int8 graph: where the time went, and where it goes.
+Speed is that of the bare session on the seed model's shape, with weights drawn at random, on which it does not depend.
+Error is against the plain float32 graph in grey levels, on the random network and on the shipped model, which was
+trained. Every form runs in turn, several times over, and its best turn counts, so that a disturbance hits all alike.
+Last comes ONNX Runtime's own profile, by kind of node, of the plain graph and of int8 before and after its last change.
+
+Not among the candidates: a float graph with its channels last, for which the standard operator set has no convolution
+(the runtime's own NHWC kernels on the CPU are for int8, where it chooses them by itself, and float16 elsewhere).
 """
 
 from __future__ import annotations
@@ -18,18 +21,27 @@ import time
 from pathlib import Path
 
 import click
+import graph_forms
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 
-from dcgan.export.calibrate import activation_scales
-from dcgan.export.fold import Folded, fold
+from dcgan.export.fold import Folded, fold, round_to_half
+from dcgan.export.int8 import find_plan
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph
+from dcgan.export.parity import psnr
+from dcgan.export.readback import read_graph_weights
+from dcgan.export.runners import CPU, CUDA, providers_at_hand
+from dcgan.export.weights import network_of
 from dcgan.training.networks import Generator, GeneratorConfig, initialise
 from dcgan.zoo import noise
-from dcgan.zoo.processor import processor_family, processor_name
+from dcgan.zoo.processor import CUDA_OPTIONS, processor_family, processor_name
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
 ROUNDS = 5
+BATCHES = (1, 16, 64)
+PROFILED = ("plain, fp32", "as exported, fp32", "int8 of 0.1.0 (float head and tail)", "as exported, int8")
 
 
 def random_network(width: int) -> Folded:
@@ -43,25 +55,46 @@ def random_network(width: int) -> Folded:
     return fold(generator.eval())
 
 
+def trained_network() -> Folded:
+    """The shipped model, read back from its ONNX file."""
+    release = find_release(SHIPPED, DEFAULT_MODEL)
+    shape = random_network(16)
+    weights = read_graph_weights(release.folder / "generator.onnx", shape)
+    return network_of({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+
+
 def candidates(network: Folded) -> dict[str, bytes]:
     """Each graph by name; the plain one, which is the denominator, first."""
-    common = {"facts": "{}", "half_weights": False}
+    plan = find_plan(network)
+
+    def exported(**how: object) -> onnx.ModelProto:
+        return build_graph(network, **({"facts": "{}", "half_weights": False} | how))  # type: ignore[arg-type]
+
+    half = {"half_weights": True, "half_arithmetic": True, "form": PLAIN}
     models = {
-        "plain fp32": build_graph(network, form=PLAIN, **common),
-        "subpixel fp32": build_graph(network, form=SUBPIXEL, **common),
-        "subpixel int8": build_graph(network, scales=activation_scales(network), **common),
+        "plain, fp32": exported(form=PLAIN),
+        "plain but for a Gemm first, fp32": graph_forms.plain_with_gemm(network),
+        "2x2 on a larger grid, DepthToSpace, fp32": graph_forms.joined(network, depth_to_space=True),
+        "2x2 on a larger grid, pixels moved, fp32": graph_forms.joined(network, depth_to_space=False),
+        "four phases, first layer a convolution, fp32": graph_forms.first_as_convolution(network, exported()),
+        "four phases of 0.1.0 (DepthToSpace on floats), fp32": graph_forms.float_tail(network, None),
+        "as exported, fp32": exported(form=SUBPIXEL),
+        "as exported, fp16": build_graph(round_to_half(network), facts="{}", **half),  # type: ignore[arg-type]
+        "int8 of 0.1.0 (float head and tail)": graph_forms.float_tail(network, plan),
+        "int8, float head": exported(plan=graph_forms.head_in_float(plan)),
+        "as exported, int8": exported(plan=plan),
     }
     return {name: model.SerializeToString(deterministic=True) for name, model in models.items()}
 
 
-def session(model: bytes, threads: int, profile: Path | None = None) -> ort.InferenceSession:
+def session(model: bytes, threads: int, profile: Path | None = None, provider: str = CPU) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=[(provider, CUDA_OPTIONS) if provider == CUDA else provider])
 
 
 def images_per_second(running: ort.InferenceSession, batch: int, seconds: float) -> float:
@@ -94,11 +127,32 @@ def profile_of(model: bytes, threads: int) -> dict[str, float]:
     return {kind: round(microseconds, 1) for kind, microseconds in kinds.most_common()}
 
 
-def difference(images: np.ndarray, plain: np.ndarray) -> dict[str, float]:
-    gap = images.astype(np.int32) - plain
-    mean_square = float((gap**2).mean())
-    psnr = 10 * np.log10(255**2 / mean_square) if mean_square else 100.0
-    return {"psnr_db": round(psnr, 1), "max_levels": int(np.abs(gap).max())}
+def errors(models: dict[str, bytes], label: str) -> dict[str, dict[str, float]]:
+    """How far each graph's images are from those of the first, over 256 of them."""
+    z = noise.latents(0, 0, 256, 100)
+    images = {name: session(model, 1).run(None, {"z": z})[0] for name, model in models.items()}
+    plain = next(iter(images.values()))
+    return {
+        name: {
+            f"psnr_db_{label}": round(psnr(each, plain), 1),
+            f"max_levels_{label}": int(np.abs(each.astype(np.int32) - plain).max()),
+        }
+        for name, each in images.items()
+    }
+
+
+def speeds(models: dict[str, bytes], provider: str, threads: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Images/s of each graph for each batch."""
+    sessions = {name: session(model, threads, provider=provider) for name, model in models.items()}
+    rows: dict[str, dict[str, float]] = {name: {} for name in models}
+    for batch in BATCHES:
+        best = dict.fromkeys(sessions, 0.0)
+        for _ in range(ROUNDS):
+            for name, running in sessions.items():
+                best[name] = max(best[name], images_per_second(running, batch, seconds))
+        for name, rate in best.items():
+            rows[name][f"images_per_s_batch_{batch}"] = round(rate, 1)
+    return rows
 
 
 @click.command()
@@ -110,28 +164,20 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
     """Measure every form of the graph in one run."""
     torch.set_num_threads(threads)
     models = candidates(random_network(width))
-    sessions = {name: session(model, threads) for name, model in models.items()}
-    z = noise.latents(0, 0, 256, 100)
-    plain = sessions["plain fp32"].run(None, {"z": z})[0].astype(np.int32)
+    close = [errors(models, "random_weights"), errors(candidates(trained_network()), DEFAULT_MODEL)]
     rows = {
-        name: {"bytes": len(models[name]), **difference(running.run(None, {"z": z})[0], plain)}
-        for name, running in sessions.items()
+        name: {"bytes": len(model)} | {key: value for error in close for key, value in error[name].items()}
+        for name, model in models.items()
     }
-    for batch in (1, 16, 64):
-        best = dict.fromkeys(sessions, 0.0)
-        for _ in range(ROUNDS):
-            for name, running in sessions.items():
-                best[name] = max(best[name], images_per_second(running, batch, seconds))
-        for name, rate in best.items():
-            rows[name][f"images_per_s_batch_{batch}"] = round(rate, 1)
     result = {
-        "what": f"bare ONNX Runtime session on the CPU, {threads} threads, seed model's shape at width {width}",
-        "hardware": f"{processor_name()} ({processor_family('CPUExecutionProvider')})",
+        "what": f"bare ONNX Runtime session, {threads} threads, seed model's shape at width {width}",
+        "hardware": f"{processor_name()} ({processor_family(CPU)})",
+        "date": time.strftime("%Y-%m-%d"),
         "versions": {"onnxruntime": ort.__version__, "python": platform.python_version()},
         "candidates": rows,
-        "profile_us_per_image_one_thread": {
-            name: profile_of(models[name], 1) for name in ("plain fp32", "subpixel fp32", "subpixel int8")
-        },
+        "speed": {provider: speeds(models, provider, threads, seconds) for provider in providers_at_hand()},
+        "not_measured": {} if CUDA in providers_at_hand() else {CUDA: "no GPU at hand"},
+        "profile_us_per_image_one_thread": {name: profile_of(models[name], 1) for name in PROFILED},
     }
     text = json.dumps(result, indent=2)
     print(text)

@@ -8,8 +8,9 @@ import torch
 from dcgan.export.calibrate import SEED, calibrate, search
 from dcgan.export.fold import Folded
 from dcgan.export.int8_plan import Int8Plan
+from dcgan.export.limits import LIMITS
 from dcgan.export.onnx_graph import build_graph
-from dcgan.export.parity import LIMITS, psnr
+from dcgan.export.parity import psnr
 from dcgan.export.runners import CPU, Batch, EagerRunner, open_session
 from dcgan.zoo import noise
 

@@ -67,6 +67,11 @@ def build_graph(
         _add_pixels_of_plain(graph, _add_plain(graph, network, half=half_arithmetic))
     else:
         _add_pixels_of_subpixel(graph, add_subpixel(graph, network, plan), network)
+    return wrap(graph, network, facts)
+
+
+def wrap(graph: GraphBuilder, network: Folded, facts: str) -> onnx.ModelProto:
+    """Makes a model of the nodes of a graph that takes the inputs of a network and gives `images`."""
     size, channels = network.image_size, network.channels
     inputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", network.latent_size])]
     if network.classes:
@@ -140,19 +145,19 @@ def _add_affine(graph: GraphBuilder, affine: ClassAffine, x: str, name: str) -> 
     return graph.node("Add", [graph.node("Mul", [x, gain], f"{name}.scaled"), shift], f"{name}.out")
 
 
-def _add_levels(graph: GraphBuilder, x: str) -> str:
+def add_levels(graph: GraphBuilder, x: str) -> str:
     """Adds the way from [-1, 1] to uint8."""
     x = graph.node("Mul", [graph.node("Add", [x, graph.number(1.0)], "shifted"), graph.number(127.5)], "scaled")
     return graph.node("Cast", [graph.node("Round", [x], "levels")], "pixels", to=TensorProto.UINT8)
 
 
 def _add_pixels_of_plain(graph: GraphBuilder, x: str) -> None:
-    graph.transpose(_add_levels(graph, graph.node("Tanh", [x], FLOAT_IMAGES)), [0, 2, 3, 1], "images")
+    graph.transpose(add_levels(graph, graph.node("Tanh", [x], FLOAT_IMAGES)), [0, 2, 3, 1], "images")
 
 
 def _add_pixels_of_subpixel(graph: GraphBuilder, x: str, network: Folded) -> None:
     """Four phases [batch, H/2 + 1, W/2 + 1, 4 C] become pixels first, so that single bytes move, and then the image."""
-    x = interleave(graph, _add_levels(graph, x), network.channels, network.image_size // 2 + 1, "bordered")
+    x = interleave(graph, add_levels(graph, x), network.channels, network.image_size // 2 + 1, "bordered")
     _crop(graph, x, "images")
 
 

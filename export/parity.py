@@ -7,7 +7,7 @@ idea to sweep batches: nothing that exports models does, and a dynamic batch is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,84 +21,15 @@ from dcgan.export.errors import (
     ParityError,
     QualityError,
 )
-from dcgan.export.runners import CPU, CUDA, EAGER, PT2, TORCHSCRIPT, Batch, EagerRunner, OnnxRunner, Output, Runner
+from dcgan.export.limits import QUALITY_IMAGES, Limits
+from dcgan.export.runners import Batch, EagerRunner, OnnxRunner, Output, Runner
 from dcgan.zoo import noise
 from dcgan.zoo.picture import Pixels
 
 BATCHES = (1, 2, 3, 7, 32, 64)
 SEEDS = (0, 1, 2)
-QUALITY_IMAGES = 4096
 WIDEST = (4.0, 8.0)
 """Bounds of the stretched latent values; one normal in 16,000 lies beyond 4, and none that anyone will see beyond 8."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How far a file may be from the reference.
-
-    Attributes:
-        max_abs_error: of a float pixel in [-1, 1]; one grey level is 7.8e-3.
-        max_levels: of a channel of a pixel.
-        pixels_changed: share of pixels that may differ at all.
-        batch_invariant: whether an image must have the same bytes in every batch.
-        reason: why so.
-        min_psnr: least signal-to-noise ratio over QUALITY_IMAGES images, in decibels; None to measure none.
-    """
-
-    max_abs_error: float
-    max_levels: int
-    pixels_changed: float
-    batch_invariant: bool
-    reason: str
-    min_psnr: float | None = None
-
-
-_SAME_ARITHMETIC = "float32 sums in another order; a pixel changes only where its value lay on the edge of two levels"
-LIMITS = {
-    ("fp32", EAGER): Limits(
-        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
-    ),
-    ("fp32", TORCHSCRIPT): Limits(
-        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
-    ),
-    ("fp32", PT2): Limits(
-        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=False, reason=_SAME_ARITHMETIC
-    ),
-    ("fp32", CPU): Limits(
-        max_abs_error=1e-5, max_levels=1, pixels_changed=1e-3, batch_invariant=True, reason=_SAME_ARITHMETIC
-    ),
-    ("fp32", CUDA): Limits(
-        max_abs_error=5e-3,
-        max_levels=1,
-        pixels_changed=0.25,
-        batch_invariant=False,
-        reason="room for TF32, which a convolution may use though it is told not to (microsoft/onnxruntime#21752)",
-    ),
-    ("fp16", CPU): Limits(
-        max_abs_error=2e-2,
-        max_levels=3,
-        pixels_changed=0.5,
-        batch_invariant=True,
-        min_psnr=50.0,
-        reason="weights with 11 significant bits; the CPU has no float16 kernels and computes with them in float32",
-    ),
-    ("fp16", CUDA): Limits(
-        max_abs_error=4e-2,
-        max_levels=4,
-        pixels_changed=0.75,
-        batch_invariant=False,
-        min_psnr=45.0,
-        reason="weights and activations with 11 significant bits; not measured yet, for want of a GPU",
-    ),
-    ("int8", CPU): Limits(
-        max_abs_error=2.0,
-        max_levels=128,
-        pixels_changed=1.0,
-        batch_invariant=True,
-        min_psnr=38.0,
-        reason="8 bits of activation and weight: another function by design, held to how alike the images look",
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +62,7 @@ class Distance:
         pixels_changed: share of pixels that differ at all.
         pixels_by_levels: number of pixels for each difference in levels.
         batch_invariant: whether every image had the same bytes in every batch.
+        batch_error: largest difference of a float pixel of one image in two batches.
         limits: what was allowed; None where the distance is reported only.
         quality: over many images, for a file with a limit on it.
     """
@@ -145,6 +77,7 @@ class Distance:
     pixels_changed: float
     pixels_by_levels: dict[str, int]
     batch_invariant: bool
+    batch_error: float
     limits: Limits | None = None
     quality: Quality | None = None
 
@@ -196,6 +129,7 @@ def measure(
         pixels_changed=float((levels > 0).mean()),
         pixels_by_levels={str(level): int(count) for level, count in enumerate(counts) if count},
         batch_invariant=_batch_invariant(outputs),
+        batch_error=_batch_error(outputs),
         limits=limits,
     )
 
@@ -220,22 +154,26 @@ def psnr(images: Pixels, reference: Pixels) -> float:
 
 
 def judge(distance: Distance) -> list[ParityError]:
-    """Everything in which a distance is beyond its limits; empty where it passes."""
+    """Everything in which a distance is beyond its limits, what explains most first; empty where it passes."""
     limits, who = distance.limits, f"{distance.file} on {distance.provider}"
     if limits is None:
         return []
     errors: list[ParityError] = []
+    if limits.batch_invariant and not distance.batch_invariant:
+        errors.append(BatchDependenceError(f"{who} gives an image other bytes in another batch"))
+    elif distance.batch_error > limits.max_abs_error:
+        errors.append(BatchDependenceError(f"{who} moves an image by {distance.batch_error:.2g} in another batch"))
+    if distance.max_levels > limits.max_levels:
+        errors.append(
+            LevelMismatchError(
+                f"{who} is off by up to {distance.max_levels} grey levels, allowed is {limits.max_levels}"
+            )
+        )
     # Written so that NaN, which compares false with everything, fails.
     if not distance.max_abs_error <= limits.max_abs_error:
         errors.append(
             FloatMismatchError(
                 f"{who} is off by up to {distance.max_abs_error:.2g}, allowed is {limits.max_abs_error:.2g}"
-            )
-        )
-    if distance.max_levels > limits.max_levels:
-        errors.append(
-            LevelMismatchError(
-                f"{who} is off by up to {distance.max_levels} grey levels, allowed is {limits.max_levels}"
             )
         )
     if distance.pixels_changed > limits.pixels_changed:
@@ -247,8 +185,6 @@ def judge(distance: Distance) -> list[ParityError]:
         errors.append(QualityError(f"{who} has {found}, at least {limits.min_psnr:.1f} dB is needed"))
     if quality and quality.max_levels > limits.max_levels:
         errors.append(LevelMismatchError(f"{who} is off by up to {quality.max_levels} grey levels in some image"))
-    if limits.batch_invariant and not distance.batch_invariant:
-        errors.append(BatchDependenceError(f"{who} gives an image other bytes in another batch"))
     return errors
 
 
@@ -265,12 +201,23 @@ def _levels(output: Output, reference: Output) -> NDArray[np.int16]:
 
 def _batch_invariant(outputs: Sequence[Output]) -> bool:
     """Whether each image of a seed is the same, bit for bit, in the batch of every size."""
+    return all(
+        smaller.images.tobytes() == largest.images[: len(smaller.images)].tobytes()
+        and smaller.floats.tobytes() == largest.floats[: len(smaller.floats)].tobytes()
+        for smaller, largest in _heads(outputs)
+    )
+
+
+def _batch_error(outputs: Sequence[Output]) -> float:
+    """How far an image of a seed in one batch is from itself in the largest."""
+    pairs = _heads(outputs)
+    return max(
+        float(np.abs(smaller.floats - largest.floats[: len(smaller.floats)]).max()) for smaller, largest in pairs
+    )
+
+
+def _heads(outputs: Sequence[Output]) -> Iterator[tuple[Output, Output]]:
+    """For each seed, the output of each smaller batch with that of the largest, whose head it is."""
     for first in range(0, len(SEEDS) * len(BATCHES), len(BATCHES)):
         *smaller, largest = outputs[first : first + len(BATCHES)]
-        for output in smaller:
-            n = len(output.images)
-            if output.images.tobytes() != largest.images[:n].tobytes():
-                return False
-            if output.floats.tobytes() != largest.floats[:n].tobytes():
-                return False
-    return True
+        yield from ((output, largest) for output in smaller)

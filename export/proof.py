@@ -9,7 +9,8 @@ from pathlib import Path
 from dcgan.export import parity
 from dcgan.export.describe import library_versions
 from dcgan.export.fold import Folded, round_to_half
-from dcgan.export.parity import LIMITS, Distance, measure, measure_quality, run_probes
+from dcgan.export.limits import LIMITS
+from dcgan.export.parity import Distance, measure, measure_quality, run_probes
 from dcgan.export.pt2 import read_pt2_weights
 from dcgan.export.readback import check_graph_weights, check_same_weights, check_torchscript_weights
 from dcgan.export.report import Report

@@ -25,16 +25,28 @@ def check_graph_weights(path: Path, network: Folded) -> None:
     Raises:
         WeightMismatchError: names the first that is not the same, bit for bit.
     """
+    found = read_graph_weights(path, network)
+    for name, expected in _parameters(network).items():
+        _check_equal(path.name, name, found[name], expected)
+
+
+def read_graph_weights(path: Path, network: Folded) -> dict[str, Array]:
+    """Reads the weights of a float ONNX file, by their names in a network of the same shape.
+
+    Raises:
+        WeightMismatchError: names the first that is not there.
+    """
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
     found = {name.removesuffix(".half"): array.astype(np.float32) for name, array in stored.items()}
     subpixel = "hidden.1.phase00.weight" in found
+    weights = {}
     for name, expected in _parameters(network).items():
         try:
             array = _from_subpixel(found, name, network) if subpixel else found[name]
-            array = array.reshape(expected.shape) if name.startswith("affines.") else array
+            weights[name] = array.reshape(expected.shape) if name.startswith("affines.") else array
         except (KeyError, ValueError):
             raise WeightMismatchError(f"{path.name} has no whole {name}") from None
-        _check_equal(path.name, name, array, expected)
+    return weights
 
 
 def check_torchscript_weights(path: Path, network: Folded) -> None:

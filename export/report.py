@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan.export.parity import Distance, Limits, judge
+from dcgan.export.limits import Limits
+from dcgan.export.parity import Distance, judge
 from dcgan.zoo.manifest import Parity, Thresholds
 
 FILE_NAME = "parity.json"

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from torch import nn
 
 from dcgan.export.fold import ClassAffine, Folded
 from dcgan.export.graph_builder import Array, GraphBuilder
@@ -25,11 +24,9 @@ TANH = "head.tanh"
 
 def add_subpixel(graph: GraphBuilder, network: Folded, plan: Int8Plan | None) -> str:
     """Adds the network in ordinary convolutions, up to and including the tanh; see TANH."""
-    x = _add_first(graph, network)  # [batch, 4, 4, C]
-    x = _round(graph, x, plan, 0)
-    x = graph.transpose(x, [0, 3, 1, 2], "hidden.0.out")
+    x = add_first(graph, network, plan)
     for i in range(1, len(network.hidden)):
-        x = _add_hidden(graph, network, i, x, plan)
+        x = add_hidden(graph, network, i, x, plan)
     return _add_head(graph, network, x, plan)
 
 
@@ -44,21 +41,22 @@ def interleave(graph: GraphBuilder, x: str, channels: int, size: int, name: str)
     return graph.reshape(x, [-1, 2 * size, 2 * size, channels], f"{name}.joined")
 
 
-def _add_first(graph: GraphBuilder, network: Folded) -> str:
-    """Adds the first layer as one matrix product for the whole batch: [batch, d] -> [batch, 4, 4, C]."""
+def add_first(graph: GraphBuilder, network: Folded, plan: Int8Plan | None) -> str:
+    """Adds the first layer as one matrix product for the whole batch: [batch, d] -> [batch, C, 4, 4]."""
     layer = network.layers[0]
     d, channels = layer.in_channels, layer.out_channels
     weight = layer.weight.numpy().transpose(0, 2, 3, 1).reshape(d, 16 * channels)  # columns: row, column, channel
     inputs = ["z", graph.weight("hidden.0.weight", weight)]
-    if network.classes:
-        x = graph.reshape(graph.node("Gemm", inputs, "hidden.0.gemm"), [-1, 4, 4, channels], "hidden.0.grid")
-        return _add_affine(graph, network, 0, x)
-    inputs.append(graph.weight("hidden.0.bias", np.tile(_bias(layer), 16)))
-    x = graph.node("Relu", [graph.node("Gemm", inputs, "hidden.0.gemm")], "hidden.0.relu")
-    return graph.reshape(x, [-1, 4, 4, channels], "hidden.0.grid")
+    if layer.bias is not None:
+        inputs.append(graph.weight("hidden.0.bias", np.tile(layer.bias.numpy(), 16)))
+    x = graph.node("Gemm", inputs, "hidden.0.gemm")
+    x = x if network.classes else graph.node("Relu", [x], "hidden.0.relu")
+    x = graph.reshape(x, [-1, 4, 4, channels], "hidden.0.grid")
+    x = _add_affine(graph, network, 0, x) if network.classes else x
+    return graph.transpose(_round(graph, x, plan, 0), [0, 3, 1, 2], "hidden.0.out")
 
 
-def _add_hidden(graph: GraphBuilder, network: Folded, i: int, x: str, plan: Int8Plan | None) -> str:
+def add_hidden(graph: GraphBuilder, network: Folded, i: int, x: str, plan: Int8Plan | None) -> str:
     """Adds hidden layer i as four phases: [batch, C, H, W] -> [batch, C', 2H, 2W]."""
     layer, name = network.layers[i], f"hidden.{i}"
     int8 = plan if plan is not None and plan.is_int8(name) else None
@@ -131,10 +129,3 @@ def _scales(kernel: Array) -> Array:
     """The step of 8 bits for each output channel of a kernel [out, in, 2, 2]."""
     steps: Array = np.maximum(np.abs(kernel).max(axis=(1, 2, 3)) / 127, 1e-12).astype(np.float32)
     return steps
-
-
-def _bias(layer: nn.ConvTranspose2d) -> Array:
-    if layer.bias is None:
-        return np.zeros(layer.out_channels, dtype=np.float32)
-    bias: Array = layer.bias.numpy()
-    return bias

@@ -49,6 +49,9 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
     "[default: the model that comes with the package]",
 )
 @click.option("--model", help="Model of requests that name none.  [default: the first by name]")
+@click.option(
+    "--index", help="Index of models to fetch --model from, if it is not here.  [default: nothing is fetched]"
+)
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", help="Which file to run.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=_PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
@@ -110,6 +113,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
     return ServerConfig(
         model_repository=options["model_repository"],
         model=options["model"],
+        index=options["index"],
         host=options["host"],
         port=options["port"],
         metrics_port=options["metrics_port"],

@@ -127,19 +127,27 @@ class Catalogue:
         return all(states)
 
 
-def find_releases(repository: Path | None, name: str | None) -> list[Release]:
+def find_releases(repository: Path | None, name: str | None, index: str | None = None) -> list[Release]:
     """Finds what is to be served, the default first.
 
     Args:
-        repository: a model repository, of which the newest version of every model is served; None for the one that
-            ships with the package, of which one model is served.
+        repository: a model repository, of which the newest version of every model is served; None to serve one model
+            that was fetched or ships with the package.
         name: of the default model.
+        index: of models, to fetch this one from if it is not here; without it nothing is fetched.
 
     Raises:
-        DcganError: if the repository has no such model, or one that is damaged.
+        DcganError: if there is no such model, it is damaged, or it cannot be fetched.
     """
-    if repository is None:
-        return [find_release(SHIPPED, name or DEFAULT_MODEL)]
+    if index is not None and (repository is not None or name is None):
+        raise ServingError("--index fetches the one model that --model names; leave --model-repository out")
+    if repository is None and name is None:
+        return [find_release(SHIPPED, DEFAULT_MODEL)]
+    if repository is None and name is not None:
+        from dcgan.zoo.catalog import fetch_model, get_model  # noqa: PLC0415 - only this needs what downloads
+
+        return [fetch_model(get_model(name, index=index)).release]
+    assert repository is not None
     newest: dict[str, Release] = {}
     for release in list_releases(repository):  # the newest version of a name comes first
         newest.setdefault(release.manifest.name, release)

@@ -53,6 +53,7 @@ class ServerConfig:
     Attributes:
         model_repository: serve the newest version of every model in it; None for the model that ships.
         model: name of the default model; None for the first.
+        index: of models, to fetch `model` from if it is not here; None to fetch nothing.
         host: address to listen on.
         port: of gRPC; 0 for any that is free.
         metrics_port: of Prometheus; 0 for any that is free.
@@ -66,6 +67,7 @@ class ServerConfig:
 
     model_repository: Path | None = None
     model: str | None = None
+    index: str | None = None
     host: str = "127.0.0.1"
     port: int = 8001
     metrics_port: int = 8002
@@ -166,7 +168,7 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
-    releases = find_releases(config.model_repository, config.model)
+    releases = find_releases(config.model_repository, config.model, config.index)
     metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
     metrics_server.start()
     stack.callback(metrics_server.stop)

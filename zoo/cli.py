@@ -198,9 +198,13 @@ def _check_parity(folder: Path) -> None:
 
 @contextmanager
 def _bar(total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar with the time left, on a terminal; nothing elsewhere, or where the size is not known."""
-    if total is None or not sys.stderr.isatty():
+    """A progress bar with the time left, on a terminal; a count where the size is not known; nothing elsewhere."""
+    if not sys.stderr.isatty():
         yield lambda _: None
+        return
+    if total is None:
+        yield lambda size: click.echo(f"\rfetching  {size / 2**20:.1f} MiB", nl=False, err=True)
+        click.echo(err=True)
         return
     with click.progressbar(length=total, label="fetching", file=sys.stderr, show_pos=True) as bar:
 

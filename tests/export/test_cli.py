@@ -84,7 +84,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, folder):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "nan", "another shape"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "nan", "inf", "another shape"])
 def test_damaged_weights_are_refused(run_folder, folder, damage):
     path = run_folder / "generator.safetensors"
     if damage == "missing":
@@ -93,7 +93,7 @@ def test_damaged_weights_are_refused(run_folder, folder, damage):
         path.write_bytes(path.read_bytes()[:-100])
     else:
         head = load_file(path)["head.weight"]
-        rewrite(path, "head.weight", head[:4].clone() if damage == "another shape" else head.fill_(float("nan")))
+        rewrite(path, "head.weight", head[:4].clone() if damage == "another shape" else head.fill_(float(damage)))
     assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "generator.safetensors")
     assert not folder.exists()
 
@@ -153,6 +153,19 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
     assert result.stderr.strip().splitlines()[-1].endswith("nothing was published")
     assert "Traceback" not in result.stderr
     assert list(folder.rglob("*")) == []
+
+
+def test_a_file_system_that_is_full_is_one_sentence_and_leaves_nothing(run_folder, folder):
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "nothing was published")
+        assert list(folder.rglob("*")) == []
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_repository_that_cannot_be_written_is_refused(run_folder):

@@ -11,8 +11,9 @@ from onnx import TensorProto, numpy_helper
 
 from dcgan.export.errors import FloatMismatchError, QualityError, WeightMismatchError
 from dcgan.export.fold import fold, round_to_half
+from dcgan.export.limits import LIMITS
 from dcgan.export.onnx_graph import PLAIN, build_graph, write_graph
-from dcgan.export.parity import LIMITS, judge, measure, measure_quality, run_probes
+from dcgan.export.parity import judge, measure, measure_quality, run_probes
 from dcgan.export.pipeline import Options, export
 from dcgan.export.readback import check_graph_weights
 from dcgan.export.runners import CPU, CUDA, EagerRunner, OnnxRunner, providers_at_hand

@@ -9,12 +9,14 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from dcgan.export.calibrate import best_steps, calibrate
+from dcgan.export.calibrate import best_steps, calibrate, search
 from dcgan.export.errors import QualityError
 from dcgan.export.fold import fold
 from dcgan.export.graph_builder import GraphBuilder, Steps
+from dcgan.export.int8 import find_plan
+from dcgan.export.limits import LIMITS
 from dcgan.export.onnx_graph import build_graph, write_graph
-from dcgan.export.parity import LIMITS, judge, measure, measure_quality, run_probes
+from dcgan.export.parity import judge, measure, measure_quality, run_probes
 from dcgan.export.pipeline import Options, export
 from dcgan.export.runners import CPU, EagerRunner, OnnxRunner
 
@@ -96,16 +98,56 @@ def test_an_int8_graph_of_another_network_fails_the_gate(calm, generator, tmp_pa
     assert QualityError in verdict(runner, swapped)
 
 
-def test_onnx_runtime_computes_the_hidden_convolutions_in_int8(calm, tmp_path):
-    int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
+def optimised(path):
+    """The operators that ONNX Runtime makes of a file."""
     options = ort.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.optimized_model_filepath = str(path.with_name("optimized.onnx"))
     options.log_severity_level = 3  # it warns that an optimised file belongs to one machine
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    ort.InferenceSession(tmp_path / "g.onnx", options, providers=[CPU])
-    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    ort.InferenceSession(path, options, providers=[CPU])
+    return [node.op_type for node in onnx.load(path.with_name("optimized.onnx")).graph.node]
+
+
+def test_onnx_runtime_computes_the_convolutions_in_int8(calm, tmp_path):
+    int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
+    operators = optimised(tmp_path / "g.onnx")
     assert operators.count("QLinearConv") == 4 * (len(calm.hidden) - 1) + 1
     assert operators.count("Conv") + operators.count("FusedConv") == 0
+
+
+def test_the_search_leaves_in_float_what_helps_most_and_no_more(calm):
+    plan = calibrate(calm)
+    worth = {"hidden.1": 1.0, "hidden.2": 6.0, "head": 3.0}
+    asked = []
+
+    def psnr(candidate):
+        asked.append(candidate)
+        return 30.0 + sum(worth[name] for name in candidate.floats)
+
+    assert search(plan, psnr, 29.0) == plan
+    assert search(plan, psnr, 35.5).floats == {"hidden.2"}
+    assert search(plan, psnr, 38.0).floats == {"hidden.2", "head"}
+    assert search(plan, psnr, 99.0).floats == {"hidden.2", "head"}  # one stays, for the gate to refuse
+
+
+@pytest.mark.parametrize(
+    "floats", [{"head"}, {"hidden.1"}, {"hidden.2"}, {"hidden.1", "head"}, {"hidden.1", "hidden.2"}]
+)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_any_layer_can_stay_in_float(make_generator, tmp_path, floats, classes):
+    network = fold(make_generator(width=4, classes=classes))
+    plan = dataclasses.replace(calibrate(network), floats=frozenset(floats))
+    runner = int8_runner(network, plan, tmp_path / "g.onnx")
+    quality = measure_quality(runner, EagerRunner(network, "released network"), 10, classes)
+    assert 38 < quality.psnr < 100
+    operators = optimised(tmp_path / "g.onnx")
+    assert operators.count("QLinearConv") == 4 * (2 - len(floats - {"head"})) + ("head" not in floats)
+
+
+def test_a_network_with_contrast_that_int8_cannot_draw_keeps_layers_in_float(make_generator):
+    network = fold(make_generator())
+    network.head.weight.mul_(1000.0)
+    assert find_plan(network).floats
 
 
 def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):

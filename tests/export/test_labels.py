@@ -13,8 +13,9 @@ from onnx import numpy_helper
 
 from dcgan.export.errors import FailedRunError, FloatMismatchError, LevelMismatchError, WeightMismatchError
 from dcgan.export.fold import ClassAffine, fold
+from dcgan.export.limits import LIMITS
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.parity import LIMITS, judge, measure, probes, run_probes
+from dcgan.export.parity import judge, measure, probes, run_probes
 from dcgan.export.readback import check_graph_weights
 from dcgan.export.recheck import recheck
 from dcgan.export.runners import CPU, Batch, EagerRunner, OnnxRunner

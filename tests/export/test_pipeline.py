@@ -66,7 +66,9 @@ time.localtime = time.gmtime = lambda *_: time.struct_time((2033, 5, 18, 3, 33, 
 from pathlib import Path
 from dcgan.export.pipeline import Options, export
 from dcgan.training.run import read_run
-export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), Options(name="small", version=1, int8=True), print)
+formats = ("onnx", "torchscript", "pt2", "safetensors")
+options = Options(name="small", version=1, formats=formats, int8=True, fp16=True)
+export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), options, print)
 """
 
 

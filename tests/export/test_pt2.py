@@ -8,7 +8,8 @@ import torch
 
 from dcgan.export.errors import FailedRunError, WeightMismatchError
 from dcgan.export.fold import fold
-from dcgan.export.parity import LIMITS, judge, measure, run_probes
+from dcgan.export.limits import LIMITS
+from dcgan.export.parity import judge, measure, run_probes
 from dcgan.export.pipeline import Options, export
 from dcgan.export.pt2 import read_pt2_weights, write_pt2
 from dcgan.export.readback import check_same_weights

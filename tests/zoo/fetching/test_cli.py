@@ -1,12 +1,14 @@
 """dcgan-zoo: what it prints, and how it fails."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from dcgan.zoo.catalog import cache
 from dcgan.zoo.cli import main
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
 
 
 def dcgan_zoo(*arguments):
@@ -72,6 +74,19 @@ def test_verify_all_finds_one_flipped_byte(repository, copy_as):
     lines = [line for line in result.stdout.splitlines() if str(repository) in line]
     assert [line.split()[0] for line in lines] == ["ok", "DAMAGED"]
     assert str(damaged) in lines[1]
+
+
+def test_verify_passes_the_shipped_models_and_finds_one_flipped_byte_in_a_copy(tmp_path):
+    shipped = dcgan_zoo("verify", "--all")
+    assert shipped.exit_code == 0
+    assert shipped.stdout.count("ok ") == len(list(SHIPPED.glob("*/*/manifest.json"))) > 0
+    for file in ("generator.onnx", "golden.png", "README.md", "parity.json", "samples.png"):
+        copy = tmp_path / file / "models"
+        shutil.copytree(SHIPPED, copy)
+        flip(copy / DEFAULT_MODEL / "1" / file)
+        result = dcgan_zoo("--model-repository", copy, "verify", "--all")
+        assert result.exit_code == 1
+        assert f"{file} is damaged" in result.stdout
 
 
 @pytest.mark.parametrize("damage", ["missing file", "edited manifest", "another name"])

@@ -1,0 +1,87 @@
+"""A server of a model by name: what was fetched is served, and nothing is fetched unless it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dcgan.serving.client import Client
+from dcgan.zoo.catalog import cache
+from dcgan.zoo.index import write_index
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
+
+COMMANDS = Path(sys.executable).parent
+SERVE = (str(COMMANDS / "dcgan-serve"), "--port", "0", "--metrics-port", "0", "--device", "cpu")
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """An index of the shipped model under another name."""
+    folder = tmp_path / "elsewhere" / "borrowed" / "1"
+    shutil.copytree(SHIPPED / DEFAULT_MODEL / "1", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"name": "borrowed"}))
+    write_index([read_release(folder)], tmp_path / "packed", lambda _: None)
+    return tmp_path / "packed"
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    with subprocess.Popen([*SERVE, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().replace(",", " ").split()
+        try:
+            yield next(word for word in words if word.rpartition(":")[2].isdecimal())
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def refused(*options: str) -> str:
+    result = subprocess.run([*SERVE, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path):
+    assert "there is no model 'borrowed'" in refused("--model", "borrowed")
+    assert not cache().exists()
+    with serving("--model", "borrowed", "--index", str(packed)) as address, Client(address) as client:
+        images = client.generate(seed=1, n=2)
+    assert (cache() / "borrowed" / "1").is_dir()
+    shutil.rmtree(packed)
+    with serving("--model", "borrowed") as address, Client(address) as client:
+        assert [model.name for model in client.models()] == ["borrowed"]
+        assert (client.generate(seed=1, n=2) == images).all()
+
+
+def test_an_index_without_the_name_of_a_model_is_refused(packed: Path):
+    assert "--model" in refused("--index", str(packed))
+    assert "--model-repository" in refused("--index", str(packed), "--model", "borrowed", "--model-repository", ".")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--index", "{packed}", "fetch", "borrowed"), ("fetch", "{packed}/borrowed-1.tar")]
+)
+def test_a_fetch_on_a_terminal_shows_how_far_it_is(packed: Path, arguments: tuple[str, ...]):
+    ours, theirs = pty.openpty()
+    size = (packed / "borrowed-1.tar").stat().st_size
+    command = [str(COMMANDS / "dcgan-zoo"), *(each.format(packed=packed) for each in arguments)]
+    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert process.returncode == 0, shown
+    assert process.stdout == f"{cache() / 'borrowed' / '1'}\n"
+    assert "fetching" in shown
+    assert (f"{size}/{size}" if arguments[0] == "--index" else "1.0 MiB") in shown
