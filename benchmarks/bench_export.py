@@ -31,9 +31,8 @@ from dcgan.export.fold import Folded, fold, round_to_half
 from dcgan.export.int8 import find_plan
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph
 from dcgan.export.parity import psnr
-from dcgan.export.readback import read_graph_weights
+from dcgan.export.readback import read_graph
 from dcgan.export.runners import CPU, CUDA, providers_at_hand
-from dcgan.export.weights import network_of
 from dcgan.training.networks import Generator, GeneratorConfig, initialise
 from dcgan.zoo import noise
 from dcgan.zoo.processor import CUDA_OPTIONS, processor_family, processor_name
@@ -57,10 +56,7 @@ def random_network(width: int) -> Folded:
 
 def trained_network() -> Folded:
     """The shipped model, read back from its ONNX file."""
-    release = find_release(SHIPPED, DEFAULT_MODEL)
-    shape = random_network(16)
-    weights = read_graph_weights(release.folder / "generator.onnx", shape)
-    return network_of({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    return read_graph(find_release(SHIPPED, DEFAULT_MODEL).folder / "generator.onnx")
 
 
 def candidates(network: Folded) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -17,6 +18,9 @@ from dcgan.export.fold import Folded
 from dcgan.export.graph_builder import Array
 from dcgan.export.subpixel import merge_joined, merge_phases
 from dcgan.export.torchscript import read_torchscript
+from dcgan.export.weights import network_of
+
+Stored = dict[str, Array]
 
 
 def check_graph_weights(path: Path, network: Folded) -> None:
@@ -25,28 +29,22 @@ def check_graph_weights(path: Path, network: Folded) -> None:
     Raises:
         WeightMismatchError: names the first that is not the same, bit for bit.
     """
-    found = read_graph_weights(path, network)
-    for name, expected in _parameters(network).items():
-        _check_equal(path.name, name, found[name], expected)
+    check_same_weights(path.name, read_graph(path), network)
 
 
-def read_graph_weights(path: Path, network: Folded) -> dict[str, Array]:
-    """Reads the weights of a float ONNX file, by their names in a network of the same shape.
+def read_graph(path: Path) -> Folded:
+    """Reads the network whose weights a float ONNX file of either form holds.
 
     Raises:
-        WeightMismatchError: names the first that is not there.
+        WeightMismatchError: if it does not hold those of a generator.
     """
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
     found = {name.removesuffix(".half"): array.astype(np.float32) for name, array in stored.items()}
-    subpixel = "hidden.1.phase00.weight" in found
-    weights = {}
-    for name, expected in _parameters(network).items():
-        try:
-            array = _from_subpixel(found, name, network) if subpixel else found[name]
-            weights[name] = array.reshape(expected.shape) if name.startswith("affines.") else array
-        except (KeyError, ValueError):
-            raise WeightMismatchError(f"{path.name} has no whole {name}") from None
-    return weights
+    try:
+        arrays = _from_subpixel(found) if "hidden.1.phase00.weight" in found else _from_plain(found)
+        return network_of({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+    except (KeyError, ValueError, RuntimeError, IndexError):
+        raise WeightMismatchError(f"{path.name} does not hold all weights of one generator") from None
 
 
 def check_torchscript_weights(path: Path, network: Folded) -> None:
@@ -77,20 +75,31 @@ def check_same_weights(file: str, found: Folded, network: Folded) -> None:
         _check_equal(file, name, arrays[name], expected)
 
 
-def _from_subpixel(found: dict[str, NDArray[np.float32]], name: str, network: Folded) -> Array:
-    """One parameter of the network, out of a graph in the subpixel form."""
-    if name == "head.weight":
-        return merge_joined(found[name])
-    if name == "hidden.0.weight":
-        d, channels = network.latent_size, network.layers[0].out_channels
-        return found[name].reshape(d, 4, 4, channels).transpose(0, 3, 1, 2)
-    if name == "hidden.0.bias":
-        copies = found[name].reshape(16, -1)
-        return copies[0] if (copies == copies[0]).all() else copies
-    if name.endswith(".bias") or name.startswith("affines."):
-        return found[name]
-    layer = name.removesuffix(".weight")
-    return merge_phases({phase: found[f"{layer}.phase{phase}.weight"] for phase in ("00", "01", "10", "11")})
+def _from_plain(found: Stored) -> Stored:
+    """The parameters of the network, out of a graph in the plain form."""
+    weights = {name: array for name, array in found.items() if name.startswith(("hidden.", "head."))}
+    return weights | _tables(found)
+
+
+def _from_subpixel(found: Stored) -> Stored:
+    """The parameters of the network, out of a graph in the subpixel form."""
+    columns = found["hidden.0.weight"]  # [d, 16 C]: row, column, channel
+    first = columns.reshape(len(columns), 4, 4, -1).transpose(0, 3, 1, 2)
+    weights = {"hidden.0.weight": first, "head.weight": merge_joined(found["head.weight"])}
+    layers = sorted({name.partition(".phase")[0] for name in found if ".phase" in name})
+    for layer in layers:
+        kernels = {phase: found[f"{layer}.phase{phase}.weight"] for phase in ("00", "01", "10", "11")}
+        weights[f"{layer}.weight"] = merge_phases(kernels)
+    weights |= {f"{layer}.bias": found[f"{layer}.bias"] for layer in layers if f"{layer}.bias" in found}
+    if "hidden.0.bias" in found:
+        copies = found["hidden.0.bias"].reshape(16, -1)
+        weights["hidden.0.bias"] = copies[0] if (copies == copies[0]).all() else copies
+    return weights | _tables(found)
+
+
+def _tables(found: Stored) -> Stored:
+    """The scale and shift of each class, without the axes of size 1 that spread them over an image."""
+    return {name: array.reshape(len(array), -1) for name, array in found.items() if name.startswith("affines.")}
 
 
 def _check_equal(file: str, name: str, found: NDArray[np.float32], expected: Array) -> None:

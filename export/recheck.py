@@ -9,6 +9,7 @@ import torch
 
 from dcgan.export.errors import LevelMismatchError
 from dcgan.export.proof import check_weights, load, prove_again
+from dcgan.export.readback import read_graph
 from dcgan.export.runners import OnnxRunner, Runner, golden_batch
 from dcgan.export.weights import read_weights
 from dcgan.zoo import golden
@@ -18,7 +19,10 @@ from dcgan.zoo.repository import Release, read_release
 
 
 def recheck(folder: Path, show: Callable[[str], None]) -> None:
-    """Checks a model folder: digests, structure, golden images, and parity with the weights if they are published.
+    """Checks a model folder: digests, structure, golden images, and parity with the published weights.
+
+    Where the weights are not published alone, those inside the float32 graph are taken: it then still has to compute
+    what PyTorch makes of them.
 
     Args:
         folder: of one version of one model.
@@ -36,10 +40,15 @@ def recheck(folder: Path, show: Callable[[str], None]) -> None:
     runners = load(manifest.files, folder, manifest)
     _check_golden(release, runners, show)
     weights = manifest.file("safetensors")
-    if weights is None:
-        show(f"{folder} publishes no weights: its golden images were checked, and nothing else can be")
+    graph = manifest.file("onnx", "fp32")
+    if weights is None and graph is None:
+        show(f"{folder} publishes no weights in float: its golden images were checked, and nothing else can be")
         return
-    released = read_weights(release.path(weights))
+    if weights is not None:
+        released = read_weights(release.path(weights))
+    elif graph is not None:
+        released = read_graph(release.path(graph))
+        show(f"{folder} publishes no weights alone: those inside {graph.path} are the reference")
     check_weights(manifest.files, folder, released)
     report = prove_again(released, runners)
     show(report.table())

@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -34,6 +35,23 @@ def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
     session = ort.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
     (images,) = session.run(None, {"z": noise.latents(7, 0, 64, generator.config.latent_size)})
     assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
+
+
+def test_the_bridge_to_torch_fidelity_in_the_documentation_gives_channels_first():
+    import torch
+
+    from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "export" / "formats.md").read_text()
+    names: dict[str, type[torch.nn.Module]] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], names)
+    path = SHIPPED / DEFAULT_MODEL / "1" / "generator.onnx"
+    z = noise.latents(7, 0, 3, 100)
+    images = names["ChannelsFirst"](path)(torch.from_numpy(z))
+    assert images.shape == (3, 3, 64, 64)
+    assert images.dtype == torch.uint8
+    (expected,) = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"z": z})
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
 
 
 def test_the_card_has_metadata_that_the_hub_takes(release):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from dcgan.export.errors import ExportError
 from dcgan.export.fold import fold, round_to_half
@@ -20,6 +22,20 @@ def test_a_folded_network_has_no_normalisation_and_knows_its_shape(generator):
     folded = fold(generator)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert (folded.latent_size, folded.channels, folded.image_size) == (10, 3, 32)
+
+
+def test_spectral_norm_is_left_behind_and_its_weights_stay(make_generator, tmp_path):
+    generator = make_generator()
+    for layer in generator.hidden:
+        spectral_norm(layer.conv)
+    spectral_norm(generator.head)
+    generator.eval()
+    folded = fold(generator)
+    assert not any(is_parametrized(module) for module in folded.modules())
+    assert set(folded.state_dict()) == set(fold(make_generator()).state_dict())
+    z = torch.randn(5, 10, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(z), generator(z), rtol=0, atol=1e-5)
 
 
 def test_folding_leaves_the_generator_as_it_was(make_generator):

@@ -10,12 +10,19 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 from dcgan.export.cli import main
-from dcgan.export.errors import ExportError, LevelMismatchError, StaticBatchError, WeightMismatchError
+from dcgan.export.errors import (
+    ExportError,
+    FloatMismatchError,
+    LevelMismatchError,
+    StaticBatchError,
+    WeightMismatchError,
+)
 from dcgan.export.fold import fold
+from dcgan.export.pipeline import Options, export
 from dcgan.export.recheck import recheck
 from dcgan.export.weights import read_weights, write_weights
 from dcgan.zoo.record import dump_json
-from dcgan.zoo.repository import RepositoryError, describe_file, read_release
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, RepositoryError, describe_file, read_release
 
 
 @pytest.fixture
@@ -51,6 +58,29 @@ def test_a_release_passes_and_tells_what_was_checked(release):
     recheck(release.folder, lines.append)
     assert lines[0] == "golden images of generator.onnx on CPUExecutionProvider: exact"
     assert lines[1].count("passed") == 3
+
+
+def test_a_shipped_model_without_weights_of_its_own_is_proven_too():
+    lines = []
+    recheck(SHIPPED / DEFAULT_MODEL / "1", lines.append)
+    assert "those inside generator.onnx are the reference" in lines[1]
+    assert lines[-1].count("passed") == 1
+
+
+def test_a_graph_that_is_not_what_its_own_weights_make_is_found(run, folder, tmp_path):
+    """Golden images that differ by one level pass; what the weights say does not."""
+    release = export(run, folder, Options(name="small", version=1, formats=("onnx",)), lambda _: None)
+
+    def shift(graph):
+        (tanh,) = [node for node in graph.node if node.op_type == "Tanh"]
+        graph.initializer.append(numpy_helper.from_array(np.array(2e-3, np.float32), "little"))
+        place = list(graph.node).index(tanh)
+        graph.node.insert(place, onnx.helper.make_node("Add", [tanh.input[0], "little"], ["moved"]))
+        graph.node[place + 1].input[0] = "moved"
+
+    edit_graph(release.folder, shift)
+    with pytest.raises(FloatMismatchError, match=r"generator\.onnx"):
+        recheck(release.folder, lambda _: None)
 
 
 def test_one_flipped_byte_is_damage(copy):
