@@ -59,16 +59,22 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes CUDA where there is a GPU."
 )
-@click.option("--instances", type=click.IntRange(1, 64), default=1, help="Engines of each model.")
+@click.option(
+    "--instances",
+    type=click.IntRange(0, 64),
+    default=0,
+    help="Engines of each model; 0 for one on each processor, 8 at most, or one on CUDA.",
+)
 @click.option(
     "--intra-op-threads",
     type=click.IntRange(0, 1024),
     default=0,
-    help="Threads of an engine on the CPU; 0 for one on each processor.",
+    help="Threads of an engine on the CPU; 0 for an equal share of the processors.",
 )
 @click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
-@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=32, help="Most images in a batch on the CPU.")
+@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=16, help="Most images in a batch on the CPU.")
 @click.option("--batch-buckets", type=_Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
+@click.option("--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it.")
 @click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
 @click.option("--max-queue-images", type=click.IntRange(1), default=4096, help="Most images that wait for an engine.")
 @click.option("--quantum-images", type=click.IntRange(1), default=16, help="Images that a request gets in one turn.")
@@ -122,16 +128,17 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
         longest_batch_s=options["longest_batch_s"],
         engine=EngineConfig(
             device=options["device"],
+            instances=options["instances"],
             intra_op_threads=options["intra_op_threads"],
             spinning=options["spinning"],
             max_batch=options["max_batch_size"],
             buckets=buckets[-1:] if options["deterministic"] else buckets,
+            cuda_graphs=options["cuda_graphs"],
         ),
         models=ModelConfig(
             precision=options["precision"],
             queue_images=options["max_queue_images"],
             quantum=options["quantum_images"],
-            instances=options["instances"],
         ),
         connection=ConnectionConfig(
             most_rpcs=options["max_concurrent_rpcs"],

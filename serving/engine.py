@@ -1,15 +1,11 @@
 """ONNX Runtime around one model file: latent vectors in, images out. Called by one thread at a time.
 
 On the CPU every batch has exactly the size that is asked for: cost is linear in it and the result does not depend on
-it. On CUDA batches are padded to fixed sizes, each with a session and buffers of its own, because ONNX Runtime's CUDA
-ConvTranspose plans anew whenever the shape changes (microsoft/onnxruntime#23006), and so that equal requests meet
-equal kernels.
+it. CUDA is in `cuda.py`; `engines.py` opens the engines of a model.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +18,13 @@ from numpy.typing import NDArray
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.picture import Pixels
-from dcgan.zoo.processor import CUDA_OPTIONS
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
+FATAL = 4  # of ONNX Runtime's log levels: what goes wrong is raised, and is logged by us
 
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "uint8": "tensor(uint8)"}
-_FATAL = 4  # of ONNX Runtime's log levels: what goes wrong is raised, and is logged by us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +33,22 @@ class EngineConfig:
 
     Attributes:
         device: one of DEVICES; auto takes CUDA where there is a GPU.
-        intra_op_threads: threads of one session on the CPU; 0 for one on each processor.
+        instances: engines of each model, each with a thread of its own; 0 for one on each processor, 8 at most, or one
+            on CUDA.
+        intra_op_threads: threads of one session on the CPU; 0 for an equal share of the processors.
         spinning: whether these threads spin while they wait, which takes processor time from everyone else.
         max_batch: most images in a batch on the CPU.
         buckets: batch sizes on CUDA, rising.
+        cuda_graphs: whether each bucket is captured once and replayed.
     """
 
     device: str = "auto"
+    instances: int = 0
     intra_op_threads: int = 0
     spinning: bool = False
-    max_batch: int = 32
+    max_batch: int = 16
     buckets: tuple[int, ...] = (1, 8, 64, 256)
+    cuda_graphs: bool = False
 
 
 class Engine(Protocol):
@@ -75,50 +75,19 @@ class EngineError(Exception):
     """A batch that could not be made."""
 
 
-def open_engine(path: Path, manifest: Manifest, config: EngineConfig) -> Engine:
-    """Loads a model file and warms it up.
-
-    Raises:
-        ServingError: if ONNX Runtime cannot load it, it is not what the manifest says, or the device is not there.
-    """
-    ort.set_default_logger_severity(_FATAL)
-    kind = CudaEngine if choose_provider(config.device) == CUDA else CpuEngine
-    engine = kind(path, manifest, config)
-    for size in sorted({1, engine.max_batch}):
-        _warm_up(engine, manifest, size, path)
-    return engine
-
-
-def _warm_up(engine: Engine, manifest: Manifest, size: int, path: Path) -> None:
-    try:
-        images = engine.run(*_blank(manifest, size))
-    except EngineError as error:
-        raise ServingError(f"{path} does not run on {engine.provider}: {_first_line(error)}") from error
-    expected = (size, manifest.image_size, manifest.image_size, manifest.channels)
-    if images.shape != expected or images.dtype != np.uint8:
-        raise ServingError(f"{path} makes {images.dtype} {images.shape}, not uint8 {expected}; export it again")
-
-
-def choose_provider(device: str) -> str:
-    """The execution provider for a device, one of DEVICES."""
-    if device == "auto":
-        device = "cuda" if CUDA in ort.get_available_providers() and _count_gpus() > 0 else "cpu"
-    return CUDA if device == "cuda" else CPU
-
-
 class CpuEngine:
     """One session on the CPU, for any batch size up to the largest."""
 
     provider = CPU
 
     def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
-        options = _session_options()
-        options.intra_op_num_threads = config.intra_op_threads or len(os.sched_getaffinity(0))
+        options = session_options()
+        options.intra_op_num_threads = config.intra_op_threads
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(config.spinning)))
         self.max_batch = config.max_batch
-        self._session = _open_session(path, options, [CPU])
+        self._session = open_session(path, options, [CPU])
         self._under_way = ort.RunOptions()
-        _check_signature(self._session, manifest, path)
+        check_signature(self._session, manifest, path)
 
     def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
         """See Engine."""
@@ -139,94 +108,38 @@ class CpuEngine:
         self._under_way.terminate = True
 
 
-class CudaEngine:
-    """Sessions on the first GPU, one for each bucket, with buffers that stay where they are."""
-
-    provider = CUDA
-
-    def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
-        if CUDA not in ort.get_available_providers():
-            raise ServingError(
-                "this ONNX Runtime has no CUDA; install the extra dcgan-zoo[cuda], or choose --device cpu"
-            )
-        if _count_gpus() == 0:
-            raise ServingError("there is no NVIDIA GPU here that CUDA can use; choose --device cpu")
-        ort.preload_dlls()
-        self._buckets = [_Bucket(path, manifest, size) for size in config.buckets]
-        self.max_batch = config.buckets[-1]
-
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
-        """See Engine."""
-        try:
-            return self._bucket(len(z)).run(z, label)
-        except Exception as error:  # onnxruntime's own exceptions have no common base
-            raise EngineError(str(error)) from error
-
-    def padding(self, images: int) -> int:
-        """What is missing to the next bucket."""
-        return self._bucket(images).size - images
-
-    def abort(self) -> None:
-        """See Engine."""
-        for bucket in self._buckets:
-            bucket.under_way.terminate = True
-
-    def _bucket(self, images: int) -> _Bucket:
-        return next(bucket for bucket in self._buckets if bucket.size >= images)
-
-
-class _Bucket:
-    """A session for one batch size. Input is padded with zeros; the images of the padding are dropped."""
-
-    def __init__(self, path: Path, manifest: Manifest, size: int) -> None:
-        options = _session_options()
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        # Without fallback a session that cannot have CUDA is an error, not a slow session on the CPU.
-        provider = (CUDA, CUDA_OPTIONS)
-        self.size = size
-        self.under_way = ort.RunOptions()
-        self._session = _open_session(path, options, [provider])
-        _check_signature(self._session, manifest, path)
-        self._z, self._label = _blank(manifest, size)
-        self.run(self._z, self._label)
-
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
-        self._z[: len(z)] = z
-        self._z[len(z) :] = 0  # so that a batch does not depend on the one before
-        binding = self._session.io_binding()
-        binding.bind_cpu_input("z", self._z)
-        if label is not None and self._label is not None:
-            self._label[: len(label)] = label
-            binding.bind_cpu_input("label", self._label)
-        binding.bind_output("images", "cpu")
-        self.under_way = ort.RunOptions()
-        self._session.run_with_iobinding(binding, self.under_way)
-        images: Pixels = binding.copy_outputs_to_cpu()[0]
-        return images[: len(z)]
-
-
-def _session_options() -> ort.SessionOptions:
+def session_options() -> ort.SessionOptions:
+    """What sessions of every provider have in common."""
     options = ort.SessionOptions()
-    options.log_severity_level = _FATAL
+    options.log_severity_level = FATAL
     options.inter_op_num_threads = 1
     return options
 
 
-def _open_session(
+def open_session(
     path: Path, options: ort.SessionOptions, providers: list[str | tuple[str, dict[str, str]]]
 ) -> ort.InferenceSession:
+    """Loads a model file on a provider, and on no other.
+
+    Raises:
+        ServingError: if it cannot be loaded, or not there.
+    """
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     try:
         session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ServingError(f"ONNX Runtime cannot load {path} on {wanted}: {_first_line(error)}") from error
+        raise ServingError(f"ONNX Runtime cannot load {path} on {wanted}: {first_line(error)}") from error
     if session.get_providers()[0] != wanted:
         raise ServingError(f"ONNX Runtime gave {session.get_providers()[0]} for {path}, not {wanted}; mend its install")
     return session
 
 
-def _check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
-    """Compares names, types and the sizes of inputs with the manifest. The sizes of images are seen at warm-up."""
+def check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
+    """Compares names, types and the sizes of inputs with the manifest. The sizes of images are seen at warm-up.
+
+    Raises:
+        ServingError: if they differ.
+    """
     inputs = [(value.name, value.type, _sizes(value.shape)) for value in session.get_inputs()]
     outputs = [(value.name, value.type) for value in session.get_outputs()]
     expected_inputs = [(each.name, _TYPES.get(each.dtype), _sizes(each.shape)) for each in manifest.inputs]
@@ -241,21 +154,12 @@ def _sizes(shape: Sequence[int | str | None]) -> list[int | None]:
     return [size if isinstance(size, int) else None for size in shape]
 
 
-def _blank(manifest: Manifest, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+def blank(manifest: Manifest, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Input of zeros for a batch: z [size, d], and label [size] for a conditional model."""
     z = np.zeros((size, manifest.latent_size), dtype=np.float32)
     return z, np.zeros(size, dtype=np.int64) if manifest.classes else None
 
 
-def _count_gpus() -> int:
-    """GPUs that the CUDA driver offers to this process; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    ready = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if ready else 0
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, cut to a sentence."""
     return str(error).partition("\n")[0][:300]

@@ -13,7 +13,8 @@ from dcgan.serving import errors
 from dcgan.serving.batcher import Batcher
 from dcgan.serving.codec import Codec
 from dcgan.serving.dispatcher import Dispatcher, Job
-from dcgan.serving.engine import Engine, EngineConfig, EngineError, open_engine
+from dcgan.serving.engine import Engine, EngineConfig, EngineError
+from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics
 from dcgan.v1 import generator_pb2 as pb
@@ -35,13 +36,11 @@ class ModelConfig:
         precision: which of the model's ONNX files runs.
         queue_images: most images that may wait for an engine.
         quantum: images that a request gets in one turn.
-        instances: engines of each model, each with a thread of its own.
     """
 
     precision: str = "fp32"
     queue_images: int = 4096
     quantum: int = 16
-    instances: int = 1
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     if file is None:
         cure = "choose another --precision, or export the model again with --onnx"
         raise ServingError(f"{release.folder} has no ONNX file in {config.precision}; {cure}")
-    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine, config.instances)
+    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine)
     provider = engines[0].provider
     provenance = pb.Provenance(
         model=manifest.name,
@@ -189,11 +188,9 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     return ServedModel(manifest, file, provider, agreement, dispatcher, Codec(manifest, provenance))
 
 
-def _open_engines(
-    release: Release, file: ModelFile, config: EngineConfig, instances: int
-) -> tuple[list[Engine], Agreement]:
+def _open_engines(release: Release, file: ModelFile, config: EngineConfig) -> tuple[list[Engine], Agreement]:
     release.verify_file(file)
-    engines = [open_engine(release.path(file), release.manifest, config) for _ in range(instances)]
+    engines = open_engines(release.path(file), release.manifest, config)
     published = golden.read_golden(release)
     provider = engines[0].provider
     digest = golden.published_digest(release.manifest, file.path, provider, processor_family(provider))

@@ -8,7 +8,8 @@ import pytest
 
 from dcgan.serving.batcher import Batcher, State
 from dcgan.serving.dispatcher import Dispatcher, Job, Latents
-from dcgan.serving.engine import EngineConfig, EngineError, open_engine
+from dcgan.serving.engine import EngineConfig, EngineError
+from dcgan.serving.engines import open_engines
 from dcgan.serving.metrics import Metrics
 from dcgan.zoo import noise
 from dcgan.zoo.repository import find_release
@@ -18,8 +19,8 @@ from dcgan.zoo.repository import find_release
 def engines(repository):
     release = find_release(repository, "tiny")
     path = release.folder / "generator.onnx"
-    config = EngineConfig(device="cpu", intra_op_threads=1, max_batch=8)
-    return [open_engine(path, release.manifest, config) for _ in range(2)]
+    config = EngineConfig(device="cpu", instances=2, intra_op_threads=1, max_batch=8)
+    return open_engines(path, release.manifest, config)
 
 
 @pytest.fixture

@@ -336,7 +336,7 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
     result = CliRunner().invoke(cli.serve, arguments)
     config = json.loads(result.stdout)
     assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
-    assert (config["engine"]["buckets"], config["models"]["instances"]) == ([4], 3)
+    assert (config["engine"]["buckets"], config["engine"]["instances"]) == ([4], 3)
 
 
 @pytest.mark.parametrize("sizes", ["", "8,4", "0,1", "1,1", "one", "1,,2", "-1"])
@@ -345,7 +345,16 @@ def test_batch_buckets_must_rise(sizes):
     assert (result.exit_code, "--batch-buckets" in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("options", [("--instances", "2"), ("--max-batch-size", "3"), ("--quantum-images", "1")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--instances", "1"),
+        ("--instances", "3"),
+        ("--intra-op-threads", "2"),
+        ("--max-batch-size", "3"),
+        ("--quantum-images", "1"),
+    ],
+)
 def test_the_bytes_do_not_depend_on_how_engines_run(start_server, only, expected, options):
     with start_server(only("tiny"), *options) as server, Client(server.target) as client:
         np.testing.assert_array_equal(client.generate(7, 50), expected("tiny", 7, range(50)))

@@ -1,0 +1,100 @@
+"""What benchmarks of serving share: servers to be measured, the load on them, and the machine that they run on."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import grpc
+from serving_models import IMAGE_SIZE
+
+from dcgan.serving.engine import CPU
+from dcgan.serving.load import LoadConfig, LoadReport, run_load
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.zoo.processor import processor_family, processor_name
+
+LIBRARIES = ("grpcio", "numpy", "onnxruntime-gpu", "protobuf")
+ECHO = [sys.executable, "-c", "import asyncio, servers; asyncio.run(servers.echo())"]
+SERVE = [sys.executable, "-c", "from dcgan.serving.cli import serve; serve()", "--port", "0", "--metrics-port", "0"]
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[tuple[str, float]]:
+    """A server: its address, and the seconds it took to be ready."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+    try:
+        line = process.stdout.readline()
+        ready_s = time.perf_counter() - began
+        yield line.partition(" at ")[2].partition(",")[0], ready_s
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def serving(repository: Path, *options: str) -> list[str]:
+    """The command line of a dcgan-serve for a repository."""
+    return [*SERVE, "--model-repository", str(repository), *options]
+
+
+def split(repository: Path, name: str) -> Path:
+    """A repository with one of the models."""
+    alone = repository / f"only-{name}"
+    if not alone.exists():
+        alone.mkdir()
+        (alone / name).symlink_to(repository / name)
+    return alone
+
+
+def load(target: str, *, n: int, callers: int, seconds: float) -> LoadReport:
+    return asyncio.run(run_load(config(target, n=n, callers=callers, seconds=seconds)))
+
+
+def config(target: str, *, n: int, callers: int, seconds: float) -> LoadConfig:
+    return LoadConfig(targets=(target,), sizes=((n, 1.0),), concurrency=callers, duration_s=seconds, warmup_s=0.5)
+
+
+async def echo() -> None:
+    """A bare grpc.aio server with replies of the same size."""
+
+    async def generate(request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:
+        return pb.GenerateResponse(pixels=bytes(IMAGE_SIZE * IMAGE_SIZE * 3 * request.n), n=request.n)
+
+    async def get_model(_: object, __: object) -> pb.GetModelResponse:
+        return pb.GetModelResponse()
+
+    unary = grpc.unary_unary_rpc_method_handler
+    table = {
+        "Generate": unary(generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString),
+        "GetModel": unary(get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"echo ready at 127.0.0.1:{port},", flush=True)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await server.stop(None)
+
+
+def describe_machine() -> dict[str, object]:
+    return {
+        "processor": processor_name(),
+        "family": processor_family(CPU),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }

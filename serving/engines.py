@@ -1,0 +1,64 @@
+"""The engines of one model: which device, how many, with how many threads; opened and warmed up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from dcgan.serving.cuda import CudaEngine, count_gpus
+from dcgan.serving.engine import CPU, CUDA, FATAL, CpuEngine, Engine, EngineConfig, EngineError, blank, first_line
+from dcgan.serving.errors import ServingError
+from dcgan.zoo.manifest import Manifest
+
+_MOST_INSTANCES = 8  # that are chosen without being asked for: each holds the weights once more
+
+
+def open_engines(path: Path, manifest: Manifest, config: EngineConfig) -> list[Engine]:
+    """Loads a model file as often as there shall be engines, and warms each up.
+
+    Raises:
+        ServingError: if ONNX Runtime cannot load it, it is not what the manifest says, or the device is not there.
+    """
+    ort.set_default_logger_severity(FATAL)
+    config = share_processors(config, choose_provider(config.device), len(os.sched_getaffinity(0)))
+    kind = CudaEngine if choose_provider(config.device) == CUDA else CpuEngine
+    engines: list[Engine] = [kind(path, manifest, config) for _ in range(config.instances)]
+    for engine in engines:
+        for size in sorted({1, engine.max_batch}):
+            _warm_up(engine, manifest, size, path)
+    return engines
+
+
+def share_processors(config: EngineConfig, provider: str, processors: int) -> EngineConfig:
+    """Fills in how many engines there are and how many threads each has, where the configuration leaves it open.
+
+    Several engines of one thread do more than one engine of several: nobody waits for the slowest thread of a layer
+    (benchmarks/results/serving-options.json).
+    """
+    instances = config.instances
+    if not instances:
+        threads = config.intra_op_threads or 1
+        instances = 1 if provider == CUDA else max(1, min(processors // threads, _MOST_INSTANCES))
+    threads = config.intra_op_threads or max(1, processors // instances)
+    return replace(config, instances=instances, intra_op_threads=threads)
+
+
+def choose_provider(device: str) -> str:
+    """The execution provider for a device, one of DEVICES."""
+    if device == "auto":
+        device = "cuda" if CUDA in ort.get_available_providers() and count_gpus() > 0 else "cpu"
+    return CUDA if device == "cuda" else CPU
+
+
+def _warm_up(engine: Engine, manifest: Manifest, size: int, path: Path) -> None:
+    try:
+        images = engine.run(*blank(manifest, size))
+    except EngineError as error:
+        raise ServingError(f"{path} does not run on {engine.provider}: {first_line(error)}") from error
+    expected = (size, manifest.image_size, manifest.image_size, manifest.channels)
+    if images.shape != expected or images.dtype != np.uint8:
+        raise ServingError(f"{path} makes {images.dtype} {images.shape}, not uint8 {expected}; export it again")
