@@ -154,7 +154,9 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="A .png for a grid, a .npy, or else a folder of PNGs."
 )
-@click.option("--target", default="127.0.0.1:8001", help="Address of the server.")
+@click.option(
+    "--target", default="127.0.0.1:8001", help="Address of the server, or of several with commas between them."
+)
 @click.option("--model", default="", help="Name of a model.  [default: the server's]")
 @click.option("--model-version", type=click.IntRange(1, 2**32 - 1), help="Version of it.  [default: the newest]")
 @click.option("--offset", type=_UINT64, default=0, help="Index of the first image.")
@@ -188,14 +190,21 @@ def generate(
 ) -> None:
     """Asks a server for images and writes them to a file or folder."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from dcgan.serving.client import Client, Options
+    import sys
+
+    from dcgan.serving.calls import MOST_UNARY, Options, collect
+    from dcgan.serving.client import Client
     from dcgan.serving.output import choose_format, write_images
+    from dcgan.serving.progress import watched
 
     chosen = choose_format(out, named)
     wanted = {"model": model, "version": model_version, "label": label, "truncation": truncation}
     options = cast("Options", {name: value for name, value in wanted.items() if value is not None})
     with Client(target, timeout_s=timeout_s) as client:
-        images = client.generate(seed, n, offset=offset, **options)
+        if n > MOST_UNARY:
+            images = collect(watched(client.stream(seed, n, offset=offset, **options), n, sys.stderr), n)
+        else:
+            images = client.generate(seed, n, offset=offset, **options)
     write_images(images, out, chosen, offset)
     click.echo(f"wrote images {offset} to {offset + n - 1} of seed {seed} to {out}")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from dcgan.serving.client import channel_options
+from dcgan.serving.calls import channel_options
 from dcgan.serving.errors import ServingError
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub

@@ -50,11 +50,16 @@ def untile(grid: Pixels, n: int, columns: int) -> Pixels:
     return np.ascontiguousarray(cells.reshape(rows * columns, height, width, channels)[:n])
 
 
+def to_pillow(image: Pixels) -> Image.Image:
+    """One image [H, W, C] as Pillow has it: RGB, or L if it has one channel."""
+    array = image[:, :, 0] if image.shape[2] == 1 else image
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
 def encode_png(image: Pixels) -> bytes:
     """Writes one image [H, W, C] as a PNG file. Equal pixels give equal bytes on one build of Pillow."""
-    array = image[:, :, 0] if image.shape[2] == 1 else image
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG")
+    to_pillow(image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -56,6 +56,7 @@ class Network:
         layers: convolutions that do nothing but take time, about 50 us an image each.
         poisoned: whether ONNX Runtime fails on a latent vector whose first number is above POISON.
         endless: whether ONNX Runtime hangs on such a one.
+        tiles: how often an image repeats itself in each direction, so that it is larger.
     """
 
     classes: int = 0
@@ -64,6 +65,7 @@ class Network:
     layers: int = 0
     poisoned: bool = False
     endless: bool = False
+    tiles: int = 1
 
 
 NETWORKS = {
@@ -96,6 +98,14 @@ def only(repository, tmp_path_factory):
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory) -> Path:
+    """A repository with one model of such large images that 13 fit in a message."""
+    folder = tmp_path_factory.mktemp("large")
+    publish_model(folder, "large", 1, Network(tiles=40))
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -195,14 +205,15 @@ def describe_model(folder: Path, name: str, version: int, network: Network, dige
     images = tuple(replace(image, label=0) for image in GOLDEN) if network.classes else GOLDEN
     digests = (GoldenDigest(path="generator.onnx", provider=provider, processor=family, sha256=digest),)
     label = (Tensor(name="label", dtype="int64", shape=("batch",)),) if network.classes else ()
-    shape = ("batch", IMAGE_SIZE, IMAGE_SIZE, network.channels)
+    size = IMAGE_SIZE * network.tiles
+    shape = ("batch", size, size, network.channels)
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
         version=version,
         description="A random function, for tests.",
         license="Apache-2.0",
-        image_size=IMAGE_SIZE,
+        image_size=size,
         channels=network.channels,
         latent_size=LATENT_SIZE,
         classes=network.classes,
@@ -244,7 +255,13 @@ def build_generator(network: Network) -> onnx.ModelProto:
         "half": 127.5,
         "poison": POISON,
     }
-    sizes = {"latent": [0, 0, 1, 1], "row": [-1, 16, 1, 1], "first": [0], "ages": 10**15}
+    sizes = {
+        "latent": [0, 0, 1, 1],
+        "row": [-1, 16, 1, 1],
+        "first": [0],
+        "ages": 10**15,
+        "tiles": [1, network.tiles, network.tiles, 1],
+    }
     nodes = [node("Reshape", ["z", "latent"], ["z4"]), node("ConvTranspose", ["z4", "w0"], ["dense"])]
     if network.poisoned or network.endless:
         nodes += [node("Gather", ["z", "first"], ["z0"], axis=1), node("Greater", ["z0", "poison"], ["above"])]
@@ -267,7 +284,8 @@ def build_generator(network: Network) -> onnx.ModelProto:
         node("Add", ["scaled", "half"], ["shifted"]),
         node("Round", ["shifted"], ["levels"]),
         node("Cast", ["levels"], ["bytes"], to=TensorProto.UINT8),
-        node("Transpose", ["bytes"], ["images"], perm=[0, 2, 3, 1]),
+        node("Transpose", ["bytes"], ["small"], perm=[0, 2, 3, 1]),
+        node("Tile", ["small", "tiles"], ["images"]),
     ]
     constants = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
     constants += [numpy_helper.from_array(np.asarray(value), name) for name, value in sizes.items()]
@@ -287,7 +305,8 @@ def build_model(network: Network, nodes, constants) -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", LATENT_SIZE])]
     if network.classes:
         inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
-    shape = ["batch", IMAGE_SIZE, IMAGE_SIZE, network.channels]
+    size = IMAGE_SIZE * network.tiles
+    shape = ["batch", size, size, network.channels]
     outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)]
     model = helper.make_model(
         helper.make_graph(nodes, "generator", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 17)]

@@ -1,6 +1,9 @@
 """The Python client and dcgan-generate: what they give, and what they say when it does not work."""
 
+import io
+import re
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -18,6 +21,7 @@ from dcgan.serving.client import (
     RefusedError,
     UnreachableError,
 )
+from dcgan.serving.progress import watched
 from dcgan.zoo.errors import DcganError
 from dcgan.zoo.picture import decode_png, tile
 
@@ -218,3 +222,32 @@ def ask_both_while(pair, expected, something_happens) -> None:
 
 def made(read_metrics, server) -> float:
     return sum(value for name, value in read_metrics(server).items() if name.startswith("dcgan_images_total"))
+
+
+def test_many_images_are_shown_as_they_come(ask, client, tmp_path):
+    code, output = ask("--seed", "7", "-n", "300", "--out", str(tmp_path / "many.npy"))
+    assert (code, output) == (0, f"wrote images 0 to 299 of seed 7 to {tmp_path / 'many.npy'}\n")  # no terminal, no bar
+    np.testing.assert_array_equal(np.load(tmp_path / "many.npy"), client.generate(7, 300))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_bar_shows_how_many_have_come_and_how_fast(client):
+    out = Terminal()
+    images = np.concatenate(list(watched(client.stream(7, 300), 300, out)))
+    np.testing.assert_array_equal(images, client.generate(7, 300))
+    assert "300/300" in out.getvalue()
+    assert "images/s" in out.getvalue()
+
+
+def test_in_a_log_there_is_a_line_now_and_then(monkeypatch):
+    out, now = io.StringIO(), iter(range(0, 1000, 4))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    chunks = iter([np.zeros((50, 2, 2, 3), np.uint8)] * 6)
+    assert sum(map(len, watched(chunks, 300, out))) == 300
+    lines = out.getvalue().splitlines()
+    assert 0 < len(lines) < 6
+    assert all(re.fullmatch(r"\d+ of 300 images, [\d,]+ images/s, [\d,]+ s left", line) for line in lines)

@@ -300,7 +300,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_served(copied, change
     elif change == "latent":
         z.shape.dim[1].dim_param = "any"
     elif change == "layout":
-        model.graph.node[-1].attribute[0].ints[:] = [0, 1, 2, 3]
+        model.graph.node[-2].attribute[0].ints[:] = [0, 1, 2, 3]
         images.shape.dim[1].dim_value, images.shape.dim[3].dim_value = 3, 8
     else:
         z.elem_type = onnx.TensorProto.DOUBLE

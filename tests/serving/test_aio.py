@@ -1,0 +1,203 @@
+"""The client for event loops; and what both clients do beyond asking once: Pillow, second requests, other servers."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan.serving.aio import AsyncClient
+from dcgan.serving.calls import Collector, HedgeBudget
+from dcgan.serving.client import Client, DeadlineError, FaultError, RefusedError, UnreachableError
+
+
+@pytest.fixture
+async def aio(server):
+    async with AsyncClient(server.target) as connected:
+        yield connected
+
+
+async def test_images_are_those_of_the_other_client(aio, client):
+    for n in (1, 64, 65, 300):
+        np.testing.assert_array_equal(await aio.generate(7, n, offset=3), client.generate(7, n, offset=3))
+    for options in ({"model": "classy", "label": 1}, {"model": "tiny", "version": 2, "truncation": 0.5}):
+        np.testing.assert_array_equal(await aio.generate(7, 5, **options), client.generate(7, 5, **options))
+
+
+async def test_a_stream_and_a_walk_come_in_chunks(aio, client):
+    chunks = [chunk async for chunk in aio.stream(9, 300, offset=11)]
+    assert len(chunks) > 1
+    np.testing.assert_array_equal(np.concatenate(chunks), client.generate(9, 300, offset=11))
+    walk = [chunk async for chunk in aio.interpolate(1, 2, 100)]
+    np.testing.assert_array_equal(np.concatenate(walk), np.concatenate(list(client.interpolate(1, 2, 100))))
+
+
+async def test_models_are_those_of_the_other_client(aio, client):
+    assert await aio.models() == client.models()
+    assert await aio.model("classy") == client.model("classy")
+
+
+async def test_many_at_once_get_each_their_own(aio, expected):
+    wanted = expected("tiny", 7, range(200))
+    answers = await asyncio.gather(*(aio.generate(7, offset=i) for i in range(200)))
+    np.testing.assert_array_equal(np.concatenate(answers), wanted)
+
+
+async def test_failures_are_those_of_the_other_client(aio):
+    with pytest.raises(RefusedError, match="label must be unset"):
+        await aio.generate(7, label=1)
+    with pytest.raises(RefusedError):
+        await aio.generate(-1)
+    with pytest.raises(DeadlineError):
+        [chunk async for chunk in aio.stream(7, 2**32 - 1, model="slow", timeout_s=0.5)]
+    async with AsyncClient("127.0.0.1:1") as nobody:
+        with pytest.raises(UnreachableError, match="start one with dcgan-serve"):
+            await nobody.generate(7)
+    with pytest.raises(UnreachableError, match="is no address"):
+        AsyncClient("a:b,c:d")
+
+
+async def test_cancelling_a_call_drops_its_work(aio, server, read_metrics):
+    calls = [asyncio.ensure_future(aio.generate(seed, 2000, model="slow")) for seed in range(2)]
+    while not read_metrics(server)['dcgan_queue_requests{model="slow"}']:
+        await asyncio.sleep(0.01)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    while read_metrics(server)['dcgan_queue_requests{model="slow"}']:
+        await asyncio.sleep(0.01)
+
+
+async def test_large_images_that_do_not_fit_in_a_message_come_by_stream(start_server, large):
+    with start_server(large) as server, Client(server.target) as client:
+        async with AsyncClient(server.target) as aio:
+            most = client.model().max_images_per_request
+            assert most < 60
+            images = client.generate(7, 60)
+            np.testing.assert_array_equal(await aio.generate(7, 60), images)
+            np.testing.assert_array_equal(client.generate(7, offset=59), images[59:])
+
+
+async def test_pictures_are_images_of_pillow(aio, client):
+    for model, mode in (("tiny", "RGB"), ("classy", "L")):
+        images = client.generate(7, 3, model=model)
+        for pictures in (client.pictures(7, 3, model=model), await aio.pictures(7, 3, model=model)):
+            assert all(isinstance(picture, Image.Image) and picture.mode == mode for picture in pictures)
+            np.testing.assert_array_equal(
+                [np.asarray(picture).reshape(images[0].shape) for picture in pictures], images
+            )
+
+
+def test_a_server_that_stands_still_is_passed_over_by_a_second_request(pair, both_asked, expected):
+    wanted = expected("tiny", 7, range(8))
+    with Client(pair.target, hedge_after_s=0.1) as client:
+        while not both_asked():
+            client.generate(7)
+        with pair.standing():
+            for i in range(8):
+                np.testing.assert_array_equal(client.generate(7, offset=i)[0], wanted[i])
+
+
+async def test_an_event_loop_passes_it_over_too(pair, both_asked, expected):
+    wanted = expected("tiny", 7, range(8))
+    async with AsyncClient(pair.target, hedge_after_s=0.1) as client:
+        while not both_asked():
+            await client.generate(7)
+        with pair.standing():
+            for i in range(8):
+                np.testing.assert_array_equal((await client.generate(7, offset=i))[0], wanted[i])
+
+
+def test_without_a_second_request_it_is_waited_for(pair, both_asked):
+    with Client(pair.target, timeout_s=3.0) as client:
+        while not both_asked():
+            client.generate(7)
+        with pair.standing(), pytest.raises(DeadlineError):
+            for i in range(2):
+                client.generate(7, offset=i)
+
+
+async def test_a_refusal_is_no_reason_for_a_second_request(server):
+    with Client(server.target, hedge_after_s=30) as client, pytest.raises(RefusedError):
+        client.generate(7, label=1)
+    async with AsyncClient(server.target, hedge_after_s=30) as aio:
+        with pytest.raises(RefusedError):
+            await aio.generate(7, label=1)
+
+
+def test_at_most_one_call_in_ten_is_sent_twice():
+    budget = HedgeBudget()
+    assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
+    for _ in range(25):
+        budget.earn()
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("sizes", [(), (3,), (3, 2)])
+def test_a_server_that_sends_too_few_or_too_many_is_at_fault(sizes):
+    collector = Collector(4)
+    for size in sizes:
+        collector.add(np.zeros((size, 2, 2, 3), np.uint8))
+    with pytest.raises(FaultError, match=f"sent {sum(sizes)} images, not 4"):
+        collector.images()
+
+
+async def test_an_event_loop_goes_on_at_the_other_server(start_server, only, expected):
+    with start_server(only("tiny")) as first, killed(start_server, only) as second:
+        async with AsyncClient(f"{first.target},{second.target}") as client:
+            streams = [client.stream(7, 5000) for _ in range(2)]  # one at each server
+            heads = [await anext(stream) for stream in streams]
+            singles = [asyncio.ensure_future(client.generate(7, offset=i)) for i in range(100)]
+            second.process.kill()
+            for head, stream in zip(heads, streams, strict=True):
+                whole = np.concatenate([head, *[chunk async for chunk in stream]])
+                np.testing.assert_array_equal(whole, expected("tiny", 7, range(5000)))
+            np.testing.assert_array_equal(
+                np.concatenate(await asyncio.gather(*singles)), expected("tiny", 7, range(100))
+            )
+
+
+@contextmanager
+def killed(start_server, only) -> Iterator:
+    """A server that the test kills."""
+    running = start_server(only("tiny"))
+    server = running.__enter__()
+    try:
+        yield server
+    finally:
+        with pytest.raises(AssertionError):  # it did not end as it should, for it was killed
+            running.__exit__(None, None, None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two servers, of which the second can be made to stand still."""
+
+    target: str
+    first: Any
+    second: Any
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        self.second.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.second.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def pair(start_server, only) -> Iterator[Pair]:
+    with start_server(only("tiny")) as first, start_server(only("tiny")) as second:
+        yield Pair(f"{first.target},{second.target}", first, second)
+
+
+@pytest.fixture
+def both_asked(pair, read_metrics):
+    """Whether both servers have made images."""
+    return lambda: all(read_metrics(server)['dcgan_images_total{model="tiny"}'] for server in (pair.first, pair.second))
