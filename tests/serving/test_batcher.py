@@ -1,8 +1,6 @@
-"""The batcher under a simulated clock: single rules, and thousands of random schedules against a plain model of it."""
+"""The batcher under a simulated clock: single rules. `test_schedules.py` has what follows from all of them."""
 
 import math
-import random
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -179,105 +177,6 @@ def test_two_engines_are_twice_as_fast():
         put(batcher, 10)
         run(batcher, seconds=1.0)
     assert (one.rate, two.rate) == (pytest.approx(10), pytest.approx(20))
-
-
-@dataclass
-class Plain:
-    """The rules of the batcher, written as plainly as can be: everything is found by looking through all tickets."""
-
-    max_batch: int
-    quantum: int
-    line: list[Ticket] = field(default_factory=list)
-    left: dict[Ticket, int] = field(default_factory=dict)
-
-    def take(self, now: float) -> dict[Ticket, int]:
-        given: dict[Ticket, int] = {}
-        while self.line and sum(given.values()) < self.max_batch:
-            ticket = self.line.pop(0)
-            if ticket.deadline <= now:
-                continue
-            count = min(self.quantum, self.left[ticket], self.max_batch - sum(given.values()))
-            given[ticket] = given.get(ticket, 0) + count
-            self.left[ticket] -= count
-            if self.left[ticket]:
-                self.line.append(ticket)
-        return given
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_random_schedules_agree_with_the_plain_model(seed):
-    source = random.Random(seed)
-    for _ in range(150):
-        play(source)
-
-
-def play(source: random.Random) -> None:
-    """One schedule of about 60 events with exact accounting after each; then all work ends."""
-    max_batch, quantum, engines = source.choice([1, 4, 16]), source.choice([1, 3, 8]), source.choice([1, 1, 2])
-    batcher = make(max_batch, quantum, source.choice([10, 100]), engines)
-    plain, running, tickets, refused, now = Plain(max_batch, quantum), [], [], 0, 0.0
-    for _ in range(60):
-        now += source.expovariate(10)
-        event = source.choice(["put", "put", "put", "cancel", "take", "take", "finish", "fail"])
-        if event == "put":
-            deadline = now + source.choice([0.0, 0.05, 0.5, math.inf])
-            try:
-                ticket = put(batcher, source.choice([1, 1, 2, 7, 40]), now, deadline, more=source.random() < 0.1)
-            except Refusal:
-                refused += 1
-            else:
-                tickets.append(ticket)
-                plain.line.append(ticket)
-                plain.left[ticket] = ticket.n
-        elif event == "cancel" and tickets:
-            ticket = source.choice(tickets)
-            batcher.cancel(ticket, now)
-            plain.line = [other for other in plain.line if other is not ticket]
-        elif event == "take" and len(running) < engines:
-            take(batcher, plain, running, now)
-        elif event in ("finish", "fail") and running:
-            end(batcher, plain, running.pop(source.randrange(len(running))), event, now)
-        check(batcher, tickets, refused)
-    while running or any(ticket.state is State.WAITING for ticket in tickets):
-        now += 0.1
-        if running:
-            end(batcher, plain, running.pop(), "finish", now)
-        take(batcher, plain, running, now)
-        check(batcher, tickets, refused)
-    assert (batcher.waiting_images, batcher.running_images, batcher.counts.waiting) == (0, 0, 0)
-
-
-def take(batcher, plain, running, now) -> None:
-    batch, expired = batcher.take(now)
-    given = {} if batch is None else {piece.ticket: piece.count for piece in batch.slices}
-    assert given == plain.take(now)
-    assert all(ticket.deadline <= now and ticket.state is State.EXPIRED for ticket in expired)
-    if batch is not None:
-        assert 0 < batch.images == sum(given.values()) <= batcher.max_batch
-        assert all(piece.start + piece.count == piece.ticket.taken for piece in batch.slices)
-        running.append(batch)
-
-
-def end(batcher, plain, batch, event, now) -> None:
-    if event == "finish":
-        settled = batcher.finish(batch, now)
-        assert all(ticket.done == ticket.n and ticket.state is State.OK for ticket in settled)
-    else:
-        settled = batcher.fail(batch)
-        assert all(ticket.state is State.FAILED for ticket in settled)
-        plain.line = [ticket for ticket in plain.line if ticket not in settled]
-
-
-def check(batcher, tickets, refused) -> None:
-    counts = batcher.counts
-    states = [ticket.state for ticket in tickets]
-    assert counts.offered == len(tickets) + refused
-    assert (counts.accepted, counts.rejected) == (len(tickets), refused)
-    assert counts.waiting == states.count(State.WAITING)
-    assert counts.settled == {state: states.count(state) for state in State if state is not State.WAITING}
-    waiting = [ticket.n - ticket.taken for ticket in tickets if ticket.state is State.WAITING]
-    assert batcher.waiting_images == sum(waiting)
-    assert batcher._one_round == sum(min(left, batcher.quantum) for left in waiting)
 
 
 def test_a_stall_does_not_make_an_idle_engine_refuse_for_ever():

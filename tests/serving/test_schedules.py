@@ -1,0 +1,221 @@
+"""The batcher under a simulated clock: thousands of random schedules against an independent model of it.
+
+The model knows every image by itself, keeps no sums, and finds everything anew by looking through all that ever
+happened. It says what must become of each request, which images each batch holds, and what the counts are.
+"""
+
+import math
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from dcgan.serving.batcher import Batcher, State, Ticket
+from dcgan.serving.errors import Refusal
+
+WAITING, RUNNING, MADE = "waiting", "running", "made"
+EVENTS = ["put"] * 6 + ["take"] * 5 + ["finish"] * 4 + ["cancel", "draw", "fail", "fail line"]
+
+
+@dataclass(eq=False)
+class Asked:
+    """A request as the model sees it: what was asked for, and where each of its images is."""
+
+    n: int
+    deadline: float
+    more: bool
+    images: list[str] = field(default_factory=list)
+    state: State = State.WAITING
+
+    def left(self) -> int:
+        return self.images.count(WAITING) if self.state is State.WAITING else 0
+
+
+@dataclass
+class Model:
+    """The rules, written as plainly as can be."""
+
+    max_batch: int
+    quantum: int
+    limit: int
+    engines: int
+    asked: list[Asked] = field(default_factory=list)
+    line: list[Asked] = field(default_factory=list)
+    refused: int = 0
+    running: dict[int, tuple[list[tuple[Asked, int]], float]] = field(default_factory=dict)  # batches, by number
+    history: list[tuple[int, float]] = field(default_factory=list)  # images and seconds of batches that were made
+
+    def rate(self) -> float | None:
+        images = seconds = 0.0
+        for more_images, took in self.history:
+            longest = 4 * more_images * seconds / images if images else math.inf
+            if took > 0:
+                images, seconds = 0.9 * images + more_images, 0.9 * seconds + min(took, longest)
+        return self.engines * images / seconds if seconds else None
+
+    def refusal(self, n: int, now: float, deadline: float, more: bool) -> str | None:
+        waiting = sum(each.left() for each in self.asked)
+        counted = sum(each.left() for each in self.asked if not each.more)
+        at_work = sum(len(pieces) for pieces, _ in self.running.values())
+        rate, rounds = self.rate(), math.ceil(n / self.quantum)
+        if deadline <= now:
+            return "DEADLINE_PASSED"
+        if not more and counted and counted + n > self.limit:
+            return "QUEUE_FULL"
+        if rate is None or (waiting == 0 and n <= self.max_batch):
+            return None
+        turn = sum(min(each.left(), self.quantum) for each in self.asked)
+        needed = (at_work + min(waiting, rounds * turn) + n) / rate
+        return "DEADLINE_UNREACHABLE" if needed > 0.8 * (deadline - now) else None
+
+    def take(self, number: int, now: float) -> tuple[list[tuple[Asked, int]], list[Asked]]:
+        pieces: list[tuple[Asked, int]] = []
+        expired: list[Asked] = []
+        while self.line and len(pieces) < self.max_batch:
+            asked = self.line.pop(0)
+            if asked.deadline <= now:
+                asked.state = State.EXPIRED
+                expired.append(asked)
+                continue
+            free = [i for i, place in enumerate(asked.images) if place == WAITING]
+            turn = free[: min(self.quantum, self.max_batch - len(pieces))]
+            for i in turn:
+                asked.images[i] = RUNNING
+                pieces.append((asked, i))
+            if len(turn) < len(free):
+                self.line.append(asked)
+        if pieces:
+            self.running[number] = (pieces, now)
+        return pieces, expired
+
+    def finish(self, number: int, now: float) -> list[Asked]:
+        pieces, began = self.running.pop(number)
+        self.history.append((len(pieces), now - began))
+        for asked, i in pieces:
+            asked.images[i] = MADE
+        done = [each for each in self.asked if each.state is State.WAITING and set(each.images) == {MADE}]
+        return self.settle(done, State.OK)
+
+    def fail(self, number: int) -> list[Asked]:
+        pieces, _ = self.running.pop(number)
+        return self.settle(list({id(asked): asked for asked, _ in pieces}.values()), State.FAILED)
+
+    def settle(self, some: list[Asked], state: State) -> list[Asked]:
+        some = [asked for asked in some if asked.state is State.WAITING]
+        for asked in some:
+            asked.state = state
+            self.line = [other for other in self.line if other is not asked]
+        return some
+
+
+class Play:
+    """One schedule, played to the batcher and to the model alike."""
+
+    def __init__(self, source: random.Random) -> None:
+        self.source = source
+        sizes = source.choice([1, 4, 16]), source.choice([1, 3, 8]), source.choice([10, 100]), source.choice([1, 1, 2])
+        self.model = Model(*sizes)
+        self.batcher: Batcher[Ticket] = Batcher(
+            max_batch=sizes[0], quantum=sizes[1], queue_limit=sizes[2], engines=sizes[3]
+        )
+        self.pairs: list[tuple[Ticket, Asked]] = []
+        self.drawing: list[tuple[Ticket, Asked]] = []  # accepted, and not yet in line
+        self.batches: dict[int, object] = {}
+        self.now = 0.0
+        self.number = 0
+
+    def step(self, event: str) -> None:
+        if event == "put":
+            self.put()
+        elif event == "draw" and self.drawing:
+            self.enqueue(*self.drawing.pop(self.source.randrange(len(self.drawing))))
+        elif event == "cancel" and self.pairs:
+            ticket, asked = self.source.choice(self.pairs)
+            self.batcher.cancel(ticket, self.now)
+            self.model.settle([asked], State.EXPIRED if asked.deadline <= self.now else State.CANCELLED)
+        elif event == "take" and len(self.batches) < self.model.engines:
+            self.take()
+        elif event == "finish" and self.batches:
+            number = self.source.choice(list(self.batches))
+            self.compare(self.batcher.finish(self.batches.pop(number), self.now), self.model.finish(number, self.now))
+        elif event == "fail" and self.batches:
+            number = self.source.choice(list(self.batches))
+            self.compare(self.batcher.fail(self.batches.pop(number)), self.model.fail(number))
+        elif event == "fail line" and self.source.random() < 0.2:
+            self.compare(self.batcher.fail_line(), self.model.settle(list(self.model.line), State.FAILED))
+        self.check()
+
+    def put(self) -> None:
+        n, more = self.source.choice([1, 1, 2, 7, 40]), self.source.random() < 0.1
+        deadline = self.now + self.source.choice([0.0, 0.05, 0.5, 5.0, math.inf])
+        ticket, asked = Ticket(n=n, arrived=self.now, deadline=deadline, more=more), Asked(n, deadline, more)
+        expected = self.model.refusal(n, self.now, deadline, more)
+        try:
+            self.batcher.admit(ticket)
+        except Refusal as refusal:
+            assert refusal.reason == expected
+            self.model.refused += 1
+            return
+        assert expected is None
+        asked.images = [WAITING] * n
+        self.model.asked.append(asked)
+        self.pairs.append((ticket, asked))
+        if self.source.random() < 0.2:
+            self.drawing.append((ticket, asked))
+        else:
+            self.enqueue(ticket, asked)
+
+    def enqueue(self, ticket: Ticket, asked: Asked) -> None:
+        self.batcher.enqueue(ticket)
+        if asked.state is State.WAITING:
+            self.model.line.append(asked)
+
+    def take(self) -> None:
+        self.number += 1
+        batch, expired = self.batcher.take(self.now)
+        pieces, expected = self.model.take(self.number, self.now)
+        self.compare(expired, expected)
+        slices = () if batch is None else batch.slices
+        given = [(self.asked(piece.ticket), piece.start + i) for piece in slices for i in range(piece.count)]
+        assert sorted(given, key=self.order) == sorted(pieces, key=self.order)
+        if batch is not None:
+            assert batch.images == len(pieces)
+            self.batches[self.number] = batch
+
+    def check(self) -> None:
+        """What became of every request, and that nothing is lost or counted twice."""
+        states = [asked.state for _, asked in self.pairs]
+        assert [ticket.state for ticket, _ in self.pairs] == states
+        counts, batcher = self.batcher.counts, self.batcher
+        assert (counts.accepted, counts.rejected) == (len(states), self.model.refused)
+        assert counts.offered == counts.accepted + counts.rejected
+        assert counts.waiting == states.count(State.WAITING)
+        assert counts.settled == {state: states.count(state) for state in State if state is not State.WAITING}
+        assert counts.accepted == counts.waiting + sum(counts.settled.values())
+        assert batcher.waiting_images == sum(asked.left() for _, asked in self.pairs)
+        assert batcher.running_images == sum(len(pieces) for pieces, _ in self.model.running.values())
+        assert batcher.rate == pytest.approx(self.model.rate())
+
+    def compare(self, tickets: list[Ticket], expected: list[Asked]) -> None:
+        assert {self.order((self.asked(ticket), 0)) for ticket in tickets} == {self.order((a, 0)) for a in expected}
+
+    def asked(self, ticket: Ticket) -> Asked:
+        return next(asked for each, asked in self.pairs if each is ticket)
+
+    def order(self, piece: tuple[Asked, int]) -> tuple[int, int]:
+        return next(i for i, (_, asked) in enumerate(self.pairs) if asked is piece[0]), piece[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_schedules_agree_with_the_model(seed):
+    source = random.Random(seed)
+    for _ in range(150):
+        play = Play(source)
+        for _ in range(60):
+            play.now += source.expovariate(10)
+            play.step(source.choice(EVENTS))
+        while play.drawing or play.batches or play.model.line:
+            play.now += 0.1
+            for event in ("draw", "take", "finish"):
+                play.step(event)
+        assert (play.batcher.waiting_images, play.batcher.running_images, play.batcher.counts.waiting) == (0, 0, 0)
