@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from dcgan.serving.errors import ServingError
 
@@ -44,6 +44,8 @@ class Metrics:
         self.loop_lag = Histogram(
             "dcgan_event_loop_lag_seconds", "How late the event loop is.", buckets=_SECONDS, registry=registry
         )
+        self.tasks = Gauge("dcgan_event_loop_tasks", "Tasks of the event loop.", registry=registry)
+        ProcessCollector(registry=registry)  # memory, processor time and open files, as Prometheus names them
         self.images = Counter("dcgan_images", "Images made.", model, registry=registry)
         self.batches = Counter(
             "dcgan_batches",
@@ -70,11 +72,12 @@ class Metrics:
         )
 
     async def watch_loop(self) -> None:
-        """Measures, for ever, how much later than it asked a sleeper on the event loop wakes."""
+        """Measures, for ever, how much later than it asked a sleeper on the event loop wakes, and counts the tasks."""
         while True:
             began = time.perf_counter()
             await asyncio.sleep(_LAG_INTERVAL_S)
             self.loop_lag.observe(time.perf_counter() - began - _LAG_INTERVAL_S)
+            self.tasks.set(len(asyncio.all_tasks()))
 
     def of_method(self, method: str) -> MethodMetrics:
         """The series of one RPC method."""
