@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from dcgan.serving.options import Buckets, Sizes
 from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 
 if TYPE_CHECKING:
@@ -19,26 +18,7 @@ if TYPE_CHECKING:
 
 _PORT = click.IntRange(0, 65535)
 _SECONDS = click.FloatRange(0, 86400)
-_MOST_BENCH_IMAGES = 512
 _UINT64 = click.IntRange(0, 2**64 - 1)
-
-
-class _Buckets(click.ParamType[tuple[int, ...]]):
-    """Batch sizes with commas between them, rising."""
-
-    name = "sizes"
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Reads "1,8,64"."""
-        if isinstance(value, tuple):
-            return value
-        sizes = value.split(",")
-        buckets = tuple(int(size) for size in sizes if size.isdecimal())
-        if len(buckets) < len(sizes) or buckets[0] < 1 or any(a >= b for a, b in pairwise(buckets)):
-            self.fail(f"{value!r:.80} is no list of rising batch sizes such as 1,8,64", param, ctx)
-        return buckets
 
 
 @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -60,6 +40,12 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes CUDA where there is a GPU."
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Server processes on the port, with a queue each, and with metrics on ports of their own from --metrics-port.",
+)
+@click.option(
     "--instances",
     type=click.IntRange(0, 64),
     default=0,
@@ -73,11 +59,18 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
 @click.option("--max-batch-size", type=click.IntRange(1, 65536), default=16, help="Most images in a batch on the CPU.")
-@click.option("--batch-buckets", type=_Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
+@click.option("--batch-buckets", type=Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
 @click.option("--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it.")
 @click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
 @click.option("--max-queue-images", type=click.IntRange(1), default=4096, help="Most images that wait for an engine.")
 @click.option("--quantum-images", type=click.IntRange(1), default=16, help="Images that a request gets in one turn.")
+@click.option(
+    "--max-reply-bytes",
+    type=click.IntRange(1),
+    default=4 * 2**20,
+    help="Size of a reply, and so the most images of a request; gRPC's clients take no more unless told to.",
+)
+@click.option("--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request.")
 @click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="RPCs under way; 0 for no limit.")
 @click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
 @click.option("--keepalive-s", type=_SECONDS, default=7200.0, help="Silence after which a client is asked for a sign.")
@@ -94,20 +87,25 @@ class _Buckets(click.ParamType[tuple[int, ...]]):
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="From it up."
 )
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
-def serve(*, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Serves images over gRPC until it is told to stop."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by us, in one sentence
     import asyncio
 
     from dcgan.serving.log import configure
     from dcgan.serving.server import run
+    from dcgan.serving.workers import Logging, supervise
 
     config = _server_config(**options)
     if dry_run:
-        click.echo(json.dumps(asdict(config), indent=2, default=str))
+        click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
         return
     configure(log_format, log_level)
-    asyncio.run(run(config, lambda line: click.echo(f"dcgan-serve {line}")))
+    if workers == 1:
+        asyncio.run(run(config, lambda server: click.echo(f"dcgan-serve {server.describe()}")))
+    else:
+        log = Logging(log_format, log_level)
+        asyncio.run(supervise(config, workers, log, lambda line: click.echo(f"dcgan-serve {line}")))
 
 
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
@@ -139,11 +137,13 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             precision=options["precision"],
             queue_images=options["max_queue_images"],
             quantum=options["quantum_images"],
+            reply_bytes=options["max_reply_bytes"],
         ),
         connection=ConnectionConfig(
             most_rpcs=options["max_concurrent_rpcs"],
             longest_age_s=options["max_connection_age_s"],
             keepalive_s=options["keepalive_s"],
+            request_bytes=options["max_request_bytes"],
         ),
     )
 
@@ -209,30 +209,9 @@ def generate(
     click.echo(f"wrote images {offset} to {offset + n - 1} of seed {seed} to {out}")
 
 
-class _Sizes(click.ParamType[tuple[tuple[int, float], ...]]):
-    """Sizes of requests with their weights."""
-
-    name = "sizes"
-
-    def convert(
-        self, value: str | tuple[tuple[int, float], ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[tuple[int, float], ...]:
-        """Reads "1" or "1:0.9,64:0.1"."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            pairs = [(part.partition(":")[0], part.partition(":")[2] or "1") for part in value.split(",")]
-            sizes = tuple((int(n), float(weight)) for n, weight in pairs)
-        except ValueError:
-            sizes = ()
-        if not sizes or any(not (0 < n <= _MOST_BENCH_IMAGES and 0 < weight < math.inf) for n, weight in sizes):
-            self.fail(f"{value!r:.80} is no list of sizes such as 1 or 1:0.9,64:0.1", param, ctx)
-        return sizes
-
-
 @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
 @click.option("--target", "targets", multiple=True, default=["127.0.0.1:8001"], help="Address; may be repeated.")
-@click.option("-n", "sizes", type=_Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1.")
+@click.option("-n", "sizes", type=Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=32, help="Callers, each with one request.")
 @click.option(
     "--rate",

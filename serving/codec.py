@@ -33,9 +33,11 @@ class Codec:
     Args:
         manifest: of the model.
         provenance: what every reply says of its origin.
+        message_limit: bytes of the largest reply.
     """
 
-    def __init__(self, manifest: Manifest, provenance: pb.Provenance) -> None:
+    def __init__(self, manifest: Manifest, provenance: pb.Provenance, message_limit: int = MESSAGE_LIMIT) -> None:
+        self._message_limit = message_limit
         size, channels = manifest.image_size, manifest.channels
         self._raw_bytes = size * size * channels
         # A PNG can be larger than its pixels: a filter byte for each row, block headers of deflate, and its chunks.
@@ -48,7 +50,7 @@ class Codec:
     def most_images(self, image_format: pb.ImageFormat) -> int:
         """How many images fit in a message whatever they show; at least one."""
         raw = image_format in (pb.IMAGE_FORMAT_UNSPECIFIED, pb.IMAGE_FORMAT_RGB8)
-        return max(1, (MESSAGE_LIMIT - _BESIDE_PIXELS) // (self._raw_bytes if raw else self._png_bytes))
+        return max(1, (self._message_limit - _BESIDE_PIXELS) // (self._raw_bytes if raw else self._png_bytes))
 
     def encode_pixels(self, reply: Reply, offset: int, parts: Sequence[Pixels]) -> bytes:
         """A serialised reply with raw pixels."""

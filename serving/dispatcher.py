@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,8 @@ class Dispatcher:
 
     def counts(self) -> Counts:
         """What became of all work so far."""
-        return self._batcher.counts
+        with self._lock:
+            return replace(self._batcher.counts, settled=dict(self._batcher.counts.settled))
 
     def queued_images(self) -> int:
         """Images that wait for an engine."""

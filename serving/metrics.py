@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from dcgan.serving.batcher import Counts
 from dcgan.serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class Metrics:
         self.loop_lag = Histogram(
             "dcgan_event_loop_lag_seconds", "How late the event loop is.", buckets=_SECONDS, registry=registry
         )
+        self.work = _WorkCollector(registry)
         self.tasks = Gauge("dcgan_event_loop_tasks", "Tasks of the event loop.", registry=registry)
         ProcessCollector(registry=registry)  # memory, processor time and open files, as Prometheus names them
         self.images = Counter("dcgan_images", "Images made.", model, registry=registry)
@@ -86,6 +91,29 @@ class Metrics:
     def of_model(self, name: str) -> ModelMetrics:
         """The series of one model."""
         return ModelMetrics(self, name)
+
+
+class _WorkCollector(Collector):
+    """Says what became of all work, from the accounts of the batchers themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._accounts: dict[str, Callable[[], Counts]] = {}
+        registry.register(self)
+
+    def add(self, model: str, account: Callable[[], Counts]) -> None:
+        """Adds the account of a model."""
+        self._accounts[model] = account
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """See Collector."""
+        about = "Pieces of work: offered = accepted + rejected, accepted = ok + failed + cancelled + expired + waiting."
+        family = CounterMetricFamily("dcgan_work", about, labels=["model", "outcome"])
+        for model, account in self._accounts.items():
+            counts = account()
+            outcomes = {"offered": counts.offered, "accepted": counts.accepted, "rejected": counts.rejected}
+            for outcome, value in (outcomes | {state.value: n for state, n in counts.settled.items()}).items():
+                family.add_metric([model, outcome], value)
+        yield family
 
 
 class MethodMetrics:

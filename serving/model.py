@@ -11,7 +11,7 @@ import numpy as np
 
 from dcgan.serving import errors
 from dcgan.serving.batcher import Batcher
-from dcgan.serving.codec import Codec
+from dcgan.serving.codec import MESSAGE_LIMIT, Codec
 from dcgan.serving.dispatcher import Dispatcher, Job
 from dcgan.serving.engine import Engine, EngineConfig, EngineError
 from dcgan.serving.engines import open_engines
@@ -36,11 +36,13 @@ class ModelConfig:
         precision: which of the model's ONNX files runs.
         queue_images: most images that may wait for an engine.
         quantum: images that a request gets in one turn.
+        reply_bytes: size of the largest reply, which says how many images a request may ask for.
     """
 
     precision: str = "fp32"
     queue_images: int = 4096
     quantum: int = 16
+    reply_bytes: int = MESSAGE_LIMIT
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,10 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     )
     dispatcher = Dispatcher(engines, batcher, model_metrics)
     model_metrics.queued.set_function(dispatcher.queued_images)
+    metrics.work.add(manifest.name, dispatcher.counts)
     model_metrics.queued_requests.set_function(lambda: dispatcher.counts().waiting)
     metrics.info.labels(manifest.name, manifest.version, file.sha256, provider, agreement.value).set(1)
-    return ServedModel(manifest, file, provider, agreement, dispatcher, Codec(manifest, provenance))
+    return ServedModel(manifest, file, provider, agreement, dispatcher, Codec(manifest, provenance, config.reply_bytes))
 
 
 def _open_engines(release: Release, file: ModelFile, config: EngineConfig) -> tuple[list[Engine], Agreement]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from dcgan.serving.readiness import Readiness
 from dcgan.serving.service import SERVICE, GeneratorService
 from dcgan.zoo.repository import Release
 
-_REQUEST_LIMIT = 64 * 2**10  # bytes; an honest request has less than 200
 _WATCH_INTERVAL_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -39,11 +38,13 @@ class ConnectionConfig:
         longest_age_s: age at which a client is asked to connect anew, so that load spreads over new servers; 0 for
             none.
         keepalive_s: time without traffic after which a client is asked whether it is still there.
+        request_bytes: size of the largest request; an honest one has less than 200.
     """
 
     most_rpcs: int = 0
     longest_age_s: float = 0.0
     keepalive_s: float = 7200.0
+    request_bytes: int = 64 * 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class ServerConfig:
         index: of models, to fetch `model` from if it is not here; None to fetch nothing.
         host: address to listen on.
         port: of gRPC; 0 for any that is free.
+        reuse_port: whether other processes of ours listen on the same port.
         metrics_port: of Prometheus; 0 for any that is free.
         drain_delay_s: time between turning readiness off and refusing requests, for load balancers to notice.
         exit_timeout_s: time that accepted requests have to finish after that.
@@ -70,6 +72,7 @@ class ServerConfig:
     index: str | None = None
     host: str = "127.0.0.1"
     port: int = 8001
+    reuse_port: bool = False
     metrics_port: int = 8002
     drain_delay_s: float = 0.0
     exit_timeout_s: float = 30.0
@@ -79,12 +82,17 @@ class ServerConfig:
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
 
 
-async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what was accepted; a second signal cuts that short.
+async def run(
+    config: ServerConfig,
+    announce: Callable[[RunningServer], None],
+    ends: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+) -> None:
+    """Serves until it is told to stop, then finishes what was accepted; a second signal cuts that short.
 
     Args:
         config: what to serve, and where.
-        announce: gets one line when the server is ready.
+        announce: gets the server when it is ready.
+        ends: signals that tell it to stop.
 
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
@@ -92,7 +100,7 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
     check_host(config.host)
     signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ends:
         loop.add_signal_handler(number, signals.put_nowait, None)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
@@ -104,7 +112,7 @@ async def run(config: ServerConfig, announce: Callable[[str], None]) -> None:
             await asyncio.wait((loading,))
             return
         server = await loading
-        announce(server.describe())
+        announce(server)
         watches = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))]
         for watch in watches:
             stack.callback(watch.cancel)
@@ -132,8 +140,12 @@ class RunningServer:
 
     def describe(self) -> str:
         """Where it listens and what it serves, in one line."""
-        models = "; ".join(_describe(model) for model in self.catalogue.models)
-        return f"ready at {self.address}, serving {models}; metrics at http://{self.metrics_address}/metrics"
+        metrics = f"http://{self.metrics_address}/metrics"
+        return f"ready at {self.address}, serving {self.describe_models()}; metrics at {metrics}"
+
+    def describe_models(self) -> str:
+        """What it serves."""
+        return "; ".join(_describe(model) for model in self.catalogue.models)
 
     async def watch_engines(self, config: ServerConfig) -> None:
         """Looks after the engines for ever: while one is stuck, readiness is off and requests are refused."""
@@ -202,8 +214,9 @@ def check_host(host: str) -> None:
 
 async def _listen(config: ServerConfig, service: GeneratorService, readiness: Readiness) -> tuple[grpc.aio.Server, int]:
     options = [
-        ("grpc.so_reuseport", 0),  # else a second server on the port would silently take half of the clients
-        ("grpc.max_receive_message_length", _REQUEST_LIMIT),
+        # Unless it is meant, a second server on the port would silently take half of the clients.
+        ("grpc.so_reuseport", int(config.reuse_port)),
+        ("grpc.max_receive_message_length", config.connection.request_bytes),
         ("grpc.max_send_message_length", -1),  # how many images fit is for `Codec.most_images` to say
         ("grpc.keepalive_time_ms", round(config.connection.keepalive_s * 1000)),
     ]

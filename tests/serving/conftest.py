@@ -44,6 +44,10 @@ class Server:
     def port(self) -> int:
         return int(self.target.rpartition(":")[2])
 
+    def split(self) -> list["Server"]:
+        """The server once for each of its workers, with the metrics of that one."""
+        return [replace(self, metrics=page) for page in self.metrics.split(",")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:

@@ -14,6 +14,7 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 SERVICE = "/dcgan.v1.GeneratorService/"
 CLASSES = {"": 0, "tiny": 0, "classy": 3}
+OUTCOMES = ("offered", "accepted", "rejected", "ok", "failed", "cancelled", "expired")
 TOO_MANY = 65521  # images of 8 x 8 in one message of 4 MiB, even in grey
 
 hostile = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -34,7 +35,7 @@ def stub(channel):
 
 @pytest.fixture(autouse=True)
 def _goes_on(stub, server, read_metrics):
-    """After every test nothing waits, and one image comes as ever."""
+    """After every test nothing waits, the accounts agree, and one image comes as ever."""
     before = stub.Generate(pb.GenerateRequest(seed=7)).pixels
     yield
     assert stub.Generate(pb.GenerateRequest(seed=7)).pixels == before
@@ -42,6 +43,10 @@ def _goes_on(stub, server, read_metrics):
     while any(values[f'dcgan_queue_requests{{model="{name}"}}'] for name in ("tiny", "classy")):
         values = read_metrics(server)
     assert values['dcgan_queue_images{model="tiny"}'] == values['dcgan_queue_images{model="classy"}'] == 0
+    for name in ("tiny", "classy"):
+        work = {each: values[f'dcgan_work_total{{model="{name}",outcome="{each}"}}'] for each in OUTCOMES}
+        assert work["offered"] == work["accepted"] + work["rejected"]
+        assert work["accepted"] == work["ok"] + work["failed"] + work["cancelled"] + work["expired"]
 
 
 @hostile

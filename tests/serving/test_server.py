@@ -1,6 +1,8 @@
 """The process: start, readiness, what it loads, how it refuses to start, how it ends."""
 
+import asyncio
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving import cli
 from dcgan.serving.client import Client, ClientError, RefusedError
+from dcgan.serving.log import is_news
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 
@@ -371,3 +374,20 @@ def test_the_log_can_be_json(start_server, only):
 def is_ready(server) -> bool:
     with grpc.insecure_channel(server.target) as channel:
         return HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING
+
+
+def test_messages_have_the_sizes_that_were_chosen(start_server, only):
+    options = ("--max-reply-bytes", "10000", "--max-request-bytes", "100")
+    with start_server(only("tiny"), *options) as server, Client(server.target) as client:
+        most = client.model().max_images_per_request
+        assert 0 < most * 192 < 10_000 < (most + 6) * 192 + 1024
+        assert len(client.generate(7, most)) == most
+        assert len(client.generate(7, most + 1)) == most + 1  # by stream
+        with pytest.raises(RefusedError, match="larger than max"):
+            client.generate(7, model="x" * 200)
+
+
+@pytest.mark.parametrize(("error", "news"), [(asyncio.CancelledError(), False), (RuntimeError("odd"), True)])
+def test_a_client_that_goes_early_is_no_error_of_ours(error, news):
+    record = logging.LogRecord("grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None))
+    assert is_news(record) is news

@@ -1,0 +1,173 @@
+"""Whether (model, seed, index) names one image: many random requests to two servers that run differently.
+
+    python benchmarks/same_bytes.py [--requests 10000] [--out benchmarks/results/serving-same-bytes.json]
+
+Every reply is compared, byte for byte, with what ONNX Runtime makes of the file and the noise in this process, image by
+image. Meanwhile a third as many requests again are called off on the way, and halfway one server is told to stop and
+another takes its port. Exit code 1 if a byte differs or a request fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from asyncio.subprocess import Process
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import numpy as np
+import onnxruntime as ort
+from servers import SERVE, describe_machine
+
+from dcgan.serving.calls import Response, channel_options, read_pixels, resolve
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub as Stub
+from dcgan.zoo import noise
+from dcgan.zoo.picture import decode_png, untile
+from dcgan.zoo.repository import SHIPPED, list_releases
+
+RGB, PNG, GRID = pb.IMAGE_FORMAT_RGB8, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID
+CALLERS = 24
+SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 16, 17, 33, 64)
+OFFSETS = (0, 0, 1, 1000, 2**32 - 3, 2**63 - 5, 2**64 - 64)
+ODD = ("--instances", "1", "--intra-op-threads", "2", "--max-batch-size", "7", "--quantum-images", "3")
+
+Expected = Callable[[int, int, int], np.ndarray]
+
+
+@dataclass
+class Findings:
+    """What came of the requests."""
+
+    replies: int = 0
+    images: int = 0
+    differing_bytes: int = 0
+    called_off: int = 0
+    by_format: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--repository", type=Path, default=SHIPPED, help="the first model of it is asked for")
+    parser.add_argument("--second-repository", type=Path, help="of the second server, to see that a difference is seen")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json")
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    repositories = arguments.repository, arguments.second_repository or arguments.repository
+    findings = asyncio.run(compare(*repositories, arguments.requests, arguments.seed))
+    document = {"machine": describe_machine(), "seconds": round(time.perf_counter() - began, 1)}
+    document |= {"requests": arguments.requests, "second_server": " ".join(ODD), **vars(findings)}
+    arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+    if findings.differing_bytes or findings.failures or findings.replies != arguments.requests:
+        sys.exit(1)
+
+
+async def compare(first: Path, second: Path, requests: int, seed: int) -> Findings:
+    findings, source = Findings(), random.Random(seed)
+    expected = reference(first)
+    (one, address_a), (two, address_b) = await asyncio.gather(start(first, "0"), start(second, "0", *ODD))
+    target = f"{address_a},{address_b}"
+    numbers = iter(range(requests))
+    try:
+        async with grpc.aio.insecure_channel(resolve(target), options=channel_options(target)) as channel:
+            stub = Stub(channel)
+            workers = [
+                ask_on(stub, expected, findings, numbers, random.Random(source.random())) for _ in range(CALLERS)
+            ]
+            asking = asyncio.gather(*workers)
+            while findings.replies < requests // 2 and not asking.done():
+                await asyncio.sleep(0.01)
+            two.terminate()
+            await two.wait()
+            two, _ = await start(second, address_b.rpartition(":")[2], *ODD)
+            await asking
+    finally:
+        for process in (one, two):
+            process.terminate()
+            await process.wait()
+    return findings
+
+
+async def start(repository: Path, port: str, *options: str) -> tuple[Process, str]:
+    """Starts a server: its process, and its address once it is ready."""
+    command = [*SERVE, "--model-repository", str(repository), "--port", port, "--log-level", "warning", *options]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    words = (await process.stdout.readline()).decode().replace(",", " ").split()
+    return process, words[words.index("at") + 1]
+
+
+async def ask_on(
+    stub: Stub, expected: Expected, findings: Findings, numbers: Iterator[int], source: random.Random
+) -> None:
+    for _ in numbers:
+        n, image_format = source.choice(SIZES), source.choice([RGB, RGB, PNG, GRID])
+        offset = min(source.choice([*OFFSETS, source.randrange(2**64)]), 2**64 - n)
+        request = pb.GenerateRequest(seed=source.choice([0, 7, 2**64 - 1, source.randrange(2**64)]), n=n, offset=offset)
+        request.format = image_format
+        if source.random() < 1 / 3:
+            await call_off(stub, source, findings)
+        try:
+            reply = await ask(stub, request, stream=source.random() < 0.2)
+        except grpc.aio.AioRpcError as error:
+            findings.failures[error.code().name] += 1
+            continue
+        wanted = await asyncio.to_thread(expected, request.seed, offset, n)
+        findings.replies += 1
+        findings.images += n
+        findings.by_format[pb.ImageFormat.Name(image_format)] += 1
+        findings.differing_bytes += int((reply != wanted).sum()) if reply.shape == wanted.shape else wanted.size
+
+
+async def ask(stub: Stub, request: pb.GenerateRequest, *, stream: bool) -> np.ndarray:
+    """The pixels of a request, in whichever format it asks for them."""
+    if not stream:
+        return read(await stub.Generate(request, timeout=120), request.format)
+    same = pb.GenerateStreamRequest(seed=request.seed, n=request.n, offset=request.offset, format=request.format)
+    return np.concatenate([read(chunk, request.format) async for chunk in stub.GenerateStream(same, timeout=120)])
+
+
+def read(reply: Response, image_format: int) -> np.ndarray:
+    if image_format == RGB:
+        return read_pixels(reply)
+    if image_format == PNG:
+        return np.stack([decode_png(png) for png in reply.png])
+    return untile(decode_png(reply.png[0]), reply.n, columns=int(np.ceil(np.sqrt(reply.n))))
+
+
+async def call_off(stub: Stub, source: random.Random, findings: Findings) -> None:
+    call = stub.Generate(pb.GenerateRequest(seed=source.randrange(2**64), n=source.choice(SIZES)), timeout=120)
+    await asyncio.sleep(source.random() * 0.02)
+    findings.called_off += call.cancel()
+    with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+        await call
+
+
+def reference(repository: Path) -> Expected:
+    """What the first model of a repository makes of a seed, an offset and a number, one image after the other."""
+    release = list_releases(repository)[0]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(release.folder / "generator.onnx"), options, providers=["CPUExecutionProvider"])
+    size = release.manifest.latent_size
+
+    def make(seed: int, offset: int, n: int) -> np.ndarray:
+        rows = [session.run(None, {"z": noise.latents(seed, offset + i, 1, size)})[0] for i in range(n)]
+        return np.concatenate(rows)
+
+    return make
+
+
+if __name__ == "__main__":
+    main()

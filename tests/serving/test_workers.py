@@ -1,0 +1,127 @@
+"""Several server processes on one port: all serve, what dies comes back, and all end together."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dcgan.serving import cli
+from dcgan.serving.client import Client
+from dcgan.serving.load import LoadConfig, LoadReport, run_load
+
+TWO = ("--workers", "2", "--intra-op-threads", "1")
+
+
+def children(pid: int) -> list[int]:
+    """The workers of a server."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            worker = b"spawn_main" in (folder / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if parent == pid and worker:
+            found.append(int(folder.name))
+    return found
+
+
+def poll(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def load(server) -> LoadReport:
+    """Many connections, so that the kernel gives each worker some; every reply is compared."""
+    config = LoadConfig(targets=(server.target,), connections=16, duration_s=0.5, warmup_s=0.0, verify=True)
+    return asyncio.run(run_load(config))
+
+
+def test_all_workers_serve_the_same_bytes_and_each_has_metrics(start_server, only, read_metrics, expected):
+    with start_server(only("tiny"), *TWO) as server:
+        assert "2 workers serving tiny" in server.ready_line
+        workers = server.split()
+        assert len(children(server.process.pid)) == len(workers) == 2
+        while not all(read_metrics(worker)['dcgan_images_total{model="tiny"}'] for worker in workers):
+            report = load(server)
+            assert (set(report.codes), report.mismatches) == ({"OK"}, 0)
+        with Client(server.target) as client:
+            np.testing.assert_array_equal(client.generate(7, 100), expected("tiny", 7, range(100)))
+
+
+def test_a_worker_that_dies_comes_back_and_clients_see_nothing(start_server, only, expected):
+    with start_server(only("tiny"), *TWO, noisy=True) as server, Client(server.target) as client:
+        first = children(server.process.pid)
+        for victim in first:
+            stream = client.stream(7, 5000)
+            head = next(stream)
+            os.kill(victim, signal.SIGKILL)
+            whole = np.concatenate([head, *stream])
+            np.testing.assert_array_equal(whole, expected("tiny", 7, range(5000)))
+            poll(lambda victim=victim: len(pids := children(server.process.pid)) == 2 and victim not in pids)
+            poll(lambda: "OK" in load(server).codes)
+    assert server.log[0].count("it is started anew") == 2
+    assert "exit code -9" in server.log[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_all_finish_what_they_accepted(start_server, only, number):
+    with start_server(only("slow"), *TWO) as server, Client(server.target) as client:
+        workers = children(server.process.pid)
+        stream = client.stream(1, 300)
+        head = next(stream)
+        server.process.send_signal(number)
+        assert len(np.concatenate([head, *stream])) == 300
+        assert server.process.wait(timeout=30) == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_ctrl_c_in_a_terminal_does_not_count_twice(start_server, only):
+    with start_server(only("slow"), *TWO) as server, Client(server.target) as client:
+        stream = client.stream(1, 300)
+        head = next(stream)
+        for process in (*children(server.process.pid), server.process.pid):  # a terminal tells the whole group
+            os.kill(process, signal.SIGINT)
+        assert len(np.concatenate([head, *stream])) == 300
+
+
+def test_without_their_parent_workers_end(only, entry_point):
+    ports = ["--port", "0", "--metrics-port", "0", *TWO, "--model-repository", str(only("tiny"))]
+    with subprocess.Popen([*entry_point("serve"), *ports], stdout=subprocess.PIPE, text=True) as parent:
+        parent.stdout.readline()
+        workers = children(parent.pid)
+        parent.kill()
+        poll(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert len(workers) == 2
+
+
+def refuse(*options: str) -> str:
+    result = CliRunner().invoke(cli.serve, [*TWO, "--metrics-port", "0", *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.stderr
+
+
+def test_what_a_worker_cannot_serve_is_said_once(tmp_path):
+    said = refuse("--port", "0", "--model-repository", str(tmp_path))
+    assert said.count("Error: ") == 1
+    assert "holds no model" in said
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_port_of_others_is_not_shared(only, reuse):
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(reuse))
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"127.0.0.1:{port}" in refuse("--port", port, "--model-repository", str(only("tiny")))
