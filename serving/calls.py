@@ -86,13 +86,13 @@ class Limit:
         self._ends = time.monotonic() + min(timeout_s, _LONGEST_TIMEOUT_S)
 
     def left_s(self) -> float:
-        """What is left of it.
+        """What is left of it. gRPC may answer a call that has nothing left, if the server is quick.
 
         Raises:
             DeadlineError: if nothing is.
         """
         left = self._ends - time.monotonic()
-        if left <= 0:
+        if not left > 0:  # NaN neither
             raise DeadlineError("the time is up; allow more time, or ask for less", grpc.StatusCode.DEADLINE_EXCEEDED)
         return left
 
