@@ -86,8 +86,10 @@ def main() -> None:
         whole, broken = Path(scratch) / "whole", Path(scratch) / "broken"
         subprocess.run(command(options, whole), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(killed) < options.kills:
-            most = 2 * options.steps // options.kills
-            step = kill_once(options, broken, draw.randrange(most), draw.uniform(0.0, 0.2))
+            left = options.steps - steps_written(broken), options.kills - len(killed)
+            step = kill_once(
+                options, broken, draw.randrange(max(2 * left[0] // (left[1] + 1), 1)), draw.uniform(0.0, 0.2)
+            )
             if step is None:
                 break
             killed.append(step)

@@ -93,7 +93,10 @@ class History:
         if abandoned is not None:
             write_whole(abandoned, "".join(lines[steps:]).encode())
         write_whole(self._path, "".join(kept).encode())
-        self.kept = [json.loads(line) for line in kept[-_KEPT:]]
+        try:
+            self.kept = [json.loads(line) for line in kept[-_KEPT:]]
+        except ValueError:
+            raise TrainingError(f"{self._path} is damaged among its last {_KEPT} lines; start a new run") from None
 
     def _write(self, lines: list[Line]) -> None:
         try:

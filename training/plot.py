@@ -28,7 +28,7 @@ def draw_history(metrics: Path) -> bytes:
     for axes, (start, label) in zip(parts, _PARTS.items(), strict=True):
         for name in MEASURES:
             if name.startswith(start):
-                axes.plot(images, _thin(np.array([row[name] for row in rows])), label=name, linewidth=1)
+                axes.plot(images, _thin(np.array([row.get(name, np.nan) for row in rows])), label=name, linewidth=1)
         axes.set_ylabel(label)
         axes.legend(loc="upper right")
         axes.grid(alpha=0.3)

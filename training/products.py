@@ -23,8 +23,9 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     if x.device.type == "cpu" and conv.padding == (0, 0) and x.shape[2:] == conv.weight.shape[2:]:
         rows = x.permute(0, 2, 3, 1).flatten(1)  # a view, in channels-last order
         return nn.functional.linear(rows, _matrix(conv.weight), conv.bias)[:, :, None, None]
-    if conv.bias is None and _pays(x, conv, x.shape[2] // 2):
-        return cast(Tensor, _Down.apply(x.bfloat16(), conv.weight.bfloat16()))
+    if _pays(x, conv, x.shape[2] // 2):
+        y = cast(Tensor, _Down.apply(x.bfloat16(), conv.weight.bfloat16()))
+        return y if conv.bias is None else y + conv.bias.bfloat16()[:, None, None]
     return cast(Tensor, conv(x))
 
 

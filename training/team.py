@@ -74,19 +74,17 @@ class Team:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Makes a sentence of what torch raises when another process of the team has gone.
+        """Makes a sentence of what torch raises, which is mostly that another process of the team has gone.
 
         Raises:
-            TrainingError: if one has.
+            TrainingError: if it raises anything, in a team.
         """
         try:
             yield
         except RuntimeError as error:
             if self.size == 1:
                 raise
-            raise TrainingError(
-                f"the other processes of this run have gone ({error!s:.200}); see what they say"
-            ) from None
+            raise TrainingError(f"one of the {self.size} processes of this run failed: {error!s:.200}") from None
 
     def text_of_first(self, text: str | None) -> str | None:
         """What the first process says."""

@@ -1,5 +1,6 @@
 """A run that is killed and resumed ends bit for bit as one that was never stopped."""
 
+import json
 import multiprocessing
 import random
 import resource
@@ -14,7 +15,11 @@ from dcgan.training.checkpoint import CHECKPOINT, Cadence, encode, restore
 from dcgan.training.cli import main
 from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
-from dcgan.training.step import make_players
+from dcgan.training.loop import train
+from dcgan.training.progress import Progress
+from dcgan.training.run import RunFolder
+from dcgan.training.step import MEASURES, make_players
+from dcgan.training.stop import Stop
 from dcgan.training.trainer import Trainer
 
 OPTIONS = [
@@ -184,6 +189,27 @@ def test_a_history_that_lacks_steps_is_refused(images, stopped):
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
     assert "metrics.jsonl lacks some of the first 3 steps" in result.stderr
+
+
+def test_a_history_without_diversity_of_an_older_release_goes_on(configure, dataset, tmp_path):
+    config, folder = configure(steps=8), RunFolder(tmp_path / "run")
+    folder.create(config)
+    trainer = Trainer(config, dataset)
+    for _ in range(2):
+        trainer.advance()
+    folder.write(CHECKPOINT, trainer.checkpoint())
+    old = [{"step": i, "epoch": 1, "images": 8 * i} | dict.fromkeys(MEASURES[:5], 0.5) for i in (1, 2)]
+    folder.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in old).encode())
+    train(trainer, folder, Progress(8), Stop(), Cadence())
+    assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == 8
+
+
+def test_a_damaged_history_is_refused(images, stopped):
+    path = stopped / "metrics.jsonl"
+    path.write_text("".join([*path.read_text().splitlines(keepends=True)[:2], "{\n"]))
+    result = invoke("--data", images, "--out", stopped, "--resume")
+    assert result.exit_code == 2
+    assert "metrics.jsonl is damaged" in result.stderr
 
 
 def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):

@@ -167,6 +167,23 @@ def test_a_team_goes_back_together(configure, dataset, tmp_path):
     assert unpack(tmp_path / "run" / "checkpoint.safetensors")[1] == {"step": 30, "detour": 1}
 
 
+def leave_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path) -> None:
+    """The process that does not write ends as if it were killed."""
+    team = join(rank, port)
+    trainer = Trainer(config, dataset, team)
+    trainer.advance()
+    if not team.leads:
+        os._exit(0)
+    with pytest.raises(TrainingError, match="one of the 2 processes of this run failed"), team.together():
+        trainer.advance()
+    (out / "said").touch()
+
+
+def test_a_team_that_has_lost_a_process_says_so(configure, dataset, tmp_path):
+    run_both(leave_one, configure(steps=5), dataset, tmp_path)
+    assert (tmp_path / "said").exists()
+
+
 @pytest.mark.parametrize("number", range(7))
 def test_two_processes_find_the_gradients_of_one(small, dataset, shares, number):
     recipe, step = list(cases(small).values())[number]
