@@ -40,9 +40,12 @@ class Alarm:
 
     @property
     def calm(self) -> bool:
-        """Whether nothing of the last steps looks like the beginning of a collapse; so a checkpoint is a good one."""
+        """Whether nothing of the last steps looks like the beginning of a collapse; so a checkpoint is a good one.
+
+        The images of a generator that has just begun are all alike, so the first steps prove nothing.
+        """
         losses, diversities = list(self._losses)[-_RECENT:], list(self._diversities)[-_RECENT:]
-        return not losses or (sum(losses) / len(losses) >= _LOSS and max(diversities) >= _DIVERSITY)
+        return len(losses) < _RECENT or (sum(losses) / _RECENT >= _LOSS and max(diversities) >= _DIVERSITY)
 
     def _fault(self) -> str | None:
         if sum(self._losses) / _STEPS < _LOSS:

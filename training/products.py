@@ -32,7 +32,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
 def convolve_up(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """What `conv(x)` gives: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from 1x1."""
     if x.device.type == "cpu" and x.shape[2] == 1 and conv.padding == (0, 0):
-        return _map(x.flatten(1) @ _matrix(conv.weight), len(x), conv.weight.shape[2])
+        return _map(x.flatten(1) @ _matrix(conv.weight), conv.weight.shape[2], conv.out_channels)
     if _pays(x, conv, x.shape[2]):
         return cast(Tensor, _Up.apply(x.bfloat16(), conv.weight.bfloat16()))
     return cast(Tensor, conv(x))
@@ -59,8 +59,9 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _map(rows: Tensor, batch: int, side: int) -> Tensor:
-    return rows.view(batch, side, side, -1).permute(0, 3, 1, 2)
+def _map(rows: Tensor, side: int, channels: int) -> Tensor:
+    """[B * side * side, C] or [B, side * side * C] -> [B, C, side, side]; any batch, in a traced graph too."""
+    return rows.view(-1, side, side, channels).permute(0, 3, 1, 2)
 
 
 def _matrix(weight: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class _Down(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401 - torch's signature
         rows = _rows(x)
         ctx.save_for_backward(x, weight, rows)
-        return _map(rows @ _matrix(weight).t(), len(x), x.shape[2] // 2)
+        return _map(rows @ _matrix(weight).t(), x.shape[2] // 2, len(weight))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -103,6 +104,6 @@ class _Up(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
         x, weight = ctx.saved_tensors
         rows = _rows(gradient)
-        for_x = _map(rows @ _matrix(weight).t(), len(x), x.shape[2]) if ctx.needs_input_grad[0] else None
+        for_x = _map(rows @ _matrix(weight).t(), x.shape[2], len(weight)) if ctx.needs_input_grad[0] else None
         for_weight = _weight(_flat(x).t() @ rows) if ctx.needs_input_grad[1] else None
         return for_x, for_weight
