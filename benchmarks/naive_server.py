@@ -1,0 +1,90 @@
+"""What a user writes in an afternoon: one gRPC handler around a network, each request by itself.
+
+    python naive_server.py torch RUN_FOLDER
+    python naive_server.py onnxruntime generator.onnx
+
+It speaks `dcgan.v1`, so that the same load tool measures it. Its seeds name images only for one n, as is usual.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1 import generator_pb2_grpc as rpc
+
+Generate = Callable[[int, int], np.ndarray]
+"""Seed and n to uint8 [n, H, W, C]."""
+
+
+def torch_eager(run: Path) -> Generate:
+    """PyTorch in eval mode, as the trained network stands."""
+    import torch
+
+    from dcgan.training.run import read_run
+
+    network = read_run(run).generator.eval()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+    def generate(seed: int, n: int) -> np.ndarray:
+        z = torch.randn(n, network.config.latent_size, generator=torch.Generator().manual_seed(seed))
+        with torch.inference_mode():
+            images = network(z)
+        return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+    return generate
+
+
+def onnxruntime_session(path: Path) -> Generate:
+    """ONNX Runtime with its defaults."""
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def generate(seed: int, n: int) -> np.ndarray:
+        z = np.random.default_rng(seed).standard_normal((n, 100), dtype=np.float32)
+        return session.run(None, {"z": z})[0]
+
+    return generate
+
+
+class NaiveService(rpc.GeneratorServiceServicer):
+    """Answers `Generate`, and the load tool's first call."""
+
+    def __init__(self, generate: Generate) -> None:
+        self._generate = generate
+
+    def Generate(self, request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:  # noqa: N802
+        images = self._generate(request.seed, request.n)
+        n, height, width, channels = images.shape
+        return pb.GenerateResponse(pixels=images.tobytes(), n=n, height=height, width=width, channels=channels)
+
+    def GetModel(self, _: pb.GetModelRequest, __: object) -> pb.GetModelResponse:  # noqa: N802
+        return pb.GetModelResponse()
+
+
+def main() -> None:
+    kind, path = sys.argv[1:]
+    generate = (torch_eager if kind == "torch" else onnxruntime_session)(Path(path))
+    server = grpc.server(ThreadPoolExecutor(10))  # the size in gRPC's own examples
+    rpc.add_GeneratorServiceServicer_to_server(NaiveService(generate), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(f"naive ready at 127.0.0.1:{port},", flush=True)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop.wait()
+    server.stop(None).wait()
+
+
+if __name__ == "__main__":
+    main()
