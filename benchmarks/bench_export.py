@@ -22,7 +22,6 @@ from pathlib import Path
 
 import click
 import graph_forms
-import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
@@ -30,7 +29,7 @@ import torch
 from dcgan.export.fold import Folded, fold, round_to_half
 from dcgan.export.int8 import find_plan
 from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph
-from dcgan.export.parity import psnr
+from dcgan.export.parity import compare_quality
 from dcgan.export.readback import read_graph
 from dcgan.export.runners import CPU, CUDA, providers_at_hand
 from dcgan.training.networks import Generator, GeneratorConfig, initialise
@@ -130,10 +129,10 @@ def errors(models: dict[str, bytes], label: str) -> dict[str, dict[str, float]]:
     plain = next(iter(images.values()))
     return {
         name: {
-            f"psnr_db_{label}": round(psnr(each, plain), 1),
-            f"max_levels_{label}": int(np.abs(each.astype(np.int32) - plain).max()),
+            f"psnr_db_{label}": round(quality.psnr, 1),
+            f"max_levels_{label}": quality.max_levels,
         }
-        for name, each in images.items()
+        for name, quality in ((name, compare_quality(each, plain)) for name, each in images.items())
     }
 
 

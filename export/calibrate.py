@@ -1,4 +1,4 @@
-"""The steps of 8 bits for int8, from the noise distribution itself, and what of it has to stay in float.
+"""The steps of 8 bits for int8, from the noise distribution itself.
 
 Every image ever asked for comes from the same standard normals, so that any sample of them is exact calibration data:
 there is no data set to choose, and nothing to be unlike it later.
@@ -6,7 +6,6 @@ there is no data set to choose, and nothing to be unlike it later.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -43,23 +42,6 @@ def calibrate(network: Folded) -> Int8Plan:
             outputs.append(activations[-1] if output is None else best_steps(output, zero=_MIDDLE))
         head = best_steps(_in_batches(network.head, x), zero=_MIDDLE, bend=torch.tanh)
     return Int8Plan(activations=tuple(activations), outputs=tuple(outputs), head=head, affine=bool(network.classes))
-
-
-def search(plan: Int8Plan, psnr: Callable[[Int8Plan], float], enough: float) -> Int8Plan:
-    """Leaves convolutions in float32, one after another, each time the one that helps most, until the images are good.
-
-    Args:
-        plan: where to begin.
-        psnr: measures a plan, in decibels.
-        enough: what it has to reach. If it cannot be reached, the best plan with a convolution in int8 is returned, and
-            the gate will say so.
-    """
-    while psnr(plan) < enough:
-        left = [name for name in plan.names if plan.is_int8(name)]
-        if len(left) == 1:
-            break
-        plan = max((dataclasses.replace(plan, floats=plan.floats | {name}) for name in left), key=psnr)
-    return plan
 
 
 def best_steps(values: Tensor, *, zero: int = 0, bend: Callable[[Tensor], Tensor] | None = None) -> Steps:

@@ -36,7 +36,7 @@ def model_card(manifest: Manifest, report: Report) -> str:
         *_classes(manifest),
         "## Use\n\n"
         f"With dcgan-zoo: `dcgan-serve --model-repository FOLDER`, then `dcgan-generate --model {manifest.name} "
-        "--seed 7 -n 64 --out grid.png`.\n\n"
+        f"--seed 7 -n 64 --out grid.png`{', and --label for one class' if manifest.classes else ''}.\n\n"
         "With ONNX Runtime alone, the same 64 images:\n\n"
         f"```python\n{example(manifest)}```",
         _training(manifest),
@@ -57,7 +57,8 @@ def _classes(manifest: Manifest) -> list[str]:
     """What the labels mean, for a model that takes them."""
     if not manifest.classes:
         return []
-    names = [f"{label} {name}" for label, name in enumerate(manifest.class_names[:_MOST_NAMES])]
+    named = manifest.class_names != tuple(map(str, range(manifest.classes)))  # else a name tells nothing
+    names = [f"{label} {name}" for label, name in enumerate(manifest.class_names[:_MOST_NAMES]) if named]
     more = (
         [f"and {manifest.classes - len(names)} more, in `manifest.json`"] if manifest.classes > len(names) > 0 else []
     )

@@ -129,6 +129,10 @@ def main(
     if dry_run:
         click.echo(dump_json(options), nl=False)
         return
+    if triton is not None:
+        from dcgan.export.triton import check_free
+
+        check_free(triton, name, options.version)
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:

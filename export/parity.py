@@ -148,9 +148,11 @@ def measure_quality(runner: OnnxRunner, reference: EagerRunner, latent_size: int
     return Quality(images=QUALITY_IMAGES, psnr=_decibels(squares / values), max_levels=worst)
 
 
-def psnr(images: Pixels, reference: Pixels) -> float:
-    """Peak signal-to-noise ratio of images; see Quality."""
-    return _decibels(float(((images.astype(np.int32) - reference) ** 2).mean()))
+def compare_quality(images: Pixels, reference: Pixels) -> Quality:
+    """Measures images [n, H, W, C] against others."""
+    difference = images.astype(np.int32) - reference
+    worst = int(np.abs(difference).max())
+    return Quality(images=len(images), psnr=_decibels(float((difference**2).mean())), max_levels=worst)
 
 
 def judge(distance: Distance) -> list[ParityError]:
@@ -183,7 +185,7 @@ def judge(distance: Distance) -> list[ParityError]:
     if limits.min_psnr is not None and not (quality and quality.psnr >= limits.min_psnr):
         found = f"{quality.psnr:.1f} dB" if quality else "no measured quality"
         errors.append(QualityError(f"{who} has {found}, at least {limits.min_psnr:.1f} dB is needed"))
-    if quality and quality.max_levels > limits.max_levels:
+    if quality and quality.max_levels > (limits.quality_levels or limits.max_levels):
         errors.append(LevelMismatchError(f"{who} is off by up to {quality.max_levels} grey levels in some image"))
     return errors
 

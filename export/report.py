@@ -44,6 +44,7 @@ class Report:
                 max_levels=distance.max_levels,
                 pixels_changed=distance.pixels_changed,
                 psnr=distance.quality.psnr if distance.quality else None,
+                quality_levels=distance.quality.max_levels if distance.quality else None,
                 thresholds=_thresholds(distance.limits),
             )
             for distance in self.distances
@@ -78,6 +79,7 @@ def _thresholds(limits: Limits | None) -> Thresholds | None:
         max_levels=limits.max_levels,
         pixels_changed=limits.pixels_changed,
         psnr=limits.min_psnr,
+        quality_levels=limits.quality_levels,
     )
 
 

@@ -44,6 +44,17 @@ def write_triton(release: Release, folder: Path, show: Callable[[str], None]) ->
         show(f"wrote {folder / model_name(release.manifest, file)}")
 
 
+def check_free(folder: Path, name: str, version: int) -> None:
+    """Checks, before a model is made, that its version can be added to a repository.
+
+    Raises:
+        RepositoryError: if it is there.
+    """
+    place = folder / name / str(version)
+    if place.exists():
+        raise RepositoryError(f"{place} exists and is not overwritten; remove it, or choose another --triton folder")
+
+
 def model_name(manifest: Manifest, file: ModelFile) -> str:
     """What a file is called in Triton."""
     return manifest.name if file.precision in (None, "fp32") else f"{manifest.name}-{file.precision}"
@@ -80,10 +91,10 @@ def _tensor(side: str, tensor: Tensor) -> str:
 def _write_model(release: Release, file: ModelFile, folder: Path) -> None:
     """Writes the version first and the configuration last: Triton looks at a model once it has one."""
     manifest = release.manifest
-    model = folder / model_name(manifest, file)
-    text, version = config(manifest, file), model / str(manifest.version)
-    if version.exists():
-        raise RepositoryError(f"{version} exists and is not overwritten; remove it, or choose another --triton folder")
+    name = model_name(manifest, file)
+    check_free(folder, name, manifest.version)
+    model, text = folder / name, config(manifest, file)
+    version = model / str(manifest.version)
     try:
         if (model / CONFIG).exists() and (model / CONFIG).read_text(encoding="utf-8") != text:
             raise RepositoryError(f"{model / CONFIG} is of another model or was edited; choose another --triton folder")

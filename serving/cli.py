@@ -30,7 +30,7 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
 )
 @click.option("--model", help="Model of requests that name none.  [default: the first by name]")
 @click.option(
-    "--index", help="Index of models to fetch --model from, if it is not here.  [default: nothing is fetched]"
+    "--fetch-from", help="Index of models to fetch --model from, if it is not here.  [default: nothing is fetched]"
 )
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", help="Which file to run.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
@@ -117,7 +117,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
     return ServerConfig(
         model_repository=options["model_repository"],
         model=options["model"],
-        index=options["index"],
+        fetch_from=options["fetch_from"],
         host=options["host"],
         port=options["port"],
         metrics_port=options["metrics_port"],

@@ -141,7 +141,7 @@ def find_releases(repository: Path | None, name: str | None, index: str | None =
         DcganError: if there is no such model, it is damaged, or it cannot be fetched.
     """
     if index is not None and (repository is not None or name is None):
-        raise ServingError("--index fetches the one model that --model names; leave --model-repository out")
+        raise ServingError("--fetch-from fetches the one model that --model names; leave --model-repository out")
     if repository is None and name is None:
         return [find_release(SHIPPED, DEFAULT_MODEL)]
     if repository is None and name is not None:

@@ -54,7 +54,7 @@ class ServerConfig:
     Attributes:
         model_repository: serve the newest version of every model in it; None for the model that ships.
         model: name of the default model; None for the first.
-        index: of models, to fetch `model` from if it is not here; None to fetch nothing.
+        fetch_from: index of models, to fetch `model` from if it is not here; None to fetch nothing.
         host: address to listen on.
         port: of gRPC; 0 for any that is free.
         reuse_port: whether other processes of ours listen on the same port.
@@ -69,7 +69,7 @@ class ServerConfig:
 
     model_repository: Path | None = None
     model: str | None = None
-    index: str | None = None
+    fetch_from: str | None = None
     host: str = "127.0.0.1"
     port: int = 8001
     reuse_port: bool = False
@@ -180,7 +180,7 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
-    releases = find_releases(config.model_repository, config.model, config.index)
+    releases = find_releases(config.model_repository, config.model, config.fetch_from)
     metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
     metrics_server.start()
     stack.callback(metrics_server.stop)

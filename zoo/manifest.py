@@ -146,12 +146,14 @@ class Thresholds:
         max_levels: at most this.
         pixels_changed: at most this.
         psnr: at least this; None where it was not asked for.
+        quality_levels: at most this; None where it was not asked for.
     """
 
     max_abs_error: float
     max_levels: int
     pixels_changed: float
     psnr: float | None = None
+    quality_levels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,7 @@ class Parity:
         max_levels: largest difference of a pixel in grey levels.
         pixels_changed: share of pixels that differ at all, 0 to 1.
         psnr: peak signal-to-noise ratio over 4,096 images, in decibels, where it was asked for.
+        quality_levels: largest difference of a pixel in grey levels over the same images.
         thresholds: what was allowed; None in manifests of the first release.
     """
 
@@ -176,6 +179,7 @@ class Parity:
     pixels_changed: float
     max_abs_error: float | None = None
     psnr: float | None = None
+    quality_levels: int | None = None
     thresholds: Thresholds | None = None
 
 

@@ -9,14 +9,14 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from dcgan.export.calibrate import best_steps, calibrate, search
-from dcgan.export.errors import QualityError
+from dcgan.export.calibrate import best_steps, calibrate
+from dcgan.export.errors import LevelMismatchError, QualityError
 from dcgan.export.fold import fold
 from dcgan.export.graph_builder import GraphBuilder, Steps
-from dcgan.export.int8 import find_plan
+from dcgan.export.int8 import find_plan, good_enough, search
 from dcgan.export.limits import LIMITS
 from dcgan.export.onnx_graph import build_graph, write_graph
-from dcgan.export.parity import judge, measure, measure_quality, run_probes
+from dcgan.export.parity import Quality, judge, measure, measure_quality, run_probes
 from dcgan.export.pipeline import Options, export
 from dcgan.export.runners import CPU, EagerRunner, OnnxRunner
 
@@ -84,6 +84,15 @@ def test_steps_that_do_not_fit_fail_the_gate(generator, tmp_path):
     assert QualityError in verdict(int8_runner(network, plan, tmp_path / "g.onnx"), network)
 
 
+def test_one_image_that_is_far_off_fails_the_gate(calm, tmp_path):
+    runner = int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
+    outputs = run_probes(runner, 10)
+    distance = measure(runner, outputs, outputs, LIMITS["int8", CPU])
+    for levels, kinds in ((64, []), (65, [LevelMismatchError])):
+        quality = Quality(images=4096, psnr=60.0, max_levels=levels)
+        assert [type(error) for error in judge(dataclasses.replace(distance, quality=quality))] == kinds
+
+
 def test_a_quality_that_was_not_measured_fails_the_gate(calm, tmp_path):
     runner = int8_runner(calm, calibrate(calm), tmp_path / "g.onnx")
     outputs = run_probes(runner, 10)
@@ -118,16 +127,22 @@ def test_onnx_runtime_computes_the_convolutions_in_int8(calm, tmp_path):
 def test_the_search_leaves_in_float_what_helps_most_and_no_more(calm):
     plan = calibrate(calm)
     worth = {"hidden.1": 1.0, "hidden.2": 6.0, "head": 3.0}
-    asked = []
 
-    def psnr(candidate):
-        asked.append(candidate)
-        return 30.0 + sum(worth[name] for name in candidate.floats)
+    def measure(candidate):
+        return Quality(images=512, psnr=30.0 + sum(worth[name] for name in candidate.floats), max_levels=20)
 
-    assert search(plan, psnr, 29.0) == plan
-    assert search(plan, psnr, 35.5).floats == {"hidden.2"}
-    assert search(plan, psnr, 38.0).floats == {"hidden.2", "head"}
-    assert search(plan, psnr, 99.0).floats == {"hidden.2", "head"}  # one stays, for the gate to refuse
+    def found(decibels):
+        return search(plan, measure, lambda quality: quality.psnr >= decibels)
+
+    assert found(29.0) == plan
+    assert found(35.5).floats == {"hidden.2"}
+    assert found(38.0).floats == {"hidden.2", "head"}
+    assert found(99.0).floats == {"hidden.2", "head"}  # one stays, for the gate to refuse
+
+
+@pytest.mark.parametrize(("psnr", "levels", "enough"), [(38.5, 48, True), (38.4, 1, False), (60.0, 49, False)])
+def test_the_search_wants_some_room_below_the_limits_of_the_gate(psnr, levels, enough):
+    assert good_enough(Quality(images=512, psnr=psnr, max_levels=levels)) is enough
 
 
 @pytest.mark.parametrize(
@@ -160,5 +175,8 @@ def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     report = json.loads((release.folder / "parity.json").read_text())
     (quality,) = [distance["quality"] for distance in report["distances"] if distance["file"] == file.path]
     assert quality["images"] == 4096
+    (verdict,) = [each for each in release.manifest.parity if each.path == file.path]
+    assert (verdict.psnr, verdict.quality_levels) == (quality["psnr"], quality["max_levels"])
+    assert (verdict.thresholds.psnr, verdict.thresholds.quality_levels) == (38.0, 64)
     assert 38 < quality["psnr"] < 100
     assert " dB" in (release.folder / "README.md").read_text()

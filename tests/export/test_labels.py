@@ -193,6 +193,13 @@ def test_the_card_names_the_classes_and_its_example_runs(labelled, tmp_path, mon
     assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
 
 
+def test_names_that_are_the_numbers_of_their_classes_are_not_repeated(labelled):
+    from dcgan.export.card import _classes
+
+    (text,) = _classes(dataclasses.replace(labelled.manifest, class_names=("0", "1", "2")))
+    assert text.startswith("`label` is the class of each image, 0 to 2. ")
+
+
 def test_a_model_of_more_classes_than_a_card_lists_counts_the_rest(labelled):
     from dcgan.export.card import _classes, sample_columns
 

@@ -130,6 +130,15 @@ def test_the_command_takes_a_run_or_a_released_model(run_folder, folder, tmp_pat
         assert (tmp_path / "one" / "tiny" / name).read_bytes() == (tmp_path / "two" / "tiny" / name).read_bytes()
 
 
+def test_a_place_that_is_taken_is_noticed_before_anything_is_published(run_folder, folder, tmp_path):
+    def arguments(out):
+        return [str(run_folder), "--out", str(out), "--name", "tiny", "--onnx", "--triton", str(tmp_path / "triton")]
+
+    assert CliRunner().invoke(main, arguments(tmp_path / "first")).exit_code == 0
+    assert CliRunner().invoke(main, arguments(folder)).exit_code == 2
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "piece"),
     [

@@ -53,10 +53,11 @@ def refused(*options: str) -> str:
     return result.stderr.strip().splitlines()[-1]
 
 
-def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path):
+def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DCGAN_INDEX", str(packed))  # of dcgan-zoo, and no permission
     assert "there is no model 'borrowed'" in refused("--model", "borrowed")
     assert not cache().exists()
-    with serving("--model", "borrowed", "--index", str(packed)) as address, Client(address) as client:
+    with serving("--model", "borrowed", "--fetch-from", str(packed)) as address, Client(address) as client:
         images = client.generate(seed=1, n=2)
     assert (cache() / "borrowed" / "1").is_dir()
     shutil.rmtree(packed)
@@ -66,8 +67,10 @@ def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path
 
 
 def test_an_index_without_the_name_of_a_model_is_refused(packed: Path):
-    assert "--model" in refused("--index", str(packed))
-    assert "--model-repository" in refused("--index", str(packed), "--model", "borrowed", "--model-repository", ".")
+    assert "--model" in refused("--fetch-from", str(packed))
+    assert "--model-repository" in refused(
+        "--fetch-from", str(packed), "--model", "borrowed", "--model-repository", "."
+    )
 
 
 @pytest.mark.parametrize(
