@@ -4,6 +4,9 @@ It counts images, not requests. An engine that asks for work gets at once whatev
 arrives while engines are busy gathers. Waiting tickets take turns of `quantum` images (deficit round robin, Shreedhar
 and Varghese 1995), so one image beside a request for ten thousand waits for about one batch and not for all of them.
 
+Of the large tickets, those of more than one turn, only the first takes turns with the small ones; the others wait for
+it. If all did, each would be slowed by those that came after it, and when too much is asked for, all would be late.
+
 At any moment: offered = accepted + rejected, and accepted = ok + failed + cancelled + expired + waiting.
 """
 
@@ -20,6 +23,7 @@ from dcgan.serving import errors
 _MEMORY = 0.9  # what one more batch leaves of the weight of those before it, in the measured rate
 _MOST_SURPRISE = 4.0  # a batch counts for at most so many times what was expected
 _TRUST = 0.8  # share of the time left that may be promised away: estimates err, and what is late is wasted
+_LARGE_AT_ONCE = 1  # tickets of more than a turn that take turns; the rest follow in order
 _SHORTEST_RETRY_S = 0.01
 _UNKNOWN_RETRY_S = 1.0
 
@@ -48,6 +52,7 @@ class Ticket:
         taken: how many images engines have been given.
         done: how many images engines have made.
         state: what became of it.
+        turns: whether it takes turns now, or will as soon as it is put in line.
     """
 
     n: int
@@ -59,6 +64,7 @@ class Ticket:
     taken: int = 0
     done: int = 0
     state: State = State.WAITING
+    turns: bool = False
 
 
 T = TypeVar("T", bound=Ticket)
@@ -112,8 +118,10 @@ class Batcher(Generic[T]):
         self.running_images = 0  # with an engine
         self._limited_images = 0  # of those that wait: the ones that count against the limit
         self._engines = engines
-        self._line: OrderedDict[int, T] = OrderedDict()  # tickets that may run, by identity, next turn first
-        self._one_round = 0  # images in one turn of every ticket that waits
+        self._line: OrderedDict[int, T] = OrderedDict()  # tickets that take turns, by identity, next turn first
+        self._later: OrderedDict[int, T] = OrderedDict()  # large ones that will, in order
+        self._large = 0  # how many in the line are large
+        self._one_round = 0  # images in one turn of every ticket that takes turns
         self._measured_images = 0.0
         self._measured_s = 0.0
 
@@ -136,12 +144,14 @@ class Batcher(Generic[T]):
         self.counts.accepted += 1
         self.counts.waiting += 1
         self._change_waiting(ticket, ticket.n)
-        self._one_round += min(ticket.n, self.quantum)
+        if not self._is_large(ticket):
+            self._take_turns(ticket)
 
     def enqueue(self, ticket: T) -> None:
         """Puts an admitted ticket in line, unless it was cancelled in the meantime."""
         if ticket.state is State.WAITING:
-            self._line[id(ticket)] = ticket
+            (self._later if self._is_large(ticket) else self._line)[id(ticket)] = ticket
+            self._promote()
 
     def take(self, now: float) -> tuple[Batch[T] | None, list[T]]:
         """Gives an engine that is free its next batch.
@@ -166,7 +176,7 @@ class Batcher(Generic[T]):
             if ticket.taken + counts[key] < ticket.n:
                 self._line.move_to_end(key)
             else:
-                del self._line[key]
+                self._leave(ticket)
         if not counts:
             return None, expired
         slices = tuple(self._cut(tickets[key], count, now) for key, count in counts.items())
@@ -206,8 +216,8 @@ class Batcher(Generic[T]):
         Returns:
             The tickets that failed.
         """
-        failed = list(self._line.values())
-        for ticket in failed:
+        failed = [*self._line.values(), *self._later.values()]
+        for ticket in reversed(failed):  # so that none is let into the line on the way
             self._settle(ticket, State.FAILED)
         return failed
 
@@ -233,9 +243,30 @@ class Batcher(Generic[T]):
         return max(excess / self.rate, _SHORTEST_RETRY_S) if self.rate else _UNKNOWN_RETRY_S
 
     def _ahead_of(self, n: int) -> int:
-        """Images that are made before the last of n new ones: exact for n up to the quantum, else at most this."""
-        rounds = -(-n // self.quantum)
-        return self.running_images + min(self.waiting_images, rounds * self._one_round)
+        """Images that are made before the last of n new ones, unless many more come: a round of turns, or all."""
+        return self.running_images + (self._one_round if n <= self.quantum else self.waiting_images)
+
+    def _is_large(self, ticket: T) -> bool:
+        return ticket.n > self.quantum
+
+    def _take_turns(self, ticket: T) -> None:
+        ticket.turns = True
+        self._one_round += min(ticket.n - ticket.taken, self.quantum)
+
+    def _promote(self) -> None:
+        """Lets large tickets into the line, as many as may be."""
+        while self._later and self._large < _LARGE_AT_ONCE:
+            key, ticket = self._later.popitem(last=False)
+            self._line[key] = ticket
+            self._large += 1
+            self._take_turns(ticket)
+
+    def _leave(self, ticket: T) -> None:
+        """Takes a ticket out of the line, if it is in it."""
+        self._later.pop(id(ticket), None)
+        if self._line.pop(id(ticket), None) is not None and self._is_large(ticket):
+            self._large -= 1
+            self._promote()
 
     def _cut(self, ticket: T, count: int, now: float) -> Slice[T]:
         piece = Slice(ticket, ticket.taken, count)
@@ -249,8 +280,8 @@ class Batcher(Generic[T]):
 
     def _settle(self, ticket: T, state: State) -> None:
         left = ticket.n - ticket.taken
-        self._line.pop(id(ticket), None)
-        self._one_round -= min(left, self.quantum)
+        self._leave(ticket)
+        self._one_round -= min(left, self.quantum) if ticket.turns else 0
         self._change_waiting(ticket, -left)
         ticket.state = state
         self.counts.waiting -= 1

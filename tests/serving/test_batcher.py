@@ -71,11 +71,11 @@ def test_one_image_beside_ten_thousand_is_in_the_next_batch():
     assert any(piece.ticket is single for piece in batcher.take(0.0)[0].slices)
 
 
-def test_tickets_take_turns():
+def test_small_tickets_take_turns_with_one_large_one_and_the_next_follows():
     batcher = make(max_batch=12, quantum=4)
-    a, b = put(batcher, 20), put(batcher, 20)
-    given = [{piece.ticket: piece.count for piece in run(batcher).slices} for _ in range(3)]
-    assert given == [{a: 8, b: 4}, {b: 8, a: 4}, {a: 8, b: 4}]
+    a, b, c, d = put(batcher, 20), put(batcher, 20), put(batcher, 2), put(batcher, 2)
+    given = [{piece.ticket: piece.count for piece in run(batcher).slices} for _ in range(4)]
+    assert given == [{a: 8, c: 2, d: 2}, {a: 12}, {b: 12}, {b: 8}]
 
 
 def test_a_cancelled_ticket_costs_nothing_more():

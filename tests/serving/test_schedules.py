@@ -1,4 +1,4 @@
-"""The batcher under a simulated clock: thousands of random schedules against an independent model of it.
+"""The batcher under a simulated clock: thousands of random schedules against an independent model of it, and overload.
 
 The model knows every image by itself, keeps no sums, and finds everything anew by looking through all that ever
 happened. It says what must become of each request, which images each batch holds, and what the counts are.
@@ -6,6 +6,7 @@ happened. It says what must become of each request, which images each batch hold
 
 import math
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -24,6 +25,7 @@ class Asked:
     n: int
     deadline: float
     more: bool
+    large: bool
     images: list[str] = field(default_factory=list)
     state: State = State.WAITING
 
@@ -40,7 +42,8 @@ class Model:
     limit: int
     engines: int
     asked: list[Asked] = field(default_factory=list)
-    line: list[Asked] = field(default_factory=list)
+    line: list[Asked] = field(default_factory=list)  # those that take turns, the next first
+    later: list[Asked] = field(default_factory=list)
     refused: int = 0
     running: dict[int, tuple[list[tuple[Asked, int]], float]] = field(default_factory=dict)  # batches, by number
     history: list[tuple[int, float]] = field(default_factory=list)  # images and seconds of batches that were made
@@ -57,15 +60,16 @@ class Model:
         waiting = sum(each.left() for each in self.asked)
         counted = sum(each.left() for each in self.asked if not each.more)
         at_work = sum(len(pieces) for pieces, _ in self.running.values())
-        rate, rounds = self.rate(), math.ceil(n / self.quantum)
+        rate = self.rate()
         if deadline <= now:
             return "DEADLINE_PASSED"
         if not more and counted and counted + n > self.limit:
             return "QUEUE_FULL"
         if rate is None or (waiting == 0 and n <= self.max_batch):
             return None
-        turn = sum(min(each.left(), self.quantum) for each in self.asked)
-        needed = (at_work + min(waiting, rounds * turn) + n) / rate
+        turns = [each for each in self.asked if not each.large or each in self.line]
+        ahead = sum(min(each.left(), self.quantum) for each in turns) if n <= self.quantum else waiting
+        needed = (at_work + ahead + n) / rate
         return "DEADLINE_UNREACHABLE" if needed > 0.8 * (deadline - now) else None
 
     def take(self, number: int, now: float) -> tuple[list[tuple[Asked, int]], list[Asked]]:
@@ -76,6 +80,7 @@ class Model:
             if asked.deadline <= now:
                 asked.state = State.EXPIRED
                 expired.append(asked)
+                self.promote()
                 continue
             free = [i for i, place in enumerate(asked.images) if place == WAITING]
             turn = free[: min(self.quantum, self.max_batch - len(pieces))]
@@ -84,6 +89,7 @@ class Model:
                 pieces.append((asked, i))
             if len(turn) < len(free):
                 self.line.append(asked)
+            self.promote()
         if pieces:
             self.running[number] = (pieces, now)
         return pieces, expired
@@ -105,7 +111,19 @@ class Model:
         for asked in some:
             asked.state = state
             self.line = [other for other in self.line if other is not asked]
+            self.later = [other for other in self.later if other is not asked]
+        self.promote()
         return some
+
+    def enqueue(self, asked: Asked) -> None:
+        if asked.state is State.WAITING:
+            (self.later if asked.large else self.line).append(asked)
+            self.promote()
+
+    def promote(self) -> None:
+        """One large request at a time takes turns with the small ones."""
+        if self.later and not any(asked.large for asked in self.line):
+            self.line.append(self.later.pop(0))
 
 
 class Play:
@@ -142,13 +160,18 @@ class Play:
             number = self.source.choice(list(self.batches))
             self.compare(self.batcher.fail(self.batches.pop(number)), self.model.fail(number))
         elif event == "fail line" and self.source.random() < 0.2:
-            self.compare(self.batcher.fail_line(), self.model.settle(list(self.model.line), State.FAILED))
+            self.compare(
+                self.batcher.fail_line(), self.model.settle([*self.model.line, *self.model.later], State.FAILED)
+            )
         self.check()
 
     def put(self) -> None:
         n, more = self.source.choice([1, 1, 2, 7, 40]), self.source.random() < 0.1
         deadline = self.now + self.source.choice([0.0, 0.05, 0.5, 5.0, math.inf])
-        ticket, asked = Ticket(n=n, arrived=self.now, deadline=deadline, more=more), Asked(n, deadline, more)
+        ticket, asked = (
+            Ticket(n=n, arrived=self.now, deadline=deadline, more=more),
+            Asked(n, deadline, more, n > self.model.quantum),
+        )
         expected = self.model.refusal(n, self.now, deadline, more)
         try:
             self.batcher.admit(ticket)
@@ -167,8 +190,7 @@ class Play:
 
     def enqueue(self, ticket: Ticket, asked: Asked) -> None:
         self.batcher.enqueue(ticket)
-        if asked.state is State.WAITING:
-            self.model.line.append(asked)
+        self.model.enqueue(asked)
 
     def take(self) -> None:
         self.number += 1
@@ -219,3 +241,28 @@ def test_random_schedules_agree_with_the_model(seed):
             for event in ("draw", "take", "finish"):
                 play.step(event)
         assert (play.batcher.waiting_images, play.batcher.running_images, play.batcher.counts.waiting) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("factor", [2, 5])
+@pytest.mark.parametrize("sizes", [(1,), (16,), (32,), (64,), (341,), (1,) * 20 + (64, 64, 341)])
+def test_however_much_is_asked_for_engines_work_on_what_will_be_in_time(sizes, factor):
+    """Two engines, 1,500 images a second together, requests with a deadline of a second."""
+    source, engines, rate, seconds = random.Random(0), 2, 1500, 20
+    batcher = Batcher(max_batch=16, quantum=16, queue_limit=4096, engines=engines)
+    due, now, good, running = 0.0, 0.0, 0, []
+    while now < seconds:
+        moment = min([due, *(end for end, _ in running)])
+        now = moment
+        if moment == due:
+            ticket = Ticket(n=source.choice(sizes), arrived=now, deadline=now + 1.0)
+            with suppress(Refusal):
+                batcher.admit(ticket)
+                batcher.enqueue(ticket)
+            due += source.expovariate(factor * rate * len(sizes) / sum(sizes))
+        else:
+            ended = min(running, key=lambda pair: pair[0])
+            running.remove(ended)
+            good += sum(ticket.n for ticket in batcher.finish(ended[1], now) if now <= ticket.deadline)
+        while len(running) < engines and (batch := batcher.take(now)[0]) is not None:
+            running.append((now + batch.images * engines / rate, batch))
+    assert good > 0.93 * rate * seconds
