@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -154,6 +155,17 @@ class GeneratorService:
         self._metrics.postprocess.observe(time.perf_counter() - began)
         return message
 
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Counts an RPC as under way while the block lasts."""
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._none_active.set()
+
     def _answer(
         self, method: str, kind: type[Request], handler: Callable[[Request, Context], Awaitable[bytes | None]]
     ) -> Handler:
@@ -163,25 +175,22 @@ class GeneratorService:
         async def answer(data: bytes, context: Context) -> bytes | None:
             began = time.perf_counter()
             metrics.started.inc()
-            self._active += 1
-            code = grpc.StatusCode.CANCELLED
-            try:
-                message = await handler(_parse(kind, data), context)
-                code = grpc.StatusCode.OK
-            except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
-                raise asyncio.CancelledError from error
-            except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
-                refusal = _refusal(error, context)
-                code = refusal.code
-                self._metrics.rejected.labels(refusal.reason).inc()
-                await context.abort(refusal.code, refusal.message, refusal.trailers())
-            else:
+            message, refusal, code = None, None, grpc.StatusCode.CANCELLED
+            with self._under_way():
+                try:
+                    message = await handler(_parse(kind, data), context)
+                    code = grpc.StatusCode.OK
+                except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
+                    raise asyncio.CancelledError from error
+                except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
+                    refusal = _refusal(error, context)
+                    code = refusal.code
+                    self._metrics.rejected.labels(refusal.reason).inc()
+                finally:  # before the caller has the answer, and may ask for the metrics
+                    metrics.ended(code, time.perf_counter() - began)
+                if refusal is not None:
+                    await context.abort(refusal.code, refusal.message, refusal.trailers())
                 return message
-            finally:
-                self._active -= 1
-                if not self._active:
-                    self._none_active.set()
-                metrics.ended(code, time.perf_counter() - began)
 
         return answer
 
