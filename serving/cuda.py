@@ -1,4 +1,4 @@
-"""The engine on an NVIDIA GPU. Written with care, and not run yet: no GPU was at hand (docs/adr/0004, 0021).
+"""The engine on an NVIDIA GPU. Written with care, and not run yet: no GPU was at hand (docs/adr/0004, 0012).
 
 Batches are padded to fixed sizes, each with a session and buffers of its own, because ONNX Runtime's CUDA
 ConvTranspose plans anew whenever the shape changes (microsoft/onnxruntime#23006), and so that equal requests meet

@@ -37,7 +37,7 @@ def share_processors(config: EngineConfig, provider: str, processors: int) -> En
     """Fills in how many engines there are and how many threads each has, where the configuration leaves it open.
 
     Several engines of one thread do more than one engine of several: nobody waits for the slowest thread of a layer
-    (docs/adr/0020).
+    (docs/adr/0011).
     """
     instances = config.instances
     if not instances:
