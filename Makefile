@@ -11,6 +11,8 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export npm_config_cache ?= $(CURDIR)/.cache/npm
+export BUF_CACHE_DIR ?= $(CURDIR)/.cache/buf
+export ORT_DISABLE_TELEMETRY ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format types protos bench check constraints wheel clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,12 @@ def test_help_loads_nothing_heavy(command: str):
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "Usage:" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["dcgan.serving.engine", "dcgan.export.runners"])
+def test_onnx_runtime_reports_nothing_and_keeps_nothing(module: str, tmp_path: Path):
+    kept = ("CI", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST")  # ONNX Runtime is quiet under these by itself
+    environment = {name: value for name, value in os.environ.items() if name not in kept}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []
