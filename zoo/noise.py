@@ -1,5 +1,7 @@
 """Latent vectors: a pure function of (seed, index), the same in every language and for ever.
 
+(But for the last bit of a float32 in some 10^9 values, where another library rounds a logarithm or a cosine otherwise.)
+
 The scheme is written down, step by step, at the head of `protos/dcgan/v1/generator.proto`. It rests on the bit stream
 of Philox4x64-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), which NumPy
 promises to keep, and on a Box-Muller transform of our own, because NumPy does not promise to keep `standard_normal`
