@@ -53,6 +53,7 @@ def _buffers(players: Players) -> Pairs:
 def join(rank: int, port: int) -> Team:
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place["TORCHELASTIC_USE_AGENT_STORE"] = True  # the first process need not open the port: it is open
     os.environ |= {name: str(value) for name, value in place.items()}
     return join_team("cpu")
 
@@ -64,18 +65,13 @@ def work(rank: int, port: int, cases: list[tuple[Recipe, int]], dataset: Dataset
 
 
 def run_both(target: Callable[..., None], *arguments: object) -> None:
-    port = free_port()
-    processes = [FORKS.Process(target=target, args=(rank, port, *arguments)) for rank in range(2)]
+    meeting = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, wait_for_workers=False)  # as torchrun holds one
+    processes = [FORKS.Process(target=target, args=(rank, meeting.port, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
         assert process.exitcode == 0
-
-
-def free_port() -> int:
-    store = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, wait_for_workers=False)
-    return store.port
 
 
 def cases(small: Recipe) -> dict[str, tuple[Recipe, int]]:
