@@ -2,9 +2,11 @@
 
 import json
 import multiprocessing
+import os
 import random
 import resource
-import time
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,8 +38,17 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["dcgan.training.loop", "dcgan.training.wishes", "PIL.PngImagePlugin"])
 
 
-def work(arguments: list[str], most_bytes: int | None = None) -> None:
+def work(arguments: list[str], most_bytes: int | None = None, renames: int | None = None) -> None:
+    """Trains; with files of so many bytes at most, or until it is to put the checkpoint in place once more than that."""
     torch.set_num_threads(1)
+    if renames is not None:
+        left = iter(range(renames))
+
+        def watch(event: str, details: tuple[object, ...]) -> None:
+            if event == "os.rename" and str(details[1]).endswith(CHECKPOINT) and next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
     if most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     main(arguments)
@@ -72,8 +83,10 @@ def unbroken(images, tmp_path_factory) -> dict[str, bytes]:
 def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroken):
     moments = random.Random(0)
     out = tmp_path / "run"
-    kills = 0
-    while kills < 20:
+    process = start(arguments(images, out), renames=1)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    for _ in range(19):
         process = start(arguments(images, out, "--resume"))
         process.join(moments.uniform(0.05, 0.6))
         if process.exitcode is not None:
@@ -81,11 +94,9 @@ def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroke
             break  # it has reached its end
         process.kill()
         process.join()
-        kills += 1
     process = start(arguments(images, out, "--resume"))
     process.join()
     assert process.exitcode == 0
-    assert kills > 0
     ours = {name: data for name, data in content(out).items() if not name.endswith(".part")}
     assert ours.keys() == unbroken.keys()
     for name, data in unbroken.items():
@@ -94,11 +105,9 @@ def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroke
 
 def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(images, tmp_path, unbroken):
     out = tmp_path / "run"
-    process = start(arguments(images, out))
-    while not (out / CHECKPOINT).exists() and process.is_alive():
-        time.sleep(0.01)  # until there is a first checkpoint
-    process.kill()
+    process = start(arguments(images, out), renames=1)  # killed before its second checkpoint is in place
     process.join()
+    assert process.exitcode == -signal.SIGKILL
     checkpoint = (out / CHECKPOINT).read_bytes()
     full = start(arguments(images, out, "--resume"), most_bytes=len(checkpoint) - 1)
     full.join()
