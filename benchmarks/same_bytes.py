@@ -36,6 +36,7 @@ from dcgan.zoo.repository import SHIPPED, list_releases
 
 RGB, PNG, GRID = pb.IMAGE_FORMAT_RGB8, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID
 CALLERS = 24
+TRIES = 5
 SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 16, 17, 33, 64)
 OFFSETS = (0, 0, 1, 1000, 2**32 - 3, 2**63 - 5, 2**64 - 64)
 ODD = ("--instances", "1", "--intra-op-threads", "2", "--max-batch-size", "7", "--quantum-images", "3")
@@ -91,7 +92,7 @@ async def compare(first: Path, second: Path, requests: int, seed: int) -> Findin
                 await asyncio.sleep(0.01)
             two.terminate()
             await two.wait()
-            two, _ = await start(second, address_b.rpartition(":")[2], *ODD)
+            two = await start_again(second, address_b.rpartition(":")[2], *ODD)
             await asking
     finally:
         for process in (one, two):
@@ -101,11 +102,26 @@ async def compare(first: Path, second: Path, requests: int, seed: int) -> Findin
 
 
 async def start(repository: Path, port: str, *options: str) -> tuple[Process, str]:
-    """Starts a server: its process, and its address once it is ready."""
+    """Starts a server: its process, and its address once it is ready.
+
+    Raises:
+        ChildProcessError: if it ends before.
+    """
     command = [*SERVE, "--model-repository", str(repository), "--port", port, "--log-level", "warning", *options]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     words = (await process.stdout.readline()).decode().replace(",", " ").split()
+    if not words:
+        raise ChildProcessError(f"dcgan-serve ended with exit code {await process.wait()} before it was ready")
     return process, words[words.index("at") + 1]
+
+
+async def start_again(repository: Path, port: str, *options: str) -> Process:
+    """Starts a server on a port that was ours; should somebody else have it for a moment, that is waited for."""
+    for _ in range(TRIES):
+        with suppress(ChildProcessError):
+            return (await start(repository, port, *options))[0]
+        await asyncio.sleep(1)
+    return (await start(repository, port, *options))[0]
 
 
 async def ask_on(
