@@ -39,7 +39,7 @@ FORKS.set_forkserver_preload(["dcgan.training.loop", "dcgan.training.wishes", "P
 
 
 def work(arguments: list[str], most_bytes: int | None = None, renames: int | None = None) -> None:
-    """Trains; with files of so many bytes at most, or until it is to put the checkpoint in place once more than that."""
+    """Trains; with files of so many bytes at most, or killed after putting so many checkpoints in place."""
     torch.set_num_threads(1)
     if renames is not None:
         left = iter(range(renames))
