@@ -74,7 +74,8 @@ class Worker:
         self._process.start()
         theirs.close()
         try:
-            told = await asyncio.to_thread(self._pipe.recv)
+            await _readable(self._pipe.fileno())
+            told = self._pipe.recv()
         except EOFError:
             raise ServingError("a worker ended before it was ready; its log says why") from None
         if isinstance(told, Ready):
@@ -85,7 +86,8 @@ class Worker:
         """Waits until the process has ended; gives its exit code."""
         if self._process is None:
             return None
-        await asyncio.to_thread(self._process.join)
+        await _readable(self._process.sentinel)
+        self._process.join()  # it may yet be at its last steps
         return self._process.exitcode
 
     def stop(self) -> None:
@@ -162,6 +164,7 @@ async def _keep_up(team: Sequence[Worker], told: asyncio.Task[None]) -> None:
     await told
     for keeper in keepers:
         keeper.cancel()
+    await asyncio.gather(*keepers, return_exceptions=True)  # nobody else watches the processes from here on
 
 
 async def _keep(worker: Worker) -> None:
@@ -174,6 +177,17 @@ async def _keep(worker: Worker) -> None:
             logger.error("a worker cannot be started anew: %s", error)
         else:
             logger.warning("a worker is ready again")
+
+
+async def _readable(file: int) -> None:
+    """Waits until there is something to read, or the other end is no more; without a thread, of which there are few."""
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    loop.add_reader(file, heard.set)
+    try:
+        await heard.wait()
+    finally:
+        loop.remove_reader(file)
 
 
 async def _end(team: Sequence[Worker], signals: asyncio.Queue[None]) -> None:

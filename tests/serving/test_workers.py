@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from click.testing import CliRunner
 from dcgan.serving import cli
 from dcgan.serving.client import Client
 from dcgan.serving.load import LoadConfig, LoadReport, run_load
+from dcgan.serving.server import ServerConfig
+from dcgan.serving.workers import Logging, Worker
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
 
@@ -138,3 +141,20 @@ def test_a_port_of_others_is_not_shared(only, reuse):
         taken.listen()
         port = str(taken.getsockname()[1])
         assert f"127.0.0.1:{port}" in refuse("--port", port, "--model-repository", str(only("tiny")))
+
+
+async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
+    team = [Worker(config, Logging("text", "error")) for _ in range(2)]
+    await asyncio.gather(*(worker.start() for worker in team))
+    ended = [asyncio.ensure_future(worker.ended()) for worker in team]
+    try:
+        os.kill(team[1]._process.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(asyncio.shield(ended[1]), timeout=30) == -signal.SIGKILL
+        assert not ended[0].done()
+    finally:
+        for worker in team:
+            worker.stop()
+        codes = await asyncio.gather(*ended)
+    assert codes == [0, -signal.SIGKILL]
