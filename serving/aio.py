@@ -139,9 +139,9 @@ class AsyncClient:
             if not sent[0].done() and self._budget.spend():
                 sent.append(asyncio.ensure_future(self._send(request, timeout_s - self._hedge_after_s)))
             ended, others = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
-            first = ended.pop()
-            if first.exception() is not None and others | ended:
-                first = (others | ended).pop()
+            first = min(ended, key=lambda call: call.exception() is not None)  # if both have, the one with images
+            if others and calls.may_pass(first.exception()):
+                first = others.pop()
             return await first
         finally:
             for call in sent:

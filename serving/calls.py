@@ -36,6 +36,8 @@ MOST_UNARY = 64
 
 _LONGEST_TIMEOUT_S = 1e6
 _NEAR = ("localhost:", "127.", "[::1]:")
+# grpc.aio says CANCELLED to a request that meets the very moment of its end (grpc/grpc#37239).
+_MAY_PASS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
 _HEDGES_PER_CALL = 0.1  # what each call adds to the budget of second requests
 _MOST_HEDGES = 10.0  # that may be saved up
 
@@ -49,8 +51,7 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                # grpc.aio says CANCELLED to a request that meets the very moment of its end (grpc/grpc#37239).
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
+                "retryableStatusCodes": _MAY_PASS,
             },
         }
     ],
@@ -153,6 +154,11 @@ class HedgeBudget:
             allowed = self._left >= 1
             self._left -= allowed
             return allowed
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether another server, or the same one later, may answer what ended with this error."""
+    return isinstance(error, grpc.RpcError) and error.code().name in _MAY_PASS
 
 
 class Collector:

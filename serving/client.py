@@ -174,7 +174,7 @@ class Client:
                 if self._budget.spend():
                     sent.append(self._send(request, timeout_s - self._hedge_after_s, ended))
                 first = ended.get()
-            if len(sent) > 1 and first.exception() is not None:
+            if len(sent) > 1 and calls.may_pass(first.exception()):
                 first = ended.get()
             answer: pb.GenerateResponse = first.result()
             return answer

@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from dcgan.serving.aio import AsyncClient
 from dcgan.serving.calls import Collector, HedgeBudget
 from dcgan.serving.client import Client, DeadlineError, FaultError, RefusedError, UnreachableError
+from dcgan.v1 import generator_pb2 as pb
 
 
 @pytest.fixture
@@ -201,3 +203,55 @@ def pair(start_server, only) -> Iterator[Pair]:
 def both_asked(pair, read_metrics):
     """Whether both servers have made images."""
     return lambda: all(read_metrics(server)['dcgan_images_total{model="tiny"}'] for server in (pair.first, pair.second))
+
+
+@asynccontextmanager
+async def refusing(code: grpc.StatusCode, *, twin_answers: bool) -> AsyncIterator[str]:
+    """A server that ends the first request with a code as soon as its twin has come, and then may answer that one."""
+    come, refused, asked = asyncio.Event(), asyncio.Event(), []
+
+    async def generate(request, context):
+        asked.append(request)
+        if len(asked) == 1:
+            await come.wait()
+            refused.set()
+            await context.abort(code, "no", (("grpc-retry-pushback-ms", "-1"),))  # the channel shall not try again
+        come.set()
+        await (refused if twin_answers else asyncio.Event()).wait()
+        return pb.GenerateResponse(pixels=b"1", n=1, height=1, width=1, channels=1)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", {"Generate": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+async def ask(kind: type[Client] | type[AsyncClient], target: str) -> np.ndarray:
+    """One image, asked for twice."""
+    if kind is Client:
+        with Client(target, timeout_s=30, hedge_after_s=0.05) as client:
+            return await asyncio.to_thread(client.generate, 7)
+    async with AsyncClient(target, timeout_s=30, hedge_after_s=0.05) as aio:
+        return await aio.generate(7)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_a_refusal_does_not_wait_for_the_second_request(kind):
+    async with refusing(grpc.StatusCode.INVALID_ARGUMENT, twin_answers=False) as target:
+        with pytest.raises(RefusedError, match="answers: no"):
+            await ask(kind, target)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_a_busy_server_is_made_good_by_the_second_request(kind):
+    async with refusing(grpc.StatusCode.RESOURCE_EXHAUSTED, twin_answers=True) as target:
+        assert (await ask(kind, target)).tobytes() == b"1"
