@@ -225,18 +225,24 @@ def generate(
 @click.option("--model", default="", help="Name of a model.  [default: the server's]")
 @click.option("--verify", is_flag=True, help="Compare every reply with images that were fetched before.")
 @click.option("--seed", type=_UINT64, default=0, help="Of what is asked for and when.")
-@click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report as JSON.")
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Also write a report as JSON."
+)
 def bench(*, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Puts load on servers and reports throughput, latency and errors. Exit code 1 if --verify finds a wrong reply."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import asyncio
 
     from dcgan.serving.load import LoadConfig, run_load
+    from dcgan.serving.output import check_place, explained
     from dcgan.zoo.record import dump_json
 
+    if out is not None:
+        check_place(out, "--json")
     report = asyncio.run(run_load(LoadConfig(**options)))
     click.echo(report.table())
     if out is not None:
-        out.write_text(dump_json(report), encoding="utf-8")
+        with explained(out, "--json"):
+            out.write_text(dump_json(report), encoding="utf-8")
     if report.mismatches:
         raise click.exceptions.Exit(1)

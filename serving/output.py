@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -27,10 +28,8 @@ def choose_format(out: Path, named: str) -> str:
     Raises:
         OutputError: if it is a folder with something in it.
     """
-    try:
+    with explained(out, "--out"):
         return _choose_format(out, named)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(out)!r:.100}: {error.strerror}; name another --out") from None
 
 
 def _choose_format(out: Path, named: str) -> str:
@@ -49,7 +48,7 @@ def write_images(images: Pixels, out: Path, chosen: str, offset: int) -> None:
     Raises:
         OutputError: if it cannot be written; then nothing is.
     """
-    try:
+    with explained(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with _staging(out) as place:
             if chosen == "grid":
@@ -61,8 +60,27 @@ def write_images(images: Pixels, out: Path, chosen: str, offset: int) -> None:
                 place.mkdir()
                 for i, image in enumerate(images):
                     (place / f"{offset + i:06d}.png").write_bytes(encode_png(image))
+
+
+def check_place(out: Path, option: str) -> None:
+    """Sees that a file can be written before the work that is to be in it; leaves nothing behind.
+
+    Raises:
+        OutputError: if it cannot; names the option.
+    """
+    with explained(out, option):
+        with contextlib.suppress(FileNotFoundError):
+            out.stat()  # knows of names that are too long
+        tempfile.TemporaryFile(dir=out.parent).close()
+
+
+@contextmanager
+def explained(out: Path, option: str) -> Iterator[None]:
+    """Turns what the system says of a place into an OutputError that names the option."""
+    try:
+        yield
     except OSError as error:
-        raise OutputError(f"cannot write {str(out)!r:.100}: {error.strerror}; name another --out") from None
+        raise OutputError(f"cannot write {str(out)!r:.100}: {error.strerror}; name another {option}") from None
 
 
 @contextmanager

@@ -116,3 +116,13 @@ def test_without_a_server_it_says_so():
     result = CliRunner().invoke(bench, ["--target", "127.0.0.1:1"])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "127.0.0.1:1" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["no/such/report.json", "file/report.json", "x" * 300])
+def test_a_place_for_the_report_that_cannot_be_written_is_said_before_the_load(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(bench, ["--target", "127.0.0.1:1", "--json", str(tmp_path / name)])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "cannot write" in result.stderr
+    assert "name another --json" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
