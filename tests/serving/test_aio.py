@@ -214,7 +214,7 @@ async def refusing(code: grpc.StatusCode, *, twin_answers: bool) -> AsyncIterato
         asked.append(request)
         if len(asked) == 1:
             await come.wait()
-            refused.set()
+            context.add_done_callback(lambda _: refused.set())
             await context.abort(code, "no", (("grpc-retry-pushback-ms", "-1"),))  # the channel shall not try again
         come.set()
         await (refused if twin_answers else asyncio.Event()).wait()
