@@ -46,7 +46,8 @@ class Ticket:
         n: how many images, 1 or more.
         arrived: when they were asked for.
         deadline: when they are of no use any more; infinity for never.
-        more: whether they belong to a request that was accepted before. The queue limit neither stops nor counts those.
+        more: whether they belong to a request that was accepted before. Neither the queue limit nor an estimate of the
+            time stops those, and the limit does not count them.
         whole: images of the whole request, if it has more than these.
         started: when the first of its images went to an engine.
         taken: how many images engines have been given.
@@ -230,8 +231,10 @@ class Batcher(Generic[T]):
         left = ticket.deadline - ticket.arrived
         if left <= 0:
             return errors.deadline_passed()
+        if ticket.more:
+            return None
         excess = self._limited_images + ticket.n - self.queue_limit
-        if excess > 0 and self._limited_images and not ticket.more:  # an empty queue takes anything
+        if excess > 0 and self._limited_images:  # an empty queue takes anything
             return errors.queue_full(self.queue_limit, self._retry_s(excess))
         whole = max(ticket.n, ticket.whole)
         if not self.waiting_images and whole <= self.max_batch:

@@ -212,3 +212,14 @@ def test_the_deadline_of_a_stream_is_held_against_all_of_it():
     with pytest.raises(Refusal, match="would be ready in 100 s"):
         batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=50.0))
     batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=150.0))
+
+
+def test_an_accepted_stream_ends_at_its_deadline_and_not_at_an_estimate():
+    batcher = make()
+    put(batcher, 10)
+    run(batcher, seconds=1.0)  # 10 images a second
+    put(batcher, 100)
+    assert refusal(batcher, 10, deadline=2.0).reason == "DEADLINE_UNREACHABLE"
+    assert put(batcher, 10, deadline=2.0, more=True).state is State.WAITING
+    with pytest.raises(Refusal, match="the deadline passed"):
+        put(batcher, 10, now=2.0, deadline=2.0, more=True)

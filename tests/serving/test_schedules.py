@@ -63,7 +63,9 @@ class Model:
         rate = self.rate()
         if deadline <= now:
             return "DEADLINE_PASSED"
-        if not more and counted and counted + n > self.limit:
+        if more:
+            return None
+        if counted and counted + n > self.limit:
             return "QUEUE_FULL"
         if rate is None or (waiting == 0 and n <= self.max_batch):
             return None
