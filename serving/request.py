@@ -66,8 +66,8 @@ def read_seed_request(request: SeedRequest, model: ServedModel, most: int) -> Wo
         z = noise.latents(request.seed, first, count, manifest.latent_size)
         if not manifest.classes:
             return Latents(_scale(z, psi))
-        labels = (first % manifest.classes + np.arange(count)) % manifest.classes  # image i has class i mod classes
-        return Latents(_scale(z, psi), labels if label is None else np.full(count, label))
+        labels = noise.labels(first, count, manifest.classes) if label is None else np.full(count, label)
+        return Latents(_scale(z, psi), labels)
 
     return Work(model, n, request.offset, image_format, draw)
 
