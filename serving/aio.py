@@ -39,10 +39,11 @@ class AsyncClient:
     ) -> None:
         self.target = target
         self._timeout_s = timeout_s
-        self._hedge_after_s = hedge_after_s
+        self._hedge_after_s = calls.check_hedge(hedge_after_s)
         self._budget = calls.HedgeBudget()
         self._channel = grpc.aio.insecure_channel(calls.resolve(target), options=calls.channel_options(target))
-        self._stub = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._closed = False
+        self._service = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,6 +55,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Ends the connection."""
+        self._closed = True
         await self._channel.close(None)
 
     async def generate(
@@ -116,6 +118,12 @@ class AsyncClient:
         with translated(self.target):
             response: pb.GetModelResponse = await self._stub.GetModel(request, timeout=self._limit(None).left_s())
         return response.model
+
+    @property
+    def _stub(self) -> GeneratorServiceStub:
+        if self._closed:
+            raise calls.closed(self.target)
+        return self._service
 
     def _limit(self, timeout_s: float | None) -> calls.Limit:
         return calls.Limit(self._timeout_s if timeout_s is None else timeout_s)

@@ -156,6 +156,26 @@ class HedgeBudget:
             return allowed
 
 
+def check_hedge(after_s: float | None) -> float | None:
+    """The time after which a second request is sent, as both clients can wait for it.
+
+    Raises:
+        RefusedError: if it is no time.
+    """
+    if after_s is None:
+        return None
+    if not after_s >= 0:  # NaN neither
+        problem = f"hedge_after_s must be 0 or more, or None, not {after_s}"
+        raise RefusedError(problem, grpc.StatusCode.INVALID_ARGUMENT)
+    return min(after_s, _LONGEST_TIMEOUT_S)
+
+
+def closed(target: str) -> UnreachableError:
+    """What a client says that is asked after it was closed."""
+    problem = f"this client of {target} was closed; make another"
+    return UnreachableError(problem, grpc.StatusCode.UNAVAILABLE)
+
+
 def may_pass(error: BaseException | None) -> bool:
     """Whether another server, or the same one later, may answer what ended with this error."""
     return isinstance(error, grpc.RpcError) and error.code().name in _MAY_PASS

@@ -68,10 +68,11 @@ class Client:
     ) -> None:
         self.target = target
         self._timeout_s = timeout_s
-        self._hedge_after_s = hedge_after_s
+        self._hedge_after_s = calls.check_hedge(hedge_after_s)
         self._budget = calls.HedgeBudget()
         self._channel = grpc.insecure_channel(calls.resolve(target), options=calls.channel_options(target))
-        self._stub = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._closed = False
+        self._service = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +84,7 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection."""
+        self._closed = True
         self._channel.close()
 
     def generate(
@@ -148,6 +150,12 @@ class Client:
         with translated(self.target):
             response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._limit(None).left_s())
         return response.model
+
+    @property
+    def _stub(self) -> GeneratorServiceStub:
+        if self._closed:
+            raise calls.closed(self.target)
+        return self._service
 
     def _limit(self, timeout_s: float | None) -> calls.Limit:
         return calls.Limit(self._timeout_s if timeout_s is None else timeout_s)

@@ -255,3 +255,28 @@ async def test_a_refusal_does_not_wait_for_the_second_request(kind):
 async def test_a_busy_server_is_made_good_by_the_second_request(kind):
     async with refusing(grpc.StatusCode.RESOURCE_EXHAUSTED, twin_answers=True) as target:
         assert (await ask(kind, target)).tobytes() == b"1"
+
+
+async def test_a_client_that_was_closed_says_so(server):
+    client = AsyncClient(server.target, hedge_after_s=1)
+    await client.generate(7)
+    await client.close()
+    asks = (
+        client.generate(7),
+        client.generate(7, 100),
+        anext(client.stream(7, 1)),
+        anext(client.interpolate(1, 2, 3)),
+        client.models(),
+        client.model(),
+    )
+    for each in asks:
+        with pytest.raises(UnreachableError, match="was closed; make another"):
+            await each
+
+
+async def test_a_second_request_after_no_time_is_refused_and_after_ages_is_taken(server):
+    for seconds in (-1, float("nan")):
+        with pytest.raises(RefusedError, match="hedge_after_s must be 0 or more"):
+            AsyncClient(server.target, hedge_after_s=seconds)
+    async with AsyncClient(server.target, hedge_after_s=float("inf")) as client:
+        assert (await client.generate(7)).shape == (1, 8, 8, 3)

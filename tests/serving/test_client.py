@@ -251,3 +251,32 @@ def test_in_a_log_there_is_a_line_now_and_then(monkeypatch):
     lines = out.getvalue().splitlines()
     assert 0 < len(lines) < 6
     assert all(re.fullmatch(r"\d+ of 300 images, [\d,]+ images/s, [\d,]+ s left", line) for line in lines)
+
+
+def test_a_client_that_was_closed_says_so(server):
+    client = Client(server.target, hedge_after_s=1)
+    stream = client.stream(7, 2**32 - 1)
+    next(stream)
+    client.close()
+    asks = (
+        lambda: next(chunk for chunk in stream if not len(chunk)),  # of what has come before, all may be read
+        lambda: client.generate(7),
+        lambda: client.generate(7, 100),
+        lambda: client.interpolate(1, 2, 3),
+        client.models,
+        client.model,
+    )
+    for each in asks:
+        with pytest.raises(UnreachableError, match="was closed; make another"):
+            each()
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), -float("inf")])
+def test_a_second_request_after_no_time_at_all_is_refused(server, seconds):
+    with pytest.raises(RefusedError, match="hedge_after_s must be 0 or more"):
+        Client(server.target, hedge_after_s=seconds)
+
+
+def test_a_second_request_after_ages_is_taken(server):
+    with Client(server.target, hedge_after_s=float("inf")) as client:
+        assert client.generate(7).shape == (1, 8, 8, 3)
