@@ -279,10 +279,14 @@ def test_told_to_stop_before_it_is_ready_it_stops_and_never_announces_itself(cop
     command = [*entry_point("serve"), "--model-repository", str(copied), "--port", "0", "--metrics-port", "0"]
     with held(copied / "tiny" / "2" / "generator.onnx") as is_wanted:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        poll(is_wanted)
-        assert listening(process.pid) == 2  # it loads the model, with its ports open
-        process.terminate()
-        poll(lambda: listening(process.pid) == 0)
+        try:
+            poll(is_wanted)
+            assert listening(process.pid) == 2  # it loads the model, with its ports open
+            process.terminate()
+            poll(lambda: listening(process.pid) == 0)
+        except AssertionError:
+            process.kill()
+            raise
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
