@@ -54,21 +54,18 @@ class CudaEngine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda")
         self._buckets = self._thread.submit(_open_buckets, path, manifest, config).result()
 
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
-        """See Engine."""
+    def run(
+        self, z: NDArray[np.float32], label: NDArray[np.int64] | None, options: ort.RunOptions | None = None
+    ) -> Pixels:
+        """See Engine. A graph that is being replayed has no layers to stop at."""
         try:
-            return self._thread.submit(self._bucket(len(z)).run, z, label).result()
+            return self._thread.submit(self._bucket(len(z)).run, z, label, options).result()
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise EngineError(str(error)) from error
 
     def padding(self, images: int) -> int:
         """What is missing to the next bucket."""
         return self._bucket(images).size - images
-
-    def abort(self) -> None:
-        """See Engine. A graph that is being replayed has no layers to stop at."""
-        for bucket in self._buckets:
-            bucket.under_way.terminate = True
 
     def _bucket(self, images: int) -> Bucket:
         return next(bucket for bucket in self._buckets if bucket.size >= images)
@@ -86,7 +83,6 @@ class Bucket:
 
     def __init__(self, session: ort.InferenceSession, manifest: Manifest, size: int, device: str = "cuda") -> None:
         self.size = size
-        self.under_way = ort.RunOptions()
         self._session = session
         self._z, self._label = blank(manifest, size)
         shape = (size, manifest.image_size, manifest.image_size, manifest.channels)
@@ -99,13 +95,14 @@ class Bucket:
             self._binding.bind_ortvalue_input(name, value)
         self._binding.bind_ortvalue_output("images", self._images)
 
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
+    def run(
+        self, z: NDArray[np.float32], label: NDArray[np.int64] | None, options: ort.RunOptions | None = None
+    ) -> Pixels:
         """Makes the images of z [b, d] and label [b], b at most `size`, as uint8 [b, H, W, C]."""
         self._fill("z", self._z, z)
         if label is not None and self._label is not None:
             self._fill("label", self._label, label)
-        self.under_way = ort.RunOptions()
-        self._session.run_with_iobinding(self._binding, self.under_way)
+        self._session.run_with_iobinding(self._binding, options)
         # A copy, on the CPU too, where `numpy` is a view of the buffer that the next batch writes to.
         images: Pixels = self._images.numpy()[: len(z)].copy()
         return images

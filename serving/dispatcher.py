@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcgan.serving import errors
@@ -69,6 +70,14 @@ class Job(Ticket):
         return Images(parts, self.started - self.arrived, now - self.started)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A batch on an engine, and the options by which this run and no other can be told to give up."""
+
+    batch: Batch[Job]
+    options: ort.RunOptions = field(default_factory=ort.RunOptions)
+
+
 @dataclass(eq=False, slots=True)
 class _Worker:
     """An engine and its thread.
@@ -76,12 +85,12 @@ class _Worker:
     Attributes:
         engine: runs batches.
         thread: calls it.
-        batch: what it is at.
+        run: what it is at.
     """
 
     engine: Engine
     thread: threading.Thread | None = None
-    batch: Batch[Job] | None = None
+    run: _Run | None = None
 
 
 class Dispatcher:
@@ -178,16 +187,16 @@ class Dispatcher:
         """
         well = True
         for worker in self._workers:
-            batch = worker.batch  # the thread may put another there meanwhile
+            run = worker.run  # the thread may put another there meanwhile
             if worker.thread is None or not worker.thread.is_alive():
                 logger.error("an engine's thread has died; it is started anew")
-                if batch is not None:
-                    self._fail(batch)
+                if run is not None:
+                    self._fail(run.batch)
                 self._start(worker)
                 well = False
-            elif batch is not None and self._clock() - batch.started > longest_batch_s:
+            elif run is not None and self._clock() - run.batch.started > longest_batch_s:
                 logger.error("an engine has been at one batch for over %s s; it is told to give up", longest_batch_s)
-                worker.engine.abort()
+                run.options.terminate = True
                 well = False
         if not well:
             with self._lock:
@@ -196,7 +205,7 @@ class Dispatcher:
         return well
 
     def _start(self, worker: _Worker) -> None:
-        worker.batch = None
+        worker.run = None
         worker.thread = threading.Thread(target=self._serve, args=(worker,), name="engine", daemon=True)
         worker.thread.start()
 
@@ -221,15 +230,15 @@ class Dispatcher:
 
     def _serve(self, worker: _Worker) -> None:
         while (batch := self._next_batch(worker.engine)) is not None:
-            worker.batch = batch
+            worker.run = run = _Run(batch)
             try:
-                images = worker.engine.run(*_gather(batch))
+                images = worker.engine.run(*_gather(batch), run.options)
             except Exception:
                 logger.exception("the engine failed on a batch of %s images", batch.images)
                 self._fail(batch)
             else:
                 self._finish(batch, images)
-            worker.batch = None
+            worker.run = None
 
     def _next_batch(self, engine: Engine) -> Batch[Job] | None:
         """Waits for work; None when there will be no more."""

@@ -57,8 +57,12 @@ class Engine(Protocol):
     provider: str
     max_batch: int
 
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
+    def run(
+        self, z: NDArray[np.float32], label: NDArray[np.int64] | None, options: ort.RunOptions | None = None
+    ) -> Pixels:
         """Makes the images of z [b, d] and label [b], b at most max_batch, as uint8 [b, H, W, C].
+
+        Another thread that sets `terminate` of the options has this run, and no other, fail at its next layer.
 
         Raises:
             EngineError: if ONNX Runtime fails.
@@ -66,9 +70,6 @@ class Engine(Protocol):
 
     def padding(self, images: int) -> int:
         """How many images are made in vain beside that many."""
-
-    def abort(self) -> None:
-        """Has a run that is under way fail at its next layer. Called by another thread."""
 
 
 class EngineError(Exception):
@@ -86,15 +87,15 @@ class CpuEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(config.spinning)))
         self.max_batch = config.max_batch
         self._session = open_session(path, options, [CPU])
-        self._under_way = ort.RunOptions()
         check_signature(self._session, manifest, path)
 
-    def run(self, z: NDArray[np.float32], label: NDArray[np.int64] | None) -> Pixels:
+    def run(
+        self, z: NDArray[np.float32], label: NDArray[np.int64] | None, options: ort.RunOptions | None = None
+    ) -> Pixels:
         """See Engine."""
         feeds = {"z": z} if label is None else {"z": z, "label": label}
-        self._under_way = ort.RunOptions()
         try:
-            images: Pixels = self._session.run(["images"], feeds, self._under_way)[0]
+            images: Pixels = self._session.run(["images"], feeds, options)[0]
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise EngineError(str(error)) from error
         return images
@@ -102,10 +103,6 @@ class CpuEngine:
     def padding(self, images: int) -> int:  # noqa: ARG002
         """None: batches are exact."""
         return 0
-
-    def abort(self) -> None:
-        """See Engine."""
-        self._under_way.terminate = True
 
 
 def session_options() -> ort.SessionOptions:

@@ -40,7 +40,7 @@ async def test_a_large_request_wakes_every_engine_that_it_can_use(engines, dispa
     both = threading.Barrier(2, timeout=30)
     for engine in engines:
         original = engine.run
-        engine.run = lambda z, label, original=original: (both.wait(), original(z, label))[1]
+        engine.run = lambda *given, original=original: (both.wait(), original(*given))[1]
     images = await dispatcher.submit(16, draw(16))  # two batches: each waits until the other runs, too
     assert [len(part) for part in images.parts] == [8, 8]
 
@@ -72,7 +72,7 @@ async def test_cancelling_one_of_many_leaves_the_others_right(engines, dispatche
     cancelled = threading.Event()
     for engine in engines:
         original = engine.run
-        engine.run = lambda z, label, original=original: (cancelled.wait(30), original(z, label))[1]
+        engine.run = lambda *given, original=original: (cancelled.wait(30), original(*given))[1]
     futures = [dispatcher.submit(20, draw(20)) for _ in range(10)]
     futures[3].cancel()
     await asyncio.sleep(0)  # one turn of the loop, in which the dispatcher hears of it
@@ -95,3 +95,37 @@ async def test_a_thread_that_died_is_revived(dispatcher):
     assert dispatcher.check(60.0)
     assert worker.thread.is_alive()
     assert sum(len(part) for part in (await dispatcher.submit(32, draw(32))).parts) == 32
+
+
+async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_alone(engines):
+    began, late, following, told = (threading.Event() for _ in range(4))
+    original, watching = engines[0].run, False
+
+    def run(*given):
+        if began.is_set():
+            following.set()
+            told.wait(30)
+        else:
+            began.set()
+            late.wait(30)
+        return original(*given)
+
+    def clock() -> float:
+        if not watching or threading.current_thread() is not threading.main_thread():
+            return 0.0
+        late.set()  # the watchdog has seen the first batch: before it can say so, the engine is at the second
+        assert following.wait(30)
+        return 100.0
+
+    engines[0].run = run
+    batcher = Batcher[Job](max_batch=8, quantum=8, queue_limit=100)
+    dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), clock)
+    first = dispatcher.submit(8, draw(8))
+    assert await asyncio.to_thread(began.wait, 30)
+    second = dispatcher.submit(8, draw(8))
+    watching = True
+    assert not dispatcher.check(60.0)
+    told.set()
+    for images in await asyncio.gather(first, second):
+        assert [len(part) for part in images.parts] == [8]
+    await dispatcher.stop()
