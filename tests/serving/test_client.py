@@ -255,7 +255,7 @@ def test_in_a_log_there_is_a_line_now_and_then(monkeypatch):
 
 def test_a_client_that_was_closed_says_so(server):
     client = Client(server.target, hedge_after_s=1)
-    stream = client.stream(7, 2**32 - 1)
+    stream = client.stream(7, 2**32 - 1, timeout_s=1e6)
     next(stream)
     client.close()
     asks = (
