@@ -12,6 +12,7 @@ export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export npm_config_cache ?= $(CURDIR)/.cache/npm
 export BUF_CACHE_DIR ?= $(CURDIR)/.cache/buf
+export DCGAN_HOME ?= $(CURDIR)/.cache/dcgan-zoo
 export ORT_DISABLE_TELEMETRY ?= 1
 
 .DEFAULT_GOAL := help
