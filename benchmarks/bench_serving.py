@@ -6,7 +6,7 @@ The client runs on the same machine and is included. Each figure is the best of 
 compared take turns, because what else runs on a machine only ever makes it slower; the claims are ratios of these.
 
 There are two bare sessions: `one session` is ONNX Runtime as it comes, a session with a thread on each processor; `as
-served` is as many sessions at once, with as many threads each, as the server has engines.
+served` works as the server's engines do, with as many batches at once and as many threads for each.
 """
 
 from __future__ import annotations
@@ -18,17 +18,25 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import onnxruntime as ort
-from overload import fairness, overload
+import overload
+from numpy.typing import NDArray
 from servers import ECHO, describe_machine, load, serving, split, started
 from serving_models import publish_models
 
-from dcgan.serving.engine import CPU, EngineConfig
-from dcgan.serving.engines import share_processors
+from dcgan.serving.engine import CPU, Engine, EngineConfig
+from dcgan.serving.engines import open_engines, share_processors
 from dcgan.serving.load import LoadReport
 from dcgan.zoo import noise
+from dcgan.zoo.repository import find_release
+
+Run: TypeAlias = Callable[[NDArray[np.float32]], None]
 
 LOADS = ((1, 1), (1, 32), (16, 8), (64, 4))  # images of a request, callers
 PICTURE = "serving-overload.png"
@@ -56,10 +64,8 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
     processors = len(os.sched_getaffinity(0))
     shared = share_processors(EngineConfig(), CPU, processors)
     path = repository / "dcgan64" / "1" / "generator.onnx"
-    pools = {
-        "one session": [open_session(path, processors)],
-        "as served": [open_session(path, shared.intra_op_threads) for _ in range(shared.instances)],
-    }
+    engines = open_engines(path, find_release(repository, "dcgan64").manifest, EngineConfig(device="cpu"))
+    pools = {"one session": [open_bare(path, processors)], "as served": [partial(run_engine, e) for e in engines]}
     raw: dict[str, list[float]] = {}
     alone: dict[str, list[float]] = {"again and again": [], "after a pause": []}  # one image, on one of the engines
     reports: dict[str, list[LoadReport]] = {}
@@ -69,16 +75,16 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         started(serving(only_dcgan)) as (served, ready_s),
     ):
         for _ in range(rounds):
-            for name, sessions in pools.items():
+            for name, runs in pools.items():
                 for n in sorted({n for n, _ in LOADS}):
-                    raw.setdefault(f"raw batch={n}, {name}", []).append(raw_rate(sessions, n, seconds))
+                    raw.setdefault(f"raw batch={n}, {name}", []).append(raw_rate(runs, n, seconds))
             alone["again and again"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.0))
             alone["after a pause"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.001))
             for name, target in (("echo", bare), ("null", null), ("served", served)):
                 for n, callers in LOADS:
                     report = load(target, n=n, callers=callers, seconds=seconds)
                     reports.setdefault(f"{name} n={n} callers={callers}", []).append(report)
-        unfair, overloaded = fairness(served, 4 * seconds), overload(served, max(4 * seconds, 4.0), picture)
+        crowded = overload.measure(served, 4 * seconds, picture)
     raw_images = {name: round(max(rates), 1) for name, rates in raw.items()}
     table = {name: summarise(several) for name, several in reports.items()}
     return {
@@ -88,8 +94,7 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         "raw_one_image_p50_ms": {name: round(min(values), 2) for name, values in alone.items()},
         "claims": claims(table, raw_images, {name: min(values) for name, values in alone.items()}),
         "ready_s": round(ready_s, 2),
-        "fairness": unfair,
-        "overload": overloaded,
+        **crowded,
     }
 
 
@@ -112,26 +117,35 @@ def claims(table: dict[str, dict], raw: dict[str, float], one_image_ms: dict[str
     return result
 
 
-def open_session(path: Path, threads: int) -> ort.InferenceSession:
+def open_bare(path: Path, threads: int) -> Run:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(str(path), options, providers=[CPU])
-    session.run(None, {"z": noise.latents(0, 0, 1, 100)})
-    return session
+
+    def run(z: NDArray[np.float32]) -> None:
+        session.run(None, {"z": z})
+
+    run(noise.latents(0, 0, 1, 100))
+    return run
 
 
-def raw_rate(sessions: list[ort.InferenceSession], n: int, seconds: float) -> float:
-    """Images a second of ONNX Runtime alone, noise included, in batches of n, every session in a thread of its own."""
-    done = [0] * len(sessions)
+def run_engine(engine: Engine, z: NDArray[np.float32]) -> None:
+    for start in range(0, len(z), engine.max_batch):
+        engine.run(z[start : start + engine.max_batch], None)
+
+
+def raw_rate(runs: list[Run], n: int, seconds: float) -> float:
+    """Images a second of ONNX Runtime alone, noise included, in batches of n, a thread for each of `runs`."""
+    done = [0] * len(runs)
     began = time.perf_counter()
 
     def work(i: int) -> None:
         while time.perf_counter() - began < seconds:
-            sessions[i].run(None, {"z": noise.latents(i, done[i], n, 100)})
+            runs[i](noise.latents(i, done[i], n, 100))
             done[i] += n
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(sessions))]
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(runs))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -139,12 +153,12 @@ def raw_rate(sessions: list[ort.InferenceSession], n: int, seconds: float) -> fl
     return sum(done) / (time.perf_counter() - began)
 
 
-def raw_p50_ms(session: ort.InferenceSession, seconds: float, pause_s: float) -> float:
+def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
     """Time of one image; after a pause, as the image of an idle server, it finds processor and caches less ready."""
     times = []
     ends = time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends:
-        session.run(None, {"z": noise.latents(0, len(times), 1, 100)})
+        run(noise.latents(0, len(times), 1, 100))
         times.append(time.perf_counter() - began)
         if pause_s:
             time.sleep(pause_s)

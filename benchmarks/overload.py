@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -16,6 +18,9 @@ from dcgan.serving.aio import AsyncClient
 from dcgan.serving.load import run_load
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 IMAGES = 64  # of a request; a refusal costs the client, on the same processors, as much as an answer
 DEADLINE_S = 1.0
@@ -33,21 +38,33 @@ class Answer:
     code: str
 
 
-def fairness(target: str, seconds: float) -> dict[str, float]:
-    """p99 of single images, two callers: beside 30 that ask for one too, and beside one that asks for 1,024."""
-    alone = asyncio.run(beside_singles(target, seconds))
-    crowd = asyncio.run(beside_1024(target, seconds))
-    names = {"p99_beside_n=1_ms": alone, "p99_beside_n=1024_ms": crowd, "ratio": crowd / alone}
-    return {name: round(value, 2) for name, value in names.items()}
+def measure(target: str, seconds: float, picture: Path) -> dict[str, dict[str, float]]:
+    """Both, for so many seconds each; overload has five phases of twice that."""
+    beside = fairness(target, seconds)
+    peak = load(target, n=IMAGES, callers=4, seconds=seconds).images_per_s
+    phase_s = max(2 * seconds, 2 * CALM_S)
+    answers = asyncio.run(ask_in_phases(target, peak, phase_s))
+    draw(beside, answers, peak, phase_s, picture)
+    first, second = (latency["99"] for latency in beside.values())
+    p99s = {f"p99_beside_{name}_ms": round(latency["99"], 2) for name, latency in beside.items()}
+    return {"fairness": p99s | {"ratio": round(second / first, 2)}, "overload": overload(answers, peak, phase_s)}
 
 
-async def beside_singles(target: str, seconds: float) -> float:
+def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
+    """Latency of single images, two callers, by what is beside them: 30 that ask for one too, or one for 1,024."""
+    return {
+        "n=1": asyncio.run(beside_singles(target, seconds)),
+        "n=1024": asyncio.run(beside_1024(target, seconds)),
+    }
+
+
+async def beside_singles(target: str, seconds: float) -> dict[str, float]:
     others = run_load(config(target, n=1, callers=30, seconds=seconds))
     report, _ = await asyncio.gather(run_load(config(target, n=1, callers=2, seconds=seconds)), others)
-    return report.latency_ms["99"]
+    return report.latency_ms
 
 
-async def beside_1024(target: str, seconds: float) -> float:
+async def beside_1024(target: str, seconds: float) -> dict[str, float]:
     async def ask_on() -> None:
         async with AsyncClient(target, timeout_s=1000) as client:
             while True:
@@ -58,28 +75,24 @@ async def beside_1024(target: str, seconds: float) -> float:
     report = await run_load(config(target, n=1, callers=2, seconds=seconds))
     hog.cancel()
     await asyncio.wait([hog])
-    return report.latency_ms["99"]
+    return report.latency_ms
 
 
-def overload(target: str, seconds: float, picture: Path | None) -> dict[str, float]:
+def overload(answers: list[Answer], peak: float, phase_s: float) -> dict[str, float]:
     """Images that came within their deadline at twice and five times the peak, and what it is like afterwards."""
-    peak = load(target, n=IMAGES, callers=4, seconds=seconds).images_per_s
-    answers = asyncio.run(ask_in_phases(target, peak, seconds))
-    before = p99(answers, 0.5, seconds)
+    before = p99(answers, CALM_S, phase_s)
     result = {"peak_images_per_s": round(peak, 1), "base_p99_before_ms": round(before, 2)}
     for i, factor in enumerate(PHASES):
-        begin, end = i * seconds, (i + 1) * seconds
+        begin, end = i * phase_s, (i + 1) * phase_s
         if factor > 1:
             result[f"goodput_at_{factor:g}x"] = round(goodput(answers, begin, end) / peak, 3)
         elif i:
             calm = p99(answers, begin + CALM_S, end)
             result[f"base_p99_2_s_after_{PHASES[i - 1]:g}x_ms"] = round(calm, 2)
-    if picture is not None:
-        draw(answers, peak, seconds, picture)
     return result
 
 
-async def ask_in_phases(target: str, peak: float, seconds: float) -> list[Answer]:
+async def ask_in_phases(target: str, peak: float, phase_s: float) -> list[Answer]:
     """Sends requests by a Poisson process whose rate changes with the phases; nobody waits for an answer."""
     answers: list[Answer] = []
     tasks: set[asyncio.Task[None]] = set()
@@ -98,13 +111,19 @@ async def ask_in_phases(target: str, peak: float, seconds: float) -> list[Answer
                 code = error.code().name
             answers.append(Answer(due, time.perf_counter() - start - due, code))
 
-        due = 0.0
-        while due < len(PHASES) * seconds:
+        for due in arrivals(source, peak, phase_s):
             await asyncio.sleep(max(0.0, start + due - time.perf_counter()))
             tasks.add(asyncio.create_task(ask(due)))
-            due += source.expovariate(PHASES[int(due / seconds)] * peak / IMAGES)
         await asyncio.gather(*tasks)
     return answers
+
+
+def arrivals(source: random.Random, peak: float, phase_s: float) -> Iterator[float]:
+    """When requests are due. The process has no memory, so each phase starts one of its own rate."""
+    for i, factor in enumerate(PHASES):
+        due = i * phase_s
+        while (due := due + source.expovariate(factor * peak / IMAGES)) < (i + 1) * phase_s:
+            yield due
 
 
 def goodput(answers: list[Answer], begin: float, end: float) -> float:
@@ -118,30 +137,45 @@ def p99(answers: list[Answer], begin: float, end: float) -> float:
     return float(np.percentile([a.seconds * 1e3 for a in answers if a.code == "OK" and begin <= a.due < end], 99))
 
 
-def draw(answers: list[Answer], peak: float, seconds: float, path: Path) -> None:
-    """What was asked for and what came, and how long the answers took, over time."""
+def draw(beside: dict[str, dict[str, float]], answers: list[Answer], peak: float, phase_s: float, path: Path) -> None:
+    """Single images beside others; below, what was asked for and what came, and how long answers took, over time."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(8, 5), sharex=True, layout="constrained")
+    figure, (top, middle, bottom) = pyplot.subplots(3, 1, figsize=(8, 7.5), layout="constrained")
+    middle.sharex(bottom)
+    draw_fairness(top, beside)
     step = 0.5
-    times = np.arange(0, len(PHASES) * seconds, step)
+    times = np.arange(0, len(PHASES) * phase_s, step)
     asked = [IMAGES * sum(t <= a.due < t + step for a in answers) / step for t in times]
-    above.step(times, asked, where="post", color="0.6", label="asked for")
+    middle.step(times, asked, where="post", color="0.6", label="asked for")
     came = [goodput(answers, t, t + step) for t in times]
-    above.step(times, came, where="post", color="tab:green", label="came in time")
-    above.axhline(peak, color="tab:green", linewidth=0.8, linestyle=":", label="peak, closed loop")
-    above.set_ylabel("images/s")
-    above.legend(loc="upper left", fontsize=8)
+    middle.step(times, came, where="post", color="tab:green", label="came in time")
+    middle.axhline(peak, color="tab:green", linewidth=0.8, linestyle=":", label="peak, closed loop")
+    middle.set_ylabel("images/s")
+    middle.legend(loc="upper left", fontsize=8)
     for code, colour in (("OK", "tab:green"), ("RESOURCE_EXHAUSTED", "tab:orange"), ("DEADLINE_EXCEEDED", "tab:red")):
         some = [each for each in answers if each.code == code]
         milliseconds = [1000 * each.seconds for each in some]
-        below.plot([a.due for a in some], milliseconds, ".", markersize=2, color=colour, label=f"{code}, {len(some)}")
-    below.set_yscale("log")
-    below.set_ylabel("answer after, ms")
-    below.set_xlabel("s")
-    below.legend(loc="upper left", fontsize=8, markerscale=4)
+        bottom.plot([a.due for a in some], milliseconds, ".", markersize=2, color=colour, label=f"{code}, {len(some)}")
+    bottom.set_yscale("log")
+    bottom.set_ylabel("answer after, ms")
+    bottom.set_xlabel("s")
+    bottom.legend(loc="upper left", fontsize=8, markerscale=4)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
+
+
+def draw_fairness(axes: Axes, beside: dict[str, dict[str, float]]) -> None:
+    """Bars of latency by percentile."""
+    for i, (name, latency) in enumerate(beside.items()):
+        places = np.arange(len(latency)) + 0.4 * (i - 0.5)
+        label = "beside 30 callers of 1" if name == "n=1" else "beside a caller of 1,024"
+        bars = axes.bar(places, list(latency.values()), width=0.38, color=("0.6", "tab:green")[i], label=label)
+        axes.bar_label(bars, fmt="%.0f", fontsize=8)
+    axes.set_xticks(range(len(latency)), [f"p{share}" for share in latency])
+    axes.set_ylabel("one image after, ms")
+    axes.margins(y=0.15)
+    axes.legend(loc="upper left", fontsize=8)

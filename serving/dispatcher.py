@@ -86,9 +86,11 @@ class _Worker:
         engine: runs batches.
         thread: calls it.
         run: what it is at.
+        calls: wake the thread when it is idle.
     """
 
     engine: Engine
+    calls: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
     thread: threading.Thread | None = None
     run: _Run | None = None
 
@@ -114,9 +116,8 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()  # of the batcher and of the two that follow
-        self._idle = 0
+        self._idle: list[_Worker] = []  # the one that worked last is the last, and the first to be called: it is warm
         self._stopping = False
-        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # each calls one idle engine to work
         self._loop = asyncio.get_running_loop()
         self._workers = [_Worker(engine) for engine in engines]
         for worker in self._workers:
@@ -171,8 +172,8 @@ class Dispatcher:
         """Ends the threads, each after the batch it is at."""
         with self._lock:
             self._stopping = True
-        for _ in self._workers:
-            self._calls.put(None)
+        for worker in self._workers:
+            worker.calls.put(None)
         for worker in self._workers:
             if worker.thread is not None:
                 await asyncio.to_thread(worker.thread.join, _LONGEST_BATCH_S)
@@ -219,17 +220,17 @@ class Dispatcher:
             return
         with self._lock:
             self._batcher.enqueue(job)
-            called = min(self._idle, -(-job.n // self._batcher.max_batch))
-            self._idle -= called
-        for _ in range(called):
-            self._calls.put(None)
+            batches = -(-job.n // self._batcher.max_batch)
+            called = [self._idle.pop() for _ in range(min(batches, len(self._idle)))]
+        for worker in called:
+            worker.calls.put(None)
 
     def _forget(self, job: Job) -> None:
         with self._lock:
             self._batcher.cancel(job, self._clock())
 
     def _serve(self, worker: _Worker) -> None:
-        while (batch := self._next_batch(worker.engine)) is not None:
+        while (batch := self._next_batch(worker)) is not None:
             worker.run = run = _Run(batch)
             try:
                 images = worker.engine.run(*_gather(batch), run.options)
@@ -240,22 +241,22 @@ class Dispatcher:
                 self._finish(batch, images)
             worker.run = None
 
-    def _next_batch(self, engine: Engine) -> Batch[Job] | None:
+    def _next_batch(self, worker: _Worker) -> Batch[Job] | None:
         """Waits for work; None when there will be no more."""
         idle = False
         while True:
             with self._lock:
                 batch, expired = (None, []) if self._stopping else self._batcher.take(self._clock())
                 if batch is None and not self._stopping:
-                    self._idle += 1
+                    self._idle.append(worker)
                 stopping = self._stopping
             self._tell(expired, errors.deadline_passed())
             if batch is not None:
                 reason = "full" if batch.images == self._batcher.max_batch else "idle" if idle else "gathered"
-                self._metrics.batch_started(reason, batch.images, engine.padding(batch.images))
+                self._metrics.batch_started(reason, batch.images, worker.engine.padding(batch.images))
             if batch is not None or stopping:
                 return batch
-            self._calls.get()
+            worker.calls.get()
             idle = True
 
     def _finish(self, batch: Batch[Job], images: Pixels) -> None:

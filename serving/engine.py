@@ -1,4 +1,4 @@
-"""ONNX Runtime around one model file: latent vectors in, images out. Called by one thread at a time.
+"""ONNX Runtime around one model file: latent vectors in, images out.
 
 On the CPU every batch has exactly the size that is asked for: cost is linear in it and the result does not depend on
 it. CUDA is in `cuda.py`; `engines.py` opens the engines of a model.
@@ -33,8 +33,8 @@ class EngineConfig:
 
     Attributes:
         device: one of DEVICES; auto takes CUDA where there is a GPU.
-        instances: engines of each model, each with a thread of its own; 0 for one on each processor, 8 at most, or one
-            on CUDA.
+        instances: batches of each model made at once, each by a thread of its own; 0 for one on each processor,
+            8 at most, or one on CUDA.
         intra_op_threads: threads of one session on the CPU; 0 for an equal share of the processors.
         spinning: whether these threads spin while they wait, which takes processor time from everyone else.
         max_batch: most images in a batch on the CPU.
@@ -77,7 +77,7 @@ class EngineError(Exception):
 
 
 class CpuEngine:
-    """One session on the CPU, for any batch size up to the largest."""
+    """One session on the CPU, for any batch size up to the largest; any number of threads may call it at once."""
 
     provider = CPU
 

@@ -14,23 +14,34 @@ from dcgan.serving.engine import CPU, CUDA, FATAL, CpuEngine, Engine, EngineConf
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest
 
-_MOST_INSTANCES = 8  # that are chosen without being asked for: each holds the weights once more
+_MOST_INSTANCES = 8  # that are chosen without being asked for; more were not measured
 
 
 def open_engines(path: Path, manifest: Manifest, config: EngineConfig) -> list[Engine]:
-    """Loads a model file as often as there shall be engines, and warms each up.
+    """Loads a model file for as many threads as there shall be engines, and warms it up.
+
+    On the CPU, engines of one thread are one object, which these threads call at once.
 
     Raises:
         ServingError: if ONNX Runtime cannot load it, it is not what the manifest says, or the device is not there.
     """
     ort.set_default_logger_severity(FATAL)
-    config = share_processors(config, choose_provider(config.device), len(os.sched_getaffinity(0)))
-    kind = CudaEngine if choose_provider(config.device) == CUDA else CpuEngine
-    engines: list[Engine] = [kind(path, manifest, config) for _ in range(config.instances)]
-    for engine in engines:
+    provider = choose_provider(config.device)
+    config = share_processors(config, provider, len(os.sched_getaffinity(0)))
+    engines = _load(path, manifest, config, provider)
+    for engine in set(engines):
         for size in sorted({1, engine.max_batch}):
             _warm_up(engine, manifest, size, path)
     return engines
+
+
+def _load(path: Path, manifest: Manifest, config: EngineConfig, provider: str) -> list[Engine]:
+    if provider == CUDA:
+        return [CudaEngine(path, manifest, config) for _ in range(config.instances)]
+    if config.intra_op_threads > 1:
+        return [CpuEngine(path, manifest, config) for _ in range(config.instances)]
+    # Without threads of its own a session works in those that call it, in all of them at once: they share its weights.
+    return [CpuEngine(path, manifest, config)] * config.instances
 
 
 def share_processors(config: EngineConfig, provider: str, processors: int) -> EngineConfig:

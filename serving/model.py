@@ -197,7 +197,7 @@ def _open_engines(release: Release, file: ModelFile, config: EngineConfig) -> tu
     published = golden.read_golden(release)
     provider = engines[0].provider
     digest = golden.published_digest(release.manifest, file.path, provider, processor_family(provider))
-    found = [golden.compare(_golden_images(engine, release.manifest), published, digest) for engine in engines]
+    found = [golden.compare(_golden_images(engine, release.manifest), published, digest) for engine in set(engines)]
     if Agreement.DIFFERENT in found:
         raise ServingError(
             f"{release.path(file)} does not make its golden images on {provider}: they differ by more than "

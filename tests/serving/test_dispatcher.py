@@ -19,8 +19,8 @@ from dcgan.zoo.repository import find_release
 def engines(repository):
     release = find_release(repository, "tiny")
     path = release.folder / "generator.onnx"
-    config = EngineConfig(device="cpu", instances=2, intra_op_threads=1, max_batch=8)
-    return open_engines(path, release.manifest, config)
+    config = EngineConfig(device="cpu", instances=1, intra_op_threads=1, max_batch=8)
+    return [open_engines(path, release.manifest, config)[0] for _ in range(2)]  # two objects, so that tests can tell
 
 
 @pytest.fixture
@@ -43,6 +43,17 @@ async def test_a_large_request_wakes_every_engine_that_it_can_use(engines, dispa
         engine.run = lambda *given, original=original: (both.wait(), original(*given))[1]
     images = await dispatcher.submit(16, draw(16))  # two batches: each waits until the other runs, too
     assert [len(part) for part in images.parts] == [8, 8]
+
+
+async def test_one_request_after_the_other_goes_to_the_engine_that_is_warm(engines, dispatcher):
+    used = []
+    for engine in engines:
+        engine.run = lambda *given, engine=engine, original=engine.run: (used.append(engine), original(*given))[1]
+    for _ in range(20):
+        while len(dispatcher._idle) < len(engines):
+            await asyncio.sleep(0)
+        await dispatcher.submit(1, draw(1))
+    assert used == 20 * [used[0]]
 
 
 async def test_the_noise_of_many_images_is_drawn_beside_the_loop(dispatcher):

@@ -1,5 +1,7 @@
 """How many engines with how many threads; and the buckets of CUDA, as far as a machine without a GPU can tell."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -32,6 +34,25 @@ needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
 def test_engines_share_the_processors(provider, processors, instances, threads, shared):
     config = share_processors(EngineConfig(instances=instances, intra_op_threads=threads), provider, processors)
     assert (config.instances, config.intra_op_threads) == shared
+
+
+@pytest.mark.parametrize(("threads", "objects"), [(1, 1), (2, 3)])
+def test_engines_of_one_thread_share_the_weights(repository, threads, objects):
+    release = find_release(repository, "tiny")
+    config = EngineConfig(device="cpu", instances=3, intra_op_threads=threads)
+    engines = open_engines(release.folder / "generator.onnx", release.manifest, config)
+    assert (len(engines), len(set(engines))) == (3, objects)
+
+
+def test_threads_that_call_one_engine_at_once_get_their_own_images(repository, expected):
+    release = find_release(repository, "tiny")
+    config = EngineConfig(device="cpu", instances=4, intra_op_threads=1)
+    engines = open_engines(release.folder / "generator.onnx", release.manifest, config)
+    wanted = [expected("tiny", 7, range(n)) for n in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda i: engines[i % 4].run(noise.latents(7, 0, i % 8 + 1, 8), None), range(400))
+        for i, images in enumerate(made):
+            np.testing.assert_array_equal(images, wanted[i % 8])
 
 
 @pytest.fixture
