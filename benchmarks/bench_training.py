@@ -85,6 +85,7 @@ def our_loop(
     frozen: bool,
     as_products: bool,
     graphs: bool,
+    compiled: bool = False,
 ) -> Callable[[], None]:
     """Our step; each switch that is off is put back to what the plain loop does."""
     players = make_players(recipe, 0, device)
@@ -99,6 +100,9 @@ def our_loop(
         players = replace(players, generator_adam=adams[0], discriminator_adam=adams[1])
     if not frozen:
         players.discriminator.requires_grad_ = lambda _=True: players.discriminator  # type: ignore[method-assign]
+    if compiled:
+        networks = torch.compile(players.generator), torch.compile(players.discriminator)
+        players = replace(players, generator=networks[0], discriminator=networks[1])
     step, feed = Step(recipe, players, precision), Feed(data, recipe, 0, device)
     if graphs:
         step = RecordedStep(step, players)
@@ -166,6 +170,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile, which needs a C++ compiler")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -195,6 +200,8 @@ def main() -> None:
     if device.type == "cuda":
         switches["all of them in fp32, as CUDA graphs"] = all_of_them | {"graphs": True}
         switches["all of them in bf16, as CUDA graphs"] = all_of_them | {"graphs": True, "precision": "bf16"}
+    if options.compile:
+        switches["all of them in bf16, compiled"] = all_of_them | {"precision": "bf16", "compiled": True}
     rows = {"plain loop": plain_loop(images, device)}
     rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
     rows["peak of matrix products in fp32, plain loop"] = peak(torch.float32, multiplications(recipe, 9), device)
