@@ -135,12 +135,13 @@ def _folder(path: Path) -> Source:
     )
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
         facts = path.stat()
     except FileNotFoundError:  # dataset.json need not be there
-        return 0, 0
-    return facts.st_size, facts.st_mtime_ns
+        return ()
+    # Copying can set the time of modification, so that another image may have the old one; nothing sets st_ctime.
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _key(entries: Iterable[tuple[object, ...]]) -> str:

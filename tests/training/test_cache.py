@@ -62,6 +62,20 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     assert cache.load(source, 32, 1, iter).images.shape == (1, 32, 32, 1)
 
 
+def test_an_image_with_the_size_and_date_of_the_one_before_is_decoded_anew(tmp_path):
+    path = tmp_path / "a.bmp"
+    levels = []
+    for level in (10, 200):
+        Image.new("RGB", (40, 40), (level, level, level)).save(path)
+        changed = path.stat().st_ctime_ns
+        while True:  # a copy that keeps the date; the clock of the file system may be coarse
+            os.utime(path, ns=(1, 1))
+            if path.stat().st_ctime_ns > changed:
+                break
+        levels.append(load(tmp_path).images[0, 0, 0, 0])
+    assert levels == [10, 200]
+
+
 @pytest.mark.parametrize("damage", ["pixels.bin", "labels.npy", "facts.json"])
 def test_a_damaged_folder_is_made_again(images, home, damage):
     whole = load(images)
