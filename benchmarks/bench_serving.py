@@ -5,7 +5,7 @@
 The client runs on the same machine and is included. Each figure is the best of several rounds, in which the things
 compared take turns, because what else runs on a machine only ever makes it slower; the claims are ratios of these.
 
-There are two bare sessions: `one session` is ONNX Runtime as it comes, a session with a thread on each processor; `as
+There are two bare sessions: `one session` is ONNX Runtime as it comes, with a thread on each processor, which spin; `as
 served` works as the server's engines do, with as many batches at once and as many threads for each.
 """
 
@@ -61,11 +61,10 @@ def main() -> None:
 
 def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dict[str, object]:
     only_null, only_dcgan = (split(repository, name) for name in ("null", "dcgan64"))
-    processors = len(os.sched_getaffinity(0))
-    shared = share_processors(EngineConfig(), CPU, processors)
+    shared = share_processors(EngineConfig(), CPU, len(os.sched_getaffinity(0)))
     path = repository / "dcgan64" / "1" / "generator.onnx"
     engines = open_engines(path, find_release(repository, "dcgan64").manifest, EngineConfig(device="cpu"))
-    pools = {"one session": [open_bare(path, processors)], "as served": [partial(run_engine, e) for e in engines]}
+    pools = {"one session": [open_bare(path)], "as served": [partial(run_engine, e) for e in engines]}
     raw: dict[str, list[float]] = {}
     alone: dict[str, list[float]] = {"again and again": [], "after a pause": []}  # one image, on one of the engines
     reports: dict[str, list[LoadReport]] = {}
@@ -117,11 +116,8 @@ def claims(table: dict[str, dict], raw: dict[str, float], one_image_ms: dict[str
     return result
 
 
-def open_bare(path: Path, threads: int) -> Run:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(str(path), options, providers=[CPU])
+def open_bare(path: Path) -> Run:
+    session = ort.InferenceSession(str(path), providers=[CPU])
 
     def run(z: NDArray[np.float32]) -> None:
         session.run(None, {"z": z})
