@@ -39,6 +39,7 @@ from dcgan.zoo.repository import find_release
 Run: TypeAlias = Callable[[NDArray[np.float32]], None]
 
 LOADS = ((1, 1), (1, 32), (16, 8), (64, 4))  # images of a request, callers
+ON_CPU = ("--device", "cpu")  # as the bare sessions are; for a GPU there is bench_serving_gpu.py
 PICTURE = "serving-overload.png"
 
 
@@ -70,8 +71,8 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
     reports: dict[str, list[LoadReport]] = {}
     with (
         started(ECHO) as (bare, _),
-        started(serving(only_null)) as (null, _),
-        started(serving(only_dcgan)) as (served, ready_s),
+        started(serving(only_null, *ON_CPU)) as (null, _),
+        started(serving(only_dcgan, *ON_CPU)) as (served, ready_s),
     ):
         for _ in range(rounds):
             for name, runs in pools.items():

@@ -73,6 +73,8 @@ async def beside_1024(target: str, seconds: float) -> dict[str, float]:
 
     hog = asyncio.ensure_future(ask_on())
     report = await run_load(config(target, n=1, callers=2, seconds=seconds))
+    if hog.done():
+        hog.result()  # it failed, and there was nobody beside
     hog.cancel()
     await asyncio.wait([hog])
     return report.latency_ms

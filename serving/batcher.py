@@ -19,13 +19,9 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from dcgan.serving import errors
+from dcgan.serving.rate import Rate, can_promise
 
-_MEMORY = 0.9  # what one more batch leaves of the weight of those before it, in the measured rate
-_MOST_SURPRISE = 4.0  # a batch counts for at most so many times what was expected
-_TRUST = 0.8  # share of the time left that may be promised away: estimates err, and what is late is wasted
 _LARGE_AT_ONCE = 1  # tickets of more than a turn that take turns; the rest follow in order
-_SHORTEST_RETRY_S = 0.01
-_UNKNOWN_RETRY_S = 1.0
 
 
 class State(Enum):
@@ -118,18 +114,16 @@ class Batcher(Generic[T]):
         self.waiting_images = 0  # accepted, not yet given to an engine
         self.running_images = 0  # with an engine
         self._limited_images = 0  # of those that wait: the ones that count against the limit
-        self._engines = engines
+        self._rate = Rate(engines)
         self._line: OrderedDict[int, T] = OrderedDict()  # tickets that take turns, by identity, next turn first
         self._later: OrderedDict[int, T] = OrderedDict()  # large ones that will, in order
         self._large = 0  # how many in the line are large
         self._one_round = 0  # images in one turn of every ticket that takes turns
-        self._measured_images = 0.0
-        self._measured_s = 0.0
 
     @property
     def rate(self) -> float | None:
         """Images a second of all engines together when busy; None before the first batch."""
-        return self._engines * self._measured_images / self._measured_s if self._measured_s > 0 else None
+        return self._rate.per_s
 
     def admit(self, ticket: T) -> None:
         """Accepts a ticket, which runs as soon as `enqueue` is called.
@@ -190,7 +184,7 @@ class Batcher(Generic[T]):
             The tickets that are complete with it.
         """
         self.running_images -= batch.images
-        self._measure(batch.images, now - batch.started)
+        self._rate.measure(batch.images, now - batch.started)
         complete = []
         for piece in batch.slices:
             piece.ticket.done += piece.count
@@ -222,6 +216,11 @@ class Batcher(Generic[T]):
             self._settle(ticket, State.FAILED)
         return failed
 
+    def fail_ticket(self, ticket: T) -> None:
+        """Fails a ticket for which there is nothing that an engine could be given."""
+        if ticket.state is State.WAITING:
+            self._settle(ticket, State.FAILED)
+
     def cancel(self, ticket: T, now: float) -> None:
         """Drops a ticket that nobody waits for any more. After its deadline it counts as expired."""
         if ticket.state is State.WAITING:
@@ -235,15 +234,12 @@ class Batcher(Generic[T]):
             return None
         excess = self._limited_images + ticket.n - self.queue_limit
         if excess > 0 and self._limited_images:  # an empty queue takes anything
-            return errors.queue_full(self.queue_limit, self._retry_s(excess))
+            return errors.queue_full(self.queue_limit, self._rate.retry_s(excess))
         whole = max(ticket.n, ticket.whole)
         if not self.waiting_images and whole <= self.max_batch:
             return None  # all of it is in the next batch, which also puts a wrong rate right
-        needed = (self._ahead_of(whole) + whole) / self.rate if self.rate else 0.0
-        return errors.deadline_unreachable(needed, left) if needed > _TRUST * left else None
-
-    def _retry_s(self, excess: int) -> float:
-        return max(excess / self.rate, _SHORTEST_RETRY_S) if self.rate else _UNKNOWN_RETRY_S
+        needed = self._rate.time_for(self._ahead_of(whole) + whole)
+        return None if can_promise(needed, left) else errors.deadline_unreachable(needed, left)
 
     def _ahead_of(self, n: int) -> int:
         """Images that are made before the last of n new ones, unless many more come: a round of turns, or all."""
@@ -293,10 +289,3 @@ class Batcher(Generic[T]):
     def _change_waiting(self, ticket: T, images: int) -> None:
         self.waiting_images += images
         self._limited_images += 0 if ticket.more else images
-
-    def _measure(self, images: int, seconds: float) -> None:
-        if self._measured_s > 0:  # one batch that stood still does not say that all will
-            seconds = min(seconds, _MOST_SURPRISE * images * self._measured_s / self._measured_images)
-        if seconds > 0:
-            self._measured_images = _MEMORY * self._measured_images + images
-            self._measured_s = _MEMORY * self._measured_s + seconds

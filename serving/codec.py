@@ -58,12 +58,15 @@ class Codec:
         rest = reply(n=n, offset=offset).SerializeToString()
         return b"".join((rest, self._constant, _PIXELS_TAG, _varint(n * self._raw_bytes), *map(_flat, parts)))
 
-    def encode_png(self, reply: Reply, offset: int, parts: Sequence[Pixels], image_format: pb.ImageFormat) -> bytes:
-        """A serialised reply with PNG files. Slow: not for the event loop."""
+    def encode_files(self, parts: Sequence[Pixels], *, grid: bool) -> bytes:
+        """The field `png` of a reply, serialised: a file for each image, or one of all. Not for the event loop."""
         images = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        grid = image_format == pb.IMAGE_FORMAT_PNG_GRID
         files = [encode_png(tile(images))] if grid else [encode_png(image) for image in images]
-        return reply(n=len(images), offset=offset, png=files).SerializeToString() + self._constant
+        return pb.GenerateResponse(png=files).SerializeToString()  # all three replies number it alike
+
+    def join_files(self, reply: Reply, offset: int, n: int, files: Sequence[bytes]) -> bytes:
+        """A serialised reply from what `encode_files` gave: parts of a repeated field follow one another."""
+        return b"".join((reply(n=n, offset=offset).SerializeToString(), self._constant, *files))
 
 
 def _flat(part: Pixels) -> memoryview:

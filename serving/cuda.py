@@ -8,7 +8,6 @@ equal kernels. The buffers lie on the device and never move, so that a CUDA grap
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from dcgan.serving.engine import (
     session_options,
 )
 from dcgan.serving.errors import ServingError
+from dcgan.serving.threads import DaemonThread
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.picture import Pixels
 from dcgan.zoo.processor import CUDA_OPTIONS
@@ -51,7 +51,7 @@ class CudaEngine:
             raise ServingError("there is no NVIDIA GPU here that CUDA can use; choose --device cpu")
         ort.preload_dlls()
         self.max_batch = config.buckets[-1]
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda")
+        self._thread = DaemonThread("cuda")
         self._buckets = self._thread.submit(_open_buckets, path, manifest, config).result()
 
     def run(

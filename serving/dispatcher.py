@@ -22,12 +22,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcgan.serving import errors
-from dcgan.serving.batcher import Batch, Batcher, Counts, Ticket
+from dcgan.serving.batcher import Batch, Batcher, Counts, State, Ticket
 from dcgan.serving.engine import Engine, EngineError
 from dcgan.serving.metrics import ModelMetrics
 from dcgan.zoo.picture import Pixels
 
 _DRAWN_AT_ONCE = 64  # images whose noise is drawn on the event loop; more would hold it up
+_PATIENCE = 2  # a batch that was told to give up has as long again
 _LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
 
 logger = logging.getLogger(__name__)
@@ -169,24 +170,34 @@ class Dispatcher:
         return self._batcher.waiting_images
 
     async def stop(self) -> None:
-        """Ends the threads, each after the batch it is at."""
+        """Ends the threads. What they are at is given up: whoever wanted it has gone, or is about to."""
         with self._lock:
             self._stopping = True
         for worker in self._workers:
             worker.calls.put(None)
+        await asyncio.to_thread(self._join, self._clock() + _LONGEST_BATCH_S)
+
+    def _join(self, ends: float) -> None:
         for worker in self._workers:
+            if (run := worker.run) is not None:
+                run.options.terminate = True
             if worker.thread is not None:
-                await asyncio.to_thread(worker.thread.join, _LONGEST_BATCH_S)
+                worker.thread.join(max(0.0, ends - self._clock()))
 
     def check(self, longest_batch_s: float) -> bool:
         """Looks after the engines: the watchdog calls it again and again.
 
-        A thread that died is started anew. A batch that takes too long is aborted, and what waits behind it fails.
+        A thread that died is started anew. A batch that takes too long is told to give up, and what waits behind it
+        fails.
 
         Returns:
             Whether all was well.
+
+        Raises:
+            ServingError: if a batch takes twice as long and has not given up. Its requests have failed then, but its
+                thread cannot be had back.
         """
-        well = True
+        well, hung = True, False
         for worker in self._workers:
             run = worker.run  # the thread may put another there meanwhile
             if worker.thread is None or not worker.thread.is_alive():
@@ -199,10 +210,18 @@ class Dispatcher:
                 logger.error("an engine has been at one batch for over %s s; it is told to give up", longest_batch_s)
                 run.options.terminate = True
                 well = False
+                if self._clock() - run.batch.started > _PATIENCE * longest_batch_s:
+                    self._fail(run.batch)
+                    hung = True
         if not well:
             with self._lock:
                 failed = self._batcher.fail_line()
             _refuse([job.future for job in failed], errors.engine_stuck())
+        if hung:
+            raise errors.ServingError(
+                f"an engine has been at one batch for over {_PATIENCE * longest_batch_s:g} s and does not give up; "
+                "start the server again, and see whether its processor or GPU is well"
+            )
         return well
 
     def _start(self, worker: _Worker) -> None:
@@ -211,11 +230,14 @@ class Dispatcher:
         worker.thread.start()
 
     def _enqueue(self, job: Job, draw: Callable[[], Latents]) -> None:
+        if job.state is not State.WAITING:  # it was called off while it waited for a thread
+            return
         try:
             job.latents = draw()
         except Exception as error:
             logger.error("latent vectors could not be drawn", exc_info=error)
-            self._forget(job)
+            with self._lock:
+                self._batcher.fail_ticket(job)
             self._tell([job], EngineError())
             return
         with self._lock:
@@ -267,7 +289,7 @@ class Dispatcher:
         with self._lock:
             now = self._clock()
             complete = self._batcher.finish(batch, now)
-        self._metrics.batch_finished(now - batch.started)
+        self._metrics.batch_finished(batch.images, now - batch.started)
         if complete:
             self._call(self._deliver, [(job.future, job.images(now)) for job in complete])
 

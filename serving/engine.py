@@ -125,7 +125,8 @@ def open_session(
     try:
         session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ServingError(f"ONNX Runtime cannot load {path} on {wanted}: {first_line(error)}") from error
+        problem = f"ONNX Runtime cannot load {path} on {wanted}: {first_line(error)}"
+        raise ServingError(f"{problem}; check its installation, or export the model again") from error
     if session.get_providers()[0] != wanted:
         raise ServingError(f"ONNX Runtime gave {session.get_providers()[0]} for {path}, not {wanted}; mend its install")
     return session

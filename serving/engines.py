@@ -69,7 +69,8 @@ def _warm_up(engine: Engine, manifest: Manifest, size: int, path: Path) -> None:
     try:
         images = engine.run(*blank(manifest, size))
     except EngineError as error:
-        raise ServingError(f"{path} does not run on {engine.provider}: {first_line(error)}") from error
+        problem = f"{path} does not run on {engine.provider}: {first_line(error)}"
+        raise ServingError(f"{problem}; check the installation of ONNX Runtime, or export the model again") from error
     expected = (size, manifest.image_size, manifest.image_size, manifest.channels)
     if images.shape != expected or images.dtype != np.uint8:
         raise ServingError(f"{path} makes {images.dtype} {images.shape}, not uint8 {expected}; export it again")

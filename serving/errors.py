@@ -131,7 +131,7 @@ def loading() -> Refusal:
 
 def engine_stuck() -> Refusal:
     """The watchdog found the engine at one batch for too long."""
-    message = "the engine has stopped, and a restart is under way; ask another server, or come back in a second"
+    message = "the engine is stuck, and has been told to give up; ask another server, or come back in a second"
     return Refusal(grpc.StatusCode.UNAVAILABLE, "ENGINE_STUCK", message, retry_s=1.0)
 
 

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from dcgan.serving.address import join_address
 from dcgan.serving.batcher import Counts
 from dcgan.serving.errors import ServingError
 
@@ -66,6 +67,7 @@ class Metrics:
         self.queued_requests = Gauge(
             "dcgan_queue_requests", "Pieces of work that are not settled.", model, registry=registry
         )
+        self.png = Gauge("dcgan_png_images", "Images that are to be written as PNG.", model, registry=registry)
         self.queue_wait = Histogram(
             "dcgan_queue_wait_seconds", "Time until an engine starts.", model, buckets=_SECONDS, registry=registry
         )
@@ -143,17 +145,18 @@ class ModelMetrics:
         self._compute = metrics.compute.labels(name)
         self.queued = metrics.queued.labels(name)
         self.queued_requests = metrics.queued_requests.labels(name)
+        self.png = metrics.png.labels(name)
         self.queue_wait = metrics.queue_wait.labels(name)
 
     def batch_started(self, reason: str, images: int, padding: int) -> None:
         """An engine takes a batch."""
         self._batches[reason].inc()
         self._batch_images.observe(images)
-        self._images.inc(images)
         self._padding.inc(padding)
 
-    def batch_finished(self, seconds: float) -> None:
-        """An engine is done with a batch."""
+    def batch_finished(self, images: int, seconds: float) -> None:
+        """An engine has made a batch."""
+        self._images.inc(images)
         self._compute.observe(seconds)
 
 
@@ -176,7 +179,7 @@ class MetricsServer:
         try:
             self._server, self._thread = start_http_server(self.port, self.host.strip("[]"), self.metrics.registry)
         except OSError as error:
-            problem = f"cannot listen on {self.host}:{self.port} for metrics: {error.strerror}"
+            problem = f"cannot listen on {join_address(self.host, self.port)} for metrics: {error.strerror}"
             raise ServingError(f"{problem}; choose another --metrics-port") from None
         self.port = self._server.server_port
 

@@ -13,7 +13,8 @@ from dcgan.serving import errors
 from dcgan.serving.batcher import Batcher
 from dcgan.serving.codec import MESSAGE_LIMIT, Codec
 from dcgan.serving.dispatcher import Dispatcher, Job
-from dcgan.serving.engine import Engine, EngineConfig, EngineError
+from dcgan.serving.encoder import Encoder
+from dcgan.serving.engine import Engine, EngineConfig, EngineError, first_line
 from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics
@@ -34,7 +35,7 @@ class ModelConfig:
 
     Attributes:
         precision: which of the model's ONNX files runs.
-        queue_images: most images that may wait for an engine.
+        queue_images: most images that may wait for an engine, and as many to be written as PNG.
         quantum: images that a request gets in one turn.
         reply_bytes: size of the largest reply, which says how many images a request may ask for.
     """
@@ -56,6 +57,7 @@ class ServedModel:
         agreement: result of the self-test.
         dispatcher: takes work.
         codec: writes replies.
+        encoder: writes those with PNG files.
     """
 
     manifest: Manifest
@@ -64,6 +66,7 @@ class ServedModel:
     agreement: Agreement
     dispatcher: Dispatcher
     codec: Codec
+    encoder: Encoder
 
     def describe(self, *, default: bool) -> pb.Model:
         """The model as the service describes it."""
@@ -188,7 +191,10 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     metrics.work.add(manifest.name, dispatcher.counts)
     model_metrics.queued_requests.set_function(lambda: dispatcher.counts().waiting)
     metrics.info.labels(manifest.name, manifest.version, file.sha256, provider, agreement.value).set(1)
-    return ServedModel(manifest, file, provider, agreement, dispatcher, Codec(manifest, provenance, config.reply_bytes))
+    codec = Codec(manifest, provenance, config.reply_bytes)
+    encoder = Encoder(codec, config.queue_images)
+    model_metrics.png.set_function(encoder.waiting_images)
+    return ServedModel(manifest, file, provider, agreement, dispatcher, codec, encoder)
 
 
 def _open_engines(release: Release, file: ModelFile, config: EngineConfig) -> tuple[list[Engine], Agreement]:
@@ -215,4 +221,6 @@ def _golden_images(engine: Engine, manifest: Manifest) -> Pixels:
     try:
         return np.concatenate([engine.run(*batch) for batch in batches])
     except EngineError as error:
-        raise ServingError(f"model {manifest.name} cannot make its golden images: {error}"[:400]) from error
+        cure = "check the installation of ONNX Runtime, or export the model again"
+        problem = f"model {manifest.name} cannot make its golden images: {first_line(error)}"
+        raise ServingError(f"{problem}; {cure}") from error

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +15,14 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dcgan.serving import errors
+from dcgan.serving.address import check_host, join_address
 from dcgan.serving.engine import EngineConfig
 from dcgan.serving.errors import ServingError
 from dcgan.serving.metrics import Metrics, MetricsServer
 from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, find_releases, load_model
 from dcgan.serving.readiness import Readiness
 from dcgan.serving.service import SERVICE, GeneratorService
-from dcgan.zoo.repository import Release
+from dcgan.serving.threads import DaemonThread
 
 _WATCH_INTERVAL_S = 1.0
 
@@ -95,7 +95,7 @@ async def run(
         ends: signals that tell it to stop.
 
     Raises:
-        DcganError: if a port is taken, or a model cannot be served.
+        DcganError: if a port is taken, a model cannot be served, or an engine is stuck for good.
     """
     check_host(config.host)
     signals: asyncio.Queue[None] = asyncio.Queue()
@@ -113,18 +113,20 @@ async def run(
             return
         server = await loading
         announce(server)
-        watches = [asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))]
-        for watch in watches:
-            stack.callback(watch.cancel)
-        await told
-        watches[1].cancel()  # from here on nothing may turn readiness on again
-        logger.info("told to stop: readiness is off, accepted requests have %s s to finish", config.exit_timeout_s)
+        lag, engines = asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))
+        stack.callback(lag.cancel)
+        await asyncio.wait((told, engines), return_when=asyncio.FIRST_COMPLETED)
+        engines.cancel()  # from here on nothing may turn readiness on again
+        why = "told to stop" if told.done() else "the server cannot go on"
+        logger.info("%s: readiness is off, accepted requests have %s s to finish", why, config.exit_timeout_s)
         drain = asyncio.create_task(server.drain(config))
-        again = asyncio.create_task(signals.get())
+        again = asyncio.create_task(signals.get()) if told.done() else told
         await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
         if not drain.done():
             logger.warning("told to stop again: dropping what has not finished")
         await server.grpc_server.stop(None)
+        with contextlib.suppress(asyncio.CancelledError):
+            await engines
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,11 @@ class RunningServer:
         return "; ".join(_describe(model) for model in self.catalogue.models)
 
     async def watch_engines(self, config: ServerConfig) -> None:
-        """Looks after the engines for ever: while one is stuck, readiness is off and requests are refused."""
+        """Looks after the engines for ever: while one is stuck, readiness is off and requests are refused.
+
+        Raises:
+            ServingError: if one is stuck for good.
+        """
         well = True
         while True:
             await asyncio.sleep(min(config.longest_batch_s / 4, _WATCH_INTERVAL_S))
@@ -180,7 +186,6 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
-    releases = find_releases(config.model_repository, config.model, config.fetch_from)
     metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
     metrics_server.start()
     stack.callback(metrics_server.stop)
@@ -188,28 +193,11 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     await readiness.turn(on=False)
     server, port = await _listen(config, service, readiness)
     stack.push_async_callback(server.stop, None)
-    catalogue = Catalogue(await _load(releases, config, metrics, stack))
+    catalogue = Catalogue(await _load(config, metrics, stack))
     service.open(catalogue)
     await readiness.turn(on=True)
     addresses = join_address(config.host, port), join_address(config.host, metrics_server.port)
     return RunningServer(*addresses, catalogue, service, readiness, server)
-
-
-def join_address(host: str, port: int) -> str:
-    """Host and port as one word, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
-
-
-def check_host(host: str) -> None:
-    """Checks that a host has an address.
-
-    Raises:
-        ServingError: if it has none.
-    """
-    try:
-        socket.getaddrinfo(host.strip("[]"), None)
-    except (OSError, UnicodeError):
-        raise ServingError(f"there is no host {host!r:.80}; choose another --host, e.g. 127.0.0.1") from None
 
 
 async def _listen(config: ServerConfig, service: GeneratorService, readiness: Readiness) -> tuple[grpc.aio.Server, int]:
@@ -236,13 +224,18 @@ async def _listen(config: ServerConfig, service: GeneratorService, readiness: Re
     return server, port
 
 
-async def _load(
-    releases: list[Release], config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
-) -> list[ServedModel]:
-    models = []
-    for release in releases:
+async def _load(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> list[ServedModel]:
+    models: list[ServedModel] = []
+
+    async def stop() -> None:
+        await asyncio.gather(*(model.dispatcher.stop() for model in models))
+
+    stack.push_async_callback(stop)
+    finder = DaemonThread("find")  # a download may take long, and the end of the process is not to wait for it
+    stack.callback(finder.close)
+    search = finder.submit(find_releases, config.model_repository, config.model, config.fetch_from)
+    for release in await asyncio.wrap_future(search):
         models.append(await load_model(release, config.engine, config.models, metrics))
-        stack.push_async_callback(models[-1].dispatcher.stop)
     return models
 
 

@@ -8,8 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from dcgan.serving import errors
 from dcgan.serving.codec import Reply
 from dcgan.serving.dispatcher import Images
+from dcgan.serving.encoder import PNG_FORMATS, Place
 from dcgan.serving.engine import EngineError
 from dcgan.serving.errors import Refusal
 from dcgan.serving.metrics import Metrics
@@ -32,6 +32,7 @@ REQUEST_ID_KEY = "x-request-id"
 _MOST_STREAMED = 2**32 - 1
 _CHUNKS_AHEAD = 2  # of a stream: one at the engine, one behind it; a slow reader holds no more than this
 _LONGEST_REQUEST_ID = 64
+_ON_THE_WAY_S = 0.1  # a caller's deadline comes earlier than the server's by the time that the request was on the way
 
 Request = TypeVar("Request", bound=Message)
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -56,7 +57,6 @@ class GeneratorService:
         self._absent = errors.loading
         self._active = 0  # RPCs under way
         self._none_active = asyncio.Event()
-        self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
     def open(self, catalogue: Catalogue) -> None:
         """Starts to serve these models."""
@@ -87,9 +87,10 @@ class GeneratorService:
     async def _generate(self, request: pb.GenerateRequest, context: Context) -> bytes:
         model = self._models().find(request.model, _version(request))
         work = read_seed_request(request, model, model.codec.most_images(request.format))
-        images = await self._submit(work, context, 0, work.n)
-        _set_times(context, images.queue_s, images.compute_s)
-        return await self._encode(work, pb.GenerateResponse, 0, images)
+        with _place(work, work.n, context.time_remaining()) as place:
+            images = await self._submit(work, context, 0, work.n)
+            _set_times(context, images.queue_s, images.compute_s)
+            return await self._encode(work, pb.GenerateResponse, 0, images, place)
 
     async def _generate_stream(self, request: pb.GenerateStreamRequest, context: Context) -> None:
         model = self._models().find(request.model, _version(request))
@@ -136,22 +137,22 @@ class GeneratorService:
                 start, images = ahead[0][0], await ahead[0][1]
                 ahead.popleft()
                 queue_s, compute_s = queue_s + images.queue_s, compute_s + images.compute_s
-                await context.write(await self._encode(work, reply, start, images))
+                with _place(work, min(chunk, work.n - start), more=True) as place:
+                    message = await self._encode(work, reply, start, images, place)
+                await context.write(message)
         finally:
             self._streams -= 1
             for _, future in ahead:
                 future.cancel()
         _set_times(context, queue_s, compute_s)
 
-    async def _encode(self, work: Work, reply: Reply, start: int, images: Images) -> bytes:
+    async def _encode(self, work: Work, reply: Reply, start: int, images: Images, place: Place | None) -> bytes:
         began = time.perf_counter()
-        codec, offset = work.model.codec, work.offset + start
-        if work.image_format in (pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID):
-            loop = asyncio.get_running_loop()
-            arguments = (reply, offset, images.parts, work.image_format)
-            message = await loop.run_in_executor(self._encoders, codec.encode_png, *arguments)
+        model, offset = work.model, work.offset + start
+        if place is None:
+            message = model.codec.encode_pixels(reply, offset, images.parts)
         else:
-            message = codec.encode_pixels(reply, offset, images.parts)
+            message = await model.encoder.encode(place, reply, offset, images.parts, work.image_format)
         self._metrics.postprocess.observe(time.perf_counter() - began)
         return message
 
@@ -180,6 +181,11 @@ class GeneratorService:
                 try:
                     message = await handler(_parse(kind, data), context)
                     code = grpc.StatusCode.OK
+                except asyncio.CancelledError:
+                    left_s = context.time_remaining()
+                    if left_s is not None and left_s < _ON_THE_WAY_S:
+                        code = grpc.StatusCode.DEADLINE_EXCEEDED
+                    raise
                 except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
                     raise asyncio.CancelledError from error
                 except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
@@ -193,6 +199,13 @@ class GeneratorService:
                 return message
 
         return answer
+
+
+def _place(
+    work: Work, n: int, left_s: float | None = None, *, more: bool = False
+) -> AbstractContextManager[Place | None]:
+    """A place in the queue for PNG; pixels need none."""
+    return work.model.encoder.admit(n, left_s, more=more) if work.image_format in PNG_FORMATS else nullcontext()
 
 
 def _parse(kind: type[Request], data: bytes) -> Request:

@@ -20,12 +20,14 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from dcgan.serving.address import check_host, join_address
 from dcgan.serving.engines import choose_provider, share_processors
 from dcgan.serving.errors import ServingError
 from dcgan.serving.log import configure
-from dcgan.serving.server import RunningServer, ServerConfig, check_host, join_address, run
+from dcgan.serving.server import RunningServer, ServerConfig, run
 from dcgan.zoo.errors import DcganError
 
+_LAST_PORT = 65535
 _PAUSE_S = 1.0  # before a worker that died is started anew
 
 logger = logging.getLogger(__name__)
@@ -130,7 +132,14 @@ async def supervise(config: ServerConfig, workers: int, log: Logging, announce: 
 
 
 def share_out(config: ServerConfig, workers: int) -> list[ServerConfig]:
-    """The configuration of each worker: an equal share of the processors, and a port for its metrics."""
+    """The configuration of each worker: an equal share of the processors, and a port for its metrics.
+
+    Raises:
+        ServingError: if there are not so many ports.
+    """
+    if config.metrics_port + workers - 1 > _LAST_PORT:
+        highest = _LAST_PORT - workers + 1
+        raise ServingError(f"{workers} workers need as many ports for metrics; choose --metrics-port {highest} or less")
     processors = max(1, len(os.sched_getaffinity(0)) // workers)
     engine = share_processors(config.engine, choose_provider(config.engine.device), processors)
     ports = [config.metrics_port + i if config.metrics_port else 0 for i in range(workers)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from dcgan.serving.batcher import Batcher, State
 from dcgan.serving.dispatcher import Dispatcher, Job, Latents
 from dcgan.serving.engine import EngineConfig, EngineError
 from dcgan.serving.engines import open_engines
+from dcgan.serving.errors import Refusal, ServingError
 from dcgan.serving.metrics import Metrics
 from dcgan.zoo import noise
 from dcgan.zoo.repository import find_release
@@ -68,6 +70,21 @@ async def test_the_noise_of_many_images_is_drawn_beside_the_loop(dispatcher):
     assert threads[0] is not threading.main_thread()
 
 
+async def test_noise_of_work_that_was_called_off_is_not_drawn(dispatcher):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    released, drawn = threading.Event(), []
+
+    def draw_later(name: str):
+        return lambda: (drawn.append(name), released.wait(30), draw(100)())[2]
+
+    first, second, third = (dispatcher.submit(100, draw_later(name)) for name in ("first", "second", "third"))
+    second.cancel()
+    await asyncio.sleep(0)  # one turn of the loop, in which the dispatcher hears of it
+    released.set()
+    await asyncio.gather(first, third)
+    assert drawn == ["first", "third"]
+
+
 async def test_noise_that_cannot_be_drawn_fails_its_request_alone(dispatcher):
     def fail() -> Latents:
         raise ValueError("no noise")
@@ -75,6 +92,8 @@ async def test_noise_that_cannot_be_drawn_fails_its_request_alone(dispatcher):
     for n in (1, 1000):
         with pytest.raises(EngineError):
             await dispatcher.submit(n, fail)
+    settled = dispatcher.counts().settled
+    assert (settled[State.FAILED], settled[State.CANCELLED]) == (2, 0)
     assert len((await dispatcher.submit(1, draw(1))).parts[0]) == 1
     assert dispatcher.queued_images() == 0
 
@@ -99,13 +118,49 @@ async def test_cancelling_one_of_many_leaves_the_others_right(engines, dispatche
     assert (counts.settled[State.OK], counts.settled[State.CANCELLED]) == (10, 1)
 
 
-async def test_a_thread_that_died_is_revived(dispatcher):
-    worker = dispatcher._workers[0]
-    worker.thread = threading.Thread()  # one that is not alive
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_died_is_revived_and_its_batch_fails(engines, dispatcher):
+    dying, died = engines[0], []
+
+    def die(*given):
+        died.append(threading.current_thread())
+        dying.run = original
+        raise SystemExit  # which ends a thread, without a word
+
+    original, dying.run = dying.run, die
+    jobs = [dispatcher.submit(8, draw(8)) for _ in range(20)]
+    while not died:
+        await asyncio.sleep(0)
+    await asyncio.to_thread(died[0].join, 30)
     assert not dispatcher.check(60.0)
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert any(isinstance(result, EngineError) for result in results)  # the batch that it was at
     assert dispatcher.check(60.0)
-    assert worker.thread.is_alive()
+    assert all(worker.thread.is_alive() for worker in dispatcher._workers)
     assert sum(len(part) for part in (await dispatcher.submit(32, draw(32))).parts) == 32
+    assert dispatcher.counts().waiting == 0
+
+
+async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engines):
+    began, released, now = threading.Event(), threading.Event(), 0.0
+    original = engines[0].run
+    engines[0].run = lambda *given: (began.set(), released.wait(30), original(*given))[2]
+    batcher = Batcher[Job](max_batch=8, quantum=8, queue_limit=100)
+    dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), lambda: now)
+    hanging = dispatcher.submit(8, draw(8))
+    assert await asyncio.to_thread(began.wait, 30)
+    behind = dispatcher.submit(8, draw(8))
+    now = 61.0
+    assert not dispatcher.check(60.0)
+    with pytest.raises(Refusal, match="stuck"):
+        await behind
+    now = 121.0
+    with pytest.raises(ServingError, match="for over 120 s and does not give up; start the server again"):
+        dispatcher.check(60.0)
+    with pytest.raises(EngineError):
+        await hanging
+    released.set()
+    await dispatcher.stop()
 
 
 async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_alone(engines):

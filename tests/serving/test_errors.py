@@ -1,6 +1,8 @@
 """Each row of the error table, as a client in any language sees it."""
 
+import asyncio
 import queue
+import threading
 
 import grpc
 import pytest
@@ -10,9 +12,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from dcgan.serving.engine import EngineConfig
-from dcgan.serving.errors import model_not_found
+from dcgan.serving.errors import ServingError, model_not_found
 from dcgan.serving.metrics import Metrics
 from dcgan.serving.model import Catalogue, ModelConfig, load_model
+from dcgan.serving.server import RunningServer, ServerConfig, run
 from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
@@ -156,7 +159,7 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
 
 
 def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
-    options = ("--longest-batch-s", "0.5", "--max-batch-size", "4")
+    options = ("--longest-batch-s", "2", "--max-batch-size", "4")
     with (
         start_server(only("endless"), *options, noisy=True) as server,
         grpc.insecure_channel(server.target) as channel,
@@ -176,6 +179,40 @@ def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
         watch.cancel()
     assert "told to give up" in server.log[0]
     assert "well again" in server.log[0]
+
+
+async def test_a_server_whose_engine_hangs_for_good_ends(only):
+    config = ServerConfig(
+        model_repository=only("tiny"), port=0, metrics_port=0, longest_batch_s=0.5, engine=EngineConfig(instances=1)
+    )
+    ready: asyncio.Future[RunningServer] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(run(config, ready.set_result))
+    server = await ready
+    released = threading.Event()
+    for worker in server.catalogue.default.dispatcher._workers:
+        original = worker.engine.run
+        worker.engine.run = lambda *given, original=original: (released.wait(60), original(*given))[1]
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    released.set()
+    with pytest.raises(ServingError, match="does not give up; start the server again"):
+        await serving
+
+
+def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, read_metrics):
+    with (
+        start_server(only("endless"), "--longest-batch-s", "3", noisy=True) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            GeneratorServiceStub(channel).Generate(pb.GenerateRequest(seed=poisoned_seed(True)), timeout=0.5)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        name = 'grpc_server_handled_total{grpc_code="%s",grpc_method="Generate"}'
+        while not (series := read_metrics(server))[name % "DEADLINE_EXCEEDED"]:
+            assert not series[name % "CANCELLED"]
+        assert not series['dcgan_images_total{model="endless"}']
 
 
 async def test_only_so_many_streams_are_taken_on(only):

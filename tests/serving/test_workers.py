@@ -133,6 +133,13 @@ def test_what_a_worker_cannot_serve_is_said_once(tmp_path):
     assert "holds no model" in said
 
 
+def test_workers_whose_ports_for_metrics_would_not_exist_are_refused(only):
+    options = ["--model-repository", str(only("tiny")), *TWO, "--port", "0", "--metrics-port", "65535"]
+    result = CliRunner().invoke(cli.serve, options)
+    assert result.exit_code == 2
+    assert "choose --metrics-port 65534 or less" in result.stderr
+
+
 @pytest.mark.parametrize("reuse", [False, True])
 def test_a_port_of_others_is_not_shared(only, reuse):
     with socket.socket() as taken:

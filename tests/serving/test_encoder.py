@@ -1,0 +1,87 @@
+"""The queue of images that are to be written as PNG: what it takes on, and who waits for whom."""
+
+import asyncio
+import itertools
+
+import grpc
+import numpy as np
+import pytest
+
+from dcgan.serving.codec import Codec
+from dcgan.serving.encoder import Encoder
+from dcgan.serving.errors import Refusal
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.zoo.picture import decode_png, untile
+from dcgan.zoo.repository import find_release
+
+PNG, GRID = pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID
+
+
+@pytest.fixture
+def codec(repository) -> Codec:
+    return Codec(find_release(repository, "tiny").manifest, pb.Provenance(model="tiny"))
+
+
+def make_images(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+
+
+async def encode(encoder: Encoder, n: int, image_format: pb.ImageFormat = PNG) -> pb.GenerateResponse:
+    images = make_images(n)
+    with encoder.admit(n) as place:
+        message = await encoder.encode(place, pb.GenerateResponse, 5, [images[:3], images[3:]], image_format)
+    return pb.GenerateResponse.FromString(message)
+
+
+async def test_a_reply_holds_every_image_in_order(codec):
+    for n in (1, 3, 40):
+        reply = await encode(Encoder(codec, 100), n)
+        assert (reply.n, reply.offset, reply.height, reply.provenance.model) == (n, 5, 8, "tiny")
+        np.testing.assert_array_equal([decode_png(png) for png in reply.png], make_images(n))
+        (grid,) = (await encode(Encoder(codec, 100), n, GRID)).png
+        columns = decode_png(grid).shape[1] // 8
+        np.testing.assert_array_equal(untile(decode_png(grid), n, columns=columns), make_images(n))
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back(codec):
+    encoder = Encoder(codec, 100)
+    with encoder.admit(1000), encoder.admit(50, more=True):  # an empty queue takes anything, and what it has begun
+        assert encoder.waiting_images() == 1050
+        with pytest.raises(Refusal) as caught, encoder.admit(1):
+            pass
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    assert caught.value.retry_s > 0
+    assert encoder.waiting_images() == 0
+    with encoder.admit(60), encoder.admit(40):
+        assert encoder.waiting_images() == 100
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused(codec):
+    seconds = itertools.count()
+    encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
+    with encoder.admit(16, left_s=0.001):  # nothing is known yet
+        pass
+    with encoder.admit(32) as place:
+        await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
+    with encoder.admit(320), encoder.admit(320):
+        with pytest.raises(Refusal) as caught, encoder.admit(320, left_s=30.0):  # 960 images: 30 s
+            pass
+        assert caught.value.reason == "DEADLINE_UNREACHABLE"
+        with encoder.admit(320, left_s=40.0):
+            pass
+        with encoder.admit(8, left_s=2.0):  # it is behind one turn of each: 40 images
+            pass
+        with pytest.raises(Refusal), encoder.admit(8, left_s=1.0):
+            pass
+
+
+async def test_a_small_request_does_not_wait_for_a_large_one(codec):
+    encoder = Encoder(codec, 10_000)
+    large = asyncio.create_task(encode(encoder, 4000))
+    while not 0 < encoder.waiting_images() < 4000:
+        await asyncio.sleep(0)
+    await encode(encoder, 1)
+    assert encoder.waiting_images() > 1000
+    large.cancel()
+    await asyncio.wait([large])
+    assert encoder.waiting_images() == 0
