@@ -257,7 +257,8 @@ class Dispatcher:
             try:
                 images = worker.engine.run(*_gather(batch), run.options)
             except Exception:
-                logger.exception("the engine failed on a batch of %s images", batch.images)
+                if not self._stopping:  # which tells it to fail
+                    logger.exception("the engine failed on a batch of %s images", batch.images)
                 self._fail(batch)
             else:
                 self._finish(batch, images)
