@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dcgan.training.average import Average
 from dcgan.training.errors import CollapseError, TrainingError
+from dcgan.training.run import GENERATOR, METRICS
 from dcgan.training.step import Players
 from dcgan.training.team import Team
 from dcgan.training.tensors import pack, unpack
@@ -56,6 +57,22 @@ def check_finite(players: Players) -> None:
                 )
 
 
+def find(folder: Path) -> Path | None:
+    """The checkpoint that the run in a folder goes on from; None if it was stopped before it began.
+
+    Raises:
+        TrainingError: if it has begun, so that there was one.
+    """
+    path, metrics = folder / CHECKPOINT, folder / METRICS
+    if path.exists():
+        return path
+    begun = any((folder / name).exists() for name in (GOOD, GENERATOR))
+    if not begun and not (metrics.exists() and metrics.stat().st_size):
+        return None
+    cure = f"copy {GOOD} to that name" if _is_whole(folder / GOOD) else "put it back, or choose another --out"
+    raise TrainingError(f"{path} is missing though the run has begun; {cure}")
+
+
 def encode(players: Players, average: Average | None, facts: Mapping[str, int]) -> bytes:
     """Makes the content of a checkpoint; the facts are the step and the detour."""
     return pack(_state(players, average), facts)
@@ -70,7 +87,7 @@ def restore(path: Path, players: Players, average: Average | None) -> dict[str, 
     Raises:
         TrainingError: if the checkpoint is damaged or of another recipe; nothing is changed then.
     """
-    saved, facts = unpack(path)
+    saved, facts = _read(path)
     live = _state(players, average)
     fits = saved.keys() == live.keys() and all(saved[name].shape == live[name].shape for name in live)
     if not fits or "step" not in facts:
@@ -79,6 +96,24 @@ def restore(path: Path, players: Players, average: Average | None) -> dict[str, 
         for name, tensor in live.items():
             tensor.copy_(saved[name])  # into the memory layout that the optimizers rely on
     return {"detour": 0} | facts
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    try:
+        return unpack(path)
+    except TrainingError:
+        good = path.with_name(GOOD)
+        if good == path or not _is_whole(good):
+            raise
+    raise TrainingError(f"{path} is damaged, but {GOOD} beside it is whole: copy it to {path.name} and resume")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        unpack(path)
+    except TrainingError:
+        return False
+    return True
 
 
 def share(team: Team, players: Players, average: Average | None) -> None:

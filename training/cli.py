@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 if TYPE_CHECKING:
     from dcgan.training.checkpoint import Cadence
     from dcgan.training.dataset import Dataset
-    from dcgan.training.run import RunConfig
+    from dcgan.training.run import RunConfig, RunFolder
     from dcgan.training.team import Team
+    from dcgan.training.trainer import Trainer
     from dcgan.training.wishes import Wishes
 
 _LISTED = 10  # of the images that are left out
@@ -178,26 +180,40 @@ def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
     click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")
 
 
+def _prepare(folder: RunFolder, config: RunConfig, dataset: Dataset, *, resume: bool) -> None:
+    from dcgan.training.run import SKIPPED
+
+    if not resume:
+        folder.create(config)
+    if dataset.corrupt:
+        folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
+
+
+def _go_on(trainer: Trainer, out: Path, team: Team) -> None:
+    """Takes up the checkpoint, if there is one; the leader of a team reads it."""
+    from dcgan.training.checkpoint import find
+
+    path = find(out) if team.leads else None
+    if team.text_of_first(None if path is None else "yes"):
+        trainer.resume(path or out)
+
+
 def _train(
     config: RunConfig, dataset: Dataset, out: Path, team: Team, cadence: Cadence, *, resume: bool, on_collapse: str
 ) -> None:
     from dcgan.training import machine
-    from dcgan.training.checkpoint import CHECKPOINT
     from dcgan.training.loop import train
     from dcgan.training.progress import Progress
-    from dcgan.training.run import SKIPPED, RunFolder
+    from dcgan.training.run import RunFolder
     from dcgan.training.stop import Stop
     from dcgan.training.trainer import Trainer
 
     machine.be_deterministic(config.deterministic)
     folder, trainer, stop = RunFolder(out), Trainer(config, dataset, team), Stop()
-    with stop.listening():
-        if team.text_of_first("yes" if resume and (out / CHECKPOINT).exists() else None):
-            trainer.resume(out / CHECKPOINT)
-        elif not resume and team.leads:
-            folder.create(config)
-        if team.leads and dataset.corrupt:
-            folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
+    with folder.held() if team.leads else nullcontext(), stop.listening():
+        if team.leads:
+            _prepare(folder, config, dataset, resume=resume)
+        _go_on(trainer, out, team)
         progress = Progress(config.steps, trainer.step)
         train(trainer, folder, progress, stop, cadence, on_collapse=on_collapse)
     if not team.leads:

@@ -22,7 +22,8 @@ def go_back(trainer: Trainer, folder: RunFolder, history: History, why: str) -> 
     """Takes a run back to its last good checkpoint, with other random numbers from there on; returns a sentence.
 
     The measures of the steps that are abandoned move into a file of their own. If the run is killed in the midst of
-    this, it goes back again when it is resumed.
+    this, it goes back again when it is resumed, or goes on from there if the checkpoint is already in its place: so
+    the history is cut last, for one that is too long is cut when a run is resumed, and one that is too short is not.
 
     Raises:
         TrainingError: if it has gone back too often, or has no good checkpoint.
@@ -37,9 +38,11 @@ def go_back(trainer: Trainer, folder: RunFolder, history: History, why: str) -> 
         raise TrainingError(f"{why}; there is no good checkpoint to go back to: begin a run with other rates")
     trainer.resume(folder.path / GOOD, detour)
     note(folder.path / DETOURS, {"detour": detour, "from_step": step, "to_step": trainer.step, "why": why})
-    history.rewind(trainer.step, folder.path / f"metrics.abandoned-{detour}.jsonl")
-    folder.write(CHECKPOINT, trainer.checkpoint())
-    folder.copy(CHECKPOINT, GOOD)
+    history.copy_rest(trainer.step, folder.path / f"metrics.abandoned-{detour}.jsonl")
+    checkpoint = trainer.checkpoint()
+    folder.write(CHECKPOINT, checkpoint)
+    folder.write(GOOD, checkpoint)
+    history.rewind(trainer.step)
     return f"back to step {trainer.step}, with other random numbers (detour {detour})"
 
 

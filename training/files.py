@@ -30,21 +30,6 @@ def write_whole(path: Path, data: bytes) -> None:
         raise _refusal(path, error) from None
 
 
-def second_name(path: Path, other: Path) -> None:
-    """Links a file to another name, in the place of what has that name; copies it where there are no links.
-
-    Raises:
-        TrainingError: if the disk refuses.
-    """
-    staging = other.with_name(f".{other.name}.part")
-    try:
-        staging.unlink(missing_ok=True)
-        os.link(path, staging)
-        staging.replace(other)
-    except OSError:
-        write_whole(other, path.read_bytes())
-
-
 def _refusal(path: Path, error: OSError) -> TrainingError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     cure = "make room and use --resume" if full else "choose another --out"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,27 +82,56 @@ class History:
                 "begin a run with lower rates or --precision fp32"
             )
 
-    def rewind(self, steps: int, abandoned: Path) -> None:
-        """Keeps the lines of the first steps, and moves the others to another file."""
-        self._places = []
-        self._keep(steps, abandoned)
+    def settle(self) -> None:
+        """Waits until the disk has what was written, so that no checkpoint outlives the lines of its steps.
 
-    def _keep(self, steps: int, abandoned: Path | None = None) -> None:
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
-        kept = lines[:steps]
-        if len(kept) < steps or not "".join(kept).endswith("\n" * (steps > 0)):
-            raise TrainingError(f"{self._path} lacks some of the first {steps} steps; start a new run")
-        if abandoned is not None:
-            write_whole(abandoned, "".join(lines[steps:]).encode())
-        write_whole(self._path, "".join(kept).encode())
+        Raises:
+            TrainingError: if the disk refuses.
+        """
         try:
-            self.kept = [json.loads(line) for line in kept[-_KEPT:]]
-        except ValueError:
-            raise TrainingError(f"{self._path} is damaged among its last {_KEPT} lines; start a new run") from None
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def copy_rest(self, steps: int, path: Path) -> None:
+        """Writes the lines after those of the first steps into another file."""
+        write_whole(path, "".join(self._read()[steps:]).encode())
+
+    def rewind(self, steps: int) -> None:
+        """Keeps the lines of the first steps only."""
+        self._places = []
+        self._keep(steps)
+
+    def _keep(self, steps: int) -> None:
+        kept = self._read()[:steps]
+        if len(kept) < steps or not "".join(kept[-1:]).endswith("\n" * (steps > 0)):
+            raise TrainingError(f"{self._path} lacks some of the first {steps} steps; start a new run")
+        last = deque((self._parse(text, number) for number, text in enumerate(kept, 1)), maxlen=_KEPT)
+        write_whole(self._path, "".join(kept).encode())
+        self.kept = list(last)
+
+    def _read(self) -> list[str]:
+        try:
+            return self._path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+
+    def _parse(self, text: str, number: int) -> Line:
+        try:
+            line: object = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict) or line.get("step") != number or "loss_D" not in line:
+            raise TrainingError(f"{self._path} is damaged: its line {number} is not step {number}; start a new run")
+        return line
 
     def _write(self, lines: list[Line]) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
         except OSError as error:
-            raise TrainingError(f"cannot write {self._path}: {error.strerror}; mend that and use --resume") from None
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: OSError) -> TrainingError:
+        return TrainingError(f"cannot write {self._path}: {error.strerror}; mend that and use --resume")

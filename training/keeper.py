@@ -6,7 +6,7 @@ import torch
 
 from dcgan.training.alarm import Alarm
 from dcgan.training.board import Board
-from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence
+from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence, check_finite
 from dcgan.training.collapse import go_back
 from dcgan.training.errors import CollapseError
 from dcgan.training.history import History, Line
@@ -46,14 +46,14 @@ class Keeper:
         self._per_epoch = trainer.feed.steps_per_epoch
 
     def begin(self) -> None:
-        """Writes the grid of real images and, if the run may have to go back, what it goes back to at first."""
+        """Writes the grid of real images and, if there is no checkpoint yet, the one of the beginning."""
         real = tile(to_pixels(self._trainer.feed.first_images(GRID_IMAGES)))
         self._folder.write_sample("real", encode_png(real))
         self._board.grid("real", real, self._trainer.step)
-        if self._trainer.step > 0 and self._alarm.calm:
-            self._folder.copy(CHECKPOINT, GOOD)  # a kill may have come between the one and the other
-        if self._on_collapse == "rollback" and not (self._folder.path / GOOD).exists():
-            self._folder.write(GOOD, self._trainer.checkpoint())
+        if not (self._folder.path / CHECKPOINT).exists():
+            self.save()  # so that a run whose checkpoint is missing has lost it
+        elif self._alarm.calm:  # a kill may have come between the one and the other
+            self._keep_good(self._trainer.checkpoint())
 
     def take(self, measures: torch.Tensor) -> None:
         """Keeps what is to be kept of the step that was just taken.
@@ -70,6 +70,8 @@ class Keeper:
         if step % recipe.sample_steps == 0:
             self._write_grid(f"step-{step:06d}")
         if step % self._per_epoch == 0:
+            self._history.flush()
+            check_finite(trainer.players)  # or the last generator that can be exported would be lost
             self._write_grid(f"epoch-{epoch:04d}")
             self._save_weights()
             if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
@@ -84,9 +86,11 @@ class Keeper:
             CollapseError: if the weights are no longer numbers; the checkpoint before stays.
         """
         self._history.flush()
-        self._folder.write(CHECKPOINT, self._trainer.checkpoint())
+        self._history.settle()
+        checkpoint = self._trainer.checkpoint()
+        self._folder.write(CHECKPOINT, checkpoint)
         if self._alarm.calm:
-            self._folder.copy(CHECKPOINT, GOOD)
+            self._keep_good(checkpoint)
 
     def go_back(self, collapse: CollapseError) -> None:
         """Takes the run back to its last good checkpoint."""
@@ -105,6 +109,12 @@ class Keeper:
         if grids:
             self._folder.write(FILM, film(grids))
         self._board.close()
+
+    def _keep_good(self, checkpoint: bytes) -> None:
+        """Writes a copy, not a link: damage to the one must not reach the other."""
+        path = self._folder.path / GOOD
+        if not path.exists() or path.read_bytes() != checkpoint:
+            self._folder.write(GOOD, checkpoint)
 
     def _hear(self, lines: list[Line]) -> None:
         self._board.scalars(lines[-1])

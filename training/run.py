@@ -14,10 +14,13 @@ detours.json                 when and why the run went back to it (--on-collapse
 metrics.abandoned-1.jsonl    the measures of the steps that it then took anew
 tensorboard/                 the same measures and grids for TensorBoard
 skipped.txt                  the images that --skip-corrupt left out
+.lock                        held by the process that trains here
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +28,10 @@ import torch
 
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
-from dcgan.training.files import second_name, write_whole
+from dcgan.training.files import write_whole
 from dcgan.training.networks import Generator
 from dcgan.training.tensors import pack, unpack
+from dcgan.zoo.lock import take
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.record import dump_json, parse_json
 
@@ -38,6 +42,7 @@ HISTORY = "history.png"
 FILM = "film.webp"
 SAMPLES = "samples"
 SKIPPED = "skipped.txt"
+LOCK = ".lock"
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 
@@ -107,6 +112,24 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in this folder, which it makes if need be.
+
+        Raises:
+            TrainingError: if one is doing so, or the folder cannot be written.
+        """
+        try:
+            lock = take(self.path / LOCK)
+        except BlockingIOError:
+            raise TrainingError(
+                f"another process is training in {self.path}; wait for its end or choose another --out"
+            ) from None
+        except OSError as error:
+            raise TrainingError(f"cannot write {self.path}: {error.strerror}; choose another --out") from None
+        with lock:
+            yield
+
     def create(self, config: RunConfig) -> None:
         """Makes the folder.
 
@@ -128,10 +151,6 @@ class RunFolder:
         """Puts a file in its place; see `write_whole`."""
         write_whole(self.path / name, data)
 
-    def copy(self, name: str, other: str) -> None:
-        """Gives a file a second name, under which it stays when the first one is written anew."""
-        second_name(self.path / name, self.path / other)
-
 
 def check_free(path: Path) -> None:
     """Checks that a run folder can be made there.
@@ -140,7 +159,7 @@ def check_free(path: Path) -> None:
         TrainingError: if it is a file, or a folder that is not empty.
     """
     try:
-        taken = path.is_dir() and any(file.suffix != ".part" for file in path.iterdir())
+        taken = path.is_dir() and any(file.suffix != ".part" and file.name != LOCK for file in path.iterdir())
         is_file = path.exists() and not path.is_dir()
     except OSError as error:
         raise TrainingError(f"cannot use {path!s:.200} as a run folder: {error.strerror}") from None

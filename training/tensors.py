@@ -19,7 +19,7 @@ _KEY = "training"  # one key only: safetensors writes several in an order that c
 def pack(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> bytes:
     """Makes the content of a file. Equal tensors and facts give equal bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(plain, {_KEY: json.dumps({**facts, "sha256": _digest(plain)})})
+    return save(plain, {_KEY: json.dumps({**facts, "sha256": _digest(plain, facts)})})
 
 
 def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -36,13 +36,13 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
         numbers = {str(name): int(value) for name, value in facts.items()}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is damaged, or another release wrote it ({error!s:.200}); train again") from None
-    if digest != _digest(tensors):
-        raise TrainingError(f"{path} is damaged: its tensors are not those that were written; train again")
+    if digest != _digest(tensors, facts):
+        raise TrainingError(f"{path} is damaged: its content is not what was written; train again")
     return tensors, numbers
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
         digest.update(tensors[name].numpy().tobytes())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from dcgan.zoo.repository import RepositoryError
 
@@ -22,12 +22,30 @@ def locked(path: Path) -> Iterator[None]:
         RepositoryError: if the file cannot be made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        file = _open(path)
     except OSError as error:
         raise RepositoryError(f"cannot write to the cache {path.parent}: {error.strerror}; set DCGAN_HOME") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def take(path: Path) -> BinaryIO:
+    """Takes a file that only one process can hold, without waiting for it; closing it lets go.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+        OSError: if the file cannot be made.
+    """
+    file = _open(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _open(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")

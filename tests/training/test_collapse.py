@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from dcgan.training.run import RunConfig, RunFolder, read_run
 from dcgan.training.stop import Stop
 from dcgan.training.tensors import unpack
 from dcgan.training.trainer import Trainer
+from tests.training.test_resume import FORKS
 
 WON = {"discriminator_adam": Adam(rate=0.05), "generator_adam": Adam(rate=1e-9), "sample_steps": 10_000}
 
@@ -53,20 +57,24 @@ def test_the_alarm_is_calm_while_the_last_steps_are_well(loss, diversity, calm):
     assert alarm.calm is calm
 
 
+def take_a_wrong_way(trainer: Trainer, spoil: Callable[[Trainer], None]) -> None:
+    advance = trainer.advance
+
+    def spoilt() -> torch.Tensor:
+        spoil(trainer)
+        return advance()
+
+    trainer.advance = spoilt
+
+
 def go(
     config: RunConfig, dataset: Dataset, path: Path, on_collapse: str, spoil: Callable[[Trainer], None] | None = None
 ) -> tuple[Trainer, str]:
     """Trains; `spoil` may harm the trainer before each step."""
     folder, trainer, out = RunFolder(path), Trainer(config, dataset), io.StringIO()
     folder.create(config)
-    advance = trainer.advance
-
-    def spoilt() -> torch.Tensor:
-        if spoil:
-            spoil(trainer)
-        return advance()
-
-    trainer.advance = spoilt
+    if spoil:
+        take_a_wrong_way(trainer, spoil)
     train(trainer, folder, Progress(config.steps, out=out), Stop(), Cadence(steps=5), on_collapse=on_collapse)
     return trainer, out.getvalue()
 
@@ -134,6 +142,54 @@ def test_a_run_that_may_not_go_back_ends_with_its_good_checkpoint(tmp_path, conf
     with pytest.raises(TrainingError, match=r"no longer a number at step 8; the last checkpoint is good"):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "continue", spoil)
     assert unpack(tmp_path / "run" / CHECKPOINT)[1]["step"] == 5
+    assert read_run(tmp_path / "run").training.images_seen == 40  # the generator of step 6, not that of step 9
+
+
+def spoil_once(trainer: Trainer) -> None:
+    """Spoils the first way, which a run that goes back does not take again."""
+    if trainer.detour == 0 and trainer.step == 12:
+        with torch.no_grad():
+            trainer.players.generator.head.weight[0] = float("nan")
+
+
+def die_going_back(config: RunConfig, dataset: Dataset, path: Path, writes: int) -> None:
+    """Trains, and is killed after so many writes of the way back, before the next one."""
+    torch.set_num_threads(1)
+    left: list[int] = []
+
+    def watch(event: str, details: tuple[object, ...]) -> None:
+        if event != "os.rename":
+            return
+        if str(details[1]).endswith(DETOURS):  # the first write
+            left.extend(range(writes))
+        elif not (path / DETOURS).exists():
+            return
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left.pop()
+
+    sys.addaudithook(watch)
+    go(config, dataset, path, "rollback", spoil_once)
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_run_that_is_killed_while_it_goes_back_goes_on_all_the_same(tmp_path, configure, dataset, writes):
+    config = configure(steps=20, epochs=40, sample_steps=10_000)
+    go(config, dataset, tmp_path / "whole", "rollback", spoil_once)
+    process = FORKS.Process(target=die_going_back, args=(config, dataset, tmp_path / "run", writes))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    resume(config, dataset, tmp_path / "run")
+    for name in (CHECKPOINT, GOOD, DETOURS, "metrics.jsonl", "metrics.abandoned-1.jsonl", "generator.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def resume(config: RunConfig, dataset: Dataset, path: Path) -> None:
+    trainer = Trainer(config, dataset)
+    trainer.resume(path / CHECKPOINT)
+    take_a_wrong_way(trainer, spoil_once)
+    train(trainer, RunFolder(path), Progress(20), Stop(), Cadence(steps=5), on_collapse="rollback")
 
 
 def test_an_entry_takes_the_place_of_one_that_a_killed_process_wrote(tmp_path):

@@ -7,13 +7,14 @@ import random
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from dcgan.training.checkpoint import CHECKPOINT, Cadence, encode, restore
+from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence, encode, restore
 from dcgan.training.cli import main
 from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
@@ -80,20 +81,37 @@ def unbroken(images, tmp_path_factory) -> dict[str, bytes]:
     return content(out)
 
 
-def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroken):
-    moments = random.Random(0)
-    out = tmp_path / "run"
-    process = start(arguments(images, out), renames=1)
+def steps_written(out: Path) -> int:
+    path = out / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def kill_in_its_midst(process: multiprocessing.process.BaseProcess, out: Path, steps: int, seconds: float) -> bool:
+    """Kills a run some seconds after it has written some further steps; whether it was still running then."""
+    first = None
+    while process.exitcode is None:
+        now = steps_written(out)
+        # A run that resumes cuts its history back to its checkpoint; it counts from there.
+        first = now if first is None or now < first else first
+        if now >= first + steps:
+            process.join(seconds)
+            break
+        time.sleep(0.001)
+    process.kill()
     process.join()
-    assert process.exitcode == -signal.SIGKILL
-    for _ in range(19):
+    return process.exitcode == -signal.SIGKILL
+
+
+def test_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroken):
+    """60 steps have room for about eight kills that hit a running training; scripts/kill_training.py makes twenty."""
+    draw, out, hits = random.Random(0), tmp_path / "run", 0
+    while hits < 8:
         process = start(arguments(images, out, "--resume"))
-        process.join(moments.uniform(0.05, 0.6))
-        if process.exitcode is not None:
+        if not kill_in_its_midst(process, out, draw.randint(1, 6), draw.uniform(0.0, 0.01)):
             assert process.exitcode == 0
-            break  # it has reached its end
-        process.kill()
-        process.join()
+            break
+        hits += 1
+    assert hits >= 4
     process = start(arguments(images, out, "--resume"))
     process.join()
     assert process.exitcode == 0
@@ -105,7 +123,7 @@ def test_twenty_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroke
 
 def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(images, tmp_path, unbroken):
     out = tmp_path / "run"
-    process = start(arguments(images, out), renames=1)  # killed before its second checkpoint is in place
+    process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
     process.join()
     assert process.exitcode == -signal.SIGKILL
     checkpoint = (out / CHECKPOINT).read_bytes()
@@ -213,19 +231,103 @@ def test_a_history_without_diversity_of_an_older_release_goes_on(configure, data
     assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == 8
 
 
-def test_a_damaged_history_is_refused(images, stopped):
+@pytest.mark.parametrize("damage", ["text", "order", "bytes", "list"])
+def test_a_damaged_history_is_refused(images, stopped, damage):
     path = stopped / "metrics.jsonl"
-    path.write_text("".join([*path.read_text().splitlines(keepends=True)[:2], "{\n"]))
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    damaged = {"text": b"{\n", "order": third, "bytes": b"\xff\n", "list": b"[2]\n"}[damage]
+    path.write_bytes(first + damaged + (second if damage == "order" else third))
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert "metrics.jsonl is damaged" in result.stderr
+    assert "metrics.jsonl is damaged: its line 2 is not step 2" in result.stderr
+
+
+def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(configure, dataset, tmp_path, monkeypatch):
+    config, folder = configure(steps=2), RunFolder(tmp_path / "run")
+    folder.create(config)
+    synced, fsync = [], os.fsync
+
+    def watch(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        lines = folder.path / "metrics.jsonl"
+        synced.append((path.name, len(lines.read_bytes().splitlines()) if lines.exists() else 0))
+
+    monkeypatch.setattr(os, "fsync", watch)
+    train(Trainer(config, dataset), folder, Progress(2), Stop(), Cadence(steps=1))
+    for step in (1, 2):
+        place = synced.index((f".{CHECKPOINT}.part", step))
+        assert synced[place - 1] == ("metrics.jsonl", step)
+
+
+@pytest.mark.parametrize(
+    ("kept", "cure"),
+    [
+        (["good.safetensors"], "copy good.safetensors to that name"),
+        (["generator.safetensors"], "put it back, or choose another --out"),
+        (["metrics.jsonl"], "put it back, or choose another --out"),
+    ],
+)
+def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped, kept, cure):
+    for path in stopped.iterdir():
+        if path.is_file() and path.name not in ["config.json", *kept]:
+            path.unlink()
+    before = content(stopped)
+    result = invoke("--data", images, "--out", stopped, "--resume")
+    assert result.exit_code == 2
+    assert f"checkpoint.safetensors is missing though the run has begun; {cure}" in result.stderr
+    assert {name: data for name, data in content(stopped).items() if name != ".lock"} == {
+        name: data for name, data in before.items() if name != ".lock"
+    }
+
+
+def test_a_run_that_was_killed_before_it_began_begins(images, tmp_path, unbroken):
+    out = tmp_path / "run"
+    process = start(arguments(images, out), renames=0)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (out / CHECKPOINT).exists()
+    again = start(arguments(images, out, "--resume"))
+    again.join()
+    assert again.exitcode == 0
+    assert {name: data for name, data in content(out).items() if not name.endswith(".part")} == unbroken
+
+
+def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stopped):
+    path = stopped / CHECKPOINT
+    whole = path.read_bytes()
+    with path.open("r+b") as file:  # in place: a second name of the same file would be damaged, too
+        file.seek(-5, os.SEEK_END)
+        file.write(b"\xff\x00\xff")
+    result = invoke("--data", images, "--out", stopped, "--resume")
+    assert result.exit_code == 2
+    assert "good.safetensors beside it is whole: copy it to checkpoint.safetensors and resume" in result.stderr
+    path.write_bytes((stopped / GOOD).read_bytes())
+    assert path.read_bytes() == whole
+    assert invoke("--data", images, "--out", stopped, "--resume").exit_code == 0
+
+
+def test_a_second_process_is_kept_out_of_the_run(images, tmp_path):
+    out = tmp_path / "run"
+    first = start(arguments(images, out, "--steps", "100000"))
+    try:
+        while not steps_written(out):
+            assert first.is_alive()
+            time.sleep(0.01)
+        second = invoke(*arguments(images, out, "--steps", "100000"), "--resume")
+    finally:
+        first.kill()
+        first.join()
+    assert second.exit_code == 2
+    assert f"another process is training in {out}; wait for its end or choose another --out" in second.stderr
 
 
 def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text("1\n2\n3\n4")
+    rows = [json.dumps({"step": step, "loss_D": 0.5}) + "\n" for step in range(1, 5)]
+    path.write_text("".join(rows).rstrip())
     History(path, torch.device("cpu"), 2, lambda _: None)
-    assert path.read_text() == "1\n2\n"
+    assert path.read_text() == "".join(rows[:2])
     with pytest.raises(TrainingError, match="lacks some of the first 3 steps"):
         History(path, torch.device("cpu"), 3, lambda _: None)
 

@@ -138,13 +138,22 @@ def test_weights_that_were_changed_are_refused(run):
     data = bytearray((run / GENERATOR).read_bytes())
     data[-1] ^= 1
     (run / GENERATOR).write_bytes(data)
-    with pytest.raises(TrainingError, match="not those that were written"):
+    with pytest.raises(TrainingError, match="not what was written"):
+        read_run(run)
+
+
+def test_facts_that_were_changed_are_refused(run):
+    data = (run / GENERATOR).read_bytes()
+    assert data.count(b'\\"images_seen\\": 40') == 1
+    (run / GENERATOR).write_bytes(data.replace(b'\\"images_seen\\": 40', b'\\"images_seen\\": 99'))
+    with pytest.raises(TrainingError, match="not what was written"):
         read_run(run)
 
 
 def test_an_output_folder_that_is_taken_is_refused(tmp_path):
     check_free(tmp_path / "new")
-    check_free(tmp_path)
+    with RunFolder(tmp_path).held():
+        check_free(tmp_path)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TrainingError, match="is not empty; choose another --out"):
         check_free(tmp_path)
