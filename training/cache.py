@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -35,15 +39,23 @@ class _Facts:
     corrupt: tuple[str, ...]
 
 
-def load(source: Source, image_size: int, channels: int, progress: Progress, *, skip_corrupt: bool = False) -> Dataset:
+def load(
+    source: Source,
+    image_size: int,
+    channels: int,
+    progress: Progress,
+    *,
+    skip_corrupt: bool = False,
+    exact: bool = False,
+) -> Dataset:
     """Gives the decoded images of a source, and decodes them only if no process has done so before.
 
     Raises:
         TrainingError: see `dcgan.training.dataset.write_pixels`; or the disk refuses.
     """
     if source.key is None:
-        return decode(source, image_size, channels, progress, skip_corrupt=skip_corrupt)
-    words = [_VERSION, PIL.__version__, source.key, image_size, channels, skip_corrupt]
+        return decode(source, image_size, channels, progress, skip_corrupt=skip_corrupt, exact=exact)
+    words = [_VERSION, PIL.__version__, source.key, image_size, channels, skip_corrupt, exact]
     folder = home() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
     with locked(folder.with_suffix(".lock")):
         found = _find(source, folder)
@@ -53,8 +65,10 @@ def load(source: Source, image_size: int, channels: int, progress: Progress, *, 
         try:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
-            with (staging / _PIXELS).open("wb") as file:
-                written = write_pixels(source, image_size, channels, progress, file.write, skip_corrupt=skip_corrupt)
+            with _open_durable(staging / _PIXELS) as file:
+                written = write_pixels(
+                    source, image_size, channels, progress, file.write, skip_corrupt=skip_corrupt, exact=exact
+                )
             dataset = _describe(source, staging, written)
             shutil.rmtree(folder, ignore_errors=True)
             staging.replace(folder)
@@ -72,30 +86,32 @@ def load(source: Source, image_size: int, channels: int, progress: Progress, *, 
 def _describe(source: Source, staging: Path, written: Written) -> Dataset:
     dataset = describe(source, _map(staging, written.shape), written.labels, written.corrupt)
     if written.labels is not None:
-        np.save(staging / _LABELS, written.labels)
+        with _open_durable(staging / _LABELS) as file:
+            np.save(file, written.labels)
     facts = _Facts(shape=written.shape, sha256=dataset.sha256, corrupt=written.corrupt)
-    (staging / _FACTS).write_text(dump_json(facts), encoding="utf-8")
+    with _open_durable(staging / _FACTS) as file:
+        file.write(dump_json(facts).encode())
     return dataset
 
 
+@contextmanager
+def _open_durable(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that the disk has in full before its folder is put in place."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _find(source: Source, folder: Path) -> Dataset | None:
-    """What lies in a folder; None if nothing does, or not all of it."""
+    """What lies in a folder; None if nothing does, or not all of it, or not as it was written."""
     try:
         facts = parse_json(_Facts, (folder / _FACTS).read_text(encoding="utf-8"), _FACTS)
-        whole = (folder / _PIXELS).stat().st_size == np.prod(facts.shape, dtype=np.int64)
         labels = None if source.labels is None else np.load(folder / _LABELS, allow_pickle=False)
-    except (OSError, ValueError, RecordError):
+        found = describe(source, _map(folder, facts.shape), labels, facts.corrupt)
+    except (OSError, ValueError, EOFError, RecordError):
         return None
-    if not whole or (labels is not None and labels.shape != facts.shape[:1]):
-        return None
-    return Dataset(
-        name=source.name,
-        images=_map(folder, facts.shape),
-        labels=labels,
-        class_names=source.class_names,
-        sha256=facts.sha256,
-        corrupt=facts.corrupt,
-    )
+    return found if found.sha256 == facts.sha256 else None
 
 
 def _map(folder: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:

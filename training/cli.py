@@ -93,7 +93,7 @@ def main(
     from dcgan.training import machine
     from dcgan.training.checkpoint import Cadence
     from dcgan.training.team import join_team, leave_team
-    from dcgan.training.wishes import Wishes
+    from dcgan.training.wishes import Wishes, check_same, check_team
 
     wishes = Wishes(
         recipe=recipe,
@@ -118,8 +118,9 @@ def main(
             resolved = wishes.resolve_recipe(saved)
             dataset = _load(data, resolved.generator.image_size, resolved.generator.channels, team, skip_corrupt)
             config = wishes.configure(resolved, dataset, saved, team)
+            check_team(team, config)
             if saved is not None:
-                wishes.check_same(saved, config)
+                check_same(saved, config)
             if team.leads:
                 click.echo(dump(config), nl=False)
             if not dry_run:
@@ -151,13 +152,13 @@ def _saved(team: Team, out: Path, *, resume: bool) -> RunConfig | None:
     return None if text is None else parse_config(text, CONFIG)
 
 
-def _load(data: str, image_size: int, channels: int, team: Team, skip_corrupt: bool) -> Dataset:
+def _load(data: str, image_size: int, channels: int, team: Team, skip_corrupt: bool, *, exact: bool = False) -> Dataset:
     from dcgan.training.cache import load
     from dcgan.training.progress import counting
     from dcgan.training.sources import open_source
 
     source = open_source(data)
-    dataset = load(source, image_size, channels, counting, skip_corrupt=skip_corrupt)
+    dataset = load(source, image_size, channels, counting, skip_corrupt=skip_corrupt, exact=exact)
     if team.leads and source.skipped:
         click.echo(f"{source.skipped} files in {source.name} are no images and are left out", err=True)
     if team.leads and dataset.corrupt:
@@ -170,11 +171,12 @@ def _load(data: str, image_size: int, channels: int, team: Team, skip_corrupt: b
 
 
 def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
-    from dcgan.training.pack import pack
+    from dcgan.training.pack import check_absent, pack
     from dcgan.training.team import ALONE
 
+    check_absent(Path(out))
     shape = wishes.resolve_recipe(None).generator
-    dataset = _load(source, shape.image_size, shape.channels, ALONE, skip_corrupt)
+    dataset = _load(source, shape.image_size, shape.channels, ALONE, skip_corrupt, exact=True)
     pack(dataset, Path(out))
     count, size = dataset.images.shape[:2]
     click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")

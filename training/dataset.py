@@ -23,6 +23,17 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 _MOST_PIXELS = 2**27  # of one image
 
+_ORIENTATION = 0x0112  # the tag of EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -46,7 +57,13 @@ class Dataset:
 
 
 def decode(
-    source: Source, image_size: int, channels: int, progress: Progress, *, skip_corrupt: bool = False
+    source: Source,
+    image_size: int,
+    channels: int,
+    progress: Progress,
+    *,
+    skip_corrupt: bool = False,
+    exact: bool = False,
 ) -> Dataset:
     """Decodes all images of a source into memory; see `write_pixels`.
 
@@ -54,7 +71,9 @@ def decode(
         TrainingError: names the first image that cannot be used, or says that none can.
     """
     pixels = bytearray()
-    written = write_pixels(source, image_size, channels, progress, pixels.extend, skip_corrupt=skip_corrupt)
+    written = write_pixels(
+        source, image_size, channels, progress, pixels.extend, skip_corrupt=skip_corrupt, exact=exact
+    )
     images = np.frombuffer(pixels, dtype=np.uint8).reshape(written.shape)
     return describe(source, images, written.labels, written.corrupt)
 
@@ -76,6 +95,7 @@ def write_pixels(
     write: Callable[[bytes], object],
     *,
     skip_corrupt: bool,
+    exact: bool = False,
 ) -> Written:
     """Decodes images one after another and passes their pixels on.
 
@@ -89,6 +109,7 @@ def write_pixels(
         progress: shows how far it is.
         write: is given the pixels of each image, in order.
         skip_corrupt: leave out images that cannot be used.
+        exact: enlarge small images, too.
 
     Raises:
         TrainingError: names the first image that cannot be used, or says that none can.
@@ -96,8 +117,8 @@ def write_pixels(
     kept, corrupt = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about oddities that Pillow can live with
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        size = _stored_size(source, image_size, skip_corrupt)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is _MOST_PIXELS
+        size = image_size if exact else _stored_size(source, image_size, skip_corrupt)
         for i in progress(range(len(source.items))):
             try:
                 pixels = _guard(source, i, lambda image: _pixels(image, size, channels))
@@ -152,7 +173,7 @@ def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
             if width * height > _MOST_PIXELS:
                 raise TrainingError(f"{item} is {width} x {height} pixels; shrink it or take it out")
             return use(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise TrainingError(f"{item} has far too many pixels; shrink it or take it out") from None
     except UNREADABLE as error:
         raise TrainingError(
@@ -162,11 +183,20 @@ def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
 
 def _pixels(image: Image.Image, size: int, channels: int) -> Pixels:
     image.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size, at least twice ours
-    upright = ImageOps.exif_transpose(image)
-    flat = _flatten(upright).convert("RGB" if channels == 3 else "L")
+    image.load()
+    flat = _flatten(_turn_upright(image)).convert("RGB" if channels == 3 else "L")
     if flat.size != (size, size):
         flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(flat).reshape(size, size, channels)
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Undoes what the camera was turned by, if the image's EXIF can be read that far."""
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except UNREADABLE:
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

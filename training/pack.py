@@ -21,8 +21,7 @@ def pack(dataset: Dataset, out: Path) -> None:
     Raises:
         TrainingError: if there is such a file already, or the disk refuses.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists; choose another name for the zip")
+    check_absent(out)
     staging = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +32,20 @@ def pack(dataset: Dataset, out: Path) -> None:
             archive.writestr(zipfile.ZipInfo(LABELS, _DATE), json.dumps(_table(dataset, names)))
         staging.replace(out)
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink()
         raise TrainingError(f"cannot write {out}: {error.strerror}; make room or choose another place") from None
+    finally:
+        with suppress(OSError):  # it is no longer there if all went well
+            staging.unlink()
+
+
+def check_absent(out: Path) -> None:
+    """Checks that a zip can get this name.
+
+    Raises:
+        TrainingError: if there is such a file already.
+    """
+    if out.exists():
+        raise TrainingError(f"{out} exists; choose another name for the zip")
 
 
 def _table(dataset: Dataset, names: list[str]) -> dict[str, object]:

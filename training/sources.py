@@ -6,13 +6,16 @@ in `dataset.json`), or one of the data sets that libraries bring: `digits` (scik
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import lzma
+import os
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,11 +25,15 @@ from PIL import Image
 
 from dcgan.training.errors import TrainingError
 from dcgan.zoo.home import home
+from dcgan.zoo.lock import locked
 
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Files with these endings, in any case, are images."""
 
-UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(struct.error, TypeError, LookupError, ArithmeticError),  # tags of another type or length than they say
+)
 """What Pillow and zipfile raise for files that are damaged, encrypted or of an unknown kind."""
 
 LABELS = "dataset.json"
@@ -100,8 +107,13 @@ def _cifar10() -> Source:
 
     folder = home() / "data" / "cifar10"
     try:
-        data = CIFAR10(str(folder), train=True, download=True)
+        with locked(folder.with_suffix(".lock")):  # or two processes would write one archive
+            data = CIFAR10(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TrainingError(
+                f"cannot keep CIFAR-10 in {folder}: {error.strerror}; make room or set DCGAN_HOME"
+            ) from None
         raise TrainingError(
             f"cannot download CIFAR-10 ({error!s:.200}); put cifar-10-python.tar.gz into {folder}"
         ) from None
@@ -116,11 +128,13 @@ def _array(name: str, images: NDArray[np.uint8], labels: tuple[int, ...], class_
 
 
 def _folder(path: Path) -> Source:
-    files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    found = list(_walk(path))
+    files = sorted(file.relative_to(path) for file in found if file is not None)
     items = tuple(file.as_posix() for file in files if _is_image(file.as_posix()))
     if not items:
         raise TrainingError(f"the folder {path} has no images; it may have {', '.join(sorted(ENDINGS))}")
     if (path / LABELS).is_file():
+        _check_labels_size((path / LABELS).stat().st_size, f"{LABELS} in {path}")
         labels, names = _parse_labels((path / LABELS).read_bytes(), f"{LABELS} in {path}", items)
     else:
         labels, names = _label_by_folder(items)
@@ -130,9 +144,35 @@ def _folder(path: Path) -> Source:
         open=lambda i: _open_file(path / items[i]),
         labels=labels,
         class_names=names,
-        skipped=len(files) - len(items) - (path / LABELS).is_file(),
+        skipped=len(found) - len(items) - (path / LABELS).is_file(),
         key=_key((item, *_stamp(path / item)) for item in (*items, LABELS)),
     )
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path | None]:
+    """All files below a folder, through links too; None for each that cannot be entered or leads nowhere.
+
+    Args:
+        folder: to look in.
+        above: the folders that hold it, so that a link to one of them is not followed for ever.
+    """
+    facts = folder.stat()
+    here = (facts.st_dev, facts.st_ino)
+    if here in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            paths = [Path(entry.path) for entry in entries]
+    except PermissionError:
+        yield None
+        return
+    for path in paths:
+        if path.is_dir():
+            yield from _walk(path, above | {here})
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            yield None
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -162,7 +202,7 @@ def _label_by_folder(items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tu
 
 def _open_file(path: Path) -> Image.Image:
     if path.stat().st_size > _MOST_FILE_BYTES:
-        raise TrainingError(f"the image {path} has over 256 MiB; shrink it or take it out")
+        raise TrainingError(clean(f"the image {path} has over 256 MiB; shrink it or take it out"))
     return Image.open(path)
 
 
@@ -184,7 +224,7 @@ def _archive(path: Path) -> Source:
 
     def open_entry(i: int) -> Image.Image:
         if sizes[items[i]] > _MOST_FILE_BYTES:  # the zip's own word; reading stops there if it lies
-            raise TrainingError(f"the image {items[i]} in {path} has over 256 MiB; shrink it or take it out")
+            raise TrainingError(clean(f"the image {items[i]} in {path} has over 256 MiB; shrink it or take it out"))
         return Image.open(io.BytesIO(archive.read(items[i])))
 
     skipped = len(files) - len(items) - (LABELS in sizes)
@@ -206,13 +246,17 @@ def _read_labels(
     where = f"{LABELS} in {archive.filename}"
     if size is None:
         return None, ()
-    if size > _MOST_LABELS_BYTES:
-        raise TrainingError(f"{where} has over 1 GiB, which no list of labels has")
+    _check_labels_size(size, where)
     try:
         data = archive.read(LABELS)
     except UNREADABLE as error:
         raise TrainingError(f"cannot read {where}: {error!s:.200}") from None
     return _parse_labels(data, where, items)
+
+
+def _check_labels_size(size: int, where: str) -> None:
+    if size > _MOST_LABELS_BYTES:
+        raise TrainingError(f"{where} has over 1 GiB, which no list of labels has; mend it or take it out")
 
 
 def _parse_labels(data: bytes, where: str, items: tuple[str, ...]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 from dcgan.training import machine
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.errors import TrainingError
-from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig
+from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig, parse_config
 from dcgan.training.team import ALONE, Team
+from dcgan.zoo.record import dump_json
 
 DEFAULT_RECIPE = "dcgan64"
 
@@ -40,8 +42,8 @@ class Wishes:
         if saved is not None and self.recipe is None and not self.changes:
             return saved.recipe
         recipe = load_recipe(self.recipe or DEFAULT_RECIPE, self.changes)
-        if saved is not None and recipe != saved.recipe:
-            raise _differs("recipe")
+        if saved is not None:
+            _refuse(_difference(_values("recipe", saved.recipe), _values("recipe", recipe)))
         return recipe
 
     def configure(self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None, team: Team = ALONE) -> RunConfig:
@@ -80,22 +82,66 @@ class Wishes:
             deterministic=self.deterministic or (saved.deterministic if saved else False),
         )
 
-    def check_same(self, saved: RunConfig, config: RunConfig) -> None:
-        """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
-
-        Raises:
-            TrainingError: names what differs.
-        """
-        for what in ("recipe", "data", "seed", "steps", "device", "precision", "deterministic"):
-            if getattr(config, what) != getattr(saved, what):
-                raise _differs(what)
-
     def _steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
         if self.steps:
             return self.steps
         if saved is not None and not self.epochs:
             return saved.steps
         return (self.epochs or recipe.epochs) * recipe.steps_per_epoch(images)
+
+
+def check_same(saved: RunConfig, config: RunConfig) -> None:
+    """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
+
+    Raises:
+        TrainingError: names what differs.
+    """
+    _refuse(_difference(_decisive(saved), _decisive(config)))
+
+
+def check_team(team: Team, config: RunConfig) -> None:
+    """Checks that every process of a team trains the same as the first one.
+
+    Raises:
+        TrainingError: in one that does not, names what differs.
+    """
+    text = team.text_of_first(dump_json(config))
+    first = config if text is None else parse_config(text, CONFIG)
+    difference = _difference(_decisive(config), _decisive(first))
+    if difference is not None:
+        raise TrainingError(
+            f"process {team.rank} of this run has another {difference} as the first one has; "
+            "give all of them the same images and options"
+        )
+
+
+def _decisive(config: RunConfig) -> dict[str, object]:
+    """What must be the same for the same run; data by their content, wherever they lie."""
+    values = _values("recipe", config.recipe)
+    values["data digest"] = config.data.sha256
+    values["data class_names"] = config.data.class_names
+    return values | {what: getattr(config, what) for what in ("seed", "steps", "device", "precision", "deterministic")}
+
+
+def _values(what: str, recipe: Recipe) -> dict[str, object]:
+    return {f"{what} {key}": value for key, value in _flatten(asdict(recipe))}
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _difference(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str | None:
+    """The first thing that differs, with both values."""
+    for name, value in ours.items():
+        if value != theirs[name]:
+            what, _, key = name.partition(" ")
+            return f"{what} ({f'{key} {value!s:.40}'.strip()}, not {theirs[name]!s:.40})"
+    return None
 
 
 def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
@@ -118,8 +164,9 @@ def _check_shares(recipe: Recipe, images: int, team: Team) -> None:
         )
 
 
-def _differs(what: str) -> TrainingError:
-    return TrainingError(
-        f"the run was begun with another {what} than is asked for now (see its {CONFIG}); "
-        "resume it with what it was begun with, or choose another --out"
-    )
+def _refuse(difference: str | None) -> None:
+    if difference is not None:
+        raise TrainingError(
+            f"the run was begun with another {difference} as is asked for now; "
+            "resume it with what it was begun with, or choose another --out"
+        )

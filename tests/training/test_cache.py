@@ -19,6 +19,7 @@ from dcgan.training.config import Recipe
 from dcgan.training.dataset import Dataset, decode
 from dcgan.training.errors import TrainingError
 from dcgan.training.feed import Feed
+from dcgan.training.pack import pack as write_zip
 from dcgan.training.run import read_config
 from dcgan.training.sources import open_source
 from tests.training.test_resume import FORKS
@@ -85,6 +86,16 @@ def test_a_damaged_folder_is_made_again(images, home, damage):
     assert again.sha256 == whole.sha256
     assert again.images.shape == (20, 32, 32, 3)
     assert load(images, never).labels.tolist() == whole.labels.tolist()
+
+
+def test_pixels_that_have_changed_on_the_disk_are_made_again(images, home):
+    whole = load(images)
+    before = whole.images.copy()
+    (folder,) = (path for path in home.iterdir() if path.is_dir())
+    with (folder / "pixels.bin").open("r+b") as file:
+        file.write(bytes([before[0, 0, 0, 0] ^ 1]))
+    assert np.array_equal(load(images).images, before)
+    assert np.array_equal(load(images, never).images, before)
 
 
 def test_a_process_that_was_killed_while_decoding_leaves_nothing_in_the_way(images, home):
@@ -241,12 +252,33 @@ def test_a_packed_zip_has_the_layout_of_stylegan_and_edm(images, tmp_path):
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
-def test_a_zip_that_is_there_is_not_overwritten(images, tmp_path):
+def test_small_images_are_packed_in_the_size_of_the_recipe(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "images" / "a.png")
+    load(tmp_path / "images")  # as a training takes them, in their own size
+    assert "1 images of 32 x 32" in pack(tmp_path / "images", tmp_path / "it.zip", "--recipe", "dcgan32")
+    with zipfile.ZipFile(tmp_path / "it.zip") as archive:
+        data = archive.read("00000/img00000000.png")
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (32, 32)
+    assert load(tmp_path / "images", never).images.shape == (1, 16, 16, 3)
+
+
+def test_a_pack_that_is_broken_off_leaves_nothing(images, tmp_path):
+    data = load(images)
+    odd = Dataset(name="odd", images=data.images, labels=data.labels, class_names=(object(),), sha256="0" * 64)
+    with pytest.raises(TypeError):
+        write_zip(odd, tmp_path / "it.zip")
+    assert not list(tmp_path.glob("*it.zip*"))
+
+
+def test_a_zip_that_is_there_is_not_overwritten(images, tmp_path, home):
     (tmp_path / "it.zip").write_text("mine")
     result = CliRunner().invoke(main, ["--pack", str(images), str(tmp_path / "it.zip")])
     assert result.exit_code == 2
     assert "it.zip exists; choose another name" in result.stderr
     assert (tmp_path / "it.zip").read_text() == "mine"
+    assert not home.exists()  # nothing was decoded for it
 
 
 def test_a_zip_that_cannot_be_written_is_named(images, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -63,6 +64,22 @@ def test_it_is_fetched_once_and_kept(archive):
         assert source.labels == tuple(i % 3 for i in range(20))
         assert [source.open(i).getpixel((31, 31)) for i in (0, 19)] == [(0, 0, 0), (19, 19, 19)]
         archive.unlink(missing_ok=True)  # the second time there is nothing to fetch
+
+
+def test_of_two_at_once_one_fetches_it(archive, capfd):
+    with ThreadPoolExecutor(2) as pool:
+        sources = list(pool.map(open_source, ["cifar10"] * 2))
+    assert [len(source.items) for source in sources] == [20, 20]
+    assert capfd.readouterr().err.count("GET /") == 2  # torchvision asks where it lies, and then for it
+
+
+def test_a_full_disk_is_named_with_its_cure(archive, tmp_path):
+    (tmp_path / "home" / "data" / "cifar10").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "cifar10" / archive.name).symlink_to("/dev/full")
+    with pytest.raises(
+        TrainingError, match=r"cannot keep CIFAR-10 in .*: No space left .*; make room or set DCGAN_HOME"
+    ):
+        open_source("cifar10")
 
 
 @pytest.mark.parametrize("served", [b"no archive", None])

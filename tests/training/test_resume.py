@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -162,12 +163,12 @@ def test_a_finished_run_is_left_as_it_is(images, stopped):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--recipe", "digits"], "recipe"),
-        (["--set", "batch_size=4"], "recipe"),
-        (["--seed", "1"], "seed"),
-        (["--steps", "4"], "steps"),
-        (["--epochs", "40"], "steps"),
-        (["--precision", "bf16"], "precision"),
+        (["--recipe", "digits"], "recipe (batch_size 8, not 32)"),
+        (["--set", "batch_size=4"], "recipe (name digits, not dcgan64)"),
+        (["--seed", "1"], "seed (0, not 1) as is asked for now; resume it with what it was begun with"),
+        (["--steps", "4"], "steps (3, not 4)"),
+        (["--epochs", "40"], "steps (3, not 80)"),
+        (["--precision", "bf16"], "precision (fp32, not bf16)"),
     ],
 )
 def test_a_run_goes_on_only_as_it_began(images, stopped, options, what):
@@ -181,7 +182,13 @@ def test_a_run_goes_on_only_as_it_began(images, stopped, options, what):
 def test_other_images_are_refused(stopped):
     result = invoke("--data", "digits", "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert "was begun with another data" in result.stderr
+    assert "was begun with another data (digest " in result.stderr
+
+
+def test_the_same_images_in_another_place_go_on(images, stopped, tmp_path):
+    shutil.copytree(images, tmp_path / "moved")
+    result = invoke("--data", tmp_path / "moved", "--out", stopped, "--resume")
+    assert result.exit_code == 0, result.output
 
 
 def test_without_resume_the_folder_is_taken(images, stopped):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dcgan.training.dataset import Dataset, decode
 from dcgan.training.errors import TrainingError
@@ -47,6 +47,90 @@ def huge_png(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def odd_tiff() -> bytes:
+    """A TIFF that gives a text for the place of its pixels, at which Pillow raises a TypeError."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, format="TIFF")
+    data, place = bytearray(buffer.getvalue()), struct.pack("<HH", 273, 4)
+    data[data.index(place) : data.index(place) + 8] = struct.pack("<HHI", 273, 2, 1)
+    return bytes(data)
+
+
+def turned_jpeg(*tags: tuple[int, int, int, bytes]) -> bytes:
+    """40 x 40, its left half blue and the right one red, with tags of EXIF: number, type, count and value."""
+    entries = b"".join(struct.pack("<HHI", *head) + value for *head, value in tags)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    image, buffer = Image.new("RGB", (40, 40), "red"), io.BytesIO()
+    image.paste("blue", (0, 0, 20, 40))
+    image.save(buffer, format="JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+TURN = (0x0112, 3, 1, struct.pack("<I", 6))  # the camera was turned by a quarter
+TEXT = (0x011A, 2, 3, b"ab\0\0")  # a resolution that is no number: Pillow cannot write it again
+
+
+@pytest.mark.parametrize(
+    ("tags", "turned"),
+    [
+        ([TURN], True),
+        ([TURN, TEXT], True),
+        ([(0x0112, 2, 3, b"6a\0\0")], False),
+        ([(0x0112, 3, 1, struct.pack("<I", 9))], False),
+        ([(0x0112, 12, 1, b"\xff\xff\xff\xff")], False),
+        ([], False),
+    ],
+)
+def test_images_are_turned_upright_as_far_as_their_exif_can_be_read(tmp_path, tags, turned):
+    (tmp_path / "a.jpg").write_bytes(turned_jpeg(*tags))
+    (pixels,) = load(tmp_path).images
+    blue = pixels[:12].mean(axis=(0, 1))[2] if turned else pixels[:, :12].mean(axis=(0, 1))[2]
+    assert blue > 200
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_the_one_that_pillow_takes_it_for(tmp_path, orientation):
+    corner = np.zeros((40, 40), dtype=np.uint8)
+    corner[:20, :10] = 255
+    image, exif = Image.fromarray(corner), Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a.png", "b.tif"):
+        image.save(tmp_path / name, exif=exif)
+        with Image.open(tmp_path / name) as stored:
+            expected = np.asarray(ImageOps.exif_transpose(stored).resize((20, 20)))
+        found = load(tmp_path, 20, 1).images[-1, :, :, 0]
+        assert np.array_equal(found > 127, expected > 127)
+
+
+def test_a_photo_of_a_hundred_million_pixels_is_taken(tmp_path):
+    Image.new("L", (10_000, 9_100), 77).save(tmp_path / "a.jpg")
+    assert load(tmp_path).images.mean() == 77
+
+
+def test_links_are_followed_but_not_round_and_broken_ones_are_counted(tmp_path):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data / "cats", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(png(flat(1)))
+    (data / "dogs").symlink_to(elsewhere)
+    (data / "cats" / "b.png").symlink_to(elsewhere / "a.png")
+    (elsewhere / "up").symlink_to(data)
+    (data / "cats" / "gone.png").symlink_to(tmp_path / "nowhere")
+    (data / "itself").symlink_to(data / "itself")
+    source = open_source(str(data))
+    assert source.items == ("cats/a.png", "cats/b.png", "dogs/a.png")
+    assert source.class_names == ("cats", "dogs")
+    assert source.skipped == 2
+
+
+def test_a_list_of_labels_of_a_gigabyte_is_refused_unread(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(flat(7)))
+    with (tmp_path / "dataset.json").open("wb") as file:
+        file.truncate(2**30 + 1)  # without blocks on the disk
+    with pytest.raises(TrainingError, match=r"dataset.json in .* has over 1 GiB"):
+        open_source(str(tmp_path))
 
 
 def test_digits_are_kept_at_their_own_size_with_a_margin():
@@ -134,7 +218,8 @@ def test_empty_and_unreadable_sources(tmp_path):
         (b"", "cannot be decoded"),
         (png(flat(7))[:60], "cannot be decoded"),
         (huge_png(60_000, 60_000), "too many pixels; shrink it"),
-        (huge_png(13_000, 12_000), "too many pixels; shrink it"),
+        (huge_png(13_000, 12_000), "is 13000 x 12000 pixels; shrink it"),
+        (odd_tiff(), "cannot be decoded .*interpreted as an integer"),
     ],
 )
 def test_a_corrupt_or_absurd_image_is_named(tmp_path, data, message):
@@ -150,6 +235,9 @@ def test_a_png_of_four_gigabytes_is_refused_unread(tmp_path):
         file.write(png(flat(7)))
         file.truncate(2**32)  # without blocks on the disk
     with pytest.raises(TrainingError, match="b.png has over 256 MiB; shrink it or take it out"):
+        load(tmp_path)
+    (tmp_path / "b.png").rename(tmp_path / "b\udcff.png")
+    with pytest.raises(TrainingError, match=r"b\?.png has over 256 MiB"):
         load(tmp_path)
 
 

@@ -24,7 +24,7 @@ from dcgan.training.stop import Stop
 from dcgan.training.team import ALONE, Team, join_team, leave_team
 from dcgan.training.tensors import unpack
 from dcgan.training.trainer import Trainer
-from dcgan.training.wishes import Wishes
+from dcgan.training.wishes import Wishes, check_team
 from tests.training.test_resume import FORKS
 
 CPU = torch.device("cpu")
@@ -161,6 +161,27 @@ def spoil_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Pa
 def test_a_team_goes_back_together(configure, dataset, tmp_path):
     run_both(spoil_one, configure(steps=30, epochs=40), dataset, tmp_path)
     assert unpack(tmp_path / "run" / "checkpoint.safetensors")[1] == {"step": 30, "detour": 1}
+
+
+def differ(rank: int, port: int, config: RunConfig, out: Path) -> None:
+    """The second process has other images, and another processor."""
+    team = join(rank, port)
+    check_team(team, replace(config, hardware=f"processor {rank}"))
+    if team.leads:
+        check_team(team, config)
+    else:
+        other = replace(config, data=replace(config.data, sha256="0" * 64))
+        with pytest.raises(
+            TrainingError, match=r"process 1 of this run has another data \(digest 0+, not .*same images"
+        ):
+            check_team(team, other)
+        (out / "said").touch()
+    leave_team(team)
+
+
+def test_a_process_with_other_images_is_refused(configure, tmp_path):
+    run_both(differ, configure(), tmp_path)
+    assert (tmp_path / "said").exists()
 
 
 def leave_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path) -> None:
