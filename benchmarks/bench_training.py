@@ -105,12 +105,12 @@ def our_loop(
         players = replace(players, generator=networks[0], discriminator=networks[1])
     step, feed = Step(recipe, players, precision), Feed(data, recipe, 0, device)
     if graphs:
-        step = RecordedStep(step, players)
+        step = RecordedStep(step, players, BATCH)
     number = 0
 
     def advance() -> None:
         nonlocal number
-        products.MOST_SIDE = 4 if as_products else 0
+        products.ENABLED = as_products
         batch = feed.batch(number)
         step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
         number += 1

@@ -14,7 +14,7 @@ _DIVERSITY = 0.1
 class Alarm:
     """Watches D's loss, which stays far from 0 in a run that goes well, and how much generated images differ.
 
-    For hundreds of steps on end, a loss next to 0 means that the discriminator has won, and a diversity next to 0 (see
+    Over hundreds of steps, a mean loss next to 0 means that the discriminator has won, and a diversity next to 0 (see
     `dcgan.training.step.MEASURES`) that all images have become one.
     """
 
@@ -50,8 +50,9 @@ class Alarm:
     def _fault(self) -> str | None:
         if sum(self._losses) / _STEPS < _LOSS:
             return (
-                f"the discriminator has won: its loss was below {_LOSS} for {_STEPS} steps, so the generator learns "
-                "nothing more; try a lower discriminator_adam.rate, a smaller discriminator.width, or augment"
+                f"the discriminator has won: its loss was below {_LOSS} on average over {_STEPS} steps, so "
+                "the generator learns nothing more; try a lower discriminator_adam.rate, a smaller "
+                "discriminator.width, or augment"
             )
         if max(self._diversities) < _DIVERSITY:
             return (

@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
-from dcgan.training.errors import TrainingError
 from dcgan.training.history import Line
 from dcgan.training.step import MEASURES
-from dcgan.zoo.picture import Pixels
+from dcgan.zoo.picture import Pixels, encode_png
 
 FOLDER = "tensorboard"
 
 
 class Board:
-    """Writes scalars and grids; a resumed run takes the place of what was written for the same steps."""
+    """Writes scalars and grids; a resumed run takes the place of what was written for the same steps.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        try:
-            self._writer = SummaryWriter(str(folder / FOLDER), purge_step=step + 1 if step else None)
-        except OSError as error:
-            raise TrainingError(f"cannot write {folder / FOLDER}: {error.strerror}; choose another --out") from None
+    It writes at once, where torch's SummaryWriter has a thread that ends with a traceback when the disk is full. No run
+    ends for it: the board says that it cannot be written, once, and the run goes on without it.
+
+    Args:
+        folder: of the run.
+        step: from which the run goes on.
+        tell: is given the sentence about a board that cannot be written.
+    """
+
+    def __init__(self, folder: Path, step: int, tell: Callable[[str], None]) -> None:
+        self._path = folder / FOLDER / f"events.out.tfevents.{time.time():.9f}"
+        self._tell = tell
+        self._broken = False
+        self._write(0, file_version="brain.Event:2")
+        if step:
+            self._write(step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def scalars(self, line: Line) -> None:
         """Shows the measures of one step."""
-        for name in MEASURES:
-            self._writer.add_scalar(name, line[name], int(line["step"]))
+        self._show(int(line["step"]), (Summary.Value(tag=name, simple_value=line[name]) for name in MEASURES))
 
     def grid(self, name: str, pixels: Pixels, step: int) -> None:
         """Shows a grid [H, W, C]."""
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        height, width, channels = pixels.shape
+        picture = Summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=encode_png(pixels)
+        )
+        self._show(step, [Summary.Value(tag=name, image=picture)])
 
-    def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
+    def _show(self, step: int, values: Iterable[Summary.Value]) -> None:
+        self._write(step, summary=Summary(value=values))
+
+    def _write(self, step: int, **what: object) -> None:
+        if self._broken:
+            return
+        event = Event(wall_time=time.time(), step=step, **what)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                RecordWriter(file).write(event.SerializeToString())
+        except OSError as error:
+            self._broken = True
+            self._tell(f"cannot write {self._path.parent}: {error.strerror}; the run goes on without TensorBoard")

@@ -87,8 +87,8 @@ def main(
     """Trains a generator on images.
 
     The run folder holds the weights, a line of metrics for each step and grids of samples; dcgan-export turns it into
-    a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run unless they are
-    given again.
+    a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run, but for those
+    about saving and collapse (--checkpoint-..., --on-collapse) and --skip-corrupt, which are given anew.
     """
     from dcgan.training import machine
     from dcgan.training.checkpoint import Cadence
@@ -113,18 +113,17 @@ def main(
     team = join_team(machine.choose_device(device))
     cadence = Cadence(checkpoint_seconds, checkpoint_steps)
     try:
-        with team.together():
-            saved = _saved(team, out, resume=resume)
-            resolved = wishes.resolve_recipe(saved)
-            dataset = _load(data, resolved.generator.image_size, resolved.generator.channels, team, skip_corrupt)
-            config = wishes.configure(resolved, dataset, saved, team)
-            check_team(team, config)
-            if saved is not None:
-                check_same(saved, config)
-            if team.leads:
-                click.echo(dump(config), nl=False)
-            if not dry_run:
-                _train(config, dataset, out, team, cadence, resume=saved is not None, on_collapse=on_collapse)
+        saved = _saved(team, out, resume=resume)
+        resolved = wishes.resolve_recipe(saved)
+        dataset = _load(data, resolved.generator.image_size, resolved.generator.channels, team, skip_corrupt)
+        config = wishes.configure(resolved, dataset, saved, team)
+        check_team(team, config)
+        if saved is not None:
+            check_same(saved, config)
+        if team.leads:
+            click.echo(dump(config), nl=False)
+        if not dry_run:
+            _train(config, dataset, out, team, cadence, resume=saved is not None, on_collapse=on_collapse)
     finally:
         leave_team(team)
 
@@ -216,7 +215,7 @@ def _train(
         if team.leads:
             _prepare(folder, config, dataset, resume=resume)
         _go_on(trainer, out, team)
-        progress = Progress(config.steps, trainer.step)
+        progress = Progress(config.steps, trainer.step, device=config.device)
         train(trainer, folder, progress, stop, cadence, on_collapse=on_collapse)
     if not team.leads:
         return

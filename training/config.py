@@ -128,8 +128,10 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"cannot read the recipe {path}: {error}") from None
-    for change in changes:
-        _merge(table, _parse_change(change))
+    for change in map(_parse_change, changes):
+        if "name" in change:
+            raise TrainingError("--set cannot change the name of a recipe: it is that of its file; rename a copy of it")
+        _merge(table, change)
     return parse(Recipe, {**table, "name": path.stem}, f"recipe {path.stem}")
 
 

@@ -14,27 +14,33 @@ _WARM_UP = 3  # steps before the recording, in which libraries choose kernels an
 
 
 class RecordedStep:
-    """A `Step` that is recorded at the first batch, one graph for each phase, and then replayed.
+    """A `Step` that is recorded at the first full batch, one graph for each phase, and then replayed.
 
     A graph reads and writes fixed places of memory: each batch is copied to where the recorded one lay. A batch of
     another size, as at the end of an epoch, takes the step as it is.
+
+    Args:
+        step: to record.
+        players: whom it trains.
+        batch_size: images in a full batch.
     """
 
-    def __init__(self, step: Step, players: Players) -> None:
+    def __init__(self, step: Step, players: Players, batch_size: int) -> None:
         self._step = step
         self._players = players
+        self._batch_size = batch_size
         self._graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
         self._batch: Batch | None = None
         self._measures: Tensor | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
         """Updates D, then G; returns MEASURES, on the device."""
+        if len(batch.real) != self._batch_size:
+            return self._step(batch)
         if self._batch is None:
             self._record(batch)
         if self._batch is None or self._graphs is None or self._measures is None:
             raise RuntimeError("a step was recorded and is not there")
-        if batch.real.shape != self._batch.real.shape:
-            return self._step(batch)
         for ours, theirs in zip(_tensors(self._batch), _tensors(batch), strict=True):
             ours.copy_(theirs)
         for graph in self._graphs:

@@ -38,7 +38,7 @@ class Keeper:
         self._cadence = cadence
         self._on_collapse = on_collapse
         self._alarm = Alarm()
-        self._board = Board(folder.path, trainer.step)
+        self._board = Board(folder.path, trainer.step, progress.tell)
         self._history = History(folder.path / METRICS, torch.device(config.device), trainer.step, self._hear)
         self._alarm.recall(self._history.kept)
         self.has_enough = False
@@ -108,7 +108,6 @@ class Keeper:
         grids = sorted((self._folder.path / SAMPLES).glob("step-*.png"))
         if grids:
             self._folder.write(FILM, film(grids))
-        self._board.close()
 
     def _keep_good(self, checkpoint: bytes) -> None:
         """Writes a copy, not a link: damage to the one must not reach the other."""

@@ -14,13 +14,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+ENABLED = True
+"""Whether products are taken at all; the benchmark compares both."""
+
 MOST_SIDE = 4
 """Height and width of the smaller map up to which this pays."""
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """What `conv(x)` gives: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from 4x4."""
-    if x.device.type == "cpu" and conv.padding == (0, 0) and x.shape[2:] == conv.weight.shape[2:]:
+    if ENABLED and x.device.type == "cpu" and conv.padding == (0, 0) and x.shape[2:] == conv.weight.shape[2:]:
         rows = x.permute(0, 2, 3, 1).flatten(1)  # a view, in channels-last order
         return nn.functional.linear(rows, _matrix(conv.weight), conv.bias)[:, :, None, None]
     if _pays(x, conv, x.shape[2] // 2):
@@ -31,7 +34,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 def convolve_up(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """What `conv(x)` gives: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from 1x1."""
-    if x.device.type == "cpu" and x.shape[2] == 1 and conv.padding == (0, 0):
+    if ENABLED and x.device.type == "cpu" and x.shape[2] == 1 and conv.padding == (0, 0):
         return _map(x.flatten(1) @ _matrix(conv.weight), conv.weight.shape[2], conv.out_channels)
     if _pays(x, conv, x.shape[2]):
         return cast(Tensor, _Up.apply(x.bfloat16(), conv.weight.bfloat16()))
@@ -40,7 +43,7 @@ def convolve_up(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
 
 def _pays(x: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, smaller: int) -> bool:
     """Only under bf16 autocast on a CPU; elsewhere, and in fp32, nothing changes."""
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled():
+    if not ENABLED or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled():
         return False
     return conv.stride == (2, 2) and conv.padding == (1, 1) and conv.kernel_size == (4, 4) and smaller <= MOST_SIDE
 

@@ -17,8 +17,9 @@ _LINE_SECONDS = 15.0
 class Progress:
     """Shows steps, images a second, the time that is left, the losses and the memory."""
 
-    def __init__(self, steps: int, first_step: int = 0, out: TextIO = sys.stderr) -> None:
+    def __init__(self, steps: int, first_step: int = 0, out: TextIO = sys.stderr, device: str = "cpu") -> None:
         self._steps = steps
+        self._device = device
         self._out = out
         self._start = self._shown = time.monotonic()
         self._first_step = first_step
@@ -32,7 +33,7 @@ class Progress:
             self._first_images, self._start, self._first_step = images, now, step  # the first step also warms up
         rate = (images - self._first_images) / max(now - self._start, 1e-9)
         text = f"{rate:,.0f} images/s" + "".join(f" {name} {value:.3f}" for name, value in measures.items())
-        text += f" {memory_gib():.1f} GiB"
+        text += f" {memory_gib(self._device):.1f} GiB"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -51,9 +52,9 @@ class Progress:
             self._bar.close()
 
 
-def memory_gib() -> float:
-    """Memory that this process holds at most so far, in GiB: that of the GPU if it uses one."""
-    if torch.cuda.is_available():
+def memory_gib(device: str) -> float:
+    """Memory that this process holds at most so far, in GiB: that of the GPU if it computes there."""
+    if device == "cuda":
         return torch.cuda.max_memory_reserved() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -106,7 +106,8 @@ class Step:
         self._descend(loss * batch.share, players.generator, players.generator_adam)
         players.discriminator.requires_grad_(True)
         loss_d, score_d, score_g1 = of_discriminator
-        measures = [loss_d, loss.detach(), score_d, score_g1, _score(logits_fake), _diversity(batch.real, fake)]
+        diversity = _diversity(batch.real, fake, self._team)
+        measures = [loss_d, loss.detach(), score_d, score_g1, _score(logits_fake), diversity]
         return self._team.sum(torch.stack(measures) * batch.share)
 
     def _descend(self, objective: Tensor, network: torch.nn.Module, adam: torch.optim.Adam) -> None:
@@ -162,12 +163,22 @@ def _adam(network: torch.nn.Module, settings: Adam) -> torch.optim.Adam:
     return adam
 
 
-def _diversity(real: Tensor, fake: Tensor) -> Tensor:
+def _diversity(real: Tensor, fake: Tensor, team: Team) -> Tensor:
     """From every fourth row and column: it is looked at by the alarm and by people, at each step."""
-    spreads = [
-        images.detach()[:, :, ::4, ::4].float().std(dim=0, correction=0).mean() + _FLAT for images in (fake, real)
-    ]
+    pixels = torch.stack([images.detach()[:, :, ::4, ::4].float() for images in (fake, real)], dim=1)
+    spreads = _spread(pixels, team).mean(dim=(1, 2, 3)) + _FLAT
     return spreads[0] / spreads[1]
+
+
+def _spread(values: Tensor, team: Team) -> Tensor:
+    """Standard deviation over the whole batch, [B, 2, ...] -> [2, ...]; the mean of small shares is less."""
+    if team.size == 1:
+        return values.std(dim=0, correction=0)
+    exact = values.double()  # for the difference of two means
+    ones = torch.ones_like(exact[:, :1])
+    sums = team.sum(torch.cat([ones, exact, exact.square()], dim=1).sum(dim=0))
+    count, first, second = sums[:1], sums[1:3], sums[3:]
+    return (second / count - (first / count).square()).clamp(min=0).sqrt().float()
 
 
 def _score(logits: Tensor) -> Tensor:

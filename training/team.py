@@ -50,7 +50,8 @@ class Team:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         message = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(message)
+        with _talking():
+            dist.all_reduce(message)
         start = 0
         for gradient in gradients:
             gradient.copy_(message[start : start + gradient.numel()].view(gradient.shape))
@@ -61,7 +62,8 @@ class Team:
         if self.size == 1:
             return number
         message = torch.tensor(number, device=device)
-        dist.all_reduce(message, op=dist.ReduceOp.MAX)
+        with _talking():
+            dist.all_reduce(message, op=dist.ReduceOp.MAX)
         return int(message.item())
 
     def copy_first(self, tensors: Sequence[Tensor]) -> None:
@@ -69,28 +71,16 @@ class Team:
         if self.size > 1:
             for tensor in tensors:
                 message = tensor.detach().contiguous()
-                dist.broadcast(message, 0)
+                with _talking():
+                    dist.broadcast(message, 0)
                 tensor.detach().copy_(message)
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Makes a sentence of what torch raises, which is mostly that another process of the team has gone.
-
-        Raises:
-            TrainingError: if it raises anything, in a team.
-        """
-        try:
-            yield
-        except RuntimeError as error:
-            if self.size == 1:
-                raise
-            raise TrainingError(f"one of the {self.size} processes of this run failed: {error!s:.200}") from None
 
     def text_of_first(self, text: str | None) -> str | None:
         """What the first process says."""
         box = [text]
         if self.size > 1:
-            dist.broadcast_object_list(box, 0)
+            with _talking():
+                dist.broadcast_object_list(box, 0)
         return box[0]
 
 
@@ -173,11 +163,23 @@ def synchronise(network: nn.Module, team: Team) -> None:
                 setattr(module, name, SyncedNorm(child, team))
 
 
+@contextmanager
+def _talking() -> Iterator[None]:
+    """Makes a sentence of what torch raises when another process of the team has gone."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no class of its own
+        raise TrainingError(
+            f"one of the {dist.get_world_size()} processes of this run failed: {error!s:.200}"
+        ) from None
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - torch's signature
         total = tensor.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        with _talking():
+            dist.all_reduce(total)
         return total
 
     @staticmethod

@@ -37,7 +37,9 @@ class Trainer:
         self.average = Average(self.players.generator, config.recipe, config.seed) if averaged else None
         step = Step(config.recipe, self.players, config.precision, team)
         recorded = device.type == "cuda" and team.size == 1
-        self._step: Callable[[Batch], torch.Tensor] = RecordedStep(step, self.players) if recorded else step
+        self._step: Callable[[Batch], torch.Tensor] = step
+        if recorded:
+            self._step = RecordedStep(step, self.players, config.recipe.batch_size)
 
     def advance(self) -> torch.Tensor:
         """Takes one step and returns its measures, on the device."""

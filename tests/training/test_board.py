@@ -1,9 +1,16 @@
 """What TensorBoard shows of a run."""
 
+import io
 import json
+import multiprocessing
+import resource
+from pathlib import Path
 
+import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dcgan.training.board import Board
 from dcgan.training.checkpoint import Cadence
 from dcgan.training.loop import train
 from dcgan.training.progress import Progress
@@ -27,3 +34,45 @@ def test_the_board_has_the_curves_and_the_grids_of_the_run(tmp_path, configure, 
     images = {name: [event.step for event in board.Images(name)] for name in board.Tags()["images"]}
     assert images == {"real": [0], "step": [4, 8, 12], "epoch": [3, 6, 9, 12]}
     assert board.Images("step")[0].width == 8 * 32
+
+
+def fill_up(folder: Path) -> None:
+    said: list[str] = []
+    board = Board(folder, 0, said.append)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # as a full disk
+    line = dict.fromkeys(MEASURES, 0.5)
+    for step in range(1, 20):
+        board.scalars(line | {"step": step})
+        board.grid("step", np.zeros((256, 256, 3), dtype=np.uint8), step)
+    assert said == [f"cannot write {folder}/tensorboard: File too large; the run goes on without TensorBoard"]
+
+
+def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=fill_up, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert events.stat().st_size <= 1000
+
+
+def test_a_board_that_cannot_be_made_does_not_end_the_run_either(tmp_path, configure, dataset):
+    config, folder = configure(steps=2), RunFolder(tmp_path / "run")
+    folder.create(config)
+    (folder.path / "tensorboard").write_text("in the way")
+    out = io.StringIO()
+    train(Trainer(config, dataset), folder, Progress(2, out=out), Stop(), Cadence())
+    assert out.getvalue().count("the run goes on without TensorBoard") == 1
+    assert (folder.path / "generator.safetensors").exists()
+
+
+def test_a_resumed_run_takes_the_place_of_what_was_written_for_the_same_steps(tmp_path):
+    for first, value in ((0, 0.25), (2, 0.75)):
+        board = Board(tmp_path, first, pytest.fail)
+        for step in range(first + 1, 5):
+            board.scalars(dict.fromkeys(MEASURES, value) | {"step": step})
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss_D")] == [
+        (1, 0.25), (2, 0.25), (3, 0.75), (4, 0.75),
+    ]  # fmt: skip

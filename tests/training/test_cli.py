@@ -92,6 +92,7 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
         (["--data", "digits", "--out", "run", "--steps", "0"], "--steps"),
         (["--data", "digits", "--out", "run", "--seed", "-1"], "--seed"),
         (["--data", "digits", "--out", "."], "is not empty"),
+        (["--data", "digits", "--out", "run", "--set", "name=mine"], "--set cannot change the name of a recipe"),
         (["--data", "digits"], "--out"),
         (["--out", "run"], "--data"),
         (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=nan"], "finite"),

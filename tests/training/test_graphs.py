@@ -19,13 +19,13 @@ def exact(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
 
-def run(recipe, dataset: Dataset, precision: str, *, recorded: bool, steps: int = 6) -> tuple[torch.Tensor, ...]:
+def run(recipe, dataset: Dataset, precision: str, *, recorded: bool, first: int = 0) -> tuple[torch.Tensor, ...]:
     cuda = torch.device("cuda")
     players = make_players(recipe, 0, cuda)
     plain = Step(recipe, players, precision)
-    step, feed = (RecordedStep(plain, players) if recorded else plain), Feed(dataset, recipe, 0, cuda)
-    rows = []
-    for number in range(steps):
+    step = RecordedStep(plain, players, recipe.batch_size) if recorded else plain
+    feed, rows = Feed(dataset, recipe, 0, cuda), []
+    for number in range(first, first + 6):
         set_rates(players, recipe, 1.0 - number / 10)  # a rate that changes must reach the recording
         rows.append(step(feed.batch(number)))
     return torch.stack(rows).cpu(), *(tensor.detach().cpu().clone() for tensor in players.state().values())
@@ -42,13 +42,26 @@ def test_the_recorded_step_equals_the_step(small, dataset, norm, loss, precision
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
 
 
+def test_a_run_that_is_resumed_at_a_small_batch_records_the_next_full_one(small, dataset):
+    ours, theirs = (run(small, dataset, "fp32", recorded=recorded, first=2) for recorded in (True, False))
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
+    players = make_players(small, 0, torch.device("cuda"))
+    step, feed = Step(small, players, "fp32"), Feed(dataset, small, 0, torch.device("cuda"))
+    recorded, taken = RecordedStep(step, players, small.batch_size), []
+    step.train_generator = lambda *details, take=step.train_generator: taken.append(0) or take(*details)
+    for number in range(2, 5):  # a small batch, and two full ones
+        recorded(feed.batch(number))
+    assert len(taken) == 1 + 3 + 1  # as it is, to warm up, and to record
+
+
 def test_recording_changes_no_weight(small, dataset):
     cuda = torch.device("cuda")
     recipe = replace(small, generator_adam=replace(small.generator_adam, rate=1e-30))
     recipe = replace(recipe, discriminator_adam=recipe.generator_adam)
     players = make_players(recipe, 0, cuda)
     before = [p.detach().clone() for p in players.generator.parameters()]
-    RecordedStep(Step(recipe, players, "fp32"), players)(Feed(dataset, recipe, 0, cuda).batch(0))
+    RecordedStep(Step(recipe, players, "fp32"), players, recipe.batch_size)(Feed(dataset, recipe, 0, cuda).batch(0))
     assert all(torch.equal(a, b) for a, b in zip(before, players.generator.parameters(), strict=True))
     assert int(players.generator_adam.state[next(players.generator.parameters())]["step"]) == 1
 

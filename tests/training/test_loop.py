@@ -17,7 +17,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.history import History
 from dcgan.training.loop import train
 from dcgan.training.networks import Generator
-from dcgan.training.progress import Progress
+from dcgan.training.progress import Progress, memory_gib
 from dcgan.training.run import RunFolder, read_run
 from dcgan.training.samples import draw_grid, fixed_latents
 from dcgan.training.stop import Stop
@@ -151,6 +151,10 @@ def test_a_history_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: Is a directory"):
         history.flush()
+
+
+def test_the_memory_is_that_of_the_device_that_computes():
+    assert memory_gib("cpu") > 0.05  # that of a GPU would be 0 here, where nothing lies on one
 
 
 def test_progress_in_a_log_is_plain_lines():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from dcgan.training import products
 from dcgan.training.products import convolve, convolve_up
 
 LAYERS = {
@@ -45,3 +46,11 @@ def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
     with torch.autocast("cpu", torch.bfloat16):
         assert function(layer, x).grad_fn.name().startswith(node)
     assert function(layer, x).grad_fn.name().startswith("Convolution")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_products_are_taken_where_they_are_switched_off(name, monkeypatch):
+    monkeypatch.setattr(products, "ENABLED", False)
+    layer, shape, function = LAYERS[name]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert function(layer, torch.randn(shape)).grad_fn.name().startswith("Convolution")

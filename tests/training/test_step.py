@@ -10,6 +10,7 @@ from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.feed import Batch, Feed
 from dcgan.training.step import MEASURES, Step, _diversity, make_players, set_rates
+from dcgan.training.team import ALONE
 
 CPU = torch.device("cpu")
 
@@ -187,9 +188,9 @@ def test_gradient_penalties_are_the_squared_steepness_of_the_discriminator(small
 
 def test_diversity_is_the_spread_of_generated_images_beside_that_of_real_ones():
     real = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert _diversity(real, 0.5 * real).item() == pytest.approx(0.5, abs=0.01)
-    assert _diversity(real, real[:1].expand(64, -1, -1, -1)).item() < 0.02
-    assert _diversity(real[:1], real[:1]).item() == 1.0
+    assert _diversity(real, 0.5 * real, ALONE).item() == pytest.approx(0.5, abs=0.01)
+    assert _diversity(real, real[:1].expand(64, -1, -1, -1), ALONE).item() < 0.02
+    assert _diversity(real[:1], real[:1], ALONE).item() == 1.0
 
 
 def test_bf16_is_near_fp32(small, dataset):
