@@ -110,7 +110,7 @@ def check_team(team: Team, config: RunConfig) -> None:
     difference = _difference(_decisive(config), _decisive(first))
     if difference is not None:
         raise TrainingError(
-            f"process {team.rank} of this run has another {difference} as the first one has; "
+            f"process {team.rank} of this run has another {difference} than the first one; "
             "give all of them the same images and options"
         )
 
@@ -167,6 +167,6 @@ def _check_shares(recipe: Recipe, images: int, team: Team) -> None:
 def _refuse(difference: str | None) -> None:
     if difference is not None:
         raise TrainingError(
-            f"the run was begun with another {difference} as is asked for now; "
+            f"the run was begun with another {difference} than is asked for now; "
             "resume it with what it was begun with, or choose another --out"
         )

@@ -165,7 +165,7 @@ def test_a_finished_run_is_left_as_it_is(images, stopped):
     [
         (["--recipe", "digits"], "recipe (batch_size 8, not 32)"),
         (["--set", "batch_size=4"], "recipe (name digits, not dcgan64)"),
-        (["--seed", "1"], "seed (0, not 1) as is asked for now; resume it with what it was begun with"),
+        (["--seed", "1"], "seed (0, not 1) than is asked for now; resume it with what it was begun with"),
         (["--steps", "4"], "steps (3, not 4)"),
         (["--epochs", "40"], "steps (3, not 80)"),
         (["--precision", "bf16"], "precision (fp32, not bf16)"),
