@@ -22,8 +22,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcgan.serving import errors
-from dcgan.serving.batcher import Batch, Batcher, Counts, State, Ticket
+from dcgan.serving.batcher import Batch, Batcher, Counts, State
 from dcgan.serving.engine import Engine, EngineError
+from dcgan.serving.job import Images, Job, Latents
 from dcgan.serving.metrics import ModelMetrics
 from dcgan.zoo.picture import Pixels
 
@@ -32,43 +33,6 @@ _PATIENCE = 2  # a batch that was told to give up has as long again
 _LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Latents:
-    """What an engine needs for n images: z float32 [n, d], and label int64 [n] for a conditional model."""
-
-    z: NDArray[np.float32]
-    label: NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """Finished images.
-
-    Attributes:
-        parts: uint8 [k, H, W, C], in order; views of what the engine gave, so that nothing is copied.
-        queue_s: time until an engine started on them.
-        compute_s: time from then until the last was done.
-    """
-
-    parts: tuple[Pixels, ...]
-    queue_s: float
-    compute_s: float
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Job(Ticket):
-    """A ticket with what goes into its images, what has come out, and who waits for it."""
-
-    future: asyncio.Future[Images]
-    latents: Latents | None = None
-    parts: dict[int, Pixels] = field(default_factory=dict)  # by index of the first image
-
-    def images(self, now: float) -> Images:
-        """What has come out, in order."""
-        parts = tuple(self.parts[start] for start in sorted(self.parts))
-        return Images(parts, self.started - self.arrived, now - self.started)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import numpy as np
 from dcgan.serving import errors
 from dcgan.serving.batcher import Batcher
 from dcgan.serving.codec import MESSAGE_LIMIT, Codec
-from dcgan.serving.dispatcher import Dispatcher, Job
+from dcgan.serving.dispatcher import Dispatcher
 from dcgan.serving.encoder import Encoder
 from dcgan.serving.engine import Engine, EngineConfig, EngineError, first_line
 from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import ServingError
+from dcgan.serving.job import Job
 from dcgan.serving.metrics import Metrics
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo import golden

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dcgan.serving.dispatcher import Latents
 from dcgan.serving.errors import invalid_field
+from dcgan.serving.job import Latents
 from dcgan.serving.model import ServedModel
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo import noise

@@ -17,10 +17,10 @@ from google.protobuf.message import DecodeError, Message
 
 from dcgan.serving import errors
 from dcgan.serving.codec import Reply
-from dcgan.serving.dispatcher import Images
 from dcgan.serving.encoder import PNG_FORMATS, Place
 from dcgan.serving.engine import EngineError
 from dcgan.serving.errors import Refusal
+from dcgan.serving.job import Images
 from dcgan.serving.metrics import Metrics
 from dcgan.serving.model import Catalogue
 from dcgan.serving.request import Work, read_seed_request, read_walk_request

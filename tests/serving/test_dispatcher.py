@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from dcgan.serving.batcher import Batcher, State
-from dcgan.serving.dispatcher import Dispatcher, Job, Latents
+from dcgan.serving.dispatcher import Dispatcher
 from dcgan.serving.engine import EngineConfig, EngineError
 from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import Refusal, ServingError
+from dcgan.serving.job import Job, Latents
 from dcgan.serving.metrics import Metrics
 from dcgan.zoo import noise
 from dcgan.zoo.repository import find_release
