@@ -29,18 +29,24 @@ from dcgan.serving.metrics import ModelMetrics
 from dcgan.zoo.picture import Pixels
 
 _DRAWN_AT_ONCE = 64  # images whose noise is drawn on the event loop; more would hold it up
-_PATIENCE = 2  # a batch that was told to give up has as long again
 _LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
-    """A batch on an engine, and the options by which this run and no other can be told to give up."""
+    """A batch on an engine.
+
+    Attributes:
+        batch: what it makes.
+        options: by which this run and no other can be told to give up.
+        told: when it was.
+    """
 
     batch: Batch[Job]
     options: ort.RunOptions = field(default_factory=ort.RunOptions)
+    told: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -145,6 +151,7 @@ class Dispatcher:
         for worker in self._workers:
             if (run := worker.run) is not None:
                 run.options.terminate = True
+        for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join(max(0.0, ends - self._clock()))
 
@@ -158,8 +165,8 @@ class Dispatcher:
             Whether all was well.
 
         Raises:
-            ServingError: if a batch takes twice as long and has not given up. Its requests have failed then, but its
-                thread cannot be had back.
+            ServingError: if a batch has not given up after as long again. Its requests have failed then, but its thread
+                cannot be had back.
         """
         well, hung = True, False
         for worker in self._workers:
@@ -173,8 +180,9 @@ class Dispatcher:
             elif run is not None and self._clock() - run.batch.started > longest_batch_s:
                 logger.error("an engine has been at one batch for over %s s; it is told to give up", longest_batch_s)
                 run.options.terminate = True
-                well = False
-                if self._clock() - run.batch.started > _PATIENCE * longest_batch_s:
+                well, now = False, self._clock()
+                run.told = now if run.told is None else run.told
+                if now - run.told > longest_batch_s:
                     self._fail(run.batch)
                     hung = True
         if not well:
@@ -183,7 +191,7 @@ class Dispatcher:
             _refuse([job.future for job in failed], errors.engine_stuck())
         if hung:
             raise errors.ServingError(
-                f"an engine has been at one batch for over {_PATIENCE * longest_batch_s:g} s and does not give up; "
+                f"an engine has been at one batch for over {2 * longest_batch_s:g} s and does not give up; "
                 "start the server again, and see whether its processor or GPU is well"
             )
         return well
@@ -218,6 +226,7 @@ class Dispatcher:
     def _serve(self, worker: _Worker) -> None:
         while (batch := self._next_batch(worker)) is not None:
             worker.run = run = _Run(batch)
+            run.options.terminate = self._stopping  # `stop` may have come between the two lines before
             try:
                 images = worker.engine.run(*_gather(batch), run.options)
             except Exception:

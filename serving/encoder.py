@@ -28,9 +28,15 @@ PNG_FORMATS = frozenset({pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID})
 
 @dataclass(eq=False, slots=True)
 class Place:
-    """A request's place in the queue: how many of its images are not written yet."""
+    """A request's place in the queue.
+
+    Attributes:
+        left: images that are not written yet.
+        turn: most of them that are written at once.
+    """
 
     left: int
+    turn: int
 
 
 class Encoder:
@@ -56,20 +62,23 @@ class Encoder:
         return sum(place.left for place in tuple(self._places))  # a copy: the thread of the metrics calls this, too
 
     @contextmanager
-    def admit(self, n: int, left_s: float | None = None, *, more: bool = False) -> Iterator[Place]:
+    def admit(
+        self, n: int, image_format: pb.ImageFormat, left_s: float | None = None, *, more: bool = False
+    ) -> Iterator[Place]:
         """Takes on n images for as long as the block lasts.
 
         Args:
             n: number of images.
+            image_format: one of PNG_FORMATS.
             left_s: time until nobody wants them any more.
             more: whether they belong to a request that was accepted before.
 
         Raises:
             Refusal: if the queue is full, or the deadline cannot be met.
         """
+        place = Place(n, n if image_format == pb.IMAGE_FORMAT_PNG_GRID else min(n, _TURN))
         if not more:
-            self._check(n, left_s)
-        place = Place(n)
+            self._check(place, left_s)
         self._places.add(place)
         try:
             yield place
@@ -92,23 +101,23 @@ class Encoder:
         turns = [parts] if grid else [[part[i : i + _TURN]] for part in parts for i in range(0, len(part), _TURN)]
         files = []
         for turn in turns:
-            run = asyncio.get_running_loop().run_in_executor
-            files.append(await run(self._pool, self._write, turn, grid))
-            place.left -= sum(map(len, turn))
+            written, seconds = await asyncio.get_running_loop().run_in_executor(self._pool, self._write, turn, grid)
+            files.append(written)
+            count = sum(map(len, turn))
+            place.left -= count
+            self._rate.measure(count, seconds)
         return self._codec.join_files(reply, offset, sum(map(len, parts)), files)
 
-    def _write(self, images: Sequence[Pixels], grid: bool) -> bytes:
+    def _write(self, images: Sequence[Pixels], grid: bool) -> tuple[bytes, float]:
         began = self._clock()
-        files = self._codec.encode_files(images, grid=grid)
-        self._rate.measure(sum(map(len, images)), self._clock() - began)
-        return files
+        return self._codec.encode_files(images, grid=grid), self._clock() - began
 
-    def _check(self, n: int, left_s: float | None) -> None:
-        waiting = self.waiting_images()
+    def _check(self, place: Place, left_s: float | None) -> None:
+        n, waiting = place.left, self.waiting_images()
         if waiting and waiting + n > self._queue_limit:
             raise errors.queue_full(self._queue_limit, self._rate.retry_s(waiting + n - self._queue_limit))
         # Each request has one turn in the queue at a time, so a small one is behind no more than that of each.
-        ahead = sum(min(place.left, _TURN) for place in self._places) if n <= _TURN else waiting
-        needed = self._rate.time_for(ahead + n)
+        ahead = sum(min(each.left, each.turn) for each in self._places) if n <= _TURN else waiting
+        needed = self._rate.time_for(max(ahead + n, _THREADS * n))  # one thread at a time writes for a request
         if left_s is not None and not can_promise(needed, left_s):
             raise errors.deadline_unreachable(needed, left_s)

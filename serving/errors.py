@@ -7,7 +7,7 @@
     the queue is full                         RESOURCE_EXHAUSTED   QUEUE_FULL            RetryInfo
     as many streams as may be                 RESOURCE_EXHAUSTED   TOO_MANY_STREAMS      RetryInfo
     the server is still loading               UNAVAILABLE          LOADING               RetryInfo
-    the engine has stopped                    UNAVAILABLE          ENGINE_STUCK          RetryInfo
+    an engine is stuck                        UNAVAILABLE          ENGINE_STUCK          RetryInfo
     the server is shutting down               UNAVAILABLE          DRAINING              RetryInfo
     the deadline passed while waiting         DEADLINE_EXCEEDED    DEADLINE_PASSED
     the deadline cannot be met                DEADLINE_EXCEEDED    DEADLINE_UNREACHABLE

@@ -19,6 +19,7 @@ from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import ServingError
 from dcgan.serving.job import Job
 from dcgan.serving.metrics import Metrics
+from dcgan.serving.threads import DaemonThread
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
@@ -173,7 +174,9 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     if file is None:
         cure = "choose another --precision, or export the model again with --onnx"
         raise ServingError(f"{release.folder} has no ONNX file in {config.precision}; {cure}")
-    engines, agreement = await asyncio.to_thread(_open_engines, release, file, engine)
+    opener = DaemonThread("open")  # a device may hang, and the end of the process is not to wait for it
+    engines, agreement = await asyncio.wrap_future(opener.submit(_open_engines, release, file, engine))
+    opener.close()
     provider = engines[0].provider
     provenance = pb.Provenance(
         model=manifest.name,

@@ -110,6 +110,8 @@ async def run(
         if told.done():
             loading.cancel()
             await asyncio.wait((loading,))
+            if not loading.cancelled() and (error := loading.exception()) is not None:
+                raise error  # it had failed before it was told
             return
         server = await loading
         announce(server)

@@ -181,12 +181,10 @@ class GeneratorService:
                 try:
                     message = await handler(_parse(kind, data), context)
                     code = grpc.StatusCode.OK
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, grpc.aio.InternalError) as error:  # nobody is there, or writing failed
                     left_s = context.time_remaining()
                     if left_s is not None and left_s < _ON_THE_WAY_S:
                         code = grpc.StatusCode.DEADLINE_EXCEEDED
-                    raise
-                except grpc.aio.InternalError as error:  # a message could not be written: the client has gone
                     raise asyncio.CancelledError from error
                 except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
                     refusal = _refusal(error, context)
@@ -205,7 +203,9 @@ def _place(
     work: Work, n: int, left_s: float | None = None, *, more: bool = False
 ) -> AbstractContextManager[Place | None]:
     """A place in the queue for PNG; pixels need none."""
-    return work.model.encoder.admit(n, left_s, more=more) if work.image_format in PNG_FORMATS else nullcontext()
+    if work.image_format not in PNG_FORMATS:
+        return nullcontext()
+    return work.model.encoder.admit(n, work.image_format, left_s, more=more)
 
 
 def _parse(kind: type[Request], data: bytes) -> Request:

@@ -27,7 +27,7 @@ class Alarm:
         """Takes the measures of steps from before a run was resumed."""
         for line in lines:
             self._losses.append(line["loss_D"])
-            self._diversities.append(line.get("diversity", 1.0))  # releases up to 0.1 did not measure it
+            self._diversities.append(line["diversity"])
 
     def hear(self, lines: Iterable[Mapping[str, float]]) -> str | None:
         """Takes the measures of some steps; returns what is wrong, in a sentence, the first time that it is."""

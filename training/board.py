@@ -34,8 +34,7 @@ class Board:
         self._tell = tell
         self._broken = False
         self._write(0, file_version="brain.Event:2")
-        if step:
-            self._write(step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._write(step + 1, session_log=SessionLog(status=SessionLog.START))  # what came after `step` before is void
 
     def scalars(self, line: Line) -> None:
         """Shows the measures of one step."""

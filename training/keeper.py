@@ -66,6 +66,7 @@ class Keeper:
         self._history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
         if step == trainer.config.steps:
             self._history.flush()  # so that the last line shows the last step
+            check_finite(trainer.players)
         self._progress.show(step, trainer.images_seen, self._history.latest)
         if step % recipe.sample_steps == 0:
             self._write_grid(f"step-{step:06d}")
@@ -97,6 +98,7 @@ class Keeper:
         sentence = go_back(self._trainer, self._folder, self._history, str(collapse))
         self._alarm = Alarm()
         self._alarm.recall(self._history.kept)
+        self._board = Board(self._folder.path, self._trainer.step, self._progress.tell)
         self._progress.tell(sentence)
 
     def end(self) -> None:

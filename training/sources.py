@@ -167,9 +167,13 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
         yield None
         return
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+        except PermissionError:  # a link into a folder that is closed
+            is_folder = is_file = False
+        if is_folder:
             yield from _walk(path, above | {here})
-        elif path.is_file():
+        elif is_file:
             yield path
         elif path.is_symlink():
             yield None

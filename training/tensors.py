@@ -37,7 +37,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is damaged, or another release wrote it ({error!s:.200}); train again") from None
     if digest != _digest(tensors, facts):
-        raise TrainingError(f"{path} is damaged: its content is not what was written; train again")
+        raise TrainingError(f"{path} is damaged, or another release wrote it (its digest is another); train again")
     return tensors, numbers
 
 

@@ -28,7 +28,7 @@ def make_images(n: int) -> np.ndarray:
 
 async def encode(encoder: Encoder, n: int, image_format: pb.ImageFormat = PNG) -> pb.GenerateResponse:
     images = make_images(n)
-    with encoder.admit(n) as place:
+    with encoder.admit(n, image_format) as place:
         message = await encoder.encode(place, pb.GenerateResponse, 5, [images[:3], images[3:]], image_format)
     return pb.GenerateResponse.FromString(message)
 
@@ -45,34 +45,41 @@ async def test_a_reply_holds_every_image_in_order(codec):
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back(codec):
     encoder = Encoder(codec, 100)
-    with encoder.admit(1000), encoder.admit(50, more=True):  # an empty queue takes anything, and what it has begun
+    with (
+        encoder.admit(1000, PNG),
+        encoder.admit(50, PNG, more=True),
+    ):  # an empty queue takes anything, and what it has begun
         assert encoder.waiting_images() == 1050
-        with pytest.raises(Refusal) as caught, encoder.admit(1):
+        with pytest.raises(Refusal) as caught, encoder.admit(1, PNG):
             pass
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert caught.value.retry_s > 0
     assert encoder.waiting_images() == 0
-    with encoder.admit(60), encoder.admit(40):
+    with encoder.admit(60, PNG), encoder.admit(40, PNG):
         assert encoder.waiting_images() == 100
 
 
 async def test_a_deadline_that_cannot_be_met_is_refused(codec):
     seconds = itertools.count()
     encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
-    with encoder.admit(16, left_s=0.001):  # nothing is known yet
+    with encoder.admit(16, PNG, left_s=0.001):  # nothing is known yet
         pass
-    with encoder.admit(32) as place:
+    with encoder.admit(32, PNG) as place:
         await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
-    with encoder.admit(320), encoder.admit(320):
-        with pytest.raises(Refusal) as caught, encoder.admit(320, left_s=30.0):  # 960 images: 30 s
+    with encoder.admit(320, PNG), encoder.admit(320, PNG):
+        with pytest.raises(Refusal) as caught, encoder.admit(320, PNG, left_s=30.0):  # 960 images: 30 s
             pass
         assert caught.value.reason == "DEADLINE_UNREACHABLE"
-        with encoder.admit(320, left_s=40.0):
+        with encoder.admit(320, PNG, left_s=40.0):
             pass
-        with encoder.admit(8, left_s=2.0):  # it is behind one turn of each: 40 images
+        with encoder.admit(8, PNG, left_s=2.0):  # it is behind one turn of each: 40 images
             pass
-        with pytest.raises(Refusal), encoder.admit(8, left_s=1.0):
+        with pytest.raises(Refusal), encoder.admit(8, PNG, left_s=1.0):
             pass
+        with encoder.admit(320, GRID, more=True), pytest.raises(Refusal), encoder.admit(8, PNG, left_s=2.0):
+            pass  # now it is behind a grid, which is written at once
+    with pytest.raises(Refusal), encoder.admit(320, PNG, left_s=15.0):  # alone, it has one of the two threads: 20 s
+        pass
 
 
 async def test_a_small_request_does_not_wait_for_a_large_one(codec):

@@ -206,6 +206,7 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
         start_server(only("endless"), "--longest-batch-s", "3", noisy=True) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
+        grpc.channel_ready_future(channel).result(30)
         with pytest.raises(grpc.RpcError) as caught:
             GeneratorServiceStub(channel).Generate(pb.GenerateRequest(seed=poisoned_seed(True)), timeout=0.5)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -140,12 +140,15 @@ def test_told_to_stop_it_does_not_wait_for_a_download(entry_point, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes a connection, and says nothing
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/index.json"
         command = [*entry_point("serve"), "--port", "0", "--metrics-port", "0", "--model", "m", "--fetch-from", index]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"DCGAN_HOME": str(tmp_path)})
-        connection, _ = silent.accept()
-        process.send_signal(signal.SIGTERM)
-        with process.stderr:
-            assert process.wait(timeout=10) == 0  # it would try again for longer than that
-        connection.close()
+        silent.settimeout(60)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"DCGAN_HOME": str(tmp_path)})
+        try:
+            with silent.accept()[0]:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=10) == 0  # it would try again for longer than that
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_a_slow_reader_makes_the_server_wait(start_server, only, read_metrics):

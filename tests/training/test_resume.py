@@ -22,7 +22,7 @@ from dcgan.training.history import History
 from dcgan.training.loop import train
 from dcgan.training.progress import Progress
 from dcgan.training.run import RunFolder
-from dcgan.training.step import MEASURES, make_players
+from dcgan.training.step import make_players
 from dcgan.training.stop import Stop
 from dcgan.training.trainer import Trainer
 
@@ -223,19 +223,6 @@ def test_a_history_that_lacks_steps_is_refused(images, stopped):
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
     assert "metrics.jsonl lacks some of the first 3 steps" in result.stderr
-
-
-def test_a_history_without_diversity_of_an_older_release_goes_on(configure, dataset, tmp_path):
-    config, folder = configure(steps=8), RunFolder(tmp_path / "run")
-    folder.create(config)
-    trainer = Trainer(config, dataset)
-    for _ in range(2):
-        trainer.advance()
-    folder.write(CHECKPOINT, trainer.checkpoint())
-    old = [{"step": i, "epoch": 1, "images": 8 * i} | dict.fromkeys(MEASURES[:5], 0.5) for i in (1, 2)]
-    folder.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in old).encode())
-    train(trainer, folder, Progress(8), Stop(), Cadence())
-    assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == 8
 
 
 @pytest.mark.parametrize("damage", ["text", "order", "bytes", "list"])
