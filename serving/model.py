@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import ServingError
 from dcgan.serving.job import Job
 from dcgan.serving.metrics import Metrics
-from dcgan.serving.threads import DaemonThread
+from dcgan.serving.threads import call_aside
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
@@ -174,9 +173,7 @@ async def load_model(release: Release, engine: EngineConfig, config: ModelConfig
     if file is None:
         cure = "choose another --precision, or export the model again with --onnx"
         raise ServingError(f"{release.folder} has no ONNX file in {config.precision}; {cure}")
-    opener = DaemonThread("open")  # a device may hang, and the end of the process is not to wait for it
-    engines, agreement = await asyncio.wrap_future(opener.submit(_open_engines, release, file, engine))
-    opener.close()
+    engines, agreement = await call_aside(_open_engines, release, file, engine)  # a device may hang
     provider = engines[0].provider
     provenance = pb.Provenance(
         model=manifest.name,

@@ -22,7 +22,7 @@ from dcgan.serving.metrics import Metrics, MetricsServer
 from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, find_releases, load_model
 from dcgan.serving.readiness import Readiness
 from dcgan.serving.service import SERVICE, GeneratorService
-from dcgan.serving.threads import DaemonThread
+from dcgan.serving.threads import call_aside
 
 _WATCH_INTERVAL_S = 1.0
 
@@ -233,10 +233,8 @@ async def _load(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
         await asyncio.gather(*(model.dispatcher.stop() for model in models))
 
     stack.push_async_callback(stop)
-    finder = DaemonThread("find")  # a download may take long, and the end of the process is not to wait for it
-    stack.callback(finder.close)
-    search = finder.submit(find_releases, config.model_repository, config.model, config.fetch_from)
-    for release in await asyncio.wrap_future(search):
+    # A download may take long.
+    for release in await call_aside(find_releases, config.model_repository, config.model, config.fetch_from):
         models.append(await load_model(release, config.engine, config.models, metrics))
     return models
 

@@ -1,7 +1,8 @@
-"""A thread that the end of the process does not wait for."""
+"""Threads that the end of the process does not wait for."""
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable
@@ -41,3 +42,12 @@ class DaemonThread:
                 future.set_result(function())
             except BaseException as error:  # noqa: BLE001 - it is for who waits for the result
                 future.set_exception(error)
+
+
+async def call_aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Calls a function that may hang beside the event loop: whoever is cancelled meanwhile does not wait for it."""
+    thread = DaemonThread("aside")
+    try:
+        return await asyncio.wrap_future(thread.submit(function, *args, **kwargs))
+    finally:
+        thread.close()

@@ -6,6 +6,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeGuard
 
 from dcgan.training.errors import TrainingError
 
@@ -30,7 +31,11 @@ def write_whole(path: Path, data: bytes) -> None:
         raise _refusal(path, error) from None
 
 
+def is_full(error: Exception) -> TypeGuard[OSError]:
+    """Whether the disk, or the user's share of it, has no more room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _refusal(path: Path, error: OSError) -> TrainingError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    cure = "make room and use --resume" if full else "choose another --out"
+    cure = "make room and use --resume" if is_full(error) else "choose another --out"
     return TrainingError(f"cannot write {path}: {error.strerror}; {cure}")

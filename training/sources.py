@@ -6,7 +6,6 @@ in `dataset.json`), or one of the data sets that libraries bring: `digits` (scik
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan.training.errors import TrainingError
+from dcgan.training.files import is_full
 from dcgan.zoo.home import home
 from dcgan.zoo.lock import locked
 
@@ -110,7 +110,7 @@ def _cifar10() -> Source:
         with locked(folder.with_suffix(".lock")):  # or two processes would write one archive
             data = CIFAR10(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise TrainingError(
                 f"cannot keep CIFAR-10 in {folder}: {error.strerror}; make room or set DCGAN_HOME"
             ) from None
