@@ -12,14 +12,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import PIL
 
-from dcgan.training.dataset import Dataset, Progress, Written, decode, describe, write_pixels
+from dcgan.training.dataset import Dataset, Progress, Wanted, Written, decode, describe, write_pixels
 from dcgan.training.errors import TrainingError
 from dcgan.training.sources import Source
 from dcgan.zoo.home import home
@@ -39,23 +39,15 @@ class _Facts:
     corrupt: tuple[str, ...]
 
 
-def load(
-    source: Source,
-    image_size: int,
-    channels: int,
-    progress: Progress,
-    *,
-    skip_corrupt: bool = False,
-    exact: bool = False,
-) -> Dataset:
+def load(source: Source, wanted: Wanted, progress: Progress) -> Dataset:
     """Gives the decoded images of a source, and decodes them only if no process has done so before.
 
     Raises:
         TrainingError: see `dcgan.training.dataset.write_pixels`; or the disk refuses.
     """
     if source.key is None:
-        return decode(source, image_size, channels, progress, skip_corrupt=skip_corrupt, exact=exact)
-    words = [_VERSION, PIL.__version__, source.key, image_size, channels, skip_corrupt, exact]
+        return decode(source, wanted, progress)
+    words = [_VERSION, PIL.__version__, source.key, *astuple(wanted)]
     folder = home() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
     with locked(folder.with_suffix(".lock")):
         found = _find(source, folder)
@@ -66,9 +58,7 @@ def load(
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
             with _open_durable(staging / _PIXELS) as file:
-                written = write_pixels(
-                    source, image_size, channels, progress, file.write, skip_corrupt=skip_corrupt, exact=exact
-                )
+                written = write_pixels(source, wanted, progress, file.write)
             dataset = _describe(source, staging, written)
             shutil.rmtree(folder, ignore_errors=True)
             staging.replace(folder)

@@ -14,6 +14,7 @@ from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 if TYPE_CHECKING:
     from dcgan.training.checkpoint import Cadence
     from dcgan.training.dataset import Dataset
+    from dcgan.training.networks import GeneratorConfig
     from dcgan.training.run import RunConfig, RunFolder
     from dcgan.training.team import Team
     from dcgan.training.trainer import Trainer
@@ -115,7 +116,7 @@ def main(
     try:
         saved = _saved(team, out, resume=resume)
         resolved = wishes.resolve_recipe(saved)
-        dataset = _load(data, resolved.generator.image_size, resolved.generator.channels, team, skip_corrupt)
+        dataset = _load(data, resolved.generator, team, skip_corrupt=skip_corrupt)
         config = wishes.configure(resolved, dataset, saved, team)
         check_team(team, config)
         if saved is not None:
@@ -151,13 +152,15 @@ def _saved(team: Team, out: Path, *, resume: bool) -> RunConfig | None:
     return None if text is None else parse_config(text, CONFIG)
 
 
-def _load(data: str, image_size: int, channels: int, team: Team, skip_corrupt: bool, *, exact: bool = False) -> Dataset:
+def _load(data: str, shape: GeneratorConfig, team: Team, **options: bool) -> Dataset:
     from dcgan.training.cache import load
+    from dcgan.training.dataset import Wanted
     from dcgan.training.progress import counting
     from dcgan.training.sources import open_source
 
     source = open_source(data)
-    dataset = load(source, image_size, channels, counting, skip_corrupt=skip_corrupt, exact=exact)
+    wanted = Wanted(image_size=shape.image_size, channels=shape.channels, **options)
+    dataset = load(source, wanted, counting)
     if team.leads and source.skipped:
         click.echo(f"{source.skipped} files in {source.name} are no images and are left out", err=True)
     if team.leads and dataset.corrupt:
@@ -175,7 +178,7 @@ def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
 
     check_absent(Path(out))
     shape = wishes.resolve_recipe(None).generator
-    dataset = _load(source, shape.image_size, shape.channels, ALONE, skip_corrupt, exact=True)
+    dataset = _load(source, shape, ALONE, skip_corrupt=skip_corrupt, exact=True)
     pack(dataset, Path(out))
     count, size = dataset.images.shape[:2]
     click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")

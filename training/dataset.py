@@ -56,24 +56,31 @@ class Dataset:
     corrupt: tuple[str, ...] = ()
 
 
-def decode(
-    source: Source,
-    image_size: int,
-    channels: int,
-    progress: Progress,
-    *,
-    skip_corrupt: bool = False,
-    exact: bool = False,
-) -> Dataset:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How images are to be decoded.
+
+    Attributes:
+        image_size: height and width that the recipe wants.
+        channels: 3 or 1.
+        skip_corrupt: leave out images that cannot be used.
+        exact: enlarge small images, too.
+    """
+
+    image_size: int
+    channels: int
+    skip_corrupt: bool = False
+    exact: bool = False
+
+
+def decode(source: Source, wanted: Wanted, progress: Progress) -> Dataset:
     """Decodes all images of a source into memory; see `write_pixels`.
 
     Raises:
         TrainingError: names the first image that cannot be used, or says that none can.
     """
     pixels = bytearray()
-    written = write_pixels(
-        source, image_size, channels, progress, pixels.extend, skip_corrupt=skip_corrupt, exact=exact
-    )
+    written = write_pixels(source, wanted, progress, pixels.extend)
     images = np.frombuffer(pixels, dtype=np.uint8).reshape(written.shape)
     return describe(source, images, written.labels, written.corrupt)
 
@@ -87,29 +94,18 @@ class Written:
     corrupt: tuple[str, ...]
 
 
-def write_pixels(
-    source: Source,
-    image_size: int,
-    channels: int,
-    progress: Progress,
-    write: Callable[[bytes], object],
-    *,
-    skip_corrupt: bool,
-    exact: bool = False,
-) -> Written:
+def write_pixels(source: Source, wanted: Wanted, progress: Progress, write: Callable[[bytes], object]) -> Written:
     """Decodes images one after another and passes their pixels on.
 
-    Images that are all square and of one size below `image_size` keep their size: the feed enlarges them on the
-    device. Others are cropped to the square in their middle and resized (Lanczos). Transparent places become white.
+    Images that are all square and of one size below the wanted one keep their size, unless `wanted.exact`: the feed
+    enlarges them on the device. Others are cropped to the square in their middle and resized (Lanczos). Transparent
+    places become white.
 
     Args:
         source: of the images.
-        image_size: height and width that the recipe wants.
-        channels: 3 or 1.
+        wanted: how they are to be decoded.
         progress: shows how far it is.
         write: is given the pixels of each image, in order.
-        skip_corrupt: leave out images that cannot be used.
-        exact: enlarge small images, too.
 
     Raises:
         TrainingError: names the first image that cannot be used, or says that none can.
@@ -118,12 +114,12 @@ def write_pixels(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about oddities that Pillow can live with
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is _MOST_PIXELS
-        size = image_size if exact else _stored_size(source, image_size, skip_corrupt)
+        size = wanted.image_size if wanted.exact else _stored_size(source, wanted.image_size, wanted.skip_corrupt)
         for i in progress(range(len(source.items))):
             try:
-                pixels = _guard(source, i, lambda image: _pixels(image, size, channels))
+                pixels = _guard(source, i, lambda image: _pixels(image, size, wanted.channels))
             except TrainingError as error:
-                if not skip_corrupt:
+                if not wanted.skip_corrupt:
                     raise
                 corrupt.append(str(error))
                 continue
@@ -132,7 +128,7 @@ def write_pixels(
     if not kept:
         raise TrainingError(f"none of the {len(corrupt)} images in {source.name} can be used: {corrupt[0]}")
     labels = None if source.labels is None else np.array([source.labels[i] for i in kept], dtype=np.int64)
-    return Written(shape=(len(kept), size, size, channels), labels=labels, corrupt=tuple(corrupt))
+    return Written(shape=(len(kept), size, size, wanted.channels), labels=labels, corrupt=tuple(corrupt))
 
 
 def describe(source: Source, images: Pixels, labels: NDArray[np.int64] | None, corrupt: tuple[str, ...]) -> Dataset:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from dcgan.training.config import Recipe
-from dcgan.training.dataset import Dataset, decode
+from dcgan.training.dataset import Dataset, Wanted, decode
 from dcgan.training.networks import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.run import SCHEMA_VERSION, DataFacts, RunConfig
 from dcgan.training.sources import open_source
@@ -64,7 +64,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(images: Path) -> Dataset:
-    return decode(open_source(str(images)), 32, 3, iter)
+    return decode(open_source(str(images)), Wanted(image_size=32, channels=3), iter)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 from dcgan.training import cache
 from dcgan.training.cli import main
 from dcgan.training.config import Recipe
-from dcgan.training.dataset import Dataset, decode
+from dcgan.training.dataset import Dataset, Wanted, decode
 from dcgan.training.errors import TrainingError
 from dcgan.training.feed import Feed
 from dcgan.training.pack import pack as write_zip
@@ -36,12 +36,12 @@ def never(numbers):
 
 
 def load(source: Path, progress=iter, **options: bool) -> Dataset:
-    return cache.load(open_source(str(source)), 32, 3, progress, **options)
+    return cache.load(open_source(str(source)), Wanted(image_size=32, channels=3, **options), progress)
 
 
 def test_images_are_decoded_once_and_mapped_afterwards(images):
     first, second = load(images), load(images, never)
-    plain = decode(open_source(str(images)), 32, 3, iter)
+    plain = decode(open_source(str(images)), Wanted(image_size=32, channels=3), iter)
     for data in (first, second):
         assert isinstance(data.images, np.memmap)
         assert np.array_equal(data.images, plain.images)
@@ -59,8 +59,8 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     os.utime(path, ns=(1, 1))
     assert load(copy).sha256 != before.sha256
     source = open_source(str(copy))
-    assert cache.load(source, 64, 3, iter).images.shape == (1, 64, 64, 3)
-    assert cache.load(source, 32, 1, iter).images.shape == (1, 32, 32, 1)
+    assert cache.load(source, Wanted(image_size=64, channels=3), iter).images.shape == (1, 64, 64, 3)
+    assert cache.load(source, Wanted(image_size=32, channels=1), iter).images.shape == (1, 32, 32, 1)
 
 
 def test_an_image_with_the_size_and_date_of_the_one_before_is_decoded_anew(tmp_path):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan.training.dataset import Dataset, decode
+from dcgan.training.dataset import Dataset, Wanted, decode
 from dcgan.training.errors import TrainingError
 from dcgan.training.sources import open_source
 
 
 def load(source: Path | str, size: int = 32, channels: int = 3) -> Dataset:
-    return decode(open_source(str(source)), size, channels, iter)
+    return decode(open_source(str(source)), Wanted(image_size=size, channels=channels), iter)
 
 
 def png(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes:
