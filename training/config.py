@@ -51,6 +51,7 @@ class Recipe:
         loss: one of LOSSES.
         flip: mirror half of the real images, at random.
         augment: any of AUGMENTATIONS, for real and generated images alike (DiffAugment).
+        augment_probability: share of the images that are changed so.
         average_images: half-life, in images, of the moving average of G's weights that becomes the released
             generator; 0 releases the trained weights themselves.
         decay_from: share of the run after which both learning rates fall, in a straight line, to 0 at its end.
@@ -69,6 +70,7 @@ class Recipe:
     loss: str = "bce"
     flip: bool = False
     augment: tuple[str, ...] = ()
+    augment_probability: float = 1.0
     average_images: int = 0
     decay_from: float = 1.0
     r1: float = 0.0
@@ -90,6 +92,8 @@ class Recipe:
         _check_choice("precision", self.precision, PRECISIONS)
         for name in self.augment:
             _check_choice("augment", name, AUGMENTATIONS)
+        probability = self.augment_probability
+        _check(0 <= probability <= 1, f"augment_probability must be 0 to 1, not {probability}")
         _check(self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}")
         _check(0 <= self.decay_from <= 1, f"decay_from must be 0 to 1, not {self.decay_from}")
         _check(min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")

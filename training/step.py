@@ -124,15 +124,18 @@ class Step:
         )
 
     def _steepness(self, images: Tensor, label: Tensor | None, draws: Tensor) -> Tensor:
-        images = augment(images.detach().float(), self._recipe.augment, draws).requires_grad_()
+        images = self._augment(images.detach().float(), draws).requires_grad_()
         logits = self._players.discriminator(images, label)
         (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
         return gradient.square().sum(dim=(1, 2, 3)).mean()
 
     def _judge(self, images: Tensor, label: Tensor | None, draws: Tensor) -> Tensor:
         """D's logits in fp32, for losses in fp32."""
-        logits: Tensor = self._players.discriminator(augment(images, self._recipe.augment, draws), label)
+        logits: Tensor = self._players.discriminator(self._augment(images, draws), label)
         return logits.float()
+
+    def _augment(self, images: Tensor, draws: Tensor) -> Tensor:
+        return augment(images, self._recipe.augment, draws, self._recipe.augment_probability)
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)

@@ -100,3 +100,32 @@ def test_cutout_paints_a_square_of_half_the_size():
 def test_colour_at_its_middle_changes_nothing():
     images = torch.rand(2, 3, 8, 8)
     assert torch.allclose(augment(images, ("colour",), torch.full((2, DRAWS), 0.5)), images, atol=1e-6)
+
+
+def test_colour_is_brightness_then_saturation_then_contrast():
+    images, draws = torch.rand(4, 3, 8, 8) * 2 - 1, torch.rand(4, DRAWS)
+    brightness, saturation, contrast = (draws[:, i, None, None, None] for i in range(3))
+    expected = images + (brightness - 0.5)
+    grey = expected.mean(dim=1, keepdim=True)
+    expected = (expected - grey) * (2 * saturation) + grey
+    mean = expected.mean(dim=(1, 2, 3), keepdim=True)
+    expected = (expected - mean) * (contrast + 0.5) + mean
+    assert torch.allclose(augment(images, ("colour",), draws), expected, atol=1e-6)
+
+
+def test_the_gradients_of_every_augmentation_are_right_twice():
+    images, draws = torch.rand(2, 3, 8, 8, dtype=torch.float64, requires_grad=True), torch.rand(2, DRAWS)
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        return augment(x, ("translation", "cutout"), draws, 0.9)  # colour takes its means in float32
+
+    torch.autograd.gradcheck(change, images)
+    torch.autograd.gradgradcheck(change, images)
+
+
+def test_some_images_are_not_augmented_at_all():
+    images, draws = torch.rand(256, 3, 8, 8), torch.rand(256, DRAWS)
+    changed = augment(images, ("colour", "translation", "cutout"), draws, 0.25)
+    same = (changed == images).all(dim=3).all(dim=2).all(dim=1)
+    assert torch.equal(~same, draws[:, 7] < 0.25)
+    assert 0 < same.sum() < 256

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from dcgan.training.augment import DRAWS
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.dataset import Dataset
 from dcgan.training.feed import Batch, Feed
@@ -77,7 +78,7 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     for _ in range(2):
         real = torch.rand((4, 3, 64, 64), generator=random) * 2 - 1
         z = torch.randn((4, 100), generator=random)
-        measures = step(Batch(real=real, z=z, augment=torch.zeros(3, 4, 7)))
+        measures = step(Batch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
         assert measures[:5].tolist() == pytest.approx(plain.step(real, z[:, :, None, None]), rel=1e-3, abs=1e-5)
     for network, reference in (
         (players.generator, plain.generator),

@@ -1,0 +1,180 @@
+"""How near the images of models come to the data they were trained on, as one number that can be compared.
+
+    python benchmarks/bench_quality.py DATA --model-repository models [--out benchmarks/results/quality.json]
+
+DATA is what `dcgan-train --data` takes, with labels; the figures in the docs are of CIFAR-10. A small classifier is
+trained on nine tenths of it. For each model, the mean and the covariance of its last features over 10,000 images of
+seed 0, as they are served, are compared with those of 10,000 real ones. This Fréchet distance (Dowson and Landau 1982)
+is how the FID (Heusel et al. 2017) is made, too; but that takes the features of Inception, whose weights are a download
+of their own, so these numbers compare with each other only. 0 is best; the row of other real images says what chance
+alone makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dcgan.serving.engine import EngineConfig
+from dcgan.serving.engines import open_engines
+from dcgan.training.cache import load
+from dcgan.training.dataset import Dataset, Wanted
+from dcgan.training.machine import describe_hardware, library_versions
+from dcgan.training.progress import counting
+from dcgan.training.sources import open_source
+from dcgan.zoo import noise
+from dcgan.zoo.picture import Pixels
+from dcgan.zoo.repository import Release, list_releases
+
+IMAGES = 10_000  # of each side of a comparison
+SIZE = 32  # height and width that the classifier sees
+BATCH = 125
+RATE = 0.2  # at its highest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="labelled images, as for dcgan-train --data")
+    parser.add_argument("--model-repository", type=Path, required=True, help="folder with the models to compare")
+    parser.add_argument("--epochs", type=int, default=8, help="passes of the classifier over the data")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "quality.json")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    data = load(open_source(arguments.data), Wanted(image_size=SIZE, channels=3), counting)
+    classifier, accuracy = train_classifier(data, arguments.epochs)
+    models = list(released(list_releases(arguments.model_repository)))
+    document = {
+        "hardware": describe_hardware("cpu"),
+        "versions": library_versions(),
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "data": data.name,
+        "images": IMAGES,
+        "classifier_accuracy": round(accuracy, 3),
+        "distance": compare(classifier, data.images, models),
+    }
+    arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+
+
+class Classifier(nn.Module):
+    """Eight convolutions; its features are the 256 means of the last."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        plan = [(3, 48, 1), (48, 96, 2), (96, 96, 1), (96, 192, 2), (192, 192, 1), (192, 256, 2), (256, 256, 1)]
+        blocks = [
+            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
+            for a, b, stride in plan
+        ]
+        self.features = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(256, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, SIZE, SIZE] in [-1, 1] -> logits [B, classes]."""
+        return self.head(self.features(x))
+
+
+def train_classifier(data: Dataset, epochs: int) -> tuple[Classifier, float]:
+    """Trains a classifier; also gives the share that it gets right of the tenth it was not trained on."""
+    order = torch.randperm(len(data.images))
+    kept, rest = order.split([len(order) // 10, len(order) - len(order) // 10])
+    labels = torch.from_numpy(data.labels)
+    classifier = Classifier(len(data.class_names) or int(labels.max()) + 1).to(memory_format=torch.channels_last)
+    steps = epochs * (len(rest) // BATCH)
+    sgd = torch.optim.SGD(classifier.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(sgd, RATE, total_steps=steps)
+    for _ in tqdm(range(steps), desc="classifier", disable=None):
+        chosen = rest[torch.randint(len(rest), (BATCH,))]
+        images = moved(as_input(data.images[chosen]))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = classifier(images)
+        sgd.zero_grad()
+        nn.functional.cross_entropy(logits.float(), labels[chosen]).backward()
+        sgd.step()
+        schedule.step()
+    classifier.eval()
+    with torch.no_grad():
+        right = [(classifier(as_input(data.images[i])).argmax(1) == labels[i]).float() for i in kept.split(BATCH)]
+    return classifier, float(torch.cat(right).mean())
+
+
+def moved(images: Tensor) -> Tensor:
+    """Mirrors half of the images and rolls all by some pixels, for a classifier that learns more than the images."""
+    images = torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(3), images)
+    return images.roll(tuple(torch.randint(-3, 4, (2,)).tolist()), dims=(2, 3))
+
+
+def released(releases: list[Release]) -> Iterator[tuple[str, Pixels]]:
+    """The first images of seed 0 of each model, as it is served."""
+    for release in releases:
+        manifest = release.manifest
+        path = release.path(manifest.file("onnx", "fp32"))
+        engine = open_engines(path, manifest, EngineConfig(device="cpu", instances=1))[0]
+        images = []
+        for start in range(0, IMAGES, engine.max_batch):
+            n = min(engine.max_batch, IMAGES - start)
+            labels = noise.labels(start, n, manifest.classes) if manifest.classes else None
+            images.append(engine.run(noise.latents(0, start, n, manifest.latent_size), labels))
+        yield f"{manifest.name} version {manifest.version}", np.concatenate(images)
+
+
+def compare(classifier: Classifier, real: Pixels, models: list[tuple[str, Pixels]]) -> dict[str, float]:
+    """Distances from the real images, of other real ones and of each model's."""
+    order = torch.randperm(len(real))
+    # What a generator of 64x64 is trained on: enlarged, and shrunk again as its images are.
+    size = max(images.shape[1] for _, images in models)
+    half, other = (enlarged(real[chosen], size) for chosen in order[: 2 * IMAGES].split(IMAGES))
+    truth = Spread.of(classifier, half)
+    sides = [("other real images", other), *models]
+    return {name: round(truth.distance(Spread.of(classifier, images)), 2) for name, images in sides}
+
+
+def enlarged(images: Pixels, size: int) -> Pixels:
+    """As `dcgan.training.feed` shows small images to a discriminator, rounded to bytes."""
+    x = as_input(images)
+    x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+    return ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean [d] and covariance [d, d] of features."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, classifier: Classifier, images: Pixels) -> Spread:
+        with torch.no_grad():
+            parts = [classifier.features(as_input(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+        features = torch.cat(parts).double().numpy()
+        return cls(features.mean(axis=0), np.cov(features, rowvar=False))
+
+    def distance(self, other: Spread) -> float:
+        """Squared Fréchet distance between the normal distributions with these means and covariances."""
+        between = self.mean - other.mean
+        roots = np.linalg.eigvals(self.covariance @ other.covariance).real.clip(0)  # of positive semidefinite ones
+        traces = np.trace(self.covariance) + np.trace(other.covariance) - 2 * np.sqrt(roots).sum()
+        return float(between @ between + traces)
+
+
+def as_input(images: Pixels) -> Tensor:
+    """uint8 [B, H, W, 3] -> float32 [B, 3, SIZE, SIZE] in [-1, 1]; larger images are shrunk by means."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return nn.functional.adaptive_avg_pool2d(x, SIZE).contiguous(memory_format=torch.channels_last)
+
+
+if __name__ == "__main__":
+    main()
