@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import cached
 
 from dcgan.training.augment import augment
 from dcgan.training.config import Adam, Recipe
@@ -85,7 +86,7 @@ class Step:
     def train_discriminator(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """D's phase: the generated images, and D's loss and its scores for real and for generated images."""
         players = self._players
-        with self._autocast():
+        with self._autocast(), cached():  # both sides are judged by weights that were divided by their norm once
             fake = players.generator(batch.z, batch.label)
             logits_real = self._judge(batch.real, batch.label, batch.augment[0])
             logits_fake = self._judge(fake.detach(), batch.label, batch.augment[1])
