@@ -33,10 +33,12 @@ class Place:
     Attributes:
         left: images that are not written yet.
         turn: most of them that are written at once.
+        own_s: time that writing all of them is expected to take, once they are made and nobody is ahead.
     """
 
     left: int
     turn: int
+    own_s: float
 
 
 class Encoder:
@@ -76,7 +78,8 @@ class Encoder:
         Raises:
             Refusal: if the queue is full, or the deadline cannot be met.
         """
-        place = Place(n, n if image_format == pb.IMAGE_FORMAT_PNG_GRID else min(n, _TURN))
+        turn = n if image_format == pb.IMAGE_FORMAT_PNG_GRID else min(n, _TURN)
+        place = Place(n, turn, self._rate.time_for(_THREADS * n))  # one thread at a time writes for a request
         if not more:
             self._check(place, left_s)
         self._places.add(place)
@@ -118,6 +121,6 @@ class Encoder:
             raise errors.queue_full(self._queue_limit, self._rate.retry_s(waiting + n - self._queue_limit))
         # Each request has one turn in the queue at a time, so a small one is behind no more than that of each.
         ahead = sum(min(each.left, each.turn) for each in self._places) if n <= _TURN else waiting
-        needed = self._rate.time_for(max(ahead + n, _THREADS * n))  # one thread at a time writes for a request
+        needed = max(self._rate.time_for(ahead + n), place.own_s)
         if left_s is not None and not can_promise(needed, left_s):
             raise errors.deadline_unreachable(needed, left_s)

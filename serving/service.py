@@ -88,7 +88,7 @@ class GeneratorService:
         model = self._models().find(request.model, _version(request))
         work = read_seed_request(request, model, model.codec.most_images(request.format))
         with _place(work, work.n, context.time_remaining()) as place:
-            images = await self._submit(work, context, 0, work.n)
+            images = await self._submit(work, context, 0, work.n, place)
             _set_times(context, images.queue_s, images.compute_s)
             return await self._encode(work, pb.GenerateResponse, 0, images, place)
 
@@ -114,9 +114,13 @@ class GeneratorService:
             raise self._absent()
         return self._catalogue
 
-    def _submit(self, work: Work, context: Context, start: int, count: int) -> asyncio.Future[Images]:
+    def _submit(
+        self, work: Work, context: Context, start: int, count: int, place: Place | None = None
+    ) -> asyncio.Future[Images]:
         draw, more = partial(work.draw, start, count), start > 0
         whole, left_s = 0 if more else work.n, context.time_remaining()
+        if left_s is not None and place is not None:
+            left_s -= place.own_s  # images that are made too late to be written are of no use
         return work.model.dispatcher.submit(count, draw, timeout_s=left_s, more=more, whole=whole)
 
     async def _stream(self, work: Work, reply: Reply, context: Context) -> None:

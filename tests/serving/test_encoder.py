@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from dcgan.serving.codec import Codec
 from dcgan.serving.encoder import Encoder
 from dcgan.serving.errors import Refusal
+from dcgan.serving.job import Images
+from dcgan.serving.metrics import Metrics
+from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo.picture import decode_png, untile
 from dcgan.zoo.repository import find_release
@@ -80,6 +84,29 @@ async def test_a_deadline_that_cannot_be_met_is_refused(codec):
             pass  # now it is behind a grid, which is written at once
     with pytest.raises(Refusal), encoder.admit(320, PNG, left_s=15.0):  # alone, it has one of the two threads: 20 s
         pass
+
+
+async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository):
+    seconds, asked = itertools.count(), []
+    encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
+    with encoder.admit(32, PNG) as place:
+        await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
+
+    class Dispatcher:
+        def submit(self, n: int, draw: object, *, timeout_s: float, **_: object) -> asyncio.Future[Images]:
+            asked.append(timeout_s)
+            made = asyncio.get_running_loop().create_future()
+            made.set_result(Images((make_images(n),), 0.0, 0.0))
+            return made
+
+    manifest = find_release(repository, "tiny").manifest
+    model = SimpleNamespace(manifest=manifest, codec=codec, encoder=encoder, dispatcher=Dispatcher())
+    service = GeneratorService(Metrics())
+    service.open(SimpleNamespace(find=lambda *_: model))
+    context = SimpleNamespace(time_remaining=lambda: 10.0, set_trailing_metadata=lambda _: None)
+    for image_format in (PNG, pb.IMAGE_FORMAT_RGB8):
+        await service._generate(pb.GenerateRequest(n=64, format=image_format), context)
+    assert asked == [6.0, 10.0]  # one thread writes 16 of the 64 a second
 
 
 async def test_a_small_request_does_not_wait_for_a_large_one(codec):
