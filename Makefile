@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: install ## Train, export, serve and draw handwritten digits: the whole road in about three minutes
+demo: install ## Train, export, serve and draw handwritten digits: the whole road in one to three minutes
 	$(BIN)/python scripts/demo.py
 
 test: install ## Run the tests
@@ -57,8 +57,10 @@ protos: install ## Generate the stubs from generator.proto
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos --grpc_python_out=protos \
 	  protos/dcgan/v1/generator.proto
 
-bench: install ## Measure on this machine what the README claims, into benchmarks/results
-	@for bench in benchmarks/bench_*.py; do echo "\$$ python $$bench"; $(BIN)/python $$bench || exit; done
+bench: install ## Measure graphs, serving and training on this machine, into benchmarks/results
+	$(BIN)/python benchmarks/bench_export.py --out benchmarks/results/export-cpu-2-threads.json
+	$(BIN)/python benchmarks/bench_serving.py
+	$(BIN)/python benchmarks/bench_training.py
 
 check: lint types test ## What continuous integration runs: lint, types, test
 

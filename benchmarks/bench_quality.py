@@ -7,7 +7,7 @@ trained on nine tenths of it. For each model, the mean and the covariance of its
 seed 0, as they are served, are compared with those of 10,000 real ones. This Fréchet distance (Dowson and Landau 1982)
 is how the FID (Heusel et al. 2017) is made, too; but that takes the features of Inception, whose weights are a download
 of their own, so these numbers compare with each other only. 0 is best; the row of other real images says what chance
-alone makes.
+alone makes, of images that the classifier knows.
 """
 
 from __future__ import annotations
@@ -52,9 +52,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    releases = list_releases(arguments.model_repository)
     data = load(open_source(arguments.data), Wanted(image_size=SIZE, channels=3), counting)
+    if data.labels is None or len(data.images) < 2 * IMAGES:
+        parser.error(f"DATA must be {2 * IMAGES} images or more, with labels; {data.name} is {len(data.images)}")
+    if not releases or any(release.manifest.channels != 3 for release in releases):
+        parser.error(f"{arguments.model_repository} must hold models, and only such as make images in colour")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    models = list(released(releases))
     classifier, accuracy = train_classifier(data, arguments.epochs)
-    models = list(released(list_releases(arguments.model_repository)))
     document = {
         "hardware": describe_hardware("cpu"),
         "versions": library_versions(),
@@ -69,7 +75,7 @@ def main() -> None:
 
 
 class Classifier(nn.Module):
-    """Eight convolutions; its features are the 256 means of the last."""
+    """Seven convolutions; its features are the 256 means of the last."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -132,13 +138,15 @@ def released(releases: list[Release]) -> Iterator[tuple[str, Pixels]]:
 
 def compare(classifier: Classifier, real: Pixels, models: list[tuple[str, Pixels]]) -> dict[str, float]:
     """Distances from the real images, of other real ones and of each model's."""
-    order = torch.randperm(len(real))
-    # What a generator of 64x64 is trained on: enlarged, and shrunk again as its images are.
-    size = max(images.shape[1] for _, images in models)
-    half, other = (enlarged(real[chosen], size) for chosen in order[: 2 * IMAGES].split(IMAGES))
-    truth = Spread.of(classifier, half)
-    sides = [("other real images", other), *models]
-    return {name: round(truth.distance(Spread.of(classifier, images)), 2) for name, images in sides}
+    half, other = torch.randperm(len(real))[: 2 * IMAGES].split(IMAGES)
+    sizes = sorted({images.shape[1] for _, images in models})  # each model is compared with what it was trained on
+    truths = {size: Spread.of(classifier, enlarged(real[half], size)) for size in sizes}
+    chance = {f"other real images, {size}x{size}": enlarged(real[other], size) for size in sizes}
+    distances = {
+        name: truths[images.shape[1]].distance(Spread.of(classifier, images))
+        for name, images in [*chance.items(), *models]
+    }
+    return {name: round(distance, 2) for name, distance in distances.items()}
 
 
 def enlarged(images: Pixels, size: int) -> Pixels:

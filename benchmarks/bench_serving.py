@@ -82,18 +82,20 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
             alone["again and again"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.0))
             alone["after a pause"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.001))
             for n, callers in LOADS:  # one caller first: what is taken from its time was measured just before
-                for name, target in (("echo", bare), ("null", null), ("served", served)):
+                for name, target in (("echo", bare), ("served", served), ("null", null)):
                     report = load(target, n=n, callers=callers, seconds=seconds)
                     reports.setdefault(f"{name} n={n} callers={callers}", []).append(report)
         crowded = overload.measure(served, 4 * seconds, picture)
     raw_images = {name: round(max(rates), 1) for name, rates in raw.items()}
     table = {name: summarise(several) for name, several in reports.items()}
+    added = idle(reports, alone)
     return {
         "engines": {"instances": shared.instances, "intra_op_threads": shared.intra_op_threads},
         "images_per_s": raw_images | {name: row["images_per_s"] for name, row in table.items()},
         "latency_ms": {name: row["latency_ms"] for name, row in table.items()},
         "raw_one_image_p50_ms": {name: round(min(values), 2) for name, values in alone.items()},
-        "claims": claims(table, raw_images) | idle(reports, alone),
+        "claims": claims(table, raw_images) | {f"{name}, ms": statistics.median(ms) for name, ms in added.items()},
+        "claims_by_round_ms": added,
         "ready_s": round(ready_s, 2),
         **crowded,
     }
@@ -114,14 +116,15 @@ def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
     return result
 
 
-def idle(reports: dict[str, list[LoadReport]], alone: dict[str, list[float]]) -> dict[str, float]:
-    """What an idle server adds to a bare RPC and a bare run, by round: all three drift, and together."""
+def idle(reports: dict[str, list[LoadReport]], alone: dict[str, list[float]]) -> dict[str, list[float]]:
+    """What an idle server adds to a bare RPC and a bare run, round by round: all three drift, and together."""
     p50 = {name: [each.latency_ms["50"] for each in reports[f"{name} n=1 callers=1"]] for name in ("echo", "served")}
-    added = {
-        name: [served - echo - raw for served, echo, raw in zip(p50["served"], p50["echo"], times, strict=True)]
+    rounds = zip(p50["served"], p50["echo"], strict=True)
+    beside = [served - echo for served, echo in rounds]
+    return {
+        f"idle p50 over echo p50 and raw {name}": [round(a - b, 3) for a, b in zip(beside, times, strict=True)]
         for name, times in alone.items()
     }
-    return {f"idle p50 over echo p50 and raw {name}, ms": round(statistics.median(v), 3) for name, v in added.items()}
 
 
 def open_bare(path: Path) -> Run:

@@ -33,15 +33,19 @@ class ExportCommand(Command):
             raise
 
 
-@click.command(cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
+@click.command("dcgan-export", cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--out", "repository", type=click.Path(path_type=Path), help="Repository to publish the model in.")
 @click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
 @click.option("--version", type=click.IntRange(1, 2**31 - 1), show_default="the next one", help="Version of the model.")
-@click.option("--onnx", is_flag=True, help="Write ONNX. All formats are written when none is named.")
+@click.option(
+    "--onnx",
+    is_flag=True,
+    help="Write ONNX. Without this, --torchscript, --safetensors and --pt2, the first three are written.",
+)
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
 @click.option("--safetensors", is_flag=True, help="Write the weights alone.")
-@click.option("--pt2", is_flag=True, help="Write an exported program, TorchScript's successor; never by default.")
+@click.option("--pt2", is_flag=True, help="Write an exported program, TorchScript's successor.")
 @click.option("--int8", is_flag=True, help="Write another ONNX file that computes in int8, for CPUs.")
 @click.option("--fp16", is_flag=True, help="Write another ONNX file that computes in float16, for CUDA.")
 @click.option(

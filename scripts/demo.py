@@ -1,4 +1,4 @@
-"""The whole road in about three minutes: train on handwritten digits, export with proof, serve, draw.
+"""The whole road in one to three minutes: train on handwritten digits, export with proof, serve, draw.
 
 Run by `make demo`. Everything it makes lies in demo/, which it empties first.
 """

@@ -42,6 +42,8 @@ class Ticket:
         n: how many images, 1 or more.
         arrived: when they were asked for.
         deadline: when they are of no use any more; infinity for never.
+        reserve: time that is left for what is done with them once they are made: their deadline is so much before that
+            of the request.
         more: whether they belong to a request that was accepted before. Neither the queue limit nor an estimate of the
             time stops those, and the limit does not count them.
         whole: images of the whole request, if it has more than these.
@@ -55,6 +57,7 @@ class Ticket:
     n: int
     arrived: float
     deadline: float = math.inf
+    reserve: float = 0.0
     more: bool = False
     whole: int = 0
     started: float = math.inf
@@ -239,7 +242,9 @@ class Batcher(Generic[T]):
         if not self.waiting_images and whole <= self.max_batch:
             return None  # all of it is in the next batch, which also puts a wrong rate right
         needed = self._rate.time_for(self._ahead_of(whole) + whole)
-        return None if can_promise(needed, left) else errors.deadline_unreachable(needed, left)
+        if can_promise(needed, left):
+            return None
+        return errors.deadline_unreachable(needed + ticket.reserve, left + ticket.reserve)
 
     def _ahead_of(self, n: int) -> int:
         """Images that are made before the last of n new ones, unless many more come: a round of turns, or all."""

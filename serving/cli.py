@@ -21,16 +21,22 @@ _SECONDS = click.FloatRange(0, 86400)
 _UINT64 = click.IntRange(0, 2**64 - 1)
 
 
-@click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
+@click.command("dcgan-serve", cls=Command, context_settings=CONTEXT_SETTINGS)
 @click.option(
     "--model-repository",
     type=click.Path(path_type=Path),
     help="Serve the newest version of every model in this folder, laid out as <name>/<version>/.  "
     "[default: the model that comes with the package]",
 )
-@click.option("--model", help="Model of requests that name none.  [default: the first by name]")
 @click.option(
-    "--fetch-from", help="Index of models to fetch --model from, if it is not here.  [default: nothing is fetched]"
+    "--model",
+    help="Model of requests that name none; without --model-repository, the only one that is served.  "
+    "[default: the first by name]",
+)
+@click.option(
+    "--fetch-from",
+    help="Index of models to fetch --model from, if it is not here; not with --model-repository.  "
+    "[default: nothing is fetched]",
 )
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", help="Which file to run.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
@@ -62,7 +68,12 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
 @click.option("--batch-buckets", type=Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
 @click.option("--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it.")
 @click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
-@click.option("--max-queue-images", type=click.IntRange(1), default=4096, help="Most images that wait for an engine.")
+@click.option(
+    "--max-queue-images",
+    type=click.IntRange(1),
+    default=4096,
+    help="Most images that wait for an engine; and most that wait to be written as PNG.",
+)
 @click.option("--quantum-images", type=click.IntRange(1), default=16, help="Images that a request gets in one turn.")
 @click.option(
     "--max-reply-bytes",
@@ -71,20 +82,34 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Size of a reply, and so the most images of a request; gRPC's clients take no more unless told to.",
 )
 @click.option("--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request.")
-@click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="RPCs under way; 0 for no limit.")
+@click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="Most RPCs at once; 0 for no limit.")
 @click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
-@click.option("--keepalive-s", type=_SECONDS, default=7200.0, help="Silence after which a client is asked for a sign.")
-@click.option("--drain-delay-s", type=_SECONDS, default=0.0, help="Time from not ready to refusing, at the end.")
-@click.option("--exit-timeout-s", type=_SECONDS, default=30.0, help="Time that accepted requests have at the end.")
+@click.option(
+    "--keepalive-s", type=_SECONDS, default=7200.0, help="Time without traffic after which the server pings a client."
+)
+@click.option(
+    "--drain-delay-s",
+    type=_SECONDS,
+    default=0.0,
+    help="At the end, time between turning readiness off and refusing requests.",
+)
+@click.option(
+    "--exit-timeout-s", type=_SECONDS, default=30.0, help="At the end, time that accepted requests have to finish."
+)
 @click.option(
     "--longest-batch-s",
     type=click.FloatRange(0, 86400, min_open=True),
     default=60.0,
     help="Time at one batch after which an engine counts as stuck.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of lines on standard error.")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="From it up."
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of the log on standard error."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    help="Least severe level that is logged.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
 def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
@@ -148,7 +173,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
     )
 
 
-@click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
+@click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
 @click.option("--seed", type=_UINT64, required=True, help="Any 64-bit number; it names the images.")
 @click.option("-n", "n", type=click.IntRange(1, 2**32 - 1), default=1, help="How many images.")
 @click.option(
@@ -157,7 +182,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
 @click.option(
     "--target", default="127.0.0.1:8001", help="Address of the server, or of several with commas between them."
 )
-@click.option("--model", default="", help="Name of a model.  [default: the server's]")
+@click.option("--model", default="", show_default="the server's", help="Name of a model.")
 @click.option("--model-version", type=click.IntRange(1, 2**32 - 1), help="Version of it.  [default: the newest]")
 @click.option("--offset", type=_UINT64, default=0, help="Index of the first image.")
 @click.option(
@@ -209,8 +234,14 @@ def generate(
     click.echo(f"wrote images {offset} to {offset + n - 1} of seed {seed} to {out}")
 
 
-@click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option("--target", "targets", multiple=True, default=["127.0.0.1:8001"], help="Address; may be repeated.")
+@click.command("dcgan-bench", cls=Command, context_settings=CONTEXT_SETTINGS)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=["127.0.0.1:8001"],
+    help="Address of a server; repeat the option for several.",
+)
 @click.option("-n", "sizes", type=Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=32, help="Callers, each with one request.")
 @click.option(
@@ -222,9 +253,9 @@ def generate(
 @click.option("--warmup-s", type=_SECONDS, default=1.0, help="Time before that.")
 @click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=30.0, help="Deadline of a request.")
 @click.option("--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target.")
-@click.option("--model", default="", help="Name of a model.  [default: the server's]")
+@click.option("--model", default="", show_default="the server's", help="Name of a model.")
 @click.option("--verify", is_flag=True, help="Compare every reply with images that were fetched before.")
-@click.option("--seed", type=_UINT64, default=0, help="Of what is asked for and when.")
+@click.option("--seed", type=_UINT64, default=0, help="Seed of what is asked for, and of when at a --rate.")
 @click.option(
     "--json", "out", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Also write a report as JSON."
 )

@@ -100,6 +100,7 @@ class Dispatcher:
         draw: Callable[[], Latents],
         *,
         timeout_s: float | None = None,
+        reserve_s: float = 0.0,
         more: bool = False,
         whole: int = 0,
     ) -> asyncio.Future[Images]:
@@ -109,6 +110,7 @@ class Dispatcher:
             n: number of images.
             draw: makes their latent vectors; called only if the work is accepted.
             timeout_s: time until nobody wants them any more.
+            reserve_s: time that must be left of it when they are made.
             more: whether they belong to a request that was accepted before.
             whole: images of the whole request, if it has more than these.
 
@@ -119,8 +121,9 @@ class Dispatcher:
             Refusal: if the work is not accepted.
         """
         now = self._clock()
-        deadline = math.inf if timeout_s is None else now + timeout_s
-        job = Job(n=n, arrived=now, deadline=deadline, more=more, whole=whole, future=self._loop.create_future())
+        deadline = math.inf if timeout_s is None else now + timeout_s - reserve_s
+        future = self._loop.create_future()
+        job = Job(n=n, arrived=now, deadline=deadline, reserve=reserve_s, more=more, whole=whole, future=future)
         with self._lock:
             self._batcher.admit(job)
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def share_processors(config: EngineConfig, provider: str, processors: int) -> En
     """
     instances = config.instances
     if not instances:
-        threads = config.intra_op_threads or 1
+        threads = config.intra_op_threads or math.ceil(processors / _MOST_INSTANCES)
         instances = 1 if provider == CUDA else max(1, min(processors // threads, _MOST_INSTANCES))
     threads = config.intra_op_threads or max(1, processors // instances)
     return replace(config, instances=instances, intra_op_threads=threads)

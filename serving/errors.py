@@ -143,7 +143,7 @@ def draining() -> Refusal:
 
 def deadline_passed() -> Refusal:
     """The deadline came before the images were made."""
-    message = "the deadline passed while the request waited; allow more time or ask for fewer images"
+    message = "the time of the request was up while it waited; allow more of it or ask for fewer images"
     return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED", message)
 
 

@@ -119,9 +119,9 @@ class GeneratorService:
     ) -> asyncio.Future[Images]:
         draw, more = partial(work.draw, start, count), start > 0
         whole, left_s = 0 if more else work.n, context.time_remaining()
-        if left_s is not None and place is not None:
-            left_s -= place.own_s  # images that are made too late to be written are of no use
-        return work.model.dispatcher.submit(count, draw, timeout_s=left_s, more=more, whole=whole)
+        reserve_s = place.own_s if place else 0.0  # images that are made too late to be written are of no use
+        submit = work.model.dispatcher.submit
+        return submit(count, draw, timeout_s=left_s, reserve_s=reserve_s, more=more, whole=whole)
 
     async def _stream(self, work: Work, reply: Reply, context: Context) -> None:
         """Writes chunks in order, and has the engine work on the next ones meanwhile."""

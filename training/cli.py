@@ -31,10 +31,16 @@ _LISTED = 10  # of the images that are left out
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the recipe. Repeatable."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly as if it had never stopped.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --out, exactly as if it had never stopped; give --data again, and --device.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), show_default="0", help="Of every random number of the run.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), show_default="0", help="Seed of every random number of the run."
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to compute on.")
 @click.option(
     "--precision",

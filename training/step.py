@@ -99,7 +99,7 @@ class Step:
         """G's phase, through the D that has just been updated; returns MEASURES."""
         players = self._players
         players.discriminator.requires_grad_(False)  # G's gradient passes through D, and D's own weights need none
-        with self._autocast():
+        with self._autocast(), cached():
             logits_fake = self._judge(fake, batch.label, batch.augment[2])
             paired = self._recipe.loss == "relativistic"
             logits_real = self._judge(batch.real, batch.label, batch.augment[0]) if paired else None

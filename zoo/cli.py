@@ -32,7 +32,7 @@ _NAME = click.argument("name")
 _VERSION = click.option("--version", type=click.IntRange(1), show_default="the newest", help="Version of the model.")
 
 
-@click.group(cls=Group, context_settings=CONTEXT_SETTINGS)
+@click.group("dcgan-zoo", cls=Group, context_settings=CONTEXT_SETTINGS)
 @click.option(
     "--model-repository", "repository", type=click.Path(path_type=Path), help="A repository of your own to look in."
 )

@@ -221,5 +221,5 @@ def test_an_accepted_stream_ends_at_its_deadline_and_not_at_an_estimate():
     put(batcher, 100)
     assert refusal(batcher, 10, deadline=2.0).reason == "DEADLINE_UNREACHABLE"
     assert put(batcher, 10, deadline=2.0, more=True).state is State.WAITING
-    with pytest.raises(Refusal, match="the deadline passed"):
+    with pytest.raises(Refusal, match="the time of the request was up"):
         put(batcher, 10, now=2.0, deadline=2.0, more=True)

@@ -2,19 +2,25 @@
 
 import asyncio
 import itertools
-from types import SimpleNamespace
 
 import grpc
 import numpy as np
 import pytest
 
+from dcgan.serving.batcher import Batcher, Ticket
 from dcgan.serving.codec import Codec
+from dcgan.serving.dispatcher import Dispatcher
 from dcgan.serving.encoder import Encoder
+from dcgan.serving.engine import EngineConfig
+from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import Refusal
-from dcgan.serving.job import Images
+from dcgan.serving.job import Job
 from dcgan.serving.metrics import Metrics
+from dcgan.serving.model import Catalogue, ServedModel
 from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+from dcgan.zoo.golden import Agreement
 from dcgan.zoo.picture import decode_png, untile
 from dcgan.zoo.repository import find_release
 
@@ -87,26 +93,34 @@ async def test_a_deadline_that_cannot_be_met_is_refused(codec):
 
 
 async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository):
-    seconds, asked = itertools.count(), []
+    seconds = itertools.count()
     encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
     with encoder.admit(32, PNG) as place:
         await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
-
-    class Dispatcher:
-        def submit(self, n: int, draw: object, *, timeout_s: float, **_: object) -> asyncio.Future[Images]:
-            asked.append(timeout_s)
-            made = asyncio.get_running_loop().create_future()
-            made.set_result(Images((make_images(n),), 0.0, 0.0))
-            return made
-
-    manifest = find_release(repository, "tiny").manifest
-    model = SimpleNamespace(manifest=manifest, codec=codec, encoder=encoder, dispatcher=Dispatcher())
-    service = GeneratorService(Metrics())
-    service.open(SimpleNamespace(find=lambda *_: model))
-    context = SimpleNamespace(time_remaining=lambda: 10.0, set_trailing_metadata=lambda _: None)
-    for image_format in (PNG, pb.IMAGE_FORMAT_RGB8):
-        await service._generate(pb.GenerateRequest(n=64, format=image_format), context)
-    assert asked == [6.0, 10.0]  # one thread writes 16 of the 64 a second
+    release, metrics = find_release(repository, "tiny"), Metrics()
+    file = release.manifest.file("onnx")
+    engines = open_engines(release.path(file), release.manifest, EngineConfig(device="cpu", instances=1))
+    batcher = Batcher[Job](max_batch=16, quantum=16, queue_limit=1000)
+    slow = Ticket(n=16, arrived=0.0)
+    batcher.admit(slow)
+    batcher.enqueue(slow)
+    batcher.finish(batcher.take(0.0)[0], 1.0)  # so the engine counts as one that makes 16 a second
+    dispatcher = Dispatcher(engines, batcher, metrics.of_model("tiny"))
+    model = ServedModel(release.manifest, file, "CPU", Agreement.EXACT, dispatcher, codec, encoder)
+    service, server = GeneratorService(metrics), grpc.aio.server()
+    service.open(Catalogue([model]))
+    server.add_generic_rpc_handlers((service.handlers(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = GeneratorServiceStub(channel)
+        with pytest.raises(
+            grpc.aio.AioRpcError, match="ready in 8 s but the deadline is in [78]"
+        ):  # 4 to make, 4 to write
+            await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=8)
+        assert len((await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=20)).png) == 64
+    await server.stop(None)
+    await dispatcher.stop()
 
 
 async def test_a_small_request_does_not_wait_for_a_large_one(codec):

@@ -21,6 +21,8 @@ needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
         (CPU, 1, 0, 0, (1, 1)),
         (CPU, 2, 0, 0, (2, 1)),
         (CPU, 6, 0, 0, (6, 1)),
+        (CPU, 12, 0, 0, (6, 2)),
+        (CPU, 15, 0, 0, (7, 2)),
         (CPU, 64, 0, 0, (8, 8)),
         (CPU, 4, 1, 0, (1, 4)),
         (CPU, 4, 8, 0, (8, 1)),

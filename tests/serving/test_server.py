@@ -385,8 +385,8 @@ def test_accepted_requests_have_only_so_long_to_finish(start_server, only):
 
 
 def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
-    monkeypatch.setenv("DCGAN_METRICS_PORT", "1234")
-    monkeypatch.setenv("DCGAN_MAX_BATCH_SIZE", "4")
+    monkeypatch.setenv("DCGAN_SERVE_METRICS_PORT", "1234")
+    monkeypatch.setenv("DCGAN_SERVE_MAX_BATCH_SIZE", "4")
     arguments = ["--dry-run", "--max-batch-size", "5", "--batch-buckets", "2,4", "--deterministic", "--instances", "3"]
     result = CliRunner().invoke(cli.serve, arguments)
     config = json.loads(result.stdout)

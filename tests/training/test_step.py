@@ -106,6 +106,24 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(small, dataset):
     assert not torch.equal(run_steps(recipe, dataset, 3), run_steps(recipe, dataset, 3, seed=1))
 
 
+def test_images_are_augmented_as_often_as_the_recipe_says(small, dataset):
+    never, always = (replace(small, augment=("colour",), augment_probability=share) for share in (0.0, 1.0))
+    assert torch.equal(run_steps(never, dataset, 2), run_steps(small, dataset, 2))
+    assert not torch.equal(run_steps(always, dataset, 2), run_steps(small, dataset, 2))
+
+
+def test_the_spectral_norm_is_taken_once_for_both_sides_of_a_phase(small, dataset):
+    recipe = replace(small, loss="relativistic", discriminator=replace(small.discriminator, norm="spectral"))
+    players = make_players(recipe, 0, CPU)
+    taken = []
+    for name, module in players.discriminator.named_modules():
+        if type(module).__name__ == "_SpectralNorm":
+            module.register_forward_hook(lambda *_, name=name: taken.append(name))
+    Step(recipe, players, "fp32")(Feed(dataset, recipe, 0, CPU).batch(0))
+    assert sorted(taken) == sorted(2 * list(dict.fromkeys(taken)))  # D's phase and G's
+    assert len(taken) == 2 * (len(players.discriminator.hidden) + 1)
+
+
 @pytest.mark.parametrize("loss", ["bce", "hinge", "relativistic"])
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):

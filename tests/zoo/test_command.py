@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dcgan.zoo.command import CONTEXT_SETTINGS, Command
+from dcgan.zoo.command import CONTEXT_SETTINGS, Command, Group
 from dcgan.zoo.errors import DcganError
 
 
@@ -32,10 +32,28 @@ def test_an_end_has_one_sentence_and_its_code(error: BaseException, code: int, m
 
 
 def test_an_option_can_come_from_the_environment():
-    @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
-    @click.option("--metrics-port", type=int)
-    def command(metrics_port: int) -> None:
-        click.echo(metrics_port)
+    @click.command("dcgan-it", cls=Command, context_settings=CONTEXT_SETTINGS)
+    @click.option("--metrics-port", "number", type=int)
+    def command(number: int) -> None:
+        click.echo(number)
 
-    assert CliRunner().invoke(command, env={"DCGAN_METRICS_PORT": "9"}).output == "9\n"
-    assert CliRunner().invoke(command, ["--metrics-port", "8"], env={"DCGAN_METRICS_PORT": "9"}).output == "8\n"
+    environment = {"DCGAN_IT_METRICS_PORT": "9"}
+    assert CliRunner().invoke(command, env=environment).output == "9\n"
+    assert CliRunner().invoke(command, ["--metrics-port", "8"], env=environment).output == "8\n"
+
+
+def test_an_option_of_a_group_and_of_its_commands_too():
+    @click.group("dcgan-many", cls=Group, context_settings=CONTEXT_SETTINGS)
+    @click.option("--index", "place")
+    @click.pass_context
+    def group(context: click.Context, place: str) -> None:
+        context.obj = place
+
+    @group.command("get")
+    @click.option("--json", "as_json")
+    @click.pass_obj
+    def get(place: str, as_json: str) -> None:
+        click.echo(place + as_json)
+
+    environment = {"DCGAN_MANY_INDEX": "a", "DCGAN_MANY_GET_JSON": "b"}
+    assert CliRunner().invoke(group, ["get"], env=environment).output == "ab\n"

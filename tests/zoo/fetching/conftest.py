@@ -171,7 +171,7 @@ def patience() -> Patience:
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of one's own, and no settings from outside."""
-    for variable in ("DCGAN_INDEX", "DCGAN_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
+    for variable in ("DCGAN_ZOO_INDEX", "DCGAN_ZOO_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
     return tmp_path / "home"

@@ -34,7 +34,7 @@ def test_list_tells_what_and_where(repository, zoo):
 
 
 def test_the_index_can_stand_in_the_environment(zoo):
-    result = CliRunner(env={"DCGAN_INDEX": zoo}).invoke(main, ["list", "toy"])
+    result = CliRunner(env={"DCGAN_ZOO_INDEX": zoo}).invoke(main, ["list", "toy"])
     assert result.stdout.splitlines()[1].endswith("index")
 
 

@@ -54,7 +54,7 @@ def refused(*options: str) -> str:
 
 
 def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("DCGAN_INDEX", str(packed))  # of dcgan-zoo, and no permission
+    monkeypatch.setenv("DCGAN_ZOO_INDEX", str(packed))  # of dcgan-zoo, and no permission
     assert "there is no model 'borrowed'" in refused("--model", "borrowed")
     assert not cache().exists()
     with serving("--model", "borrowed", "--fetch-from", str(packed)) as address, Client(address) as client:
