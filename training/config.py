@@ -9,7 +9,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dcgan.training.errors import TrainingError
@@ -52,6 +52,7 @@ class Recipe:
         flip: mirror half of the real images, at random.
         augment: any of AUGMENTATIONS, for real and generated images alike (DiffAugment).
         augment_probability: share of the images that are changed so.
+        augment_below: data sets of so many images or more are not augmented; 0 for no such bound.
         average_images: half-life, in images, of the moving average of G's weights that becomes the released
             generator; 0 releases the trained weights themselves.
         decay_from: share of the run after which both learning rates fall, in a straight line, to 0 at its end.
@@ -71,6 +72,7 @@ class Recipe:
     flip: bool = False
     augment: tuple[str, ...] = ()
     augment_probability: float = 1.0
+    augment_below: int = 0
     average_images: int = 0
     decay_from: float = 1.0
     r1: float = 0.0
@@ -94,12 +96,18 @@ class Recipe:
             _check_choice("augment", name, AUGMENTATIONS)
         probability = self.augment_probability
         _check(0 <= probability <= 1, f"augment_probability must be 0 to 1, not {probability}")
+        _check(self.augment_below >= 0, f"augment_below must be 0 or more, not {self.augment_below}")
         _check(self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}")
         _check(0 <= self.decay_from <= 1, f"decay_from must be 0 to 1, not {self.decay_from}")
         _check(min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")
         for name in ("image_size", "channels", "classes"):
             ours, theirs = getattr(self.generator, name), getattr(self.discriminator, name)
             _check(ours == theirs, f"generator.{name} is {ours} and discriminator.{name} is {theirs}; make them equal")
+
+    def for_images(self, images: int) -> Recipe:
+        """What the recipe means for a data set of so many images."""
+        many = 0 < self.augment_below <= images
+        return replace(self, augment=()) if many else self
 
     def rate_factor(self, step: int, steps: int) -> float:
         """What both learning rates are multiplied with in step `step` (from 0) of `steps`."""

@@ -43,6 +43,7 @@ class Wishes:
             return saved.recipe
         recipe = load_recipe(self.recipe or DEFAULT_RECIPE, self.changes)
         if saved is not None:
+            recipe = recipe.for_images(saved.data.images)
             _refuse(_difference(_values("recipe", saved.recipe), _values("recipe", recipe)))
         return recipe
 
@@ -57,6 +58,7 @@ class Wishes:
             raise TrainingError(
                 f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
             )
+        recipe = recipe.for_images(images)
         _check_classes(recipe, dataset)
         _check_shares(recipe, images, team)
         device = machine.choose_device(self.device)

@@ -45,6 +45,18 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("bound", "augment"), [(19, []), (20, []), (21, ["colour"]), (0, ["colour"])])
+def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
+    """The folder has 20 images."""
+    chosen = ["--set", "batch_size=20", "--set", "augment=['colour']", "--set", f"augment_below={bound}"]
+    arguments = ["--data", images, *SMALL, *chosen, "--steps", "1", "--out", tmp_path / "run"]
+    for more in ([], ["--resume"]):  # by its name, the recipe means the same when the run goes on
+        result = CliRunner().invoke(main, [str(each) for each in arguments + more])
+        assert result.exit_code == 0, result.output
+        config = json.loads((tmp_path / "run" / "config.json").read_text())
+        assert config["recipe"]["augment"] == augment
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
     command = [*COMMAND, "--data", "digits", *SMALL, "--steps", "100000", "--out", str(tmp_path / "run")]

@@ -45,6 +45,7 @@ def test_values_are_changed_one_by_one():
         ("generator.widht=8", "unknown key 'widht'; did you mean 'width'"),
         ("loss=hing", "did you mean 'hinge'"),
         ("augment=['rotate']", "colour, translation, cutout"),
+        ("augment_below=-1", "augment_below must be 0 or more"),
         ("augment_probability=1.5", "augment_probability must be 0 to 1"),
         ("generator_adam.rate=0", "above 0"),
         ("generator_adam.rate=nan", "finite"),
