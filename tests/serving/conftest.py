@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import grpc
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -18,6 +19,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.serving.client import Client
+from dcgan.serving.service import GeneratorService
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo import golden, noise
 from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Golden, GoldenDigest, GoldenImage, Manifest, Tensor, Training
 from dcgan.zoo.processor import processor_family
@@ -122,6 +125,23 @@ def server(repository) -> Iterator[Server]:
 def start_server():
     """The function `serve`."""
     return serve
+
+
+@pytest.fixture(scope="session")
+def answering():
+    """The stub of a service that runs in this process, for as long as a block lasts: a function of the service."""
+
+    @asynccontextmanager
+    async def serve_here(service: GeneratorService) -> AsyncIterator[GeneratorServiceStub]:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((service.handlers(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield GeneratorServiceStub(channel)
+        await server.stop(None)
+
+    return serve_here
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from dcgan.serving.metrics import Metrics
 from dcgan.serving.model import Catalogue, ServedModel
 from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
-from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.picture import decode_png, untile
 from dcgan.zoo.repository import find_release
@@ -92,7 +91,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused(codec):
         pass
 
 
-async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository):
+async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository, answering):
     seconds = itertools.count()
     encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
     with encoder.admit(32, PNG) as place:
@@ -107,19 +106,14 @@ async def test_engines_have_to_leave_the_time_that_writing_takes(codec, reposito
     batcher.finish(batcher.take(0.0)[0], 1.0)  # so the engine counts as one that makes 16 a second
     dispatcher = Dispatcher(engines, batcher, metrics.of_model("tiny"))
     model = ServedModel(release.manifest, file, "CPU", Agreement.EXACT, dispatcher, codec, encoder)
-    service, server = GeneratorService(metrics), grpc.aio.server()
+    service = GeneratorService(metrics)
     service.open(Catalogue([model]))
-    server.add_generic_rpc_handlers((service.handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = GeneratorServiceStub(channel)
+    async with answering(service) as stub:
         with pytest.raises(
             grpc.aio.AioRpcError, match="ready in 8 s but the deadline is in [78]"
         ):  # 4 to make, 4 to write
             await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=8)
         assert len((await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=20)).png) == 64
-    await server.stop(None)
     await dispatcher.stop()
 
 

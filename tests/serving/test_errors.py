@@ -216,15 +216,11 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
         assert not series['dcgan_images_total{model="endless"}']
 
 
-async def test_only_so_many_streams_are_taken_on(only):
-    service, server = GeneratorService(Metrics(), most_streams=2), grpc.aio.server()
+async def test_only_so_many_streams_are_taken_on(only, answering):
+    service = GeneratorService(Metrics(), most_streams=2)
     model = await load_model(find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics())
     service.open(Catalogue([model]))
-    server.add_generic_rpc_handlers((service.handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = GeneratorServiceStub(channel)
+    async with answering(service) as stub:
         streams = [stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1)) for _ in range(2)]
         for stream in streams:
             assert (await stream.read()).n == 64
@@ -234,7 +230,6 @@ async def test_only_so_many_streams_are_taken_on(only):
         assert (await stub.Generate(pb.GenerateRequest(n=1))).n == 1
         for stream in streams:
             stream.cancel()
-    await server.stop(None)
     await model.dispatcher.stop()
 
 
@@ -244,14 +239,9 @@ def test_a_server_of_many_models_lists_some_of_them():
     assert sum(len(key) + len(value) for key, value in error.trailers()) < 4096
 
 
-async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable():
+async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable(answering):
     service = GeneratorService(Metrics())
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((service.handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = GeneratorServiceStub(channel)
+    async with answering(service) as stub:
         for wanted in ("LOADING", "DRAINING"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Generate(pb.GenerateRequest())
@@ -261,7 +251,6 @@ async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable(
             assert status.details[1].Unpack(retry)
             assert (caught.value.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, wanted)
             service.close()
-    await server.stop(None)
 
 
 def poisoned_seed(poisoned: bool) -> int:
