@@ -1,10 +1,14 @@
 """Recipes: the shipped ones are valid, the seed's is exact, and mistakes are named with the cure."""
 
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
-from dcgan.training.config import Adam, load_recipe, recipe_names
+from dcgan.training.config import Adam, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
 from dcgan.training.networks import Discriminator, Generator
 from dcgan.zoo.record import RecordError, dump_json, parse_json
@@ -105,3 +109,25 @@ def test_rates_fall_in_a_straight_line_to_nothing():
     assert [recipe.rate_factor(step, 10) for step in (0, 4, 5, 6, 9)] == [1.0, 1.0, 1.0, 0.8, 0.2]
     constant = load_recipe("digits", ["decay_from=1.0"])
     assert constant.rate_factor(9, 10) == 1.0
+
+
+def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The keys of a recipe with their defaults."""
+    for each in fields(kind):
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        if is_dataclass(default):
+            yield from keys_of(type(default), f"{each.name}.")
+        else:
+            yield prefix + each.name, default
+
+
+def test_the_docs_have_every_key_and_its_default():
+    text = (Path(__file__).parents[2] / "docs" / "training" / "recipes.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*`) \|([^|]*)\|", text.partition("## The keys of a recipe")[2], re.MULTILINE)
+    told = {key: default.strip() for names, default in rows for key in re.findall(r"`([^`]+)`", names)}
+    known = {key: default for key, default in keys_of(Recipe) if key != "name"}  # which is that of the file
+    assert told.pop("description") == ""
+    assert known.pop("description") is MISSING
+    assert {key: json.loads(default) for key, default in told.items()} == {
+        key: list(default) if isinstance(default, tuple) else default for key, default in known.items()
+    }
