@@ -72,8 +72,7 @@ def alternatives() -> list[tuple[str, str]]:
 def quality() -> list[tuple[str, str]]:
     distance = read("quality.json")["distance"]
     ours, half, seed, before = (
-        distance[f"{name} version 1"]
-        for name in ("dcgan64", "dcgan64-augmented", "dcgan64-seed", "dcgan64-slow-d")
+        distance[f"{name} version 1"] for name in ("dcgan64", "dcgan64-augmented", "dcgan64-seed", "dcgan64-slow-d")
     )
     return [
         (LONG, f"| real, enlarged | {distance['other real images, 64x64']:.2f} |"),
