@@ -149,9 +149,9 @@ def find_releases(repository: Path | None, name: str | None, index: str | None =
     if repository is None and name is None:
         return [find_release(SHIPPED, DEFAULT_MODEL)]
     if repository is None and name is not None:
-        from dcgan.zoo.catalog import fetch_model, get_model  # noqa: PLC0415 - only this needs what downloads
+        from dcgan.zoo.catalog import get_model, get_or_fetch  # noqa: PLC0415 - only this needs what downloads
 
-        return [fetch_model(get_model(name, index=index)).release]
+        return [(get_model(name) if index is None else get_or_fetch(name, index)).release]
     assert repository is not None
     newest: dict[str, Release] = {}
     for release in list_releases(repository):  # the newest version of a name comes first

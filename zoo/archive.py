@@ -31,22 +31,29 @@ def pack(release: Release, target: Path) -> None:
                 archive.addfile(member, file)
 
 
-def unpack(archive: Path, repository: Path, source: str) -> Release:
+def unpack(archive: Path, repository: Path, source: str, promised: Manifest | None = None) -> Release:
     """Puts the model of an archive into a repository, if it is exactly what its manifest says.
 
     Args:
         archive: the file; not to be trusted.
         repository: where the model goes.
         source: what to call the archive in errors.
+        promised: the manifest that it must have, if that is known.
 
     Raises:
-        RepositoryError: if it is damaged, holds anything but the files of its manifest, or the version exists.
+        RepositoryError: if it is damaged, holds anything but the files of its manifest or another model than was
+            promised, or the version exists.
         ManifestError, RecordError: if its manifest is not valid.
     """
     try:
         with tarfile.open(archive, "r:") as tar:
             members = _members(tar, archive.stat().st_size, source)
             manifest = parse_json(Manifest, _read_manifest(tar, members, source), f"the manifest of {source}")
+            if promised not in (None, manifest):
+                found = f"version {manifest.version} of {manifest.name!r}"
+                raise RepositoryError(
+                    f"{source} holds {found}, which is not what the index promised; tell who keeps it"
+                )
             _check_members(members, manifest, source)
             with publish(repository, manifest.name, manifest.version) as folder:
                 for member in members.values():

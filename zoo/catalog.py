@@ -146,16 +146,25 @@ def fetch_model(
     Raises:
         FetchError: if its archive cannot be had, or is not what the index promised.
         RepositoryError: if the archive holds anything but the model, or the cache cannot be written.
+        DamagedError: if what is here is not what its manifest says.
     """
     if entry.archive is None:
+        entry.release.verify()
         return entry
     what = Download(url=entry.archive.url, bytes=entry.archive.bytes, sha256=entry.archive.sha256)
     release = _fetch(what, entry.manifest, patience, progress)
-    if release.manifest != entry.manifest:
-        raise RepositoryError(
-            f"{release.folder} is not the {entry.name} of the index; remove it with dcgan-zoo remove, then fetch again"
-        )
     return ModelEntry(manifest=release.manifest, source="fetched", folder=release.folder)
+
+
+def get_or_fetch(name: str, index: str) -> ModelEntry:
+    """The newest version of a model that is here; only if there is none, that of an index, which is fetched.
+
+    Raises:
+        FetchError, RepositoryError: as `get_model` and `fetch_model`.
+    """
+    check_name(name)
+    here = any(versions_of(place, name) for place in places())
+    return get_model(name) if here else fetch_model(get_model(name, index=index))
 
 
 def fetch_archive(
@@ -251,6 +260,6 @@ def _fetch(
             return find_release(cache(), manifest.name, manifest.version)
         download(what, archive, patience, progress)
         try:
-            return unpack(archive, cache(), what.url)
+            return unpack(archive, cache(), what.url, manifest)
         finally:
             archive.unlink(missing_ok=True)

@@ -133,15 +133,18 @@ def fetch(reach: Reach, name: str, version: int | None, sha256: str | None) -> N
 def verify(reach: Reach, name: str | None, version: int | None, everything: bool, parity: bool) -> None:
     """Check that every byte of a model is what its manifest says. Exit code 1 means that one is not."""
     from dcgan.zoo.catalog import get_model, places, releases_of
-    from dcgan.zoo.repository import Release, RepositoryError
+    from dcgan.zoo.repository import DamagedError, Release, RepositoryError
 
     if everything == (name is not None):
         raise click.UsageError("give the NAME of a model, or --all")
     found: list[Release | RepositoryError]
-    if name is not None:
-        found = [get_model(name, version, repository=reach.repository).release]
-    else:
+    if name is None:
         found = [release for place in places(reach.repository) for release in releases_of(place)]
+    else:
+        try:
+            found = [get_model(name, version, repository=reach.repository).release]
+        except DamagedError as error:
+            found = [error]
     failures = 0
     for release in found:
         try:
@@ -180,8 +183,11 @@ def pack(reach: Reach, pattern: str, out: Path) -> None:
     """
     from dcgan.zoo.catalog import list_models
     from dcgan.zoo.index import write_index
+    from dcgan.zoo.repository import RepositoryError
 
     releases = [entry.release for entry in list_models(pattern, repository=reach.repository)]
+    if not releases:
+        raise RepositoryError(f"no model that is here is named {pattern!r:.80}; dcgan-zoo list shows those that are")
     click.echo(f"wrote {write_index(releases, out, click.echo)}")
 
 

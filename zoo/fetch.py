@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -22,6 +22,16 @@ from dcgan.zoo.repository import sha256
 
 _CHUNK = 1 << 16
 _MOST_REDIRECTS = 5
+# All else is for `Patience` to say, whatever a server wants: by default urllib3 obeys a Retry-After of hours.
+_REDIRECTS_ONLY = urllib3.Retry(
+    total=_MOST_REDIRECTS,
+    connect=0,
+    read=0,
+    status=0,
+    other=0,
+    redirect=_MOST_REDIRECTS,
+    respect_retry_after_header=False,
+)
 _PARTIAL, _RANGE_NOT_SATISFIABLE, _TOO_MANY_REQUESTS, _SERVER_ERROR = 206, 416, 429, 500
 
 
@@ -141,7 +151,7 @@ def _receive_once(
             what.url,
             headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {}),
             timeout=urllib3.Timeout(connect=patience.silence_s, read=patience.silence_s),
-            retries=urllib3.Retry(total=_MOST_REDIRECTS, connect=0, read=0, other=0, redirect=_MOST_REDIRECTS),
+            retries=_REDIRECTS_ONLY,
             preload_content=False,
             decode_content=False,
         )
@@ -222,12 +232,23 @@ def _prove(what: Download, part: Path) -> None:
 
 
 def _manager(url: str) -> urllib3.PoolManager:
-    """Connections for one address, through the proxy that the environment names."""
+    """Connections for one address, through the proxy that the environment names.
+
+    Raises:
+        FetchError: if that is no address.
+    """
     parts = split_url(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
+    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
+        return urllib3.PoolManager()
+    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as others take it, too
+    name, password = split_url(proxy).username, split_url(proxy).password
+    login = f"{unquote(name)}:{unquote(password or '')}" if name else None
+    try:
+        return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=login))
+    except (HTTPError, ValueError):
+        problem = f"{parts.scheme}_proxy is no address of a proxy"
+        raise FetchError(f"{problem}; write it as http://host:port, or unset it") from None
 
 
 def _reason(error: Exception) -> str:

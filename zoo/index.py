@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
@@ -100,15 +101,28 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
         for release in releases:
             manifest = release.manifest
             path = folder / f"{manifest.name}-{manifest.version}.tar"
-            pack(release, path)
+            with _whole(path) as fresh:
+                pack(release, fresh)
             size = path.stat().st_size
             entries.append(IndexEntry(url=path.name, bytes=size, sha256=sha256(path), manifest=manifest))
             show(f"packed {path}")
         index = folder / FILE_NAME
-        index.write_text(dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))), encoding="utf-8")
+        with _whole(index) as fresh:
+            fresh.write_text(dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))), encoding="utf-8")
     except OSError as error:
         raise FetchError(f"cannot write an index to {folder}: {error.strerror}") from None
     return index
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of another when it is done: whoever fetches meets no half of it."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        yield fresh
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path, location: str) -> Index:

@@ -28,8 +28,15 @@ DEFAULT_MODEL = "dcgan64-tiny"
 _MOST_MANIFEST_BYTES = 2**20
 
 
+_CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it anew"
+
+
 class RepositoryError(DcganError):
     """A model folder that is missing, damaged or already taken."""
+
+
+class DamagedError(RepositoryError):
+    """A model folder that is not what its manifest says."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Release:
         """Checks the SHA-256 of every file.
 
         Raises:
-            RepositoryError: names the first file that is not what the manifest says.
+            DamagedError: names the first file that is not what the manifest says.
         """
         for file in self.manifest.files:
             self.verify_file(file)
@@ -61,38 +68,35 @@ class Release:
         """Checks the SHA-256 of one file.
 
         Raises:
-            RepositoryError: if it is not what the manifest says.
+            DamagedError: if it is not what the manifest says.
+            RepositoryError: if it cannot be read.
         """
-        found = sha256(self.path(file))
+        path = self.path(file)
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise RepositoryError(f"cannot read {path}: {error.strerror}; give this user the right to") from None
         if found != file.sha256:
-            raise RepositoryError(
-                f"{self.path(file)} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; "
-                "export or fetch the model again"
-            )
+            raise DamagedError(f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}")
 
 
 def read_release(folder: Path) -> Release:
     """Reads a model folder: its manifest, and that each file is there with the size it should have.
 
     Raises:
-        RepositoryError: if the folder or a file is missing, a size is wrong, or the manifest is not valid.
+        DamagedError: if a file is missing, a size is wrong, or the manifest is not valid.
+        RepositoryError: if the folder has no manifest that can be read.
     """
     try:
         manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME, SCHEMA_VERSION)
     except (ManifestError, RecordError) as error:
-        raise RepositoryError(
-            f"{folder} has a manifest that is not valid: {error}; export or fetch the model again"
-        ) from None
+        raise DamagedError(f"{folder} has a manifest that is not valid: {error}; {_CURE}") from None
     for file in manifest.files:
         path = folder / file.path
         if path.is_symlink() or not path.is_file():
-            raise RepositoryError(
-                f"{folder} lacks the file {file.path} that its manifest lists; export or fetch the model again"
-            )
+            raise DamagedError(f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}")
         if path.stat().st_size != file.bytes:
-            raise RepositoryError(
-                f"{path} has {path.stat().st_size} bytes, not {file.bytes}; export or fetch the model again"
-            )
+            raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}")
     return Release(folder, manifest)
 
 
@@ -202,7 +206,7 @@ def _read_placed(folder: Path) -> Release:
     release = read_release(folder)
     place = (folder.parent.name, folder.name)
     if place != (release.manifest.name, str(release.manifest.version)):
-        raise RepositoryError(
+        raise DamagedError(
             f"{folder} holds version {release.manifest.version} of {release.manifest.name!r}; "
             "a model lies in <repository>/<name>/<version>"
         )

@@ -28,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range")))
+        self.server.logins += self.headers.get_all("Proxy-Authorization", [])
         data = self.server.files.get(self.path)
         name, _, argument = (self.server.script.pop(0) if self.server.script else "good").partition(" ")
         self.close_connection = True
@@ -35,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
             self.head(302, Location=argument, Content_Length=0)
         elif name == "status" or data is None:
             self.head(int(argument or 404), Content_Length=0)
+        elif name == "later":
+            self.head(503, Content_Length=0, Retry_After=3600)
         else:
             BEHAVIOURS[name](self, data)
 
@@ -59,6 +62,7 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.script: list[str] = []
         self.requests: list[tuple[str, str | None]] = []
+        self.logins: list[str] = []
         self.ended = threading.Event()
 
     def url(self, path: str) -> str:

@@ -5,15 +5,16 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from dcgan.zoo.catalog import cache, fetch_archive, fetch_model, get_model, list_models, remove_model
+from dcgan.zoo.catalog import cache, fetch_archive, fetch_model, get_model, get_or_fetch, list_models, remove_model
 from dcgan.zoo.fetch import FetchError
 from dcgan.zoo.index import read_index
 from dcgan.zoo.manifest import ManifestError
 from dcgan.zoo.record import RecordError
-from dcgan.zoo.repository import RepositoryError
+from dcgan.zoo.repository import DamagedError, RepositoryError
 
 
 @pytest.fixture
@@ -169,8 +170,28 @@ def test_an_index_that_promises_another_model_is_found_out(zoo, server, patience
     index = json.loads(server.files["/zoo/index.json"])
     index["models"][0]["manifest"]["description"] = "Something else."
     server.files["/zoo/index.json"] = json.dumps(index).encode()
-    with pytest.raises(RepositoryError, match="is not the toy of the index"):
+    with pytest.raises(RepositoryError, match="version 1 of 'toy', which is not what the index promised"):
         fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+    assert list(cache().glob("*/*")) == []  # nor under the name that the archive gives itself
+
+
+def test_a_fetched_model_that_was_damaged_is_named_with_the_cure(zoo, patience):
+    fetched = fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+    file = fetched.folder / "generator.onnx"
+    file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(DamagedError, match="dcgan-zoo remove"):
+        fetch_model(get_model("toy", index=zoo, patience=patience), patience)
+    remove_model("toy")
+    assert fetch_model(get_model("toy", index=zoo, patience=patience), patience).release.verify() is None
+
+
+def test_what_is_here_is_taken_before_the_index_is_asked(zoo, server, patience):
+    with pytest.raises(RepositoryError, match="no model 'nothing' within reach"):
+        get_or_fetch("nothing", zoo)
+    fetched = get_or_fetch("toy", zoo)
+    server.requests.clear()
+    assert get_or_fetch("toy", zoo) == replace(fetched, source="fetched", archive=None)
+    assert server.requests == []
 
 
 def test_only_fetched_models_are_removed(zoo, repository, copy_as, patience):

@@ -1,7 +1,9 @@
 """dcgan-zoo: what it prints, and how it fails."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -65,6 +67,43 @@ def test_pack_makes_what_fetch_takes(repository, copy_as, tmp_path):
     assert dcgan_zoo("fetch", tmp_path / "zoo" / "toy-2.tar").exit_code == 2  # a released model is never changed
 
 
+def test_a_pattern_that_matches_nothing_leaves_an_index_as_it_was(repository, tmp_path):
+    out = tmp_path / "zoo"
+    assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    result = dcgan_zoo("--model-repository", repository, "pack", "tyo*", "--out", out)
+    assert (result.exit_code, "no model that is here is named 'tyo*'" in result.stderr) == (2, True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_model_that_cannot_be_written_leaves_an_index_as_it_was(repository, copy_as, tmp_path):
+    out = tmp_path / "zoo"
+    assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / ".toy-2.tar.new").mkdir()  # where the new archive would be written
+    copy_as("toy", 2)
+    assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 2
+    (out / ".toy-2.tar.new").rmdir()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence(repository, toy, monkeypatch):
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # which root does not get from the system
+
+    monkeypatch.setattr("dcgan.zoo.repository.sha256", refuse)
+    result = dcgan_zoo("--model-repository", repository, "verify", "toy")
+    assert (result.exit_code, "Permission denied; give this user the right to" in result.stdout) == (1, True)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    for name in ("HOME", "DCGAN_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
+    result = dcgan_zoo("list")
+    assert (result.exit_code, "set DCGAN_HOME" in result.stderr) == (2, True)
+
+
 def test_verify_all_finds_one_flipped_byte(repository, copy_as):
     damaged = copy_as("toy-b", 1) / "generator.onnx"
     assert dcgan_zoo("--model-repository", repository, "verify", "--all").exit_code == 0
@@ -101,7 +140,7 @@ def test_verify_finds_other_damage(repository, toy, damage):
     result = dcgan_zoo("--model-repository", repository, "verify", "--all")
     assert result.exit_code == 1
     assert "DAMAGED" in result.stdout
-    assert dcgan_zoo("--model-repository", repository, "verify", "toy").exit_code == 2
+    assert dcgan_zoo("--model-repository", repository, "verify", "toy").exit_code == 1
 
 
 BAD = {

@@ -1,5 +1,6 @@
 """Downloads from a server that truncates, lies, stalls, redirects and fails, and then behaves."""
 
+import base64
 import hashlib
 
 import pytest
@@ -167,3 +168,26 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(what, tmp_path, patienc
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FetchError, match="cannot write"):
         download(what, tmp_path / "file" / "below", patience)
+
+
+def test_a_server_that_says_when_to_come_back_is_not_obeyed(server, what, target, patience):
+    server.script = ["later"] * patience.attempts
+    with pytest.raises(FetchError, match=f"answered 503; tried {patience.attempts} times"):
+        download(what, target, patience)
+    assert len(server.requests) == patience.attempts
+
+
+def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(server, what, target, patience, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"me:p%40ss@127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.files["http://nowhere.invalid/file"] = DATA  # which is how a proxy is asked
+    download(Download(url="http://nowhere.invalid/file", bytes=len(DATA), sha256=SHA256), target, patience)
+    assert target.read_bytes() == DATA
+    assert server.logins == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
+
+
+def test_a_proxy_that_is_none_is_one_sentence(what, target, patience, monkeypatch):
+    monkeypatch.setenv("http_proxy", "gopher://127.0.0.1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(FetchError, match="http_proxy is no address of a proxy"):
+        download(what, target, patience)
