@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self, Unpack
 
@@ -66,8 +67,8 @@ class AsyncClient:
         request = message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
         if n <= calls.MOST_UNARY:
             try:
-                with translated(self.target):
-                    return calls.read_pixels(await self._ask(request, limit.left_s()))
+                with self._translated():
+                    return calls.read_all(await self._ask(request, limit.left_s()), n)
             except RefusedError as error:
                 if not calls.is_too_large(error, n):
                     raise
@@ -108,14 +109,14 @@ class AsyncClient:
 
     async def models(self) -> list[pb.Model]:
         """Every model of the server, its default first."""
-        with translated(self.target):
+        with self._translated():
             reply = await self._stub.ListModels(pb.ListModelsRequest(), timeout=self._limit(None).left_s())
         return list(reply.models)
 
     async def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """One model; the server's default, and its newest version, unless they are named."""
         request = message(pb.GetModelRequest, name=name, version=version)
-        with translated(self.target):
+        with self._translated():
             response: pb.GetModelResponse = await self._stub.GetModel(request, timeout=self._limit(None).left_s())
         return response.model
 
@@ -125,12 +126,24 @@ class AsyncClient:
             raise calls.closed(self.target)
         return self._service
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns what a call raises into a ClientError, also where `close` ended it: its caller was not cancelled."""
+        try:
+            with translated(self.target):
+                yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise calls.closed(self.target) from None
+            raise
+
     def _limit(self, timeout_s: float | None) -> calls.Limit:
         return calls.Limit(self._timeout_s if timeout_s is None else timeout_s)
 
     async def _read(self, call: StreamCall) -> AsyncIterator[Response]:
         try:
-            with translated(self.target):
+            with self._translated():
                 async for response in call:
                     yield response
         finally:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Limit:
 
 
 class Stream:
-    """A request for any number of images that goes on where it broke.
+    """A request for any number of images that goes on where it broke, with the model that it began with.
 
     Args:
         seed: of the images.
@@ -111,14 +112,27 @@ class Stream:
     def __init__(self, seed: int, n: int, offset: int, options: Options) -> None:
         self._seed, self._n, self._offset, self._options = seed, n, offset, options
         self._done = self._tries = 0
+        self._provenance: pb.Provenance | None = None  # of the first chunk
 
     def request(self) -> pb.GenerateStreamRequest:
         """Asks for what is missing."""
-        n, offset = self._n - self._done, self._offset + self._done
-        return message(pb.GenerateStreamRequest, seed=self._seed, n=n, offset=offset, **self._options)
+        n, offset, options = self._n - self._done, self._offset + self._done, self._options.copy()
+        if self._provenance is not None:  # the server may have another default, or a newer version, by now
+            options["model"], options["version"] = self._provenance.model, self._provenance.version
+        return message(pb.GenerateStreamRequest, seed=self._seed, n=n, offset=offset, **options)
 
     def read(self, response: Response) -> Pixels:
-        """The images of a chunk, which are no longer missing."""
+        """The images of a chunk, which are no longer missing.
+
+        Raises:
+            FaultError: if another model made them than those before.
+        """
+        provenance = self._provenance = self._provenance or response.provenance
+        if response.provenance.digest != provenance.digest:
+            before, now = (
+                f"{each.model} {each.version} ({each.digest:.12})" for each in (provenance, response.provenance)
+            )
+            raise FaultError(f"the server began with model {before} and goes on with {now}", grpc.StatusCode.INTERNAL)
         chunk = read_pixels(response)
         self._done, self._tries = self._done + len(chunk), 0
         return chunk
@@ -209,7 +223,7 @@ class Collector:
             ClientError: if they are not n.
         """
         if self._images is None or self._done != self._n:
-            raise FaultError(f"the server sent {self._done} images, not {self._n}", grpc.StatusCode.INTERNAL)
+            raise _wrong_number(self._done, self._n)
         return self._images
 
     def _allocate(self, chunk: Pixels) -> Pixels:
@@ -229,10 +243,33 @@ def collect(chunks: Iterator[Pixels], n: int) -> Pixels:
     return collector.images()
 
 
+def read_all(response: Response, n: int) -> Pixels:
+    """The n images of a response; see `read_pixels`.
+
+    Raises:
+        FaultError: if they are not n.
+    """
+    images = read_pixels(response)
+    if len(images) != n:
+        raise _wrong_number(len(images), n)
+    return images
+
+
 def read_pixels(response: Response) -> Pixels:
-    """The images of a response, uint8 [n, H, W, C], read-only and without a copy."""
+    """The images of a response, uint8 [n, H, W, C], read-only and without a copy.
+
+    Raises:
+        FaultError: if it does not have so many bytes as it says.
+    """
     shape = (response.n, response.height, response.width, response.channels)
+    if math.prod(shape) != len(response.pixels):
+        problem = f"the server sent {len(response.pixels)} bytes as images of the shape {shape}"
+        raise FaultError(problem, grpc.StatusCode.INTERNAL)
     return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape)
+
+
+def _wrong_number(found: int, wanted: int) -> FaultError:
+    return FaultError(f"the server sent {found} images, not {wanted}", grpc.StatusCode.INTERNAL)
 
 
 def to_pictures(images: Pixels) -> list[Image.Image]:

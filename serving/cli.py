@@ -82,6 +82,12 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Size of a reply, and so the most images of a request; gRPC's clients take no more unless told to.",
 )
 @click.option("--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request.")
+@click.option(
+    "--max-unread-bytes",
+    type=click.IntRange(1),
+    default=2**28,
+    help="Replies that wait for clients which do not read them; above that, Generate is refused.",
+)
 @click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="Most RPCs at once; 0 for no limit.")
 @click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
 @click.option(
@@ -169,6 +175,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             longest_age_s=options["max_connection_age_s"],
             keepalive_s=options["keepalive_s"],
             request_bytes=options["max_request_bytes"],
+            unread_bytes=options["max_unread_bytes"],
         ),
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self, Unpack
 
@@ -102,8 +103,8 @@ class Client:
         request = message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
         if n <= calls.MOST_UNARY:
             try:
-                with translated(self.target):
-                    return calls.read_pixels(self._ask(request, limit.left_s()))
+                with self._translated():
+                    return calls.read_all(self._ask(request, limit.left_s()), n)
             except RefusedError as error:
                 if not calls.is_too_large(error, n):
                     raise
@@ -141,13 +142,13 @@ class Client:
 
     def models(self) -> list[pb.Model]:
         """Every model of the server, its default first."""
-        with translated(self.target):
+        with self._translated():
             return list(self._stub.ListModels(pb.ListModelsRequest(), timeout=self._limit(None).left_s()).models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """One model; the server's default, and its newest version, unless they are named."""
         request = message(pb.GetModelRequest, name=name, version=version)
-        with translated(self.target):
+        with self._translated():
             response: pb.GetModelResponse = self._stub.GetModel(request, timeout=self._limit(None).left_s())
         return response.model
 
@@ -157,12 +158,23 @@ class Client:
             raise calls.closed(self.target)
         return self._service
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns what a call raises into a ClientError, also where `close` ended it."""
+        try:
+            with translated(self.target):
+                yield
+        except ClientError:
+            if self._closed:
+                raise calls.closed(self.target) from None
+            raise
+
     def _limit(self, timeout_s: float | None) -> calls.Limit:
         return calls.Limit(self._timeout_s if timeout_s is None else timeout_s)
 
     def _read(self, call: StreamCall) -> Iterator[Response]:
         try:
-            with translated(self.target):
+            with self._translated():
                 yield from call
         finally:
             call.cancel()

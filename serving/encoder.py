@@ -34,11 +34,13 @@ class Place:
         left: images that are not written yet.
         turn: most of them that are written at once.
         own_s: time that writing all of them is expected to take, once they are made and nobody is ahead.
+        more: whether they belong to a request that was accepted before, and so do not count against the limit.
     """
 
     left: int
     turn: int
     own_s: float
+    more: bool
 
 
 class Encoder:
@@ -65,7 +67,7 @@ class Encoder:
 
     @contextmanager
     def admit(
-        self, n: int, image_format: pb.ImageFormat, left_s: float | None = None, *, more: bool = False
+        self, n: int, image_format: pb.ImageFormat, left_s: float | None = None, *, more: bool = False, whole: int = 0
     ) -> Iterator[Place]:
         """Takes on n images for as long as the block lasts.
 
@@ -74,14 +76,15 @@ class Encoder:
             image_format: one of PNG_FORMATS.
             left_s: time until nobody wants them any more.
             more: whether they belong to a request that was accepted before.
+            whole: images of the whole request, if it has more than these.
 
         Raises:
             Refusal: if the queue is full, or the deadline cannot be met.
         """
         turn = n if image_format == pb.IMAGE_FORMAT_PNG_GRID else min(n, _TURN)
-        place = Place(n, turn, self._rate.time_for(_THREADS * n))  # one thread at a time writes for a request
+        place = Place(n, turn, self._own_s(n), more)
         if not more:
-            self._check(place, left_s)
+            self._check(place, max(n, whole), left_s)
         self._places.add(place)
         try:
             yield place
@@ -111,16 +114,21 @@ class Encoder:
             self._rate.measure(count, seconds)
         return self._codec.join_files(reply, offset, sum(map(len, parts)), files)
 
+    def _own_s(self, n: int) -> float:
+        """Time to write n images of one request: one thread at a time does."""
+        return self._rate.time_for(_THREADS * n)
+
     def _write(self, images: Sequence[Pixels], grid: bool) -> tuple[bytes, float]:
         began = self._clock()
         return self._codec.encode_files(images, grid=grid), self._clock() - began
 
-    def _check(self, place: Place, left_s: float | None) -> None:
-        n, waiting = place.left, self.waiting_images()
-        if waiting and waiting + n > self._queue_limit:
-            raise errors.queue_full(self._queue_limit, self._rate.retry_s(waiting + n - self._queue_limit))
+    def _check(self, place: Place, whole: int, left_s: float | None) -> None:
+        limited = sum(each.left for each in self._places if not each.more)
+        excess = limited + place.left - self._queue_limit
+        if limited and excess > 0:
+            raise errors.queue_full(self._queue_limit, self._rate.retry_s(excess))
         # Each request has one turn in the queue at a time, so a small one is behind no more than that of each.
-        ahead = sum(min(each.left, each.turn) for each in self._places) if n <= _TURN else waiting
-        needed = max(self._rate.time_for(ahead + n), place.own_s)
+        ahead = sum(min(each.left, each.turn) if whole <= _TURN else each.left for each in self._places)
+        needed = max(self._rate.time_for(ahead + whole), self._own_s(whole))
         if left_s is not None and not can_promise(needed, left_s):
             raise errors.deadline_unreachable(needed, left_s)

@@ -6,6 +6,7 @@
     no such model or version                  NOT_FOUND            MODEL_NOT_FOUND       ResourceInfo
     the queue is full                         RESOURCE_EXHAUSTED   QUEUE_FULL            RetryInfo
     as many streams as may be                 RESOURCE_EXHAUSTED   TOO_MANY_STREAMS      RetryInfo
+    too much that clients have not read       RESOURCE_EXHAUSTED   REPLIES_UNREAD        RetryInfo
     the server is still loading               UNAVAILABLE          LOADING               RetryInfo
     an engine is stuck                        UNAVAILABLE          ENGINE_STUCK          RetryInfo
     the server is shutting down               UNAVAILABLE          DRAINING              RetryInfo
@@ -121,6 +122,12 @@ def too_many_streams(limit: int) -> Refusal:
     """More streams are under way than the server takes on."""
     message = f"{limit} streams are under way, which is the limit; come back in a second"
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message, retry_s=1.0)
+
+
+def replies_unread(limit: int) -> Refusal:
+    """Clients have not read as much as the server keeps for them."""
+    message = f"over {limit} bytes of replies wait for their clients to read them; come back in a second"
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "REPLIES_UNREAD", message, retry_s=1.0)
 
 
 def loading() -> Refusal:

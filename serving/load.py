@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import random
 import time
 from collections import Counter
@@ -81,7 +80,7 @@ class LoadReport:
         requests: requests that ended in it; of an open loop, those that were due in it.
         images_per_s: images of good replies a second.
         requests_per_s: good replies a second.
-        latency_ms: by percentile, of good replies.
+        latency_ms: by percentile, of good replies; empty if there was none.
         codes: requests by gRPC code.
         mismatches: replies whose bytes were wrong; None if they were not compared.
     """
@@ -162,7 +161,7 @@ class _Sender:
         try:
             reply = await next(self._stubs).Generate(request, timeout=self._config.timeout_s)
             code = _OK
-            self._check(seed, offset, reply)
+            self._check(seed, n, offset, reply)
         except grpc.aio.AioRpcError as error:
             code = error.code().name
         now = time.perf_counter()
@@ -170,11 +169,11 @@ class _Sender:
         if self._log.start <= counted < self._log.end:
             self._log.calls.append(Call(n, now - due, code))
 
-    def _check(self, seed: int, offset: int, reply: pb.GenerateResponse) -> None:
+    def _check(self, seed: int, n: int, offset: int, reply: pb.GenerateResponse) -> None:
         if self._reference:
-            size = reply.height * reply.width * reply.channels
-            wanted = self._reference[seed][offset * size : (offset + reply.n) * size]
-            self._log.mismatches += reply.pixels != wanted
+            size = len(self._reference[seed]) // _REFERENCE_IMAGES
+            wanted = self._reference[seed][offset * size : (offset + n) * size]
+            self._log.mismatches += (reply.n, reply.offset, reply.pixels) != (n, offset, wanted)
 
 
 async def _closed_loop(send: Callable[[float], Awaitable[None]], config: LoadConfig, log: _Log) -> None:
@@ -200,14 +199,16 @@ async def _open_loop(send: Callable[[float], Awaitable[None]], config: LoadConfi
 
 async def _fetch_reference(stub: GeneratorServiceStub, config: LoadConfig) -> dict[int, bytes]:
     """The images that requests ask for, by seed, if they are to be compared. In any case the server must answer."""
+    targets = ", ".join(config.targets)
     try:
         await stub.GetModel(pb.GetModelRequest(name=config.model), timeout=_CONNECT_S)
-        reference = {}
+        reference: dict[int, bytes] = {}
         for seed in range(_REFERENCE_SEEDS if config.verify else 0):
             request = pb.GenerateStreamRequest(seed=seed, n=_REFERENCE_IMAGES, model=config.model)
             reference[seed] = b"".join([chunk.pixels async for chunk in stub.GenerateStream(request)])
+            if not reference[seed] or len(reference[seed]) % _REFERENCE_IMAGES:
+                raise ServingError(f"{targets} sends something else than {_REFERENCE_IMAGES} images; put no load on it")
     except grpc.aio.AioRpcError as error:
-        targets = ", ".join(config.targets)
         cure = "start one with dcgan-serve, or name the right --target"
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             raise ServingError(f"no server answers at {targets}; {cure}") from None
@@ -217,8 +218,8 @@ async def _fetch_reference(stub: GeneratorServiceStub, config: LoadConfig) -> di
 
 def _report(log: _Log, config: LoadConfig) -> LoadReport:
     good = [call for call in log.calls if call.code == _OK]
-    milliseconds = [call.seconds * 1000 for call in good] or [math.nan]
-    latency = {f"{share:g}": float(np.percentile(milliseconds, share)) for share in PERCENTILES}
+    milliseconds = [call.seconds * 1000 for call in good]
+    latency = {f"{share:g}": float(np.percentile(milliseconds, share)) for share in PERCENTILES} if good else {}
     return LoadReport(
         seconds=config.duration_s,
         requests=len(log.calls),

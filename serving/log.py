@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 
+import grpc
+
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -20,8 +22,9 @@ def configure(chosen: str, level: str) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is worth a line. grpc.aio calls it an error if a client goes before its handler has begun."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    """Whether a record is worth a line. grpc.aio calls it an error if a client goes before it has read its reply."""
+    gone = (asyncio.CancelledError, grpc.aio.InternalError)
+    return not (record.exc_info and isinstance(record.exc_info[1], gone))
 
 
 class _JsonFormatter(logging.Formatter):

@@ -67,6 +67,9 @@ class Metrics:
         self.queued_requests = Gauge(
             "dcgan_queue_requests", "Pieces of work that are not settled.", model, registry=registry
         )
+        self.unread = Gauge(
+            "dcgan_unread_reply_bytes", "Replies to Generate that their clients have not taken yet.", registry=registry
+        )
         self.png = Gauge("dcgan_png_images", "Images that are to be written as PNG.", model, registry=registry)
         self.queue_wait = Histogram(
             "dcgan_queue_wait_seconds", "Time until an engine starts.", model, buckets=_SECONDS, registry=registry

@@ -39,12 +39,14 @@ class ConnectionConfig:
             none.
         keepalive_s: time without traffic after which a client is asked whether it is still there.
         request_bytes: size of the largest request; an honest one has less than 200.
+        unread_bytes: of finished replies that may wait for clients that do not read.
     """
 
     most_rpcs: int = 0
     longest_age_s: float = 0.0
     keepalive_s: float = 7200.0
     request_bytes: int = 64 * 2**10
+    unread_bytes: int = 2**28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +193,7 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
     metrics_server.start()
     stack.callback(metrics_server.stop)
-    service, readiness = GeneratorService(metrics), Readiness(SERVICE)
+    service, readiness = GeneratorService(metrics, most_unread_bytes=config.connection.unread_bytes), Readiness(SERVICE)
     await readiness.turn(on=False)
     server, port = await _listen(config, service, readiness)
     stack.push_async_callback(server.stop, None)

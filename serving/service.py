@@ -8,7 +8,8 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -41,17 +42,39 @@ Handler: TypeAlias = Callable[[bytes, Context], Coroutine[Any, Any, bytes | None
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Images of a stream that are being made.
+
+    Attributes:
+        start: the first of them.
+        images: as they will come.
+        place: in the queue for PNG.
+        held: gives back the place, and calls off what is not made yet.
+    """
+
+    start: int
+    images: asyncio.Future[Images]
+    place: Place | None
+    held: ExitStack
+
+
 class GeneratorService:
     """Answers RPCs. Before `open` and after `close` it refuses all that make images.
 
     Args:
         metrics: hears of every RPC.
         most_streams: streams that may be under way at once.
+        most_unread_bytes: of replies to `Generate` that may wait for their clients, above which no more are made. A
+            stream waits itself until what it wrote has been taken.
     """
 
-    def __init__(self, metrics: Metrics, most_streams: int = 256) -> None:
+    def __init__(self, metrics: Metrics, most_streams: int = 256, most_unread_bytes: int = 2**28) -> None:
         self._metrics = metrics
         self._most_streams = most_streams
+        self._most_unread_bytes = most_unread_bytes
+        self._unread_bytes = 0
+        metrics.unread.set_function(lambda: self._unread_bytes)
         self._streams = 0
         self._catalogue: Catalogue | None = None
         self._absent = errors.loading
@@ -67,7 +90,7 @@ class GeneratorService:
         self._catalogue, self._absent = None, reason
 
     async def finish(self) -> None:
-        """Waits until no RPC is under way."""
+        """Waits until no RPC is under way: until every reply has been taken by its client."""
         while self._active:
             self._none_active.clear()
             await self._none_active.wait()
@@ -87,10 +110,14 @@ class GeneratorService:
     async def _generate(self, request: pb.GenerateRequest, context: Context) -> bytes:
         model = self._models().find(request.model, _version(request))
         work = read_seed_request(request, model, model.codec.most_images(request.format))
-        with _place(work, work.n, context.time_remaining()) as place:
+        if self._unread_bytes > self._most_unread_bytes:
+            raise errors.replies_unread(self._most_unread_bytes)
+        with _place(work, work.n, context) as place:
             images = await self._submit(work, context, 0, work.n, place)
             _set_times(context, images.queue_s, images.compute_s)
-            return await self._encode(work, pb.GenerateResponse, 0, images, place)
+            message = await self._encode(work, pb.GenerateResponse, 0, images, place)
+        self._keep(message, context)
+        return message
 
     async def _generate_stream(self, request: pb.GenerateStreamRequest, context: Context) -> None:
         model = self._models().find(request.model, _version(request))
@@ -127,28 +154,36 @@ class GeneratorService:
         """Writes chunks in order, and has the engine work on the next ones meanwhile."""
         if self._streams == self._most_streams:
             raise errors.too_many_streams(self._most_streams)
-        chunk = min(work.model.codec.chunk, work.model.codec.most_images(work.image_format))
+        size = min(work.model.codec.chunk, work.model.codec.most_images(work.image_format))
         queue_s = compute_s = 0.0
-        starts = iter(range(0, work.n, chunk))
-        ahead: deque[tuple[int, asyncio.Future[Images]]] = deque()
+        starts = iter(range(0, work.n, size))
+        ahead: deque[_Chunk] = deque()
         self._streams += 1
         try:
             while True:
                 for start in _first(starts, _CHUNKS_AHEAD - len(ahead)):
-                    ahead.append((start, self._submit(work, context, start, min(chunk, work.n - start))))
+                    ahead.append(self._begin_chunk(work, context, start, min(size, work.n - start)))
                 if not ahead:
                     break
-                start, images = ahead[0][0], await ahead[0][1]
+                chunk, images = ahead[0], await ahead[0].images
                 ahead.popleft()
                 queue_s, compute_s = queue_s + images.queue_s, compute_s + images.compute_s
-                with _place(work, min(chunk, work.n - start), more=True) as place:
-                    message = await self._encode(work, reply, start, images, place)
+                with chunk.held:
+                    message = await self._encode(work, reply, chunk.start, images, chunk.place)
                 await context.write(message)
         finally:
             self._streams -= 1
-            for _, future in ahead:
-                future.cancel()
+            for chunk in ahead:
+                chunk.held.close()
         _set_times(context, queue_s, compute_s)
+
+    def _begin_chunk(self, work: Work, context: Context, start: int, count: int) -> _Chunk:
+        """Has the engine work on images of a stream, which have a place in the queue for PNG from now on."""
+        with ExitStack() as held:
+            place = held.enter_context(_place(work, count, context, start=start))
+            images = self._submit(work, context, start, count, place)
+            held.callback(images.cancel)
+            return _Chunk(start, images, place, held.pop_all())
 
     async def _encode(self, work: Work, reply: Reply, start: int, images: Images, place: Place | None) -> bytes:
         began = time.perf_counter()
@@ -160,16 +195,24 @@ class GeneratorService:
         self._metrics.postprocess.observe(time.perf_counter() - began)
         return message
 
-    @contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """Counts an RPC as under way while the block lasts."""
+    def _begin(self, context: Context) -> None:
+        """Counts an RPC as under way until it is over."""
         self._active += 1
-        try:
-            yield
-        finally:
-            self._active -= 1
-            if not self._active:
-                self._none_active.set()
+        _when_over(context, self._end)
+
+    def _end(self) -> None:
+        self._active -= 1
+        if not self._active:
+            self._none_active.set()
+
+    def _keep(self, message: bytes, context: Context) -> None:
+        """Counts a reply as unread until its RPC is over."""
+        self._unread_bytes += len(message)
+
+        def let_go() -> None:
+            self._unread_bytes -= len(message)
+
+        _when_over(context, let_go)
 
     def _answer(
         self, method: str, kind: type[Request], handler: Callable[[Request, Context], Awaitable[bytes | None]]
@@ -181,35 +224,38 @@ class GeneratorService:
             began = time.perf_counter()
             metrics.started.inc()
             message, refusal, code = None, None, grpc.StatusCode.CANCELLED
-            with self._under_way():
-                try:
-                    message = await handler(_parse(kind, data), context)
-                    code = grpc.StatusCode.OK
-                except (asyncio.CancelledError, grpc.aio.InternalError) as error:  # nobody is there, or writing failed
-                    left_s = context.time_remaining()
-                    if left_s is not None and left_s < _ON_THE_WAY_S:
-                        code = grpc.StatusCode.DEADLINE_EXCEEDED
-                    raise asyncio.CancelledError from error
-                except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
-                    refusal = _refusal(error, context)
-                    code = refusal.code
-                    self._metrics.rejected.labels(refusal.reason).inc()
-                finally:  # before the caller has the answer, and may ask for the metrics
-                    metrics.ended(code, time.perf_counter() - began)
-                if refusal is not None:
-                    await context.abort(refusal.code, refusal.message, refusal.trailers())
-                return message
+            self._begin(context)
+            try:
+                message = await handler(_parse(kind, data), context)
+                code = grpc.StatusCode.OK
+            except (asyncio.CancelledError, grpc.aio.InternalError) as error:  # nobody is there, or writing failed
+                left_s = context.time_remaining()
+                if left_s is not None and left_s < _ON_THE_WAY_S:
+                    code = grpc.StatusCode.DEADLINE_EXCEEDED
+                raise asyncio.CancelledError from error
+            except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
+                refusal = _refusal(error, context)
+                code = refusal.code
+                self._metrics.rejected.labels(refusal.reason).inc()
+            finally:  # before the caller has the answer, and may ask for the metrics
+                metrics.ended(code, time.perf_counter() - began)
+            if refusal is not None:
+                await context.abort(refusal.code, refusal.message, refusal.trailers())
+            return message
 
         return answer
 
 
-def _place(
-    work: Work, n: int, left_s: float | None = None, *, more: bool = False
-) -> AbstractContextManager[Place | None]:
-    """A place in the queue for PNG; pixels need none."""
+def _when_over(context: Context, callback: Callable[[], None]) -> None:
+    """Calls back once the client has taken the last byte of an RPC, or never will."""
+    context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]  # the stubs know no function to be one
+
+
+def _place(work: Work, n: int, context: Context, start: int = 0) -> AbstractContextManager[Place | None]:
+    """A place in the queue for PNG, for n images from `start` on; pixels need none."""
     if work.image_format not in PNG_FORMATS:
         return nullcontext()
-    return work.model.encoder.admit(n, work.image_format, left_s, more=more)
+    return work.model.encoder.admit(n, work.image_format, context.time_remaining(), more=start > 0, whole=work.n)
 
 
 def _parse(kind: type[Request], data: bytes) -> Request:

@@ -182,7 +182,7 @@ async def _keep(worker: Worker) -> None:
         await asyncio.sleep(_PAUSE_S)
         try:
             await worker.start()
-        except ServingError as error:
+        except (ServingError, OSError) as error:  # the system may have no room for a process just now
             logger.error("a worker cannot be started anew: %s", error)
         else:
             logger.warning("a worker is ready again")

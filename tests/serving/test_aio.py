@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dcgan.serving.aio import AsyncClient
-from dcgan.serving.calls import Collector, HedgeBudget
+from dcgan.serving.calls import Collector, HedgeBudget, Stream, read_all
 from dcgan.serving.client import Client, DeadlineError, FaultError, RefusedError, UnreachableError
 from dcgan.v1 import generator_pb2 as pb
 
@@ -149,6 +149,34 @@ def test_a_server_that_sends_too_few_or_too_many_is_at_fault(sizes):
         collector.images()
 
 
+@pytest.mark.parametrize("sent", [0, 1, 3])
+def test_a_reply_with_too_few_or_too_many_is_a_fault_too(sent):
+    reply = pb.GenerateResponse(n=sent, height=2, width=2, channels=3, pixels=bytes(12 * sent))
+    with pytest.raises(FaultError, match=f"sent {sent} images, not 2"):
+        read_all(reply, 2)
+
+
+def test_a_reply_of_another_size_than_it_says_is_a_fault():
+    with pytest.raises(FaultError, match="sent 13 bytes as images of the shape"):
+        read_all(pb.GenerateResponse(n=1, height=2, width=2, channels=3, pixels=bytes(13)), 1)
+
+
+def test_a_stream_goes_on_with_the_model_that_it_began_with():
+    def chunk(offset: int, digest: str) -> pb.GenerateStreamResponse:
+        provenance = pb.Provenance(model="photos", version=3, digest=digest)
+        return pb.GenerateStreamResponse(
+            n=1, offset=offset, height=1, width=1, channels=1, pixels=b"x", provenance=provenance
+        )
+
+    stream = Stream(7, 10, 5, {"truncation": 0.5})
+    assert stream.request() == pb.GenerateStreamRequest(seed=7, n=10, offset=5, truncation=0.5)
+    stream.read(chunk(5, "a" * 64))
+    wanted = pb.GenerateStreamRequest(seed=7, n=9, offset=6, truncation=0.5, model="photos", version=3)
+    assert stream.request() == wanted
+    with pytest.raises(FaultError, match=r"began with model photos 3 \(aaaaaaaaaaaa\) and goes on with .*bbb"):
+        stream.read(chunk(6, "b" * 64))
+
+
 async def test_an_event_loop_goes_on_at_the_other_server(start_server, only, expected):
     with start_server(only("tiny")) as first, killed(start_server, only) as second:
         async with AsyncClient(f"{first.target},{second.target}") as client:
@@ -280,3 +308,20 @@ async def test_a_second_request_after_no_time_is_refused_and_after_ages_is_taken
             AsyncClient(server.target, hedge_after_s=seconds)
     async with AsyncClient(server.target, hedge_after_s=float("inf")) as client:
         assert (await client.generate(7)).shape == (1, 8, 8, 3)
+
+
+async def test_who_waits_when_a_client_is_closed_is_told_so_and_not_cancelled(server):
+    client = AsyncClient(server.target)
+    stream = client.stream(7, 10**6, timeout_s=1e6, model="slow")
+    await anext(stream)
+    waiting = [asyncio.ensure_future(call) for call in (client.generate(7, 64, model="slow"), read_to_the_end(stream))]
+    await asyncio.wait(waiting, timeout=0)
+    await client.close()
+    for task in waiting:
+        with pytest.raises(UnreachableError, match="was closed; make another"):
+            await task
+
+
+async def read_to_the_end(stream: AsyncIterator) -> None:
+    async for _ in stream:
+        pass

@@ -280,3 +280,14 @@ def test_a_second_request_after_no_time_at_all_is_refused(server, seconds):
 def test_a_second_request_after_ages_is_taken(server):
     with Client(server.target, hedge_after_s=float("inf")) as client:
         assert client.generate(7).shape == (1, 8, 8, 3)
+
+
+def test_who_waits_when_a_client_is_closed_is_told_so(server):
+    client = Client(server.target)
+    stream = client.stream(7, 10**6, timeout_s=1e6, model="slow")
+    next(stream)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(list, stream)
+        client.close()
+        with pytest.raises(UnreachableError, match="was closed; make another"):
+            waiting.result()

@@ -16,7 +16,7 @@ from dcgan.serving.engines import open_engines
 from dcgan.serving.errors import Refusal
 from dcgan.serving.job import Job
 from dcgan.serving.metrics import Metrics
-from dcgan.serving.model import Catalogue, ServedModel
+from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, load_model
 from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo.golden import Agreement
@@ -89,6 +89,8 @@ async def test_a_deadline_that_cannot_be_met_is_refused(codec):
             pass  # now it is behind a grid, which is written at once
     with pytest.raises(Refusal), encoder.admit(320, PNG, left_s=15.0):  # alone, it has one of the two threads: 20 s
         pass
+    with pytest.raises(Refusal), encoder.admit(8, PNG, left_s=15.0, whole=320):  # the first images of a stream
+        pass
 
 
 async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository, answering):
@@ -127,3 +129,25 @@ async def test_a_small_request_does_not_wait_for_a_large_one(codec):
     large.cancel()
     await asyncio.wait([large])
     assert encoder.waiting_images() == 0
+
+
+async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
+    metrics, config = Metrics(), ModelConfig(queue_images=100)
+    model = await load_model(find_release(only("tiny"), "tiny"), EngineConfig(device="cpu"), config, metrics)
+    service = GeneratorService(metrics)
+    service.open(Catalogue([model]))
+    request = pb.GenerateStreamRequest(n=200, format=PNG)
+    async with answering(service) as stub:
+        full = pytest.raises(grpc.aio.AioRpcError, match="queue of 100 images is full")
+        with model.encoder.admit(60, PNG), full:
+            await stub.GenerateStream(request).read()
+        assert model.dispatcher.counts().offered == 0  # nothing was made in vain
+        with model.encoder.admit(60, PNG, more=True):  # what was taken on before takes nobody's place
+            assert sum([len(chunk.png) async for chunk in stub.GenerateStream(request)]) == 200
+        assert model.encoder.waiting_images() == 0
+        stream = stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1, format=PNG))
+        await stream.read()
+        stream.cancel()
+        while model.encoder.waiting_images() or model.dispatcher.queued_images():
+            await asyncio.sleep(0)
+    await model.dispatcher.stop()

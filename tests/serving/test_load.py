@@ -68,13 +68,31 @@ async def serving(generate):
 
 async def test_a_wrong_byte_is_seen():
     async def generate(request, context):
-        pixels = bytes([request.n % 2] * request.n)
-        return pb.GenerateResponse(pixels=pixels, n=request.n, height=1, width=1, channels=1)
+        pixels = bytes([request.n == 3] * request.n)
+        return pb.GenerateResponse(pixels=pixels, n=request.n, offset=request.offset, height=1, width=1, channels=1)
 
+    assert not await is_wrong(generate, 2)
+    assert await is_wrong(generate, 3)
+
+
+@pytest.mark.parametrize("changes", [{"n": 0, "pixels": b""}, {"n": 1, "pixels": b"\0"}, {"offset": 2**40}])
+async def test_a_reply_to_another_request_is_seen(changes):
+    async def generate(request, context):
+        reply = pb.GenerateResponse(pixels=bytes(2), n=2, offset=request.offset, height=1, width=1, channels=1)
+        for name, value in changes.items():
+            setattr(reply, name, value)
+        return reply
+
+    assert await is_wrong(generate, 2)
+
+
+async def is_wrong(generate, n: int) -> bool:
+    """Whether the load tool finds fault with this server's replies for n images."""
     async with serving(generate) as target:
-        for n, wrong in ((2, False), (3, True)):
-            config = LoadConfig(targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True)
-            assert ((await run_load(config)).mismatches > 0) == wrong
+        config = LoadConfig(targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True)
+        report = await run_load(config)
+    assert report.codes == {"OK": report.requests}
+    return report.mismatches > 0
 
 
 async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_they_were_due():
@@ -104,6 +122,16 @@ def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
     assert report["codes"] == {"OK": report["requests"]}
     assert f"{report['images_per_s']:,.1f}" in result.output
     assert np.isfinite(report["latency_ms"]["99.9"])
+
+
+def test_a_load_without_a_good_reply_has_a_report_too(server, tmp_path):
+    out = tmp_path / "report.json"
+    arguments = ["--target", server.target, "-n", "512", "--model", "slow", "--timeout-s", "0.01"]
+    result = CliRunner().invoke(bench, [*arguments, "--duration-s", "0.3", "--warmup-s", "0", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert (set(report["codes"]), report["latency_ms"]) == ({"DEADLINE_EXCEEDED"}, {})
+    assert "latency" not in result.output
 
 
 @pytest.mark.parametrize("sizes", ["0", "513", "1:0", "1:-1", "x", "1:nan", "", "1,,2"])

@@ -439,7 +439,10 @@ def test_messages_have_the_sizes_that_were_chosen(start_server, only):
             client.generate(7, model="x" * 200)
 
 
-@pytest.mark.parametrize(("error", "news"), [(asyncio.CancelledError(), False), (RuntimeError("odd"), True)])
+@pytest.mark.parametrize(
+    ("error", "news"),
+    [(asyncio.CancelledError(), False), (grpc.aio.InternalError(), False), (RuntimeError("odd"), True)],
+)
 def test_a_client_that_goes_early_is_no_error_of_ours(error, news):
     record = logging.LogRecord("grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None))
     assert is_news(record) is news

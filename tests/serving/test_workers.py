@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving import cli
+from dcgan.serving import cli, workers
 from dcgan.serving.client import Client
 from dcgan.serving.load import LoadConfig, LoadReport, run_load
 from dcgan.serving.server import ServerConfig
@@ -165,3 +165,29 @@ async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only)
             worker.stop()
         codes = await asyncio.gather(*ended)
     assert codes == [0, -signal.SIGKILL]
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
+    class Reluctant:
+        """A worker that dies, for which the system then has no room, and then has."""
+
+        def __init__(self) -> None:
+            self.outcomes = [OSError(11, "Resource temporarily unavailable"), None]
+            self.ready = asyncio.Event()
+
+        async def ended(self) -> int:
+            if not self.outcomes:
+                await asyncio.Event().wait()
+            return 1
+
+        async def start(self) -> None:
+            if error := self.outcomes.pop(0):
+                raise error
+            self.ready.set()
+
+    monkeypatch.setattr(workers, "_PAUSE_S", 0.0)
+    worker = Reluctant()
+    keeper = asyncio.create_task(workers._keep(worker))
+    await worker.ready.wait()
+    keeper.cancel()
+    assert "cannot be started anew: [Errno 11]" in caplog.text
