@@ -6,6 +6,9 @@ All rows train the seed model, batch 64, 64x64, on the same bytes. Rows take tur
 slows all of them; the best round of each counts. The last rows are one large matrix product with the multiplications
 of a step, as images a second: in bf16 about what the processor can do at best. (In fp32 torch takes MKL's product,
 which on AMD is slower than oneDNN's convolutions.)
+
+On a GPU float32 convolutions are in TF32 in every row, as torch comes and as the plain loop would have them;
+`dcgan-train --precision fp32` switches that off.
 """
 
 from __future__ import annotations

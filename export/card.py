@@ -34,17 +34,26 @@ def model_card(manifest: Manifest, report: Report) -> str:
         f"![{_samples(manifest)}](samples.png)",
         _facts(manifest),
         *_classes(manifest),
-        "## Use\n\n"
-        f"With dcgan-zoo: `dcgan-serve --model-repository FOLDER`, then `dcgan-generate --model {manifest.name} "
-        f"--seed 7 -n 64 --out grid.png`{', and --label for one class' if manifest.classes else ''}.\n\n"
-        "With ONNX Runtime alone, the same 64 images:\n\n"
-        f"```python\n{example(manifest)}```",
+        *_use(manifest),
         _training(manifest),
         _metrics(manifest),
         _parity(report),
         _limits(manifest),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _use(manifest: Manifest) -> list[str]:
+    """How to make images, for a model with the ONNX file that this takes."""
+    if manifest.file("onnx", "fp32") is None:
+        return []
+    return [
+        "## Use\n\n"
+        f"With dcgan-zoo: `dcgan-serve --model-repository FOLDER`, then `dcgan-generate --model {manifest.name} "
+        f"--seed 7 -n 64 --out grid.png`{', and --label for one class' if manifest.classes else ''}.\n\n"
+        "With ONNX Runtime alone, the same 64 images:\n\n"
+        f"```python\n{example(manifest)}```"
+    ]
 
 
 def _samples(manifest: Manifest) -> str:

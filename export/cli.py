@@ -103,6 +103,8 @@ def main(
         recheck(check, click.echo)
         return
     if run is not None and triton is not None and (repository, name) == (None, None):
+        if len(_given()) > 2:
+            raise click.UsageError("--triton copies the files of a model folder as they are; leave other options out")
         _write_triton(run, triton)
         return
     if run is None or repository is None or name is None:
@@ -136,11 +138,19 @@ def main(
     if triton is not None:
         from dcgan.export.triton import check_free
 
-        check_free(triton, name, options.version)
+        extra = {"int8": int8, "fp16": fp16}
+        check_free(triton, name, options.version, ["fp32", *(key for key, wanted in extra.items() if wanted)])
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
         _write_triton(release.folder, triton)
+
+
+def _given() -> list[str]:
+    """The arguments and options of this call that its user gave."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return [name for name in context.params if context.get_parameter_source(name) is not default]
 
 
 def _write_triton(folder: Path, triton: Path) -> None:

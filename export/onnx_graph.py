@@ -10,8 +10,8 @@ subpixel, faster on the CPU, where ONNX Runtime has no fast transposed convoluti
 Both end in Add 1 -> Mul 127.5 -> Round (half to even) -> Cast to uint8, and put their channels last before or after:
 images [batch, H, W, C]. Tanh stays within one rounding of [-1, 1], so that Round already ends at 0 and 255 and
 there is nothing to clamp. A network with classes takes `label` [batch] too, and gathers the scales and shifts of each
-image's class; a label beyond the last is an error of Gather. The float images are no output, which would cost every
-caller its bytes; `expose` brings them back.
+image's class; on the CPU a label beyond the last is an error of Gather. The float images are no output, which would
+cost every caller its bytes; `expose` brings them back.
 
 Operator set 18 is the newest for which every ONNX Runtime of the last years has kernels of each operator here on every
 provider (ConvTranspose 22 came to CUDA only in 2026: microsoft/onnxruntime#27710); nothing newer is needed.

@@ -26,6 +26,7 @@ from dcgan.export.runners import Batch, EagerRunner, OnnxRunner, Output, Runner
 from dcgan.zoo import noise
 from dcgan.zoo.picture import Pixels
 
+MOST_CLASSES = 1024  # that are run; beyond, only their weights are compared
 BATCHES = (1, 2, 3, 7, 32, 64)
 SEEDS = (0, 1, 2)
 WIDEST = (4.0, 8.0)
@@ -86,7 +87,8 @@ def probes(latent_size: int, classes: int = 0) -> list[Batch]:
     """The batches that a file is measured on.
 
     For each seed the batches are heads of one another, so that the same image is seen in batches of every size. Classes
-    take turns, and go on from seed to seed; the strange ones are of the last classes.
+    take turns, and go on from seed to seed; the strange ones are of the last classes. Each of the first MOST_CLASSES
+    occurs.
     """
     heads = [
         (noise.latents(seed, 0, n, latent_size), i * max(BATCHES)) for i, seed in enumerate(SEEDS) for n in BATCHES
@@ -94,7 +96,10 @@ def probes(latent_size: int, classes: int = 0) -> list[Batch]:
     strange = noise.latents(SEEDS[-1] + 1, 0, 7, latent_size)
     wide = [np.clip(bound * strange, -bound, bound) for bound in WIDEST]
     others = [np.zeros((2, latent_size), dtype=np.float32), *wide]
-    every = [*heads, *((z, max(classes - len(z), 0)) for z in others)]
+    seen = len(SEEDS) * max(BATCHES)
+    rest = range(seen, min(classes, MOST_CLASSES), max(BATCHES))
+    more = [(noise.latents(SEEDS[0], first, max(BATCHES), latent_size), first) for first in rest]
+    every = [*heads, *((z, max(classes - len(z), 0)) for z in others), *more]
     return [Batch(z, noise.labels(first, len(z), classes) if classes else None) for z, first in every]
 
 

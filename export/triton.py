@@ -7,7 +7,7 @@ the layout and of the fields: Triton's user guide ("Model Repository", "Model Co
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dcgan.zoo.manifest import Manifest, ModelFile, Tensor
@@ -38,26 +38,32 @@ def write_triton(release: Release, folder: Path, show: Callable[[str], None]) ->
     files = [file for file in release.manifest.files if file.role == "onnx"]
     if not files:
         raise RepositoryError(f"{release.folder} has no ONNX file for Triton; export it again with --onnx")
+    manifest = release.manifest
     for file in files:
         release.verify_file(file)
+        _check_place(folder / model_name(manifest, file), manifest.version, config(manifest, file))
+    for file in files:
         _write_model(release, file, folder)
         show(f"wrote {folder / model_name(release.manifest, file)}")
 
 
-def check_free(folder: Path, name: str, version: int) -> None:
-    """Checks, before a model is made, that its version can be added to a repository.
+def check_free(folder: Path, name: str, version: int, precisions: Sequence[str]) -> None:
+    """Checks, before a model is made, that its version can be added to a repository, in each of these precisions.
 
     Raises:
         RepositoryError: if it is there.
     """
-    place = folder / name / str(version)
-    if place.exists():
-        raise RepositoryError(f"{place} exists and is not overwritten; remove it, or choose another --triton folder")
+    for precision in precisions:
+        place = folder / _name(name, precision) / str(version)
+        if place.exists():
+            raise RepositoryError(
+                f"{place} exists and is not overwritten; remove it, or choose another --triton folder"
+            )
 
 
 def model_name(manifest: Manifest, file: ModelFile) -> str:
     """What a file is called in Triton."""
-    return manifest.name if file.precision in (None, "fp32") else f"{manifest.name}-{file.precision}"
+    return _name(manifest.name, file.precision)
 
 
 def config(manifest: Manifest, file: ModelFile) -> str:
@@ -88,16 +94,27 @@ def _tensor(side: str, tensor: Tensor) -> str:
     return f'{side} [ {{ name: "{tensor.name}" data_type: {_TYPES[tensor.dtype]} dims: [ {dims} ]{reshape} }} ]'
 
 
+def _name(name: str, precision: str | None) -> str:
+    return name if precision in (None, "fp32") else f"{name}-{precision}"
+
+
+def _check_place(model: Path, version: int, text: str) -> None:
+    """Checks that a version can be added to a model of Triton, whose configuration is to be this."""
+    check_free(model.parent, model.name, version, ["fp32"])
+    try:
+        before = (model / CONFIG).read_text(encoding="utf-8") if (model / CONFIG).exists() else text
+    except OSError as error:
+        raise RepositoryError(f"cannot read {model / CONFIG}: {error.strerror}") from None
+    if before != text:
+        raise RepositoryError(f"{model / CONFIG} is of another model or was edited; choose another --triton folder")
+
+
 def _write_model(release: Release, file: ModelFile, folder: Path) -> None:
     """Writes the version first and the configuration last: Triton looks at a model once it has one."""
     manifest = release.manifest
-    name = model_name(manifest, file)
-    check_free(folder, name, manifest.version)
-    model, text = folder / name, config(manifest, file)
+    model, text = folder / model_name(manifest, file), config(manifest, file)
     version = model / str(manifest.version)
     try:
-        if (model / CONFIG).exists() and (model / CONFIG).read_text(encoding="utf-8") != text:
-            raise RepositoryError(f"{model / CONFIG} is of another model or was edited; choose another --triton folder")
         unfinished = model / f".{manifest.version}.part"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

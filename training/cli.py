@@ -218,7 +218,7 @@ def _train(
     from dcgan.training.stop import Stop
     from dcgan.training.trainer import Trainer
 
-    machine.be_deterministic(config.deterministic)
+    machine.be_exact(deterministic=config.deterministic)
     folder, trainer, stop = RunFolder(out), Trainer(config, dataset, team), Stop()
     with folder.held() if team.leads else nullcontext(), stop.listening():
         if team.leads:

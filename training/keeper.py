@@ -65,20 +65,27 @@ class Keeper:
         step, epoch = trainer.step, (trainer.step - 1) // self._per_epoch + 1
         self._history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
         if step == trainer.config.steps:
-            self._history.flush()  # so that the last line shows the last step
-            check_finite(trainer.players)
+            self.look()  # so that the last line shows the last step
         self._progress.show(step, trainer.images_seen, self._history.latest)
         if step % recipe.sample_steps == 0:
             self._write_grid(f"step-{step:06d}")
         if step % self._per_epoch == 0:
-            self._history.flush()
-            check_finite(trainer.players)  # or the last generator that can be exported would be lost
+            self.look()  # or the last generator that can be exported would be lost
             self._write_grid(f"epoch-{epoch:04d}")
             self._save_weights()
             if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
                 self._save_weights(f"epochs/{epoch:04d}/")
         if self._cadence.due(step):
             self.save()
+
+    def look(self) -> None:
+        """Looks at once whether the run has collapsed.
+
+        Raises:
+            CollapseError: if it has, and is not to continue.
+        """
+        self._history.flush()
+        check_finite(self._trainer.players)
 
     def save(self) -> None:
         """Writes a checkpoint; the history first, which must not lack a step of it.

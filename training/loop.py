@@ -54,14 +54,17 @@ def train(
     keeper.begin()
     collapse: CollapseError | None = None
     while trainer.step < trainer.config.steps:
-        measures = trainer.advance()
+        measures, asked = trainer.advance(), False
         try:
             keeper.take(measures)
+            asked = stop.asked
+            if asked:
+                keeper.look()  # while there is still a way back
         except CollapseError as error:
             if on_collapse != "rollback":
                 raise
             collapse = error
-        stopping = Wish.STOP if stop.asked or keeper.has_enough else Wish.GO_ON
+        stopping = Wish.STOP if asked or keeper.has_enough else Wish.GO_ON
         wish = _meet(trainer, Wish.GO_BACK if collapse else stopping)
         if wish == Wish.GO_BACK and collapse is not None:
             keeper.go_back(collapse)

@@ -36,13 +36,19 @@ def choose_precision(wish: str, device: str, recipe: Recipe) -> str:
         wish = recipe.precision
     if wish != "auto":
         return wish
-    units = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+    units = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
     return "bf16" if units and recipe.discriminator.width >= _BF16_WIDTH else "fp32"
 
 
-def be_deterministic(wish: bool) -> None:
-    """Makes a GPU take only kernels that give the same bits each time. A CPU does so anyway, with as many threads."""
-    if wish:
+def be_exact(*, deterministic: bool) -> None:
+    """Makes float32 on a GPU be float32: by default cuDNN convolves in TF32, whose numbers have 10 bits.
+
+    Args:
+        deterministic: take only kernels that give the same bits each time. A CPU does so anyway, with as many threads.
+    """
+    for kind in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):  # type: ignore[attr-defined]
+        kind.fp32_precision = "ieee"
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first GPU kernel runs
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.deterministic = True

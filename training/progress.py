@@ -29,7 +29,7 @@ class Progress:
     def show(self, step: int, images: int, measures: dict[str, float]) -> None:
         """Tells of a step that is done."""
         now = time.monotonic()
-        if self._first_images is None:
+        if self._first_images is None or step < self._first_step:  # a run that has collapsed may go back
             self._first_images, self._start, self._first_step = images, now, step  # the first step also warms up
         rate = (images - self._first_images) / max(now - self._start, 1e-9)
         text = f"{rate:,.0f} images/s" + "".join(f" {name} {value:.3f}" for name, value in measures.items())

@@ -64,7 +64,7 @@ class Team:
         message = torch.tensor(number, device=device)
         with _talking():
             dist.all_reduce(message, op=dist.ReduceOp.MAX)
-        return int(message.item())
+            return int(message.item())  # for which NCCL waits only now
 
     def copy_first(self, tensors: Sequence[Tensor]) -> None:
         """Fills tensors with those of the first process."""

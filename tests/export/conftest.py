@@ -36,6 +36,12 @@ def lively_generator(**shape: int) -> Generator:
 
 
 @pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is checked on a machine without one; a GPU adds lines to what is told."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
 def make_generator() -> Callable[..., Generator]:
     return lively_generator
 

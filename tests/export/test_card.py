@@ -64,6 +64,14 @@ def test_the_card_has_metadata_that_the_hub_takes(release):
     assert body.startswith("\n# small, version 1\n")
 
 
+def test_a_card_without_onnx_does_not_say_how_to_use_it(run, tmp_path):
+    weights = export(run, tmp_path, Options(name="small", version=1, formats=("safetensors",)), lambda _: None)
+    card = (weights.folder / "README.md").read_text()
+    assert "## Proof" in card
+    assert "## Use" not in card
+    assert "onnxruntime.InferenceSession" not in card
+
+
 def test_the_card_tells_recipe_data_proof_and_that_nothing_was_measured(release):
     card = (release.folder / "README.md").read_text()
     for piece in ("`digits`", "640 real images", "| generator.onnx ", "Nothing was measured", "(samples.png)"):

@@ -84,6 +84,12 @@ def test_the_probes_hold_every_class_in_turn_and_heads_stay_heads():
     assert all(batch.label.dtype == np.int64 and len(batch.label) == len(batch.z) for batch in batches)
     assert np.array_equal(batches[0].label, batches[5].label[:1])
     assert {int(label) for batch in probes(10, 150)[:18] for label in batch.label} == set(range(150))
+    for classes in (199, 200, 1000):
+        assert {int(label) for batch in probes(10, classes) for label in batch.label} == set(range(classes))
+    assert {int(label) for batch in probes(10, 65_536) for label in batch.label} == {
+        *range(1024),
+        *range(65_529, 65_536),
+    }
 
 
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
@@ -161,7 +167,7 @@ def test_every_file_of_a_release_makes_the_same_images_of_a_class(labelled):
         assert (images != expected).mean() < 1e-3
 
 
-def test_a_release_passes_when_it_is_checked_again(labelled):
+def test_a_release_passes_when_it_is_checked_again(labelled, without_gpu):
     lines = []
     recheck(labelled.folder, lines.append)
     assert [line for line in lines if line.startswith("golden images")] == [

@@ -53,7 +53,7 @@ def scale_weight(name, factor):
     return edit
 
 
-def test_a_release_passes_and_tells_what_was_checked(release):
+def test_a_release_passes_and_tells_what_was_checked(release, without_gpu):
     lines = []
     recheck(release.folder, lines.append)
     assert lines[0] == "golden images of generator.onnx on CPUExecutionProvider: exact"

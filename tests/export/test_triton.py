@@ -1,12 +1,15 @@
 """A repository of Triton. None is at hand: the text is read as protobuf reads it, the files as ONNX Runtime does."""
 
+import dataclasses
+import shutil
+
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from dcgan.export.cli import main
-from dcgan.export.triton import config, write_triton
+from dcgan.export.triton import check_free, config, write_triton
 from dcgan.zoo.repository import RepositoryError
 
 # The part of Triton's model_config.proto that is used, with its field numbers.
@@ -99,8 +102,6 @@ def test_the_configuration_says_what_the_file_takes_and_gives(labelled, folder, 
 
 
 def test_a_further_version_goes_beside_the_first_and_none_is_overwritten(release, folder, tmp_path):
-    import dataclasses
-
     write_triton(release, folder, lambda _: None)
     with pytest.raises(RepositoryError, match="exists and is not overwritten"):
         write_triton(release, folder, lambda _: None)
@@ -110,14 +111,29 @@ def test_a_further_version_goes_beside_the_first_and_none_is_overwritten(release
 
 
 def test_another_model_of_the_same_name_is_refused_and_leaves_nothing(release, folder):
-    import dataclasses
-
     write_triton(release, folder, lambda _: None)
     (folder / "small" / "config.pbtxt").write_text(config(release.manifest, release.manifest.files[0]) + "# mine\n")
     second = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, version=2))
     with pytest.raises(RepositoryError, match="was edited"):
         write_triton(second, folder, lambda _: None)
     assert sorted(path.name for path in (folder / "small").iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_place_that_is_taken_by_one_of_its_files_is_noticed_before_the_first_is_copied(release, folder, tmp_path):
+    (onnx,) = [file for file in release.manifest.files if file.role == "onnx"]
+    shutil.copytree(release.folder, copy := tmp_path / "copy")
+    shutil.copy(copy / onnx.path, copy / "generator.int8.onnx")
+    int8 = dataclasses.replace(onnx, path="generator.int8.onnx", precision="int8")
+    files = (*release.manifest.files, int8)
+    release = dataclasses.replace(release, folder=copy)
+    both = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, files=files))
+    (folder / "small-int8" / "1").mkdir(parents=True)
+    with pytest.raises(RepositoryError, match="small-int8/1 exists and is not overwritten"):
+        write_triton(both, folder, lambda _: None)
+    with pytest.raises(RepositoryError, match="small-int8/1 exists"):
+        check_free(folder, "small", 1, ["fp32", "int8"])
+    check_free(folder, "small", 1, ["fp32", "fp16"])
+    assert not (folder / "small").exists()
 
 
 def test_the_command_takes_a_run_or_a_released_model(run_folder, folder, tmp_path):
@@ -144,6 +160,8 @@ def test_a_place_that_is_taken_is_noticed_before_anything_is_published(run_folde
     [
         (["{run}", "--out", "{out}", "--name", "tiny", "--torchscript", "--triton", "{out}"], "--onnx"),
         (["{run}", "--triton", "{out}"], "manifest.json"),
+        (["{run}", "--triton", "{out}", "--dry-run"], "leave other options out"),
+        (["{run}", "--triton", "{out}", "--int8"], "leave other options out"),
         (["{run}", "--out", "{out}", "--name", "tiny", "--onnx", "--triton", "/proc/triton"], "/proc/triton"),
     ],
 )

@@ -1,5 +1,6 @@
 """Small recipes and real image files for the tests of training."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from dcgan.training.dataset import Dataset, Wanted, decode
 from dcgan.training.networks import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.run import SCHEMA_VERSION, DataFacts, RunConfig
 from dcgan.training.sources import open_source
+
+# Where there is a GPU, only the tests that name it use it: others compare bytes, or start two processes.
+os.environ.setdefault("DCGAN_TRAIN_DEVICE", "cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -68,14 +68,20 @@ def take_a_wrong_way(trainer: Trainer, spoil: Callable[[Trainer], None]) -> None
 
 
 def go(
-    config: RunConfig, dataset: Dataset, path: Path, on_collapse: str, spoil: Callable[[Trainer], None] | None = None
+    config: RunConfig,
+    dataset: Dataset,
+    path: Path,
+    on_collapse: str,
+    spoil: Callable[[Trainer], None] | None = None,
+    *,
+    stop: Stop | None = None,
 ) -> tuple[Trainer, str]:
     """Trains; `spoil` may harm the trainer before each step."""
     folder, trainer, out = RunFolder(path), Trainer(config, dataset), io.StringIO()
     folder.create(config)
     if spoil:
         take_a_wrong_way(trainer, spoil)
-    train(trainer, folder, Progress(config.steps, out=out), Stop(), Cadence(steps=5), on_collapse=on_collapse)
+    train(trainer, folder, Progress(config.steps, out=out), stop or Stop(), Cadence(steps=5), on_collapse=on_collapse)
     return trainer, out.getvalue()
 
 
@@ -108,6 +114,21 @@ def test_a_run_goes_back_and_takes_another_way(tmp_path, configure, dataset):
     abandoned = (tmp_path / "run" / "metrics.abandoned-1.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in abandoned] == others[25:27]
     assert unpack(tmp_path / "run" / CHECKPOINT)[1] == {"step": 40, "detour": 1}
+
+
+def test_a_run_that_is_stopped_just_after_a_collapse_goes_back_first(tmp_path, configure, dataset):
+    stop = Stop()
+
+    def spoil(trainer: Trainer) -> None:
+        if trainer.detour == 0 and trainer.step == 12:
+            with torch.no_grad():
+                trainer.players.generator.head.weight[0] = float("nan")
+            stop.asked = True
+
+    trainer, said = go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil, stop=stop)
+    assert "back to step 10, with other random numbers (detour 1)" in said
+    assert unpack(tmp_path / "run" / CHECKPOINT)[1] == {"step": trainer.step, "detour": 1}
+    assert trainer.step < 40
 
 
 def test_a_detour_is_resumed_as_a_detour(tmp_path, configure, dataset):

@@ -170,6 +170,15 @@ def test_progress_in_a_log_is_plain_lines():
     assert "\r" not in out.getvalue()
 
 
+def test_progress_begins_anew_where_a_run_goes_back():
+    out = io.StringIO()
+    progress = Progress(1000, first_step=900, out=out)
+    for step in (901, 902, 11, 12, 1000):
+        progress.show(step, step * 8, {})
+    (line,) = out.getvalue().splitlines()
+    assert float(re.search(r"([\d,.-]+) images/s", line)[1].replace(",", "")) > 0
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_run_and_is_not_written(tmp_path, value):
     history = History(tmp_path / "metrics.jsonl", torch.device("cpu"), 0, lambda _: None)
