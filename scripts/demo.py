@@ -5,6 +5,7 @@ Run by `make demo`. Everything it makes lies in demo/, which it empties first.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,10 @@ DEMO = ROOT / "demo"
 def run(*command: str) -> None:
     """Shows a command, runs it, and stops the demo if it fails."""
     print(f"\n$ {' '.join(command)}", flush=True)
-    code = subprocess.run([str(COMMANDS / command[0]), *command[1:]], cwd=ROOT, check=False).returncode
+    # So small a network gains little from a second thread, and waits long for it where the machine is busy.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    arguments = [str(COMMANDS / command[0]), *command[1:]]
+    code = subprocess.run(arguments, cwd=ROOT, env=environment, check=False).returncode
     if code:
         sys.exit(f"demo: {command[0]} failed with exit code {code}")
 
@@ -62,9 +66,12 @@ Done in {time.monotonic() - started:.0f} s. Look at
 Try next
   .venv/bin/dcgan-serve                                      serve the model that ships with the package
   .venv/bin/dcgan-generate --seed 7 -n 64 --out grid.png     and, from another terminal, draw from it
-  .venv/bin/dcgan-train --data FOLDER --recipe dcgan64-seed --out runs/mine     train on your own images"""
+  .venv/bin/dcgan-train --data FOLDER --epochs 10 --out runs/mine     train on your own images, for a first look"""
     )
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("demo: stopped")

@@ -22,7 +22,7 @@ from dcgan.serving.threads import call_aside
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.manifest import Manifest, ModelFile
+from dcgan.zoo.manifest import FILE_NAME, Manifest, ModelFile
 from dcgan.zoo.picture import Pixels
 from dcgan.zoo.processor import processor_family
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, Release, find_release, list_releases
@@ -157,7 +157,9 @@ def find_releases(repository: Path | None, name: str | None, index: str | None =
     for release in list_releases(repository):  # the newest version of a name comes first
         newest.setdefault(release.manifest.name, release)
     if not newest:
-        raise ServingError(f"{repository} holds no model; export one into it, or leave --model-repository out")
+        inside = any(repository.glob(f"*/{FILE_NAME}")) or (repository / FILE_NAME).exists()
+        cure = "name the folder that models lie in" if inside else "export one into it, or leave --model-repository out"
+        raise ServingError(f"{repository} {'is the folder of one model' if inside else 'holds no model'}; {cure}")
     default = next(iter(newest)) if name is None else find_release(repository, name).manifest.name
     return [newest.pop(default), *newest.values()]
 

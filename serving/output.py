@@ -16,6 +16,7 @@ from dcgan.zoo.errors import DcganError
 from dcgan.zoo.picture import Pixels, encode_png, tile
 
 FORMATS = ("auto", "grid", "npy", "folder")
+_OTHER_PICTURES = frozenset({".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})  # nobody means a folder
 
 
 class OutputError(DcganError):
@@ -35,6 +36,8 @@ def choose_format(out: Path, named: str) -> str:
 def _choose_format(out: Path, named: str) -> str:
     by_ending = {".png": "grid", ".npy": "npy"}
     chosen = by_ending.get(out.suffix.lower(), "folder") if named == "auto" else named
+    if named == "auto" and out.suffix.lower() in _OTHER_PICTURES:
+        raise OutputError(f"{out} cannot be written: the one format for pictures is .png; name another --out")
     if chosen == "folder" and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} exists and is no empty folder; name another --out")
     if chosen != "folder" and out.is_dir():

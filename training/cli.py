@@ -34,7 +34,8 @@ _LISTED = 10  # of the images that are left out
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in --out, exactly as if it had never stopped; give --data again, and --device.",
+    help="Go on with the run in --out, exactly as if it had never stopped; give --data again, and --device. Where "
+    "there is no run yet, one begins.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]")
@@ -115,7 +116,7 @@ def main(
     if pack is not None:
         _pack(wishes, *pack, skip_corrupt=skip_corrupt)
         return
-    if data is None or out is None:
+    if data is None or (out is None and not dry_run):
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
     team = join_team(machine.choose_device(device))
     cadence = Cadence(checkpoint_seconds, checkpoint_steps)
@@ -129,7 +130,7 @@ def main(
             check_same(saved, config)
         if team.leads:
             click.echo(dump(config), nl=False)
-        if not dry_run:
+        if out is not None and not dry_run:
             _train(config, dataset, out, team, cadence, resume=saved is not None, on_collapse=on_collapse)
     finally:
         leave_team(team)
@@ -142,12 +143,12 @@ def dump(config: RunConfig) -> str:
     return dump_json(config)
 
 
-def _saved(team: Team, out: Path, *, resume: bool) -> RunConfig | None:
+def _saved(team: Team, out: Path | None, *, resume: bool) -> RunConfig | None:
     """The configuration of the run that is to go on, if there is one; the leader of a team reads it."""
     from dcgan.training.run import CONFIG, check_free, parse_config, read_config
 
     text = None
-    if team.leads:
+    if team.leads and out is not None:
         if resume and os.path.isfile(out / CONFIG):
             text = dump(read_config(out))
         else:
@@ -168,9 +169,9 @@ def _load(data: str, shape: GeneratorConfig, team: Team, **options: bool) -> Dat
     wanted = Wanted(image_size=shape.image_size, channels=shape.channels, **options)
     dataset = load(source, wanted, counting)
     if team.leads and source.skipped:
-        click.echo(f"{source.skipped} files in {source.name} are no images and are left out", err=True)
+        click.echo(f"files in {source.name} that are no images, and are left out: {source.skipped}", err=True)
     if team.leads and dataset.corrupt:
-        click.echo(f"{len(dataset.corrupt)} images in {source.name} cannot be used and are left out:", err=True)
+        click.echo(f"images in {source.name} that cannot be used, and are left out: {len(dataset.corrupt)}", err=True)
         for sentence in dataset.corrupt[:_LISTED]:
             click.echo(f"  {sentence}", err=True)
         if len(dataset.corrupt) > _LISTED:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dcgan.training.errors import TrainingError
+from dcgan.training.errors import TrainingError, UnusableError
 from dcgan.training.sources import UNREADABLE, Source, clean
 from dcgan.zoo.picture import Pixels
 
@@ -118,10 +118,10 @@ def write_pixels(source: Source, wanted: Wanted, progress: Progress, write: Call
         for i in progress(range(len(source.items))):
             try:
                 pixels = _guard(source, i, lambda image: _pixels(image, size, wanted.channels))
-            except TrainingError as error:
+            except UnusableError as error:
                 if not wanted.skip_corrupt:
                     raise
-                corrupt.append(str(error))
+                corrupt.append(error.problem)
                 continue
             write(pixels.tobytes())
             kept.append(i)
@@ -155,7 +155,7 @@ def _sizes(source: Source, skip_corrupt: bool) -> Iterator[tuple[int, int]]:
     for i in range(len(source.items)):
         try:
             yield _guard(source, i, lambda image: image.size)
-        except TrainingError:
+        except UnusableError:
             if not skip_corrupt:
                 raise
 
@@ -167,14 +167,13 @@ def _guard(source: Source, i: int, use: Callable[[Image.Image], T]) -> T:
         with source.open(i) as image:
             width, height = image.size
             if width * height > _MOST_PIXELS:
-                raise TrainingError(f"{item} is {width} x {height} pixels; shrink it or take it out")
+                raise UnusableError(f"{item} is {width} x {height} pixels", "shrink it or take it out")
             return use(image)
     except Image.DecompressionBombError:
-        raise TrainingError(f"{item} has far too many pixels; shrink it or take it out") from None
+        raise UnusableError(f"{item} has far too many pixels", "shrink it or take it out") from None
     except UNREADABLE as error:
-        raise TrainingError(
-            f"{item} cannot be decoded ({error!s:.100}); mend it, take it out or use --skip-corrupt"
-        ) from None
+        cure = "mend it, take it out or use --skip-corrupt"
+        raise UnusableError(f"{item} cannot be decoded ({error!s:.100})", cure) from None
 
 
 def _pixels(image: Image.Image, size: int, channels: int) -> Pixels:

@@ -92,9 +92,11 @@ class Feed:
         per_epoch = self.steps_per_epoch * size if self._recipe.whole_batches else len(self._images)
         return epoch * per_epoch + place * size
 
-    def first_images(self, n: int) -> Tensor:
-        """The first n images of the data, float32 [n, C, H, W] in [-1, 1], neither shuffled nor mirrored."""
-        return self._prepare(self._images[:n])
+    def some_images(self, n: int) -> Tensor:
+        """Images from all over the data, evenly spaced: float32 [n, C, H, W] in [-1, 1], fewer if there are fewer."""
+        count = len(self._images)
+        n = min(n, count)
+        return self._prepare(self._images[torch.arange(n) * count // n])
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         """uint8 [B, h, w, C] -> float32 [B, C, H, W] in [-1, 1], in channels-last order."""

@@ -47,7 +47,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Writes the grid of real images and, if there is no checkpoint yet, the one of the beginning."""
-        real = tile(to_pixels(self._trainer.feed.first_images(GRID_IMAGES)))
+        real = tile(to_pixels(self._trainer.feed.some_images(GRID_IMAGES)))
         self._folder.write_sample("real", encode_png(real))
         self._board.grid("real", real, self._trainer.step)
         if not (self._folder.path / CHECKPOINT).exists():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from dcgan.training import machine
-from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.config import Recipe, load_recipe, recipe_names
 from dcgan.training.dataset import Dataset
 from dcgan.training.errors import TrainingError
 from dcgan.training.run import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig, parse_config
@@ -41,7 +41,8 @@ class Wishes:
         """
         if saved is not None and self.recipe is None and not self.changes:
             return saved.recipe
-        recipe = load_recipe(self.recipe or DEFAULT_RECIPE, self.changes)
+        known = saved is not None and saved.recipe.name in recipe_names()
+        recipe = load_recipe(self.recipe or (saved.recipe.name if saved and known else DEFAULT_RECIPE), self.changes)
         if saved is not None:
             recipe = recipe.for_images(saved.data.images)
             _refuse(_difference(_values("recipe", saved.recipe), _values("recipe", recipe)))
@@ -56,7 +57,8 @@ class Wishes:
         images = len(dataset.images)
         if images < recipe.batch_size:
             raise TrainingError(
-                f"{dataset.name} has {images} images, fewer than a batch; use --set batch_size={images} or more images"
+                f"{dataset.name} has fewer images ({images}) than a batch takes ({recipe.batch_size}); "
+                f"add some, or use --set batch_size={images}"
             )
         recipe = recipe.for_images(images)
         _check_classes(recipe, dataset)
@@ -98,6 +100,12 @@ def check_same(saved: RunConfig, config: RunConfig) -> None:
     Raises:
         TrainingError: names what differs.
     """
+    if saved.data.sha256 != config.data.sha256:
+        ours, theirs = (
+            f"{data.name} ({data.images} of {data.image_size} x {data.image_size}, digest {data.sha256:.12})"
+            for data in (saved.data, config.data)
+        )
+        raise TrainingError(f"the run was begun with the images of {ours}, not {theirs}; give those, or another --out")
     _refuse(_difference(_decisive(saved), _decisive(config)))
 
 
@@ -112,7 +120,7 @@ def check_team(team: Team, config: RunConfig) -> None:
     difference = _difference(_decisive(config), _decisive(first))
     if difference is not None:
         raise TrainingError(
-            f"process {team.rank} of this run has another {difference} than the first one; "
+            f"process {team.rank} of this run is another than the first one: {difference}; "
             "give all of them the same images and options"
         )
 
@@ -141,8 +149,7 @@ def _difference(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str
     """The first thing that differs, with both values."""
     for name, value in ours.items():
         if value != theirs[name]:
-            what, _, key = name.partition(" ")
-            return f"{what} ({f'{key} {value!s:.40}'.strip()}, not {theirs[name]!s:.40})"
+            return f"{name} = {value!s:.40}, not {theirs[name]!s:.40}"
     return None
 
 
@@ -169,6 +176,5 @@ def _check_shares(recipe: Recipe, images: int, team: Team) -> None:
 def _refuse(difference: str | None) -> None:
     if difference is not None:
         raise TrainingError(
-            f"the run was begun with another {difference} than is asked for now; "
-            "resume it with what it was begun with, or choose another --out"
+            f"the run was begun with {difference}; resume it with what it was begun with, or choose another --out"
         )

@@ -177,7 +177,10 @@ def remove(name: str, version: int | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the archives and index.json.")
 @click.pass_obj
 def pack(reach: Reach, pattern: str, out: Path) -> None:
-    """Pack the models that are here for others to fetch: archives, and an index of them.
+    """Pack models for others to fetch: archives, and an index of them.
+
+    All models of --model-repository, or else those that were fetched or come with the package; of these, the ones whose
+    name matches GLOB, such as photos or 'photos-*'.
 
     Put the folder on any web server; its address followed by /index.json is what --index takes.
     """
@@ -185,7 +188,8 @@ def pack(reach: Reach, pattern: str, out: Path) -> None:
     from dcgan.zoo.index import write_index
     from dcgan.zoo.repository import RepositoryError
 
-    releases = [entry.release for entry in list_models(pattern, repository=reach.repository)]
+    entries = list_models(pattern, repository=reach.repository)
+    releases = [entry.release for entry in entries if reach.repository is None or entry.source == "folder"]
     if not releases:
         raise RepositoryError(f"no model that is here is named {pattern!r:.80}; dcgan-zoo list shows those that are")
     click.echo(f"wrote {write_index(releases, out, click.echo)}")

@@ -49,7 +49,8 @@ class Command(click.Command):
             extra = _EXTRAS.get(str(error.name).partition(".")[0])
             if extra is None:
                 raise
-            raise UserError(f"this needs the package {error.name}; install dcgan-zoo[{extra}]") from error
+            cure = f"install the extra {extra}: in the checkout, pip install -c constraints.txt '.[{extra}]'"
+            raise UserError(f"this needs the package {error.name}; {cure}") from error
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(INTERRUPTED)

@@ -213,7 +213,8 @@ def test_what_is_skipped_is_counted_and_listed(broken, tmp_path):
     out = tmp_path / "run"
     result = CliRunner().invoke(main, ["--data", str(broken), *options, "--out", str(out), "--skip-corrupt"])
     assert result.exit_code == 0, result.output
-    assert "2 images in broken cannot be used and are left out:" in result.stderr
+    assert "images in broken that cannot be used, and are left out: 2" in result.stderr
+    assert "--skip-corrupt" not in result.stderr
     assert "class 1/3.png" in result.stderr
     assert [line.split(" in ")[0] for line in (out / "skipped.txt").read_text().splitlines()] == [
         "the image class 0/0.png",

@@ -36,6 +36,13 @@ def test_images_become_a_run_folder(tmp_path, images):
     assert str(tmp_path) not in json.dumps(config)
 
 
+def test_a_dry_run_needs_no_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["--data", "digits", *SMALL, "--dry-run"])
+    assert (result.exit_code, json.loads(result.stdout)["data"]["images"]) == (0, 1797)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
     result = CliRunner().invoke(main, ["--data", "digits", *SMALL, "--out", str(tmp_path / "run"), "--dry-run"])
     assert result.exit_code == 0, result.output
@@ -80,7 +87,10 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
         (["--data", "nowhere", "--out", "run"], "there is no data source 'nowhere'"),
         (["--data", "digits", "--out", "run", "--recipe", "dcgan64-sed"], "did you mean 'dcgan64-seed'"),
         (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=0"], "above 0"),
-        (["--data", "digits", "--out", "run", "--set", "batch_size=2000"], "fewer than a batch"),
+        (
+            ["--data", "digits", "--out", "run", "--set", "batch_size=2000"],
+            "fewer images (1797) than a batch takes (2000)",
+        ),
         (
             [
                 "--data",
@@ -125,7 +135,7 @@ def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
     options = ["--data", str(tmp_path / "one"), *SMALL, "--out", str(tmp_path / "run"), "--steps", "2"]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 2
-    assert "one has 1 images, fewer than a batch; use --set batch_size=1" in result.stderr
+    assert "one has fewer images (1) than a batch takes (32); add some, or use --set batch_size=1" in result.stderr
     result = CliRunner().invoke(main, [*options, "--set", "batch_size=1"])
     assert result.exit_code == 0, result.output
     assert read_run(tmp_path / "run").training.images_seen == 2

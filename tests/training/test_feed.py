@@ -53,7 +53,7 @@ def test_any_step_can_be_asked_for_in_any_order(small):
 def test_enlarging_equals_the_transforms_of_the_seed(small):
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
-    ours = Feed(data, small, 0, CPU).first_images(8)
+    ours = Feed(data, small, 0, CPU).some_images(8)
     seed = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Resize(32), v2.Normalize([0.5] * 3, [0.5] * 3)])
     theirs = seed(torch.from_numpy(images).permute(0, 3, 1, 2))
     assert torch.allclose(ours, theirs, atol=1e-5)
@@ -131,3 +131,9 @@ def test_some_images_are_not_augmented_at_all():
     same = (changed == images).all(dim=3).all(dim=2).all(dim=1)
     assert torch.equal(~same, draws[:, 7] < 0.25)
     assert 0 < same.sum() < 256
+
+
+def test_some_images_are_from_all_over_the_data(small):
+    feed = Feed(numbered(200), small, 0, CPU)
+    assert torch.equal(feed.some_images(4), feed._prepare(feed._images[[0, 50, 100, 150]]))
+    assert torch.equal(feed.some_images(300), feed._prepare(feed._images))

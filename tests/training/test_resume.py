@@ -163,26 +163,27 @@ def test_a_finished_run_is_left_as_it_is(images, stopped):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--recipe", "digits"], "recipe (batch_size 8, not 32)"),
-        (["--set", "batch_size=4"], "recipe (name digits, not dcgan64)"),
-        (["--seed", "1"], "seed (0, not 1) than is asked for now; resume it with what it was begun with"),
-        (["--steps", "4"], "steps (3, not 4)"),
-        (["--epochs", "40"], "steps (3, not 80)"),
-        (["--precision", "bf16"], "precision (fp32, not bf16)"),
+        (["--recipe", "digits"], "recipe batch_size = 8, not 32"),
+        (["--set", "batch_size=4"], "recipe batch_size = 8, not 4"),
+        (["--seed", "1"], "seed = 0, not 1; resume it with what it was begun with"),
+        (["--steps", "4"], "steps = 3, not 4"),
+        (["--epochs", "40"], "steps = 3, not 80"),
+        (["--precision", "bf16"], "precision = fp32, not bf16"),
     ],
 )
 def test_a_run_goes_on_only_as_it_began(images, stopped, options, what):
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume", *options)
     assert result.exit_code == 2
-    assert f"was begun with another {what}" in result.stderr
+    assert f"was begun with {what}" in result.stderr
     assert content(stopped) == before
 
 
 def test_other_images_are_refused(stopped):
     result = invoke("--data", "digits", "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert "was begun with another data (digest " in result.stderr
+    assert "was begun with the images of images (20 of 32 x 32, digest " in result.stderr
+    assert "not digits (1797 of 32 x 32, digest " in result.stderr
 
 
 def test_the_same_images_in_another_place_go_on(images, stopped, tmp_path):

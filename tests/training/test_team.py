@@ -176,7 +176,8 @@ def differ(rank: int, port: int, config: RunConfig, out: Path) -> None:
     else:
         other = replace(config, data=replace(config.data, sha256="0" * 64))
         with pytest.raises(
-            TrainingError, match=r"process 1 of this run has another data \(digest 0+, not .*same images"
+            TrainingError,
+            match=r"process 1 of this run is another than the first one: data digest = 0+, not .*same images",
         ):
             check_team(team, other)
         (out / "said").touch()

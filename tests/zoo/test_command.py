@@ -18,7 +18,8 @@ from dcgan.zoo.errors import DcganError
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             2,
-            "Error: this needs the package torch; install dcgan-zoo[train]",
+            "Error: this needs the package torch; install the extra train: "
+            "in the checkout, pip install -c constraints.txt '.[train]'",
         ),
     ],
 )

@@ -62,6 +62,9 @@ def test_pack_makes_what_fetch_takes(repository, copy_as, tmp_path):
     copy_as("toy", 2)
     result = dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", tmp_path / "zoo")
     assert result.exit_code == 0, result.output
+    everything = dcgan_zoo("--model-repository", repository, "pack", "--out", tmp_path / "all")
+    assert everything.exit_code == 0, everything.output
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"toy-1.tar", "toy-2.tar", "index.json"}
     for version in (1, 2):
         assert dcgan_zoo("--index", tmp_path / "zoo", "fetch", "toy", "--version", version).exit_code == 0
     assert dcgan_zoo("fetch", tmp_path / "zoo" / "toy-2.tar").exit_code == 2  # a released model is never changed
