@@ -38,6 +38,15 @@ def training() -> list[tuple[str, str]]:
     ]
 
 
+def training_amx() -> list[tuple[str, str]]:
+    rates = read("training-amx.json")["images_per_second"]
+    plain, bf16 = rates["plain loop"], rates["all of them in bf16"]
+    return [
+        (README, f"{plain:.0f} images/s by the plain loop, {bf16:.0f} in bf16 ({bf16 / plain:.1f} times)"),
+        (RECIPES, f"in bf16 makes {bf16:.0f} images/s, {bf16 / plain:.1f} times the {plain:.0f} of the plain loop"),
+    ]
+
+
 def serving() -> list[tuple[str, str]]:
     found = read("serving.json")
     rates, claims, fair, over = (found[name] for name in ("images_per_s", "claims", "fairness", "overload"))
@@ -107,7 +116,8 @@ def others() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("document", "words"), [*training(), *serving(), *alternatives(), *quality(), *quality_32(), *others()]
+    ("document", "words"),
+    [*training(), *training_amx(), *serving(), *alternatives(), *quality(), *quality_32(), *others()],
 )
 def test_a_figure_that_is_quoted_is_the_one_that_was_measured(document, words):
     assert words in " ".join((ROOT / document).read_text().split())
