@@ -41,13 +41,13 @@ def write_triton(release: Release, folder: Path, show: Callable[[str], None]) ->
     manifest = release.manifest
     for file in files:
         release.verify_file(file)
-        _check_place(folder / model_name(manifest, file), manifest.version, config(manifest, file))
+        _check_place(manifest, file, folder)
     for file in files:
         _write_model(release, file, folder)
-        show(f"wrote {folder / model_name(release.manifest, file)}")
+        show(f"wrote {folder / model_name(manifest, file)}")
 
 
-def check_free(folder: Path, name: str, version: int, precisions: Sequence[str]) -> None:
+def check_free(folder: Path, name: str, version: int, precisions: Sequence[str | None]) -> None:
     """Checks, before a model is made, that its version can be added to a repository, in each of these precisions.
 
     Raises:
@@ -98,9 +98,10 @@ def _name(name: str, precision: str | None) -> str:
     return name if precision in (None, "fp32") else f"{name}-{precision}"
 
 
-def _check_place(model: Path, version: int, text: str) -> None:
-    """Checks that a version can be added to a model of Triton, whose configuration is to be this."""
-    check_free(model.parent, model.name, version, ["fp32"])
+def _check_place(manifest: Manifest, file: ModelFile, folder: Path) -> None:
+    """Checks that a file can be added to a repository: its version is free, and others have the same configuration."""
+    check_free(folder, manifest.name, manifest.version, [file.precision])
+    model, text = folder / model_name(manifest, file), config(manifest, file)
     try:
         before = (model / CONFIG).read_text(encoding="utf-8") if (model / CONFIG).exists() else text
     except OSError as error:

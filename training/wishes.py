@@ -41,11 +41,12 @@ class Wishes:
         """
         if saved is not None and self.recipe is None and not self.changes:
             return saved.recipe
-        known = saved is not None and saved.recipe.name in recipe_names()
-        recipe = load_recipe(self.recipe or (saved.recipe.name if saved and known else DEFAULT_RECIPE), self.changes)
+        own = saved is not None and saved.recipe.name not in recipe_names()  # a file of the user's, which is not known
+        name = DEFAULT_RECIPE if saved is None or own else saved.recipe.name
+        recipe = load_recipe(self.recipe or name, self.changes)
         if saved is not None:
             recipe = recipe.for_images(saved.data.images)
-            _refuse(_difference(_values("recipe", saved.recipe), _values("recipe", recipe)))
+            _refuse(_difference(_values(saved.recipe), _values(recipe)))
         return recipe
 
     def configure(self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None, team: Team = ALONE) -> RunConfig:
@@ -127,14 +128,14 @@ def check_team(team: Team, config: RunConfig) -> None:
 
 def _decisive(config: RunConfig) -> dict[str, object]:
     """What must be the same for the same run; data by their content, wherever they lie."""
-    values = _values("recipe", config.recipe)
+    values = _values(config.recipe)
     values["data digest"] = config.data.sha256
     values["data class_names"] = config.data.class_names
     return values | {what: getattr(config, what) for what in ("seed", "steps", "device", "precision", "deterministic")}
 
 
-def _values(what: str, recipe: Recipe) -> dict[str, object]:
-    return {f"{what} {key}": value for key, value in _flatten(asdict(recipe))}
+def _values(recipe: Recipe) -> dict[str, object]:
+    return {f"recipe {key}": value for key, value in _flatten(asdict(recipe))}
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

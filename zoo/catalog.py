@@ -257,7 +257,11 @@ def _fetch(
     archive = downloads / f"{key}.tar"
     with locked(downloads / f"{key}.lock"):
         if manifest is not None and manifest.version in versions_of(cache(), manifest.name):
-            return find_release(cache(), manifest.name, manifest.version)
+            release = find_release(cache(), manifest.name, manifest.version)
+            if release.manifest != manifest:
+                cure = "remove it with dcgan-zoo remove, then fetch again"
+                raise RepositoryError(f"{release.folder} is not the {manifest.name} of the index; {cure}")
+            return release
         download(what, archive, patience, progress)
         try:
             return unpack(archive, cache(), what.url, manifest)

@@ -175,6 +175,14 @@ def test_an_index_that_promises_another_model_is_found_out(zoo, server, patience
     assert list(cache().glob("*/*")) == []  # nor under the name that the archive gives itself
 
 
+def test_a_model_that_another_process_fetched_from_elsewhere_meanwhile_is_found_out(zoo, patience):
+    entry = get_model("toy", index=zoo, patience=patience)
+    fetch_model(entry, patience)
+    other = replace(entry, manifest=replace(entry.manifest, description="Something else."))
+    with pytest.raises(RepositoryError, match="is not the toy of the index"):
+        fetch_model(other, patience)
+
+
 def test_a_fetched_model_that_was_damaged_is_named_with_the_cure(zoo, patience):
     fetched = fetch_model(get_model("toy", index=zoo, patience=patience), patience)
     file = fetched.folder / "generator.onnx"
