@@ -27,17 +27,31 @@ Measure = Callable[[str, int, int, float], dict[str, float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
-    parser.add_argument("--triton-python", type=Path, help="interpreter of an environment with nvidia-pytriton")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round, to see that it works"
+    )
+    parser.add_argument(
+        "--triton-python", type=Path, help="interpreter of an environment with nvidia-pytriton"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results" / "alternatives.json")
-    parser.add_argument("--note", default="", help="what a reader of the figures should know, e.g. what else ran")
+    parser.add_argument(
+        "--note", default="", help="what a reader of the figures should know, e.g. what else ran"
+    )
     arguments = parser.parse_args()
     rounds, seconds = (1, 0.5) if arguments.quick else (3, 3.0)
     with tempfile.TemporaryDirectory() as folder:
         rows = contenders(prepare(Path(folder)), arguments.triton_python)
         table = measure_all(rows, rounds, seconds)
-    document = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "note": arguments.note}
-    document |= {"triton": "measured" if arguments.triton_python else "not measured", "servers": table}
+    document = {
+        "machine": describe_machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "note": arguments.note,
+    }
+    document |= {
+        "triton": "measured" if arguments.triton_python else "not measured",
+        "servers": table,
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(table, indent=2))
 
@@ -45,7 +59,9 @@ def main() -> None:
 def prepare(folder: Path) -> Path:
     """Trains a step and exports it twice: in our form with int8 beside it, and in the form it was trained in."""
     run, repository = str(folder / "run"), str(folder / "models")
-    command("training", "--data", "digits", "--recipe", "dcgan64-seed", "--steps", "1", "--out", run)
+    command(
+        "training", "--data", "digits", "--recipe", "dcgan64-seed", "--steps", "1", "--out", run
+    )
     command("export", run, "--out", repository, "--name", "ours", "--onnx", "--int8")
     command("export", run, "--out", repository, "--name", "plain", "--onnx", "--target", "cuda")
     return folder
@@ -66,7 +82,10 @@ def contenders(folder: Path, triton: Path | None) -> dict[str, tuple[list[str], 
         rows["Triton, ONNX Runtime, plain graph"] = ([*program, "serve", plain], ask)
         rows["Triton, ONNX Runtime, graph of dcgan-export"] = ([*program, "serve", ours], ask)
     rows["dcgan-serve"] = (serving(split(models, "ours")), measure)
-    rows["dcgan-serve --precision int8"] = (serving(split(models, "ours"), "--precision", "int8"), measure)
+    rows["dcgan-serve --precision int8"] = (
+        serving(split(models, "ours"), "--precision", "int8"),
+        measure,
+    )
     return rows
 
 
@@ -76,13 +95,18 @@ def measure_all(
     """The best of several rounds for each server and load."""
     best: dict[str, dict[str, dict[str, float]]] = {name: {} for name in rows}
     with ExitStack() as stack:
-        targets = {name: stack.enter_context(started(server))[0] for name, (server, _) in rows.items()}
+        targets = {
+            name: stack.enter_context(started(server))[0] for name, (server, _) in rows.items()
+        }
         for _ in range(rounds):
             for n, callers in LOADS:
                 key = f"n={n} callers={callers}"
                 for name, (_, ask) in rows.items():
                     row = ask(targets[name], n, callers, seconds)
-                    if row["images_per_s"] > best[name].get(key, {"images_per_s": 0.0})["images_per_s"]:
+                    if (
+                        row["images_per_s"]
+                        > best[name].get(key, {"images_per_s": 0.0})["images_per_s"]
+                    ):
                         best[name][key] = {figure: round(value, 1) for figure, value in row.items()}
     return best
 
@@ -106,7 +130,9 @@ def measure_with(program: list[str]) -> Measure:
 
 def command(part: str, *arguments: str) -> None:
     """Runs one of our commands."""
-    subprocess.run([sys.executable, "-m", f"dcgan.{part}", *arguments], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [sys.executable, "-m", f"dcgan.{part}", *arguments], check=True, stdout=sys.stderr
+    )
 
 
 if __name__ == "__main__":

@@ -26,20 +26,25 @@ import onnx
 import onnxruntime as ort
 import torch
 
-from dcgan.export.fold import Folded, fold, round_to_half
-from dcgan.export.int8 import find_plan
-from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph
-from dcgan.export.parity import compare_quality
-from dcgan.export.readback import read_graph
-from dcgan.export.runners import CPU, CUDA, providers_at_hand
-from dcgan.training.networks import Generator, GeneratorConfig, initialise
-from dcgan.zoo import noise
-from dcgan.zoo.processor import CUDA_OPTIONS, processor_family, processor_name
+from dcgan.core import noise
+from dcgan.core.hardware import CUDA_OPTIONS, processor_family, processor_name
+from dcgan.export.graph.fold import Folded, fold, round_to_half
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph
+from dcgan.export.int8.search import find_plan
+from dcgan.export.verify.backends import CPU, CUDA, providers_at_hand
+from dcgan.export.verify.parity import compare_quality
+from dcgan.export.verify.weight_check import read_graph
+from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
 ROUNDS = 5
 BATCHES = (1, 16, 64)
-PROFILED = ("plain, fp32", "as exported, fp32", "int8 of 0.1.0 (float head and tail)", "as exported, int8")
+PROFILED = (
+    "plain, fp32",
+    "as exported, fp32",
+    "int8 of 0.1.0 (float head and tail)",
+    "as exported, int8",
+)
 
 
 def random_network(width: int) -> Folded:
@@ -69,10 +74,18 @@ def candidates(network: Folded) -> dict[str, bytes]:
     models = {
         "plain, fp32": exported(form=PLAIN),
         "plain but for a Gemm first, fp32": graph_forms.plain_with_gemm(network),
-        "2x2 on a larger grid, DepthToSpace, fp32": graph_forms.joined(network, depth_to_space=True),
-        "2x2 on a larger grid, pixels moved, fp32": graph_forms.joined(network, depth_to_space=False),
-        "four phases, first layer a convolution, fp32": graph_forms.first_as_convolution(network, exported()),
-        "four phases of 0.1.0 (DepthToSpace on floats), fp32": graph_forms.float_tail(network, None),
+        "2x2 on a larger grid, DepthToSpace, fp32": graph_forms.joined(
+            network, depth_to_space=True
+        ),
+        "2x2 on a larger grid, pixels moved, fp32": graph_forms.joined(
+            network, depth_to_space=False
+        ),
+        "four phases, first layer a convolution, fp32": graph_forms.first_as_convolution(
+            network, exported()
+        ),
+        "four phases of 0.1.0 (DepthToSpace on floats), fp32": graph_forms.float_tail(
+            network, None
+        ),
         "as exported, fp32": exported(form=SUBPIXEL),
         "as exported, fp16": build_graph(round_to_half(network), facts="{}", **half),  # type: ignore[arg-type]
         "int8 of 0.1.0 (float head and tail)": graph_forms.float_tail(network, plan),
@@ -82,7 +95,9 @@ def candidates(network: Folded) -> dict[str, bytes]:
     return {name: model.SerializeToString(deterministic=True) for name, model in models.items()}
 
 
-def session(model: bytes, threads: int, profile: Path | None = None, provider: str = CPU) -> ort.InferenceSession:
+def session(
+    model: bytes, threads: int, profile: Path | None = None, provider: str = CPU
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -91,7 +106,9 @@ def session(model: bytes, threads: int, profile: Path | None = None, provider: s
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
-    return ort.InferenceSession(model, options, providers=[(provider, CUDA_OPTIONS) if provider == CUDA else provider])
+    return ort.InferenceSession(
+        model, options, providers=[(provider, CUDA_OPTIONS) if provider == CUDA else provider]
+    )
 
 
 def images_per_second(running: ort.InferenceSession, batch: int, seconds: float) -> float:
@@ -138,7 +155,9 @@ def errors(models: dict[str, bytes], label: str) -> dict[str, dict[str, float]]:
     }
 
 
-def speeds(models: dict[str, bytes], provider: str, threads: int, seconds: float) -> dict[str, dict[str, float]]:
+def speeds(
+    models: dict[str, bytes], provider: str, threads: int, seconds: float
+) -> dict[str, dict[str, float]]:
     """Images/s of each graph for each batch; one with a node that has no kernel on the provider is left out."""
     sessions = {}
     for name, model in models.items():
@@ -170,7 +189,8 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
     models = candidates(random_network(width))
     close = [errors(models, "random_weights"), errors(candidates(trained_network()), DEFAULT_MODEL)]
     rows = {
-        name: {"bytes": len(model)} | {key: value for error in close for key, value in error[name].items()}
+        name: {"bytes": len(model)}
+        | {key: value for error in close for key, value in error[name].items()}
         for name, model in models.items()
     }
     result = {
@@ -179,7 +199,9 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"onnxruntime": ort.__version__, "python": platform.python_version()},
         "candidates": rows,
-        "speed": {provider: speeds(models, provider, threads, seconds) for provider in providers_at_hand()},
+        "speed": {
+            provider: speeds(models, provider, threads, seconds) for provider in providers_at_hand()
+        },
         "not_measured": {} if CUDA in providers_at_hand() else {CUDA: "no GPU at hand"},
         "profile_us_per_image_one_thread": {name: profile_of(models[name], 1) for name in PROFILED},
     }

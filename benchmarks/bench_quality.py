@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dcgan.serving.engine import EngineConfig
-from dcgan.serving.engines import open_engines
-from dcgan.training.cache import load
-from dcgan.training.dataset import Dataset, Wanted
-from dcgan.training.machine import describe_hardware, library_versions
-from dcgan.training.progress import counting
-from dcgan.training.sources import open_source
-from dcgan.zoo import noise
-from dcgan.zoo.picture import Pixels
+from dcgan.core import noise
+from dcgan.core.images import Pixels
+from dcgan.serving.engine.cpu import EngineConfig
+from dcgan.serving.engine.factory import open_engines
+from dcgan.training.data.cache import load
+from dcgan.training.data.dataset import Dataset, Wanted
+from dcgan.training.data.sources import open_source
+from dcgan.training.device import describe_hardware, library_versions
+from dcgan.training.monitor.progress import counting
 from dcgan.zoo.repository import Release, list_releases
 
 IMAGES = 10_000  # of each side of a comparison
@@ -46,18 +46,28 @@ RATE = 0.2  # at its highest
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="labelled images, as for dcgan-train --data")
-    parser.add_argument("--model-repository", type=Path, required=True, help="folder with the models to compare")
-    parser.add_argument("--epochs", type=int, default=8, help="passes of the classifier over the data")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "quality.json")
+    parser.add_argument(
+        "--model-repository", type=Path, required=True, help="folder with the models to compare"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=8, help="passes of the classifier over the data"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "quality.json"
+    )
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     releases = list_releases(arguments.model_repository)
     data = load(open_source(arguments.data), Wanted(image_size=SIZE, channels=3), counting)
     if data.labels is None or len(data.images) < 2 * IMAGES:
-        parser.error(f"DATA must be {2 * IMAGES} images or more, with labels; {data.name} is {len(data.images)}")
+        parser.error(
+            f"DATA must be {2 * IMAGES} images or more, with labels; {data.name} is {len(data.images)}"
+        )
     if not releases or any(release.manifest.channels != 3 for release in releases):
-        parser.error(f"{arguments.model_repository} must hold models, and only such as make images in colour")
+        parser.error(
+            f"{arguments.model_repository} must hold models, and only such as make images in colour"
+        )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     models = list(released(releases))
     classifier, accuracy = train_classifier(data, arguments.epochs)
@@ -79,9 +89,19 @@ class Classifier(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        plan = [(3, 48, 1), (48, 96, 2), (96, 96, 1), (96, 192, 2), (192, 192, 1), (192, 256, 2), (256, 256, 1)]
+        plan = [
+            (3, 48, 1),
+            (48, 96, 2),
+            (96, 96, 1),
+            (96, 192, 2),
+            (192, 192, 1),
+            (192, 256, 2),
+            (256, 256, 1),
+        ]
         blocks = [
-            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
+            nn.Sequential(
+                nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)
+            )
             for a, b, stride in plan
         ]
         self.features = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -97,9 +117,13 @@ def train_classifier(data: Dataset, epochs: int) -> tuple[Classifier, float]:
     order = torch.randperm(len(data.images))
     kept, rest = order.split([len(order) // 10, len(order) - len(order) // 10])
     labels = torch.from_numpy(data.labels)
-    classifier = Classifier(len(data.class_names) or int(labels.max()) + 1).to(memory_format=torch.channels_last)
+    classifier = Classifier(len(data.class_names) or int(labels.max()) + 1).to(
+        memory_format=torch.channels_last
+    )
     steps = epochs * (len(rest) // BATCH)
-    sgd = torch.optim.SGD(classifier.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    sgd = torch.optim.SGD(
+        classifier.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(sgd, RATE, total_steps=steps)
     for _ in tqdm(range(steps), desc="classifier", disable=None):
         chosen = rest[torch.randint(len(rest), (BATCH,))]
@@ -112,7 +136,10 @@ def train_classifier(data: Dataset, epochs: int) -> tuple[Classifier, float]:
         schedule.step()
     classifier.eval()
     with torch.no_grad():
-        right = [(classifier(as_input(data.images[i])).argmax(1) == labels[i]).float() for i in kept.split(BATCH)]
+        right = [
+            (classifier(as_input(data.images[i])).argmax(1) == labels[i]).float()
+            for i in kept.split(BATCH)
+        ]
     return classifier, float(torch.cat(right).mean())
 
 
@@ -136,10 +163,14 @@ def released(releases: list[Release]) -> Iterator[tuple[str, Pixels]]:
         yield f"{manifest.name} version {manifest.version}", np.concatenate(images)
 
 
-def compare(classifier: Classifier, real: Pixels, models: list[tuple[str, Pixels]]) -> dict[str, float]:
+def compare(
+    classifier: Classifier, real: Pixels, models: list[tuple[str, Pixels]]
+) -> dict[str, float]:
     """Distances from the real images, of other real ones and of each model's."""
     half, other = torch.randperm(len(real))[: 2 * IMAGES].split(IMAGES)
-    sizes = sorted({images.shape[1] for _, images in models})  # each model is compared with what it was trained on
+    sizes = sorted(
+        {images.shape[1] for _, images in models}
+    )  # each model is compared with what it was trained on
     truths = {size: Spread.of(classifier, enlarged(real[half], size)) for size in sizes}
     chance = {f"other real images, {size}x{size}": enlarged(real[other], size) for size in sizes}
     distances = {
@@ -150,7 +181,7 @@ def compare(classifier: Classifier, real: Pixels, models: list[tuple[str, Pixels
 
 
 def enlarged(images: Pixels, size: int) -> Pixels:
-    """As `dcgan.training.feed` shows small images to a discriminator, rounded to bytes."""
+    """As `dcgan.training.data.loader` shows small images to a discriminator, rounded to bytes."""
     x = as_input(images)
     x = nn.functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
     return ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
@@ -166,14 +197,19 @@ class Spread:
     @classmethod
     def of(cls, classifier: Classifier, images: Pixels) -> Spread:
         with torch.no_grad():
-            parts = [classifier.features(as_input(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+            parts = [
+                classifier.features(as_input(images[i : i + BATCH]))
+                for i in range(0, len(images), BATCH)
+            ]
         features = torch.cat(parts).double().numpy()
         return cls(features.mean(axis=0), np.cov(features, rowvar=False))
 
     def distance(self, other: Spread) -> float:
         """Squared Fréchet distance between the normal distributions with these means and covariances."""
         between = self.mean - other.mean
-        roots = np.linalg.eigvals(self.covariance @ other.covariance).real.clip(0)  # of positive semidefinite ones
+        roots = np.linalg.eigvals(self.covariance @ other.covariance).real.clip(
+            0
+        )  # of positive semidefinite ones
         traces = np.trace(self.covariance) + np.trace(other.covariance) - 2 * np.sqrt(roots).sum()
         return float(between @ between + traces)
 

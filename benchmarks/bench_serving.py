@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from servers import ECHO, describe_machine, load, serving, split, started
 from serving_models import publish_models
 
-from dcgan.serving.engine import CPU, Engine, EngineConfig
-from dcgan.serving.engines import open_engines, share_processors
-from dcgan.serving.load import LoadReport
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.serving.client.load_test import LoadReport
+from dcgan.serving.engine.cpu import CPU, Engine, EngineConfig
+from dcgan.serving.engine.factory import open_engines, share_processors
 from dcgan.zoo.repository import find_release
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], None]
@@ -46,9 +46,15 @@ PICTURE = "serving-overload.png"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving.json")
-    parser.add_argument("--note", default="", help="what a reader of the figures should know, e.g. what else ran")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round, to see that it works"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "serving.json"
+    )
+    parser.add_argument(
+        "--note", default="", help="what a reader of the figures should know, e.g. what else ran"
+    )
     arguments = parser.parse_args()
     rounds, seconds = (1, 0.5) if arguments.quick else (5, 2.0)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +62,13 @@ def main() -> None:
         repository = Path(folder)
         publish_models(repository)
         results = measure(repository, rounds, seconds, arguments.out.with_name(PICTURE))
-    document = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "note": arguments.note, **results}
+    document = {
+        "machine": describe_machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "note": arguments.note,
+        **results,
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(results, indent=2))
 
@@ -65,10 +77,18 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
     only_null, only_dcgan = (split(repository, name) for name in ("null", "dcgan64"))
     shared = share_processors(EngineConfig(), CPU, len(os.sched_getaffinity(0)))
     path = repository / "dcgan64" / "1" / "generator.onnx"
-    engines = open_engines(path, find_release(repository, "dcgan64").manifest, EngineConfig(device="cpu"))
-    pools = {"one session": [open_bare(path)], "as served": [partial(run_engine, e) for e in engines]}
+    engines = open_engines(
+        path, find_release(repository, "dcgan64").manifest, EngineConfig(device="cpu")
+    )
+    pools = {
+        "one session": [open_bare(path)],
+        "as served": [partial(run_engine, e) for e in engines],
+    }
     raw: dict[str, list[float]] = {}
-    alone: dict[str, list[float]] = {"again and again": [], "after a pause": []}  # one image, on one of the engines
+    alone: dict[str, list[float]] = {
+        "again and again": [],
+        "after a pause": [],
+    }  # one image, on one of the engines
     reports: dict[str, list[LoadReport]] = {}
     with (
         started(ECHO) as (bare, _),
@@ -81,7 +101,10 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
                     raw.setdefault(f"raw batch={n}, {name}", []).append(raw_rate(runs, n, seconds))
             alone["again and again"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.0))
             alone["after a pause"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.001))
-            for n, callers in LOADS:  # one caller first: what is taken from its time was measured just before
+            for (
+                n,
+                callers,
+            ) in LOADS:  # one caller first: what is taken from its time was measured just before
                 for name, target in (("echo", bare), ("served", served), ("null", null)):
                     report = load(target, n=n, callers=callers, seconds=seconds)
                     reports.setdefault(f"{name} n={n} callers={callers}", []).append(report)
@@ -94,7 +117,8 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         "images_per_s": raw_images | {name: row["images_per_s"] for name, row in table.items()},
         "latency_ms": {name: row["latency_ms"] for name, row in table.items()},
         "raw_one_image_p50_ms": {name: round(min(values), 2) for name, values in alone.items()},
-        "claims": claims(table, raw_images) | {f"{name}, ms": statistics.median(ms) for name, ms in added.items()},
+        "claims": claims(table, raw_images)
+        | {f"{name}, ms": statistics.median(ms) for name, ms in added.items()},
         "claims_by_round_ms": added,
         "ready_s": round(ready_s, 2),
         **crowded,
@@ -107,7 +131,9 @@ def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
     for pool in ("one session", "as served"):
         best = max(rate for name, rate in raw.items() if name.endswith(pool))
         for n, callers in LOADS[1:]:
-            beside = best if n == 1 else raw[f"raw batch={n}, {pool}"]  # callers of 1 are served in batches
+            beside = (
+                best if n == 1 else raw[f"raw batch={n}, {pool}"]
+            )  # callers of 1 are served in batches
             name = "best batch" if n == 1 else f"batch={n}"
             rate = table[f"served n={n} callers={callers}"]["images_per_s"]
             result[f"served n={n} / raw {name}, {pool}"] = round(rate / beside, 3)
@@ -116,13 +142,20 @@ def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
     return result
 
 
-def idle(reports: dict[str, list[LoadReport]], alone: dict[str, list[float]]) -> dict[str, list[float]]:
+def idle(
+    reports: dict[str, list[LoadReport]], alone: dict[str, list[float]]
+) -> dict[str, list[float]]:
     """What an idle server adds to a bare RPC and a bare run, round by round: all three drift, and together."""
-    p50 = {name: [each.latency_ms["50"] for each in reports[f"{name} n=1 callers=1"]] for name in ("echo", "served")}
+    p50 = {
+        name: [each.latency_ms["50"] for each in reports[f"{name} n=1 callers=1"]]
+        for name in ("echo", "served")
+    }
     rounds = zip(p50["served"], p50["echo"], strict=True)
     beside = [served - echo for served, echo in rounds]
     return {
-        f"idle p50 over echo p50 and raw {name}": [round(a - b, 3) for a, b in zip(beside, times, strict=True)]
+        f"idle p50 over echo p50 and raw {name}": [
+            round(a - b, 3) for a, b in zip(beside, times, strict=True)
+        ]
         for name, times in alone.items()
     }
 
@@ -176,7 +209,10 @@ def summarise(reports: list[LoadReport]) -> dict:
     percentiles = reports[0].latency_ms
     return {
         "images_per_s": round(max(report.images_per_s for report in reports), 1),
-        "latency_ms": {name: round(min(report.latency_ms[name] for report in reports), 2) for name in percentiles},
+        "latency_ms": {
+            name: round(min(report.latency_ms[name] for report in reports), 2)
+            for name in percentiles
+        },
     }
 
 

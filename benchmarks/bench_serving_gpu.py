@@ -19,11 +19,11 @@ import numpy as np
 from servers import describe_machine, serving, started
 from serving_models import publish_models
 
-from dcgan.serving.cuda import count_gpus
-from dcgan.serving.engine import Engine, EngineConfig
-from dcgan.serving.engines import open_engines
-from dcgan.serving.load import LoadConfig, run_load
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.serving.client.load_test import LoadConfig, run_load
+from dcgan.serving.engine.cpu import Engine, EngineConfig
+from dcgan.serving.engine.cuda import count_gpus
+from dcgan.serving.engine.factory import open_engines
 from dcgan.zoo.repository import Release, list_releases
 
 BUCKETS = (1, 8, 64, 256)
@@ -35,7 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-repository", type=Path)
     parser.add_argument("--workers", default="1,2,4", help="numbers of server processes to try")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-gpu.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "serving-gpu.json"
+    )
     arguments = parser.parse_args()
     if count_gpus() == 0:
         print("skipped: there is no NVIDIA GPU here")
@@ -45,7 +47,10 @@ def main() -> None:
         if arguments.model_repository is None:
             publish_models(repository)
         workers = [int(number) for number in arguments.workers.split(",")]
-        results = {"raw": measure_raw(list_releases(repository)[0]), "served": measure_served(repository, workers)}
+        results = {
+            "raw": measure_raw(list_releases(repository)[0]),
+            "served": measure_served(repository, workers),
+        }
     document = {"machine": describe_machine(), "gpus": count_gpus(), "seconds": SECONDS, **results}
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
@@ -89,7 +94,11 @@ def measure_served(repository: Path, workers: list[int]) -> dict[str, float]:
                 name = f"{number} workers, {graphs.removeprefix('--')}"
                 for sizes in (((1, 1.0),), ((64, 1.0),), ((256, 1.0),), MIXED):
                     config = LoadConfig(
-                        targets=(target,), sizes=sizes, concurrency=64, connections=8 * number, duration_s=SECONDS
+                        targets=(target,),
+                        sizes=sizes,
+                        concurrency=64,
+                        connections=8 * number,
+                        duration_s=SECONDS,
                     )
                     label = f"n={sizes[0][0]}" if len(sizes) == 1 else "n mixed"
                     found[f"{name}, {label}"] = round(asyncio.run(run_load(config)).images_per_s, 1)

@@ -36,14 +36,24 @@ OPTIONS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-options.json")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round, to see that it works"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "serving-options.json"
+    )
     arguments = parser.parse_args()
     rounds, seconds = (1, 0.3) if arguments.quick else (2, 1.2)
     with tempfile.TemporaryDirectory() as folder:
         publish_models(Path(folder))
         rows = measure(split(Path(folder), "dcgan64"), rounds, seconds)
-    document = {"machine": describe_machine(), "rounds": rounds, "seconds": seconds, "options": OPTIONS, "table": rows}
+    document = {
+        "machine": describe_machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "options": OPTIONS,
+        "table": rows,
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     for name, row in rows.items():
         print(f"{name:<28}", *(f"{key} {value:>8}" for key, value in row.items()), sep="  ")
@@ -53,7 +63,10 @@ def measure(repository: Path, rounds: int, seconds: float) -> dict[str, dict[str
     found: dict[str, list[dict[str, float]]] = {name: [] for name in OPTIONS}
     for _ in range(rounds):
         for name, options in OPTIONS.items():
-            with started(serving(repository, "--log-level", "warning", *options.split())) as (target, _):
+            with started(serving(repository, "--log-level", "warning", *options.split())) as (
+                target,
+                _,
+            ):
                 found[name].append(figures(target, seconds))
     return {name: {key: best(key, rows) for key in rows[0]} for name, rows in found.items()}
 
@@ -64,7 +77,11 @@ def figures(target: str, seconds: float) -> dict[str, float]:
         for n, callers in ((1, 32), (16, 8), (64, 4))
     }
     idle = load(target, n=1, callers=1, seconds=seconds).latency_ms["50"]
-    return {**rates, "idle p50 ms": idle, "p99 beside 1024 ms": asyncio.run(beside_1024(target, 2 * seconds))["99"]}
+    return {
+        **rates,
+        "idle p50 ms": idle,
+        "p99 beside 1024 ms": asyncio.run(beside_1024(target, 2 * seconds))["99"],
+    }
 
 
 def best(key: str, rows: list[dict[str, float]]) -> float:

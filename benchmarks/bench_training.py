@@ -25,15 +25,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan.training import products
+from dcgan.core.images import Pixels
 from dcgan.training.config import Recipe, load_recipe
-from dcgan.training.dataset import Dataset
-from dcgan.training.feed import Feed
-from dcgan.training.graphs import RecordedStep
-from dcgan.training.machine import describe_hardware, library_versions
-from dcgan.training.networks import Discriminator, Generator
-from dcgan.training.step import Step, make_players
-from dcgan.zoo.picture import Pixels
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.loader import Feed
+from dcgan.training.device import describe_hardware, library_versions
+from dcgan.training.engine.cuda_graphs import RecordedStep
+from dcgan.training.engine.step import Step, make_players
+from dcgan.training.models import gemm_convolution
+from dcgan.training.models.networks import Discriminator, Generator
 
 BATCH = 64
 
@@ -43,11 +43,23 @@ def plain_loop(images: Pixels, device: torch.device) -> Callable[[], None]:
     up = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
     down = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
     for width in (512, 256, 128):
-        up += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU(True)]
+        up += [
+            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(True),
+        ]
     for width in (64, 128, 256):
-        down += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2, True)]
-    generator = nn.Sequential(*up, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh()).to(device)
-    discriminator = nn.Sequential(*down, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid()).to(device)
+        down += [
+            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2, True),
+        ]
+    generator = nn.Sequential(*up, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh()).to(
+        device
+    )
+    discriminator = nn.Sequential(*down, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid()).to(
+        device
+    )
     for network in (generator, discriminator):
         for module in network:
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -95,7 +107,9 @@ def our_loop(
     if not channels_last:
         for network in (players.generator, players.discriminator):
             network.to(memory_format=torch.contiguous_format)
-    if not (channels_last and fused):  # the state of the optimizers has the layout of the weights: make it anew
+    if not (
+        channels_last and fused
+    ):  # the state of the optimizers has the layout of the weights: make it anew
         adams = [
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
             for network in (players.generator, players.discriminator)
@@ -113,7 +127,7 @@ def our_loop(
 
     def advance() -> None:
         nonlocal number
-        products.ENABLED = as_products
+        gemm_convolution.ENABLED = as_products
         batch = feed.batch(number)
         step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
         number += 1
@@ -121,7 +135,9 @@ def our_loop(
     return advance
 
 
-def measure(rows: dict[str, Callable[[], None]], rounds: int, steps: int, device: torch.device) -> dict[str, float]:
+def measure(
+    rows: dict[str, Callable[[], None]], rounds: int, steps: int, device: torch.device
+) -> dict[str, float]:
     """Images a second of each row: the best of some rounds, in each of which every row takes some steps."""
     best = dict.fromkeys(rows, 0.0)
     for advance in rows.values():
@@ -138,7 +154,9 @@ def measure(rows: dict[str, Callable[[], None]], rounds: int, steps: int, device
     return best
 
 
-def peak(precision: torch.dtype, multiplications: float, device: torch.device) -> Callable[[], None]:
+def peak(
+    precision: torch.dtype, multiplications: float, device: torch.device
+) -> Callable[[], None]:
     """A matrix product with as many multiplications as a step."""
     side = round(multiplications ** (1 / 3))
     a, b = (torch.randn(side, side, device=device).to(precision) for _ in range(2))
@@ -168,13 +186,19 @@ def _wait(device: torch.device) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile, which needs a C++ compiler")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training.json")
+    parser.add_argument(
+        "--compile", action="store_true", help="also with torch.compile, which needs a C++ compiler"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "training.json"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -189,7 +213,12 @@ def main() -> None:
         "as_products": False,
         "graphs": False,
     }
-    all_of_them = {"frozen": True, "fused": True, "channels_last": True, "as_products": device.type == "cpu"}
+    all_of_them = {
+        "frozen": True,
+        "fused": True,
+        "channels_last": True,
+        "as_products": device.type == "cpu",
+    }
     switches: dict[str, dict[str, str | bool]] = {
         "ours, every switch off": {},
         "no gradients for D's weights in G's step": {"frozen": True},
@@ -197,21 +226,36 @@ def main() -> None:
         "channels-last": {"channels_last": True},
         "bf16": {"precision": "bf16"},
         "all of them in fp32": all_of_them,
-        "all of them in bf16, but no matrix products": all_of_them | {"precision": "bf16", "as_products": False},
+        "all of them in bf16, but no matrix products": all_of_them
+        | {"precision": "bf16", "as_products": False},
         "all of them in bf16": all_of_them | {"precision": "bf16"},
     }
     if device.type == "cuda":
         switches["all of them in fp32, as CUDA graphs"] = all_of_them | {"graphs": True}
-        switches["all of them in bf16, as CUDA graphs"] = all_of_them | {"graphs": True, "precision": "bf16"}
+        switches["all of them in bf16, as CUDA graphs"] = all_of_them | {
+            "graphs": True,
+            "precision": "bf16",
+        }
     if options.compile:
-        switches["all of them in bf16, compiled"] = all_of_them | {"precision": "bf16", "compiled": True}
+        switches["all of them in bf16, compiled"] = all_of_them | {
+            "precision": "bf16",
+            "compiled": True,
+        }
     rows = {"plain loop": plain_loop(images, device)}
     rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
-    rows["peak of matrix products in fp32, plain loop"] = peak(torch.float32, multiplications(recipe, 9), device)
-    rows["peak of matrix products in fp32, ours"] = peak(torch.float32, multiplications(recipe, 8), device)
-    rows["peak of matrix products in bf16, ours"] = peak(torch.bfloat16, multiplications(recipe, 8), device)
+    rows["peak of matrix products in fp32, plain loop"] = peak(
+        torch.float32, multiplications(recipe, 9), device
+    )
+    rows["peak of matrix products in fp32, ours"] = peak(
+        torch.float32, multiplications(recipe, 8), device
+    )
+    rows["peak of matrix products in bf16, ours"] = peak(
+        torch.bfloat16, multiplications(recipe, 8), device
+    )
     speeds = measure(rows, options.rounds, options.steps, device)
-    plain = speeds["plain loop"]  # 9 passes through D: it also computes gradients of D's weights in G's step
+    plain = speeds[
+        "plain loop"
+    ]  # 9 passes through D: it also computes gradients of D's weights in G's step
     for name, speed in speeds.items():
         print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
     result = {

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from dcgan.export.fold import Folded
-from dcgan.export.graph_builder import GraphBuilder
-from dcgan.export.int8_plan import HEAD, Int8Plan
-from dcgan.export.onnx_graph import add_levels, wrap
-from dcgan.export.subpixel import join_phases
-from dcgan.export.subpixel_graph import add_first, add_hidden, interleave
+from dcgan.export.graph.builder import GraphBuilder
+from dcgan.export.graph.fold import Folded
+from dcgan.export.graph.onnx_graph import add_levels, wrap
+from dcgan.export.graph.subpixel import join_phases
+from dcgan.export.graph.subpixel_graph import add_first, add_hidden, interleave
+from dcgan.export.int8.plan import HEAD, Int8Plan
 
 
 def plain_with_gemm(network: Folded) -> onnx.ModelProto:
@@ -22,7 +22,14 @@ def plain_with_gemm(network: Folded) -> onnx.ModelProto:
         last = i == len(network.hidden)
         inputs = [x, graph.weight(f"{i}.weight", layer.weight.numpy())]
         inputs += [] if layer.bias is None else [graph.weight(f"{i}.bias", layer.bias.numpy())]
-        x = graph.node("ConvTranspose", inputs, f"{i}.conv", kernel_shape=[4, 4], strides=[2, 2], pads=[1, 1, 1, 1])
+        x = graph.node(
+            "ConvTranspose",
+            inputs,
+            f"{i}.conv",
+            kernel_shape=[4, 4],
+            strides=[2, 2],
+            pads=[1, 1, 1, 1],
+        )
         x = graph.node("Tanh" if last else "Relu", [x], f"{i}.out")
     graph.transpose(add_levels(graph, x), [0, 2, 3, 1], "images")
     return wrap(graph, network, "{}")
@@ -38,14 +45,28 @@ def joined(network: Folded, *, depth_to_space: bool) -> onnx.ModelProto:
     for i, layer in enumerate(network.layers[1:], start=1):
         last = i == len(network.hidden)
         inputs = [x, graph.weight(f"{i}.weight", join_phases(layer.weight.numpy()))]
-        inputs += [] if layer.bias is None else [graph.weight(f"{i}.bias", np.tile(layer.bias.numpy(), 4))]
+        inputs += (
+            []
+            if layer.bias is None
+            else [graph.weight(f"{i}.bias", np.tile(layer.bias.numpy(), 4))]
+        )
         x = graph.node("Conv", inputs, f"{i}.conv", kernel_shape=[2, 2], pads=[1, 1, 1, 1])
         x = graph.node("Tanh" if last else "Relu", [x], f"{i}.activation")
         if depth_to_space:
-            x = _crop(graph, graph.node("DepthToSpace", [x], f"{i}.woven", blocksize=2), [2, 3], f"{i}.out")
+            x = _crop(
+                graph,
+                graph.node("DepthToSpace", [x], f"{i}.woven", blocksize=2),
+                [2, 3],
+                f"{i}.out",
+            )
         else:
             x = graph.transpose(x, [0, 2, 3, 1], f"{i}.last")
-            x = _crop(graph, interleave(graph, x, layer.out_channels, size + 1, f"{i}"), [1, 2], f"{i}.cropped")
+            x = _crop(
+                graph,
+                interleave(graph, x, layer.out_channels, size + 1, f"{i}"),
+                [1, 2],
+                f"{i}.cropped",
+            )
             x = graph.transpose(x, [0, 3, 1, 2], f"{i}.out")
         size *= 2
     graph.transpose(add_levels(graph, x), [0, 2, 3, 1], "images")
@@ -74,15 +95,25 @@ def first_as_convolution(network: Folded, model: onnx.ModelProto) -> onnx.ModelP
     kept = [node for node in other.graph.node if not node.output[0].startswith("hidden.0.")]
     graph, layer = GraphBuilder(half_weights=False), network.layers[0]
     grid = graph.node("Unsqueeze", ["z", graph.integers([2, 3])], "first.grid")
-    inputs = [grid, graph.weight("first.weight", layer.weight.numpy()), graph.weight("first.bias", layer.bias.numpy())]
-    graph.node("Relu", [graph.node("ConvTranspose", inputs, "first.conv", kernel_shape=[4, 4])], "hidden.0.out")
+    inputs = [
+        grid,
+        graph.weight("first.weight", layer.weight.numpy()),
+        graph.weight("first.bias", layer.bias.numpy()),
+    ]
+    graph.node(
+        "Relu",
+        [graph.node("ConvTranspose", inputs, "first.conv", kernel_shape=[4, 4])],
+        "hidden.0.out",
+    )
     del other.graph.node[:]
     other.graph.node.extend([*graph.nodes, *kept])
     used = {name for node in other.graph.node for name in node.input}
     tensors = [*other.graph.initializer, *graph.initializers.values()]
     del other.graph.initializer[:]
     other.graph.initializer.extend(tensor for tensor in tensors if tensor.name in used)
-    return helper.make_model(other.graph, opset_imports=other.opset_import, ir_version=other.ir_version)
+    return helper.make_model(
+        other.graph, opset_imports=other.opset_import, ir_version=other.ir_version
+    )
 
 
 def head_in_float(plan: Int8Plan) -> Int8Plan:
@@ -93,4 +124,6 @@ def head_in_float(plan: Int8Plan) -> Int8Plan:
 
 
 def _crop(graph: GraphBuilder, x: str, axes: list[int], output: str) -> str:
-    return graph.node("Slice", [x, *(graph.integers(values) for values in ([1, 1], [-1, -1], axes))], output)
+    return graph.node(
+        "Slice", [x, *(graph.integers(values) for values in ([1, 1], [-1, -1], axes))], output
+    )

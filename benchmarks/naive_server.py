@@ -30,16 +30,20 @@ def torch_eager(run: Path) -> Generate:
     """PyTorch in eval mode, as the trained network stands."""
     import torch
 
-    from dcgan.training.run import read_run
+    from dcgan.training.run_folder import read_run
 
     network = read_run(run).generator.eval()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def generate(seed: int, n: int) -> np.ndarray:
-        z = torch.randn(n, network.config.latent_size, generator=torch.Generator().manual_seed(seed))
+        z = torch.randn(
+            n, network.config.latent_size, generator=torch.Generator().manual_seed(seed)
+        )
         with torch.inference_mode():
             images = network(z)
-        return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        return (
+            ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        )
 
     return generate
 
@@ -66,7 +70,9 @@ class NaiveService(rpc.GeneratorServiceServicer):
     def Generate(self, request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:  # noqa: N802
         images = self._generate(request.seed, request.n)
         n, height, width, channels = images.shape
-        return pb.GenerateResponse(pixels=images.tobytes(), n=n, height=height, width=width, channels=channels)
+        return pb.GenerateResponse(
+            pixels=images.tobytes(), n=n, height=height, width=width, channels=channels
+        )
 
     def GetModel(self, _: pb.GetModelRequest, __: object) -> pb.GetModelResponse:  # noqa: N802
         return pb.GetModelResponse()

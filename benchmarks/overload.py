@@ -14,15 +14,17 @@ import grpc
 import numpy as np
 from servers import config, load
 
-from dcgan.serving.aio import AsyncClient
-from dcgan.serving.load import run_load
+from dcgan.serving.client.aio import AsyncClient
+from dcgan.serving.client.load_test import run_load
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-IMAGES = 64  # of a request; a refusal costs the client, on the same processors, as much as an answer
+IMAGES = (
+    64  # of a request; a refusal costs the client, on the same processors, as much as an answer
+)
 DEADLINE_S = 1.0
 BASE = 0.5  # share of the peak that is asked for between the overloads
 PHASES = (BASE, 2.0, BASE, 5.0, BASE)
@@ -47,7 +49,10 @@ def measure(target: str, seconds: float, picture: Path) -> dict[str, dict[str, f
     draw(beside, answers, peak, phase_s, picture)
     first, second = (latency["99"] for latency in beside.values())
     p99s = {f"p99_beside_{name}_ms": round(latency["99"], 2) for name, latency in beside.items()}
-    return {"fairness": p99s | {"ratio": round(second / first, 2)}, "overload": overload(answers, peak, phase_s)}
+    return {
+        "fairness": p99s | {"ratio": round(second / first, 2)},
+        "overload": overload(answers, peak, phase_s),
+    }
 
 
 def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
@@ -60,7 +65,9 @@ def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
 
 async def beside_singles(target: str, seconds: float) -> dict[str, float]:
     others = run_load(config(target, n=1, callers=30, seconds=seconds))
-    report, _ = await asyncio.gather(run_load(config(target, n=1, callers=2, seconds=seconds)), others)
+    report, _ = await asyncio.gather(
+        run_load(config(target, n=1, callers=2, seconds=seconds)), others
+    )
     return report.latency_ms
 
 
@@ -130,16 +137,30 @@ def arrivals(source: random.Random, peak: float, phase_s: float) -> Iterator[flo
 
 def goodput(answers: list[Answer], begin: float, end: float) -> float:
     """Images a second whose answers came between two moments, in time."""
-    came = [each.due + each.seconds for each in answers if each.code == "OK" and each.seconds <= DEADLINE_S]
+    came = [
+        each.due + each.seconds
+        for each in answers
+        if each.code == "OK" and each.seconds <= DEADLINE_S
+    ]
     return IMAGES * sum(begin <= moment < end for moment in came) / (end - begin)
 
 
 def p99(answers: list[Answer], begin: float, end: float) -> float:
     """Milliseconds, of the good answers to requests that were due between two moments."""
-    return float(np.percentile([a.seconds * 1e3 for a in answers if a.code == "OK" and begin <= a.due < end], 99))
+    return float(
+        np.percentile(
+            [a.seconds * 1e3 for a in answers if a.code == "OK" and begin <= a.due < end], 99
+        )
+    )
 
 
-def draw(beside: dict[str, dict[str, float]], answers: list[Answer], peak: float, phase_s: float, path: Path) -> None:
+def draw(
+    beside: dict[str, dict[str, float]],
+    answers: list[Answer],
+    peak: float,
+    phase_s: float,
+    path: Path,
+) -> None:
     """Single images beside others; below, what was asked for and what came, and how long answers took, over time."""
     import matplotlib
 
@@ -158,10 +179,21 @@ def draw(beside: dict[str, dict[str, float]], answers: list[Answer], peak: float
     middle.axhline(peak, color="tab:green", linewidth=0.8, linestyle=":", label="peak, closed loop")
     middle.set_ylabel("images/s")
     middle.legend(loc="upper left", fontsize=8)
-    for code, colour in (("OK", "tab:green"), ("RESOURCE_EXHAUSTED", "tab:orange"), ("DEADLINE_EXCEEDED", "tab:red")):
+    for code, colour in (
+        ("OK", "tab:green"),
+        ("RESOURCE_EXHAUSTED", "tab:orange"),
+        ("DEADLINE_EXCEEDED", "tab:red"),
+    ):
         some = [each for each in answers if each.code == code]
         milliseconds = [1000 * each.seconds for each in some]
-        bottom.plot([a.due for a in some], milliseconds, ".", markersize=2, color=colour, label=f"{code}, {len(some)}")
+        bottom.plot(
+            [a.due for a in some],
+            milliseconds,
+            ".",
+            markersize=2,
+            color=colour,
+            label=f"{code}, {len(some)}",
+        )
     bottom.set_yscale("log")
     bottom.set_ylabel("answer after, ms")
     bottom.set_xlabel("s")
@@ -175,7 +207,9 @@ def draw_fairness(axes: Axes, beside: dict[str, dict[str, float]]) -> None:
     for i, (name, latency) in enumerate(beside.items()):
         places = np.arange(len(latency)) + 0.4 * (i - 0.5)
         label = "beside 30 callers of 1" if name == "n=1" else "beside a caller of 1,024"
-        bars = axes.bar(places, list(latency.values()), width=0.38, color=("0.6", "tab:green")[i], label=label)
+        bars = axes.bar(
+            places, list(latency.values()), width=0.38, color=("0.6", "tab:green")[i], label=label
+        )
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
     axes.set_xticks(range(len(latency)), [f"p{share}" for share in latency])
     axes.set_ylabel("one image after, ms")

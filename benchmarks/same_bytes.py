@@ -27,11 +27,11 @@ import numpy as np
 import onnxruntime as ort
 from servers import SERVE, describe_machine
 
-from dcgan.serving.calls import Response, channel_options, read_pixels, resolve
+from dcgan.core import noise
+from dcgan.core.images import decode_png, untile
+from dcgan.serving.client.calls import Response, channel_options, read_pixels, resolve
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub as Stub
-from dcgan.zoo import noise
-from dcgan.zoo.picture import decode_png, untile
 from dcgan.zoo.repository import SHIPPED, list_releases
 
 RGB, PNG, GRID = pb.IMAGE_FORMAT_RGB8, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID
@@ -39,7 +39,16 @@ CALLERS = 24
 TRIES = 5
 SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 16, 17, 33, 64)
 OFFSETS = (0, 0, 1, 1000, 2**32 - 3, 2**63 - 5, 2**64 - 64)
-ODD = ("--instances", "1", "--intra-op-threads", "2", "--max-batch-size", "7", "--quantum-images", "3")
+ODD = (
+    "--instances",
+    "1",
+    "--intra-op-threads",
+    "2",
+    "--max-batch-size",
+    "7",
+    "--quantum-images",
+    "3",
+)
 
 Expected = Callable[[int, int, int], np.ndarray]
 
@@ -59,10 +68,18 @@ class Findings:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--repository", type=Path, default=SHIPPED, help="the first model of it is asked for")
-    parser.add_argument("--second-repository", type=Path, help="of the second server, to see that a difference is seen")
+    parser.add_argument(
+        "--repository", type=Path, default=SHIPPED, help="the first model of it is asked for"
+    )
+    parser.add_argument(
+        "--second-repository",
+        type=Path,
+        help="of the second server, to see that a difference is seen",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json"
+    )
     arguments = parser.parse_args()
     began = time.perf_counter()
     repositories = arguments.repository, arguments.second_repository or arguments.repository
@@ -78,14 +95,19 @@ def main() -> None:
 async def compare(first: Path, second: Path, requests: int, seed: int) -> Findings:
     findings, source = Findings(), random.Random(seed)
     expected = reference(first)
-    (one, address_a), (two, address_b) = await asyncio.gather(start(first, "0"), start(second, "0", *ODD))
+    (one, address_a), (two, address_b) = await asyncio.gather(
+        start(first, "0"), start(second, "0", *ODD)
+    )
     target = f"{address_a},{address_b}"
     numbers = iter(range(requests))
     try:
-        async with grpc.aio.insecure_channel(resolve(target), options=channel_options(target)) as channel:
+        async with grpc.aio.insecure_channel(
+            resolve(target), options=channel_options(target)
+        ) as channel:
             stub = Stub(channel)
             workers = [
-                ask_on(stub, expected, findings, numbers, random.Random(source.random())) for _ in range(CALLERS)
+                ask_on(stub, expected, findings, numbers, random.Random(source.random()))
+                for _ in range(CALLERS)
             ]
             asking = asyncio.gather(*workers)
             while findings.replies < requests // 2 and not asking.done():
@@ -107,11 +129,22 @@ async def start(repository: Path, port: str, *options: str) -> tuple[Process, st
     Raises:
         ChildProcessError: if it ends before.
     """
-    command = [*SERVE, "--model-repository", str(repository), "--port", port, "--log-level", "warning", *options]
+    command = [
+        *SERVE,
+        "--model-repository",
+        str(repository),
+        "--port",
+        port,
+        "--log-level",
+        "warning",
+        *options,
+    ]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     words = (await process.stdout.readline()).decode().replace(",", " ").split()
     if not words:
-        raise ChildProcessError(f"dcgan-serve ended with exit code {await process.wait()} before it was ready")
+        raise ChildProcessError(
+            f"dcgan-serve ended with exit code {await process.wait()} before it was ready"
+        )
     return process, words[words.index("at") + 1]
 
 
@@ -125,12 +158,18 @@ async def start_again(repository: Path, port: str, *options: str) -> Process:
 
 
 async def ask_on(
-    stub: Stub, expected: Expected, findings: Findings, numbers: Iterator[int], source: random.Random
+    stub: Stub,
+    expected: Expected,
+    findings: Findings,
+    numbers: Iterator[int],
+    source: random.Random,
 ) -> None:
     for _ in numbers:
         n, image_format = source.choice(SIZES), source.choice([RGB, RGB, PNG, GRID])
         offset = min(source.choice([*OFFSETS, source.randrange(2**64)]), 2**64 - n)
-        request = pb.GenerateRequest(seed=source.choice([0, 7, 2**64 - 1, source.randrange(2**64)]), n=n, offset=offset)
+        request = pb.GenerateRequest(
+            seed=source.choice([0, 7, 2**64 - 1, source.randrange(2**64)]), n=n, offset=offset
+        )
         request.format = image_format
         if source.random() < 1 / 3:
             await call_off(stub, source, findings)
@@ -143,15 +182,21 @@ async def ask_on(
         findings.replies += 1
         findings.images += n
         findings.by_format[pb.ImageFormat.Name(image_format)] += 1
-        findings.differing_bytes += int((reply != wanted).sum()) if reply.shape == wanted.shape else wanted.size
+        findings.differing_bytes += (
+            int((reply != wanted).sum()) if reply.shape == wanted.shape else wanted.size
+        )
 
 
 async def ask(stub: Stub, request: pb.GenerateRequest, *, stream: bool) -> np.ndarray:
     """The pixels of a request, in whichever format it asks for them."""
     if not stream:
         return read(await stub.Generate(request, timeout=120), request.format)
-    same = pb.GenerateStreamRequest(seed=request.seed, n=request.n, offset=request.offset, format=request.format)
-    return np.concatenate([read(chunk, request.format) async for chunk in stub.GenerateStream(same, timeout=120)])
+    same = pb.GenerateStreamRequest(
+        seed=request.seed, n=request.n, offset=request.offset, format=request.format
+    )
+    return np.concatenate(
+        [read(chunk, request.format) async for chunk in stub.GenerateStream(same, timeout=120)]
+    )
 
 
 def read(reply: Response, image_format: int) -> np.ndarray:
@@ -163,7 +208,9 @@ def read(reply: Response, image_format: int) -> np.ndarray:
 
 
 async def call_off(stub: Stub, source: random.Random, findings: Findings) -> None:
-    call = stub.Generate(pb.GenerateRequest(seed=source.randrange(2**64), n=source.choice(SIZES)), timeout=120)
+    call = stub.Generate(
+        pb.GenerateRequest(seed=source.randrange(2**64), n=source.choice(SIZES)), timeout=120
+    )
     await asyncio.sleep(source.random() * 0.02)
     findings.called_off += call.cancel()
     with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
@@ -175,11 +222,15 @@ def reference(repository: Path) -> Expected:
     release = list_releases(repository)[0]
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(release.folder / "generator.onnx"), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(release.folder / "generator.onnx"), options, providers=["CPUExecutionProvider"]
+    )
     size = release.manifest.latent_size
 
     def make(seed: int, offset: int, n: int) -> np.ndarray:
-        rows = [session.run(None, {"z": noise.latents(seed, offset + i, 1, size)})[0] for i in range(n)]
+        rows = [
+            session.run(None, {"z": noise.latents(seed, offset + i, 1, size)})[0] for i in range(n)
+        ]
         return np.concatenate(rows)
 
     return make

@@ -18,21 +18,31 @@ from pathlib import Path
 import grpc
 from serving_models import IMAGE_SIZE
 
-from dcgan.serving.engine import CPU
-from dcgan.serving.load import LoadConfig, LoadReport, run_load
+from dcgan.core.hardware import processor_family, processor_name
+from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
+from dcgan.serving.engine.cpu import CPU
 from dcgan.v1 import generator_pb2 as pb
-from dcgan.zoo.processor import processor_family, processor_name
 
 LIBRARIES = ("grpcio", "numpy", "onnxruntime-gpu", "protobuf")
 ECHO = [sys.executable, "-c", "import asyncio, servers; asyncio.run(servers.echo())"]
-SERVE = [sys.executable, "-c", "from dcgan.serving.cli import serve; serve()", "--port", "0", "--metrics-port", "0"]
+SERVE = [
+    sys.executable,
+    "-c",
+    "from dcgan.serving.cli import serve; serve()",
+    "--port",
+    "0",
+    "--metrics-port",
+    "0",
+]
 
 
 @contextmanager
 def started(command: list[str]) -> Iterator[tuple[str, float]]:
     """A server: its address, and the seconds it took to be ready."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
+    )
     try:
         line = process.stdout.readline()
         ready_s = time.perf_counter() - began
@@ -61,25 +71,35 @@ def load(target: str, *, n: int, callers: int, seconds: float) -> LoadReport:
 
 
 def config(target: str, *, n: int, callers: int, seconds: float) -> LoadConfig:
-    return LoadConfig(targets=(target,), sizes=((n, 1.0),), concurrency=callers, duration_s=seconds, warmup_s=0.5)
+    return LoadConfig(
+        targets=(target,), sizes=((n, 1.0),), concurrency=callers, duration_s=seconds, warmup_s=0.5
+    )
 
 
 async def echo() -> None:
     """A bare grpc.aio server with replies of the same size."""
 
     async def generate(request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:
-        return pb.GenerateResponse(pixels=bytes(IMAGE_SIZE * IMAGE_SIZE * 3 * request.n), n=request.n)
+        return pb.GenerateResponse(
+            pixels=bytes(IMAGE_SIZE * IMAGE_SIZE * 3 * request.n), n=request.n
+        )
 
     async def get_model(_: object, __: object) -> pb.GetModelResponse:
         return pb.GetModelResponse()
 
     unary = grpc.unary_unary_rpc_method_handler
     table = {
-        "Generate": unary(generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString),
-        "GetModel": unary(get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString),
+        "Generate": unary(
+            generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString
+        ),
+        "GetModel": unary(
+            get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
+        ),
     }
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"echo ready at 127.0.0.1:{port},", flush=True)

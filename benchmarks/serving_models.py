@@ -10,11 +10,21 @@ import onnx
 import onnxruntime as ort
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from dcgan.serving.engine import CPU
-from dcgan.zoo import golden, noise
-from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Golden, GoldenDigest, GoldenImage, Manifest, Tensor, Training
-from dcgan.zoo.processor import processor_family
-from dcgan.zoo.record import dump_json
+from dcgan.core import noise
+from dcgan.core.hardware import processor_family
+from dcgan.core.schema import dump_json
+from dcgan.serving.engine.cpu import CPU
+from dcgan.zoo import golden
+from dcgan.zoo.manifest import (
+    FILE_NAME,
+    SCHEMA_VERSION,
+    Golden,
+    GoldenDigest,
+    GoldenImage,
+    Manifest,
+    Tensor,
+    Training,
+)
 from dcgan.zoo.repository import describe_file, publish
 
 LATENT_SIZE = 100
@@ -37,14 +47,19 @@ def build_dcgan(width: int) -> onnx.ModelProto:
     nodes = [node("Reshape", ["z", "square"], ["x0"])]
     constants = {"square": np.array([0, 0, 1, 1])}
     for i, (before, after) in enumerate(pairwise(channels)):
-        constants[f"w{i}"] = random.normal(0, 1.4 / np.sqrt(before * 4), (before, after, 4, 4)).astype(np.float32)
+        constants[f"w{i}"] = random.normal(
+            0, 1.4 / np.sqrt(before * 4), (before, after, 4, 4)
+        ).astype(np.float32)
         constants[f"b{i}"] = np.zeros(after, np.float32)
         stride = {} if i == 0 else {"strides": [2, 2], "pads": [1, 1, 1, 1]}
         nodes.append(node("ConvTranspose", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], **stride))
         nodes.append(node("Relu" if i < 4 else "Tanh", [f"c{i}"], [f"x{i + 1}"]))
     constants["half"] = np.array(127.5, np.float32)
     nodes += [node("Mul", ["x5", "half"], ["scaled"]), node("Add", ["scaled", "half"], ["shifted"])]
-    nodes += [node("Round", ["shifted"], ["levels"]), node("Cast", ["levels"], ["bytes"], to=TensorProto.UINT8)]
+    nodes += [
+        node("Round", ["shifted"], ["levels"]),
+        node("Cast", ["levels"], ["bytes"], to=TensorProto.UINT8),
+    ]
     nodes += [node("Transpose", ["bytes"], ["images"], perm=[0, 2, 3, 1])]
     return _build(nodes, constants)
 
@@ -57,12 +72,16 @@ def build_null() -> onnx.ModelProto:
         node("Concat", ["batch", "sizes"], ["shape"], axis=0),
         node("Expand", ["zero", "shape"], ["images"]),
     ]
-    return _build(nodes, {"sizes": np.array([IMAGE_SIZE, IMAGE_SIZE, 3]), "zero": np.array(0, np.uint8)})
+    return _build(
+        nodes, {"sizes": np.array([IMAGE_SIZE, IMAGE_SIZE, 3]), "zero": np.array(0, np.uint8)}
+    )
 
 
 def _build(nodes: list[NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
     z = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", LATENT_SIZE])
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", IMAGE_SIZE, IMAGE_SIZE, 3])
+    images = helper.make_tensor_value_info(
+        "images", TensorProto.UINT8, ["batch", IMAGE_SIZE, IMAGE_SIZE, 3]
+    )
     initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "generator", [z], [images], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
@@ -76,7 +95,9 @@ def _describe(folder: Path, name: str) -> None:
     pixels = session.run(None, {"z": noise.latents(0, 0, 1, LATENT_SIZE)})[0]
     (folder / "golden.png").write_bytes(golden.encode_golden(pixels))
     digest = golden.golden_digest(pixels)
-    digests = (GoldenDigest(path=path.name, provider=CPU, processor=processor_family(CPU), sha256=digest),)
+    digests = (
+        GoldenDigest(path=path.name, provider=CPU, processor=processor_family(CPU), sha256=digest),
+    )
     shape = ("batch", IMAGE_SIZE, IMAGE_SIZE, 3)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -97,6 +118,8 @@ def _describe(folder: Path, name: str) -> None:
         golden=Golden(images=(GoldenImage(seed=0, index=0),), digests=digests),
         parity=(),
         producers={},
-        training=Training(recipe="none", data="none", data_sha256="", images_seen=0, seed=0, hardware="none"),
+        training=Training(
+            recipe="none", data="none", data_sha256="", images_seen=0, seed=0, hardware="none"
+        ),
     )
     (folder / FILE_NAME).write_text(dump_json(manifest))

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from servers import SERVE, describe_machine
 
-from dcgan.serving.aio import AsyncClient
-from dcgan.serving.failures import ClientError
+from dcgan.serving.client.aio import AsyncClient
+from dcgan.serving.client.errors import ClientError
 
 SAMPLE_S = 10.0
 SERIES = {
@@ -49,10 +49,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="after the warm-up")
     parser.add_argument("--warmup-minutes", type=float, default=3.0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-soak.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "serving-soak.json"
+    )
     arguments = parser.parse_args()
     samples, counts = asyncio.run(soak(arguments.warmup_minutes * 60, arguments.minutes * 60))
-    document = {"machine": describe_machine(), **describe(samples, arguments.minutes), "requests": counts}
+    document = {
+        "machine": describe_machine(),
+        **describe(samples, arguments.minutes),
+        "requests": counts,
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
 
@@ -64,7 +70,8 @@ def describe(samples: list[dict[str, float]], minutes: float) -> dict[str, objec
     slope = np.polyfit(times, [sample["rss_mb"] for sample in samples], 1)[0]
     ends = {
         name: [
-            round(float(np.mean([sample[name] for sample in part])), 1) for part in (samples[:tenth], samples[-tenth:])
+            round(float(np.mean([sample[name] for sample in part])), 1)
+            for part in (samples[:tenth], samples[-tenth:])
         ]
         for name in ("rss_mb", "files", "threads", "tasks", "queue")
     }
@@ -143,9 +150,17 @@ async def be_refused(client: AsyncClient, source: random.Random) -> None:
 
 def sample(server: Server) -> dict[str, float]:
     with urllib.request.urlopen(server.metrics) as page:
-        lines = dict(line.rsplit(" ", 1) for line in page.read().decode().splitlines() if not line.startswith("#"))
+        lines = dict(
+            line.rsplit(" ", 1)
+            for line in page.read().decode().splitlines()
+            if not line.startswith("#")
+        )
     values = {name: float(lines[series]) for name, series in SERIES.items()}
-    return {**values, "rss_mb": values["rss_mb"] / 2**20, "threads": len(os.listdir(f"/proc/{server.pid}/task"))}
+    return {
+        **values,
+        "rss_mb": values["rss_mb"] / 2**20,
+        "threads": len(os.listdir(f"/proc/{server.pid}/task")),
+    }
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ async def load(target: str, n: int, callers: int, seconds: float) -> dict[str, f
     from tritonclient.grpc.aio import InferenceServerClient
 
     z = InferInput("z", [n, LATENT_SIZE], "FP32")
-    z.set_data_from_numpy(np.random.default_rng(0).standard_normal((n, LATENT_SIZE), dtype=np.float32))
+    z.set_data_from_numpy(
+        np.random.default_rng(0).standard_normal((n, LATENT_SIZE), dtype=np.float32)
+    )
     start = time.perf_counter() + WARMUP_S
     end, times = start + seconds, []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dcgan.zoo.command import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 
 
 class GateFailure(click.ClickException):
@@ -24,7 +24,9 @@ class ExportCommand(Command):
         """Runs the command."""
         from dcgan.export.errors import ParityError
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was begun is removed
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # ends as Ctrl-C does: what was begun is removed
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -35,9 +37,19 @@ class ExportCommand(Command):
 
 @click.command("dcgan-export", cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
 @click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--out", "repository", type=click.Path(path_type=Path), help="Repository to publish the model in.")
+@click.option(
+    "--out",
+    "repository",
+    type=click.Path(path_type=Path),
+    help="Repository to publish the model in.",
+)
 @click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
-@click.option("--version", type=click.IntRange(1, 2**31 - 1), show_default="the next one", help="Version of the model.")
+@click.option(
+    "--version",
+    type=click.IntRange(1, 2**31 - 1),
+    show_default="the next one",
+    help="Version of the model.",
+)
 @click.option(
     "--onnx",
     is_flag=True,
@@ -46,8 +58,12 @@ class ExportCommand(Command):
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
 @click.option("--safetensors", is_flag=True, help="Write the weights alone.")
 @click.option("--pt2", is_flag=True, help="Write an exported program, TorchScript's successor.")
-@click.option("--int8", is_flag=True, help="Write another ONNX file that computes in int8, for CPUs.")
-@click.option("--fp16", is_flag=True, help="Write another ONNX file that computes in float16, for CUDA.")
+@click.option(
+    "--int8", is_flag=True, help="Write another ONNX file that computes in int8, for CPUs."
+)
+@click.option(
+    "--fp16", is_flag=True, help="Write another ONNX file that computes in float16, for CUDA."
+)
 @click.option(
     "--target",
     type=click.Choice(["cpu", "cuda"]),
@@ -60,8 +76,18 @@ class ExportCommand(Command):
     default="fp32",
     help="Release the weights as they are, or rounded to float16 in half the space.",
 )
-@click.option("--license", default="NOASSERTION", metavar="SPDX", help="SPDX identifier of the model's licence.")
-@click.option("--description", default="", show_default="the run's own", help="What the model makes, in a sentence.")
+@click.option(
+    "--license",
+    default="NOASSERTION",
+    metavar="SPDX",
+    help="SPDX identifier of the model's licence.",
+)
+@click.option(
+    "--description",
+    default="",
+    show_default="the run's own",
+    help="What the model makes, in a sentence.",
+)
 @click.option(
     "--triton",
     type=click.Path(path_type=Path),
@@ -69,7 +95,10 @@ class ExportCommand(Command):
     help="Also add the ONNX files to this model repository of Triton; RUN may then be a model folder.",
 )
 @click.option(
-    "--check", type=click.Path(path_type=Path), metavar="MODEL_FOLDER", help="Check a released model again, and stop."
+    "--check",
+    type=click.Path(path_type=Path),
+    metavar="MODEL_FOLDER",
+    help="Check a released model again, and stop.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be released, and stop.")
 def main(
@@ -98,21 +127,23 @@ def main(
     exit code 1 means that one is not the same function.
     """
     if check is not None:
-        from dcgan.export.recheck import recheck
+        from dcgan.export.verify.reverify import recheck
 
         recheck(check, click.echo)
         return
     if run is not None and triton is not None and (repository, name) == (None, None):
         if len(_given()) > 2:
-            raise click.UsageError("--triton copies the files of a model folder as they are; leave other options out")
+            raise click.UsageError(
+                "--triton copies the files of a model folder as they are; leave other options out"
+            )
         _write_triton(run, triton)
         return
     if run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
+    from dcgan.core.schema import dump_json
     from dcgan.export.pipeline import FORMATS, Options, export
-    from dcgan.training.run import read_run
+    from dcgan.training.run_folder import read_run
     from dcgan.zoo.manifest import check_name
-    from dcgan.zoo.record import dump_json
     from dcgan.zoo.repository import versions_of
 
     check_name(name)
@@ -136,10 +167,15 @@ def main(
         click.echo(dump_json(options), nl=False)
         return
     if triton is not None:
-        from dcgan.export.triton import check_free
+        from dcgan.export.formats.triton import check_free
 
         extra = {"int8": int8, "fp16": fp16}
-        check_free(triton, name, options.version, ["fp32", *(key for key, wanted in extra.items() if wanted)])
+        check_free(
+            triton,
+            name,
+            options.version,
+            ["fp32", *(key for key, wanted in extra.items() if wanted)],
+        )
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
@@ -154,7 +190,7 @@ def _given() -> list[str]:
 
 
 def _write_triton(folder: Path, triton: Path) -> None:
-    from dcgan.export.triton import write_triton
+    from dcgan.export.formats.triton import write_triton
     from dcgan.zoo.repository import read_release
 
     write_triton(read_release(folder), triton, click.echo)

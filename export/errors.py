@@ -17,7 +17,7 @@ ExportError                the run, or a file made from it, cannot be released  
 
 from __future__ import annotations
 
-from dcgan.zoo.errors import DcganError
+from dcgan.core.errors import DcganError
 
 
 class ExportError(DcganError):

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import torch
 
-from dcgan.export.describe import describe, draft_manifest
-from dcgan.export.fold import Folded, fold, round_to_half
-from dcgan.export.int8 import find_plan
-from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.proof import check_weights, load, prove
-from dcgan.export.pt2 import write_pt2
-from dcgan.export.served import Served
-from dcgan.export.torchscript import write_torchscript
-from dcgan.export.weights import write_weights
-from dcgan.training.run import Run
+from dcgan.core.schema import dump_json
+from dcgan.export.formats.pt2 import write_pt2
+from dcgan.export.formats.torchscript import write_torchscript
+from dcgan.export.formats.weights import write_weights
+from dcgan.export.graph.fold import Folded, fold, round_to_half
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
+from dcgan.export.graph.postprocess import Served
+from dcgan.export.int8.search import find_plan
+from dcgan.export.release.metadata import describe, draft_manifest
+from dcgan.export.verify.gate import check_weights, load, prove
+from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import FILE_NAME, Manifest, ModelFile
-from dcgan.zoo.record import dump_json
 from dcgan.zoo.repository import Release, describe_file, publish, read_release
 
 FORMATS = ("onnx", "torchscript", "safetensors")
@@ -71,9 +71,15 @@ def export(run: Run, repository: Path, options: Options, show: Callable[[str], N
         RepositoryError: if the version exists or the repository cannot be written.
         In each case nothing is published.
     """
-    torch.set_num_threads(1)  # PyTorch's sums, and with them parity.json, would vary with the number of threads
+    torch.set_num_threads(
+        1
+    )  # PyTorch's sums, and with them parity.json, would vary with the number of threads
     draft = draft_manifest(
-        run, name=options.name, version=options.version, license=options.license, description=options.description
+        run,
+        name=options.name,
+        version=options.version,
+        license=options.license,
+        description=options.description,
     )
     with publish(repository, options.name, options.version) as folder:
         folded = fold(run.generator)
@@ -84,21 +90,30 @@ def export(run: Run, repository: Path, options: Options, show: Callable[[str], N
         report = prove(run.generator, folded, released, runners)
         show(report.table())
         report.raise_failure()
-        manifest = describe(draft, files=files, released=released, runners=runners, proof=report, folder=folder)
+        manifest = describe(
+            draft, files=files, released=released, runners=runners, proof=report, folder=folder
+        )
         (folder / FILE_NAME).write_text(dump_json(manifest), encoding="utf-8")
     return read_release(repository / options.name / str(options.version))
 
 
 def write(released: Folded, folder: Path, draft: Manifest, options: Options) -> list[ModelFile]:
     """Writes each format of the released network into a folder."""
-    return [*_write_graphs(released, folder, draft, options), *_write_others(released, folder, draft, options)]
+    return [
+        *_write_graphs(released, folder, draft, options),
+        *_write_others(released, folder, draft, options),
+    ]
 
 
-def _write_graphs(released: Folded, folder: Path, draft: Manifest, options: Options) -> Iterator[ModelFile]:
+def _write_graphs(
+    released: Folded, folder: Path, draft: Manifest, options: Options
+) -> Iterator[ModelFile]:
     facts, half = dump_json(draft), options.weights == "fp16"
     if "onnx" in options.formats:
         path = folder / "generator.onnx"
-        write_graph(build_graph(released, facts=facts, half_weights=half, form=FORMS[options.target]), path)
+        write_graph(
+            build_graph(released, facts=facts, half_weights=half, form=FORMS[options.target]), path
+        )
         yield describe_file(path, "onnx", "fp32")
     if options.int8:
         path, plan = folder / "generator.int8.onnx", find_plan(released)
@@ -107,11 +122,16 @@ def _write_graphs(released: Folded, folder: Path, draft: Manifest, options: Opti
     if options.fp16:
         path = folder / "generator.fp16.onnx"
         network = round_to_half(released)
-        write_graph(build_graph(network, facts=facts, half_weights=True, form=PLAIN, half_arithmetic=True), path)
+        write_graph(
+            build_graph(network, facts=facts, half_weights=True, form=PLAIN, half_arithmetic=True),
+            path,
+        )
         yield describe_file(path, "onnx", "fp16")
 
 
-def _write_others(released: Folded, folder: Path, draft: Manifest, options: Options) -> Iterator[ModelFile]:
+def _write_others(
+    released: Folded, folder: Path, draft: Manifest, options: Options
+) -> Iterator[ModelFile]:
     facts, size, classes = dump_json(draft), draft.latent_size, draft.classes
     if "torchscript" in options.formats:
         path = folder / "generator.ts"

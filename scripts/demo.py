@@ -54,9 +54,30 @@ def main() -> None:
     started = time.monotonic()
     shutil.rmtree(DEMO, ignore_errors=True)
     run("dcgan-train", "--data", "digits", "--recipe", "digits", "--out", "demo/run", "--seed", "0")
-    run("dcgan-export", "demo/run", "--out", "demo/models", "--name", "digits", "--onnx", "--torchscript")
-    with server("dcgan-serve", "--model-repository", "demo/models", "--port", "0", "--metrics-port", "0") as address:
-        run("dcgan-generate", "--seed", "7", "-n", "64", "--out", "demo/grid.png", "--target", address)
+    run(
+        "dcgan-export",
+        "demo/run",
+        "--out",
+        "demo/models",
+        "--name",
+        "digits",
+        "--onnx",
+        "--torchscript",
+    )
+    with server(
+        "dcgan-serve", "--model-repository", "demo/models", "--port", "0", "--metrics-port", "0"
+    ) as address:
+        run(
+            "dcgan-generate",
+            "--seed",
+            "7",
+            "-n",
+            "64",
+            "--out",
+            "demo/grid.png",
+            "--target",
+            address,
+        )
     print(
         f"""
 Done in {time.monotonic() - started:.0f} s. Look at

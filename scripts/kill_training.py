@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dcgan.training.machine import describe_hardware, library_versions
+from dcgan.training.device import describe_hardware, library_versions
 
 RESULT = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "kills.json"
 METRICS = "metrics.jsonl"
@@ -27,15 +27,37 @@ METRICS = "metrics.jsonl"
 
 def command(options: argparse.Namespace, out: Path) -> list[str]:
     """The command line of the run."""
-    words = [sys.executable, "-m", "dcgan.training", "--data", options.data, "--recipe", options.recipe]
+    words = [
+        sys.executable,
+        "-m",
+        "dcgan.training",
+        "--data",
+        options.data,
+        "--recipe",
+        options.recipe,
+    ]
     words += ["--steps", str(options.steps), "--seed", str(options.seed), "--checkpoint-steps", "5"]
-    return [*words, "--set", "sample_steps=20", "--device", options.device, "--deterministic", "--out", str(out)]
+    return [
+        *words,
+        "--set",
+        "sample_steps=20",
+        "--device",
+        options.device,
+        "--deterministic",
+        "--out",
+        str(out),
+    ]
 
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but those of TensorBoard, which hold clock times."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "tensorboard")
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.parent.name != "tensorboard"
+    )
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def steps_written(folder: Path) -> int:
@@ -65,13 +87,17 @@ def kill_once(options: argparse.Namespace, out: Path, steps: int, delay: float) 
                 run.wait()
                 return steps_written(out)
     if run.returncode:
-        sys.exit(f"the run failed with exit code {run.returncode}: {' '.join(command(options, out))}")
+        sys.exit(
+            f"the run failed with exit code {run.returncode}: {' '.join(command(options, out))}"
+        )
     return None
 
 
 def main() -> None:
     """Runs both, compares them and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default="digits")
@@ -84,17 +110,27 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as scratch:
         whole, broken = Path(scratch) / "whole", Path(scratch) / "broken"
-        subprocess.run(command(options, whole), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command(options, whole),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while len(killed) < options.kills:
             left = options.steps - steps_written(broken), options.kills - len(killed)
             step = kill_once(
-                options, broken, draw.randrange(max(2 * left[0] // (left[1] + 1), 1)), draw.uniform(0.0, 0.2)
+                options,
+                broken,
+                draw.randrange(max(2 * left[0] // (left[1] + 1), 1)),
+                draw.uniform(0.0, 0.2),
             )
             if step is None:
                 break
             killed.append(step)
             print(f"kill {len(killed)} at step {step}", flush=True)
-        subprocess.run([*command(options, broken), "--resume"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command(options, broken), "--resume"], check=True, stdout=subprocess.DEVNULL
+        )
         ours, theirs = digests(broken), digests(whole)
     kept = {name: digest for name, digest in ours.items() if not name.endswith(".part")}
     result = {
@@ -104,7 +140,9 @@ def main() -> None:
         f"SIGKILL at random, seed {options.seed}",
         "killed_at_steps": killed,
         "files_compared": len(theirs),
-        "files_that_differ": sorted(name for name in kept.keys() | theirs.keys() if kept.get(name) != theirs.get(name)),
+        "files_that_differ": sorted(
+            name for name in kept.keys() | theirs.keys() if kept.get(name) != theirs.get(name)
+        ),
         "generator_sha256_without_kills": theirs["generator.safetensors"],
         "generator_sha256_with_kills": ours["generator.safetensors"],
     }

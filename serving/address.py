@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from dcgan.serving.errors import ServingError
+from dcgan.serving.api.errors import ServingError
 
 
 def join_address(host: str, port: int) -> str:
@@ -21,4 +21,6 @@ def check_host(host: str) -> None:
     try:
         socket.getaddrinfo(host.strip("[]"), None)
     except (OSError, UnicodeError):
-        raise ServingError(f"there is no host {host!r:.80}; choose another --host, e.g. 127.0.0.1") from None
+        raise ServingError(
+            f"there is no host {host!r:.80}; choose another --host, e.g. 127.0.0.1"
+        ) from None

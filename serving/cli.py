@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.serving.options import Buckets, Sizes
-from dcgan.zoo.command import CONTEXT_SETTINGS, Command
 
 if TYPE_CHECKING:
     from dcgan.serving.server import ServerConfig
@@ -38,12 +38,22 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Index of models to fetch --model from, if it is not here; not with --model-repository.  "
     "[default: nothing is fetched]",
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", help="Which file to run.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    help="Which file to run.",
+)
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=_PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
-@click.option("--metrics-port", type=_PORT, default=8002, help="Port of Prometheus; 0 for any that is free.")
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes CUDA where there is a GPU."
+    "--metrics-port", type=_PORT, default=8002, help="Port of Prometheus; 0 for any that is free."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto takes CUDA where there is a GPU.",
 )
 @click.option(
     "--workers",
@@ -64,9 +74,16 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Threads of an engine on the CPU; 0 for an equal share of the processors.",
 )
 @click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
-@click.option("--max-batch-size", type=click.IntRange(1, 65536), default=16, help="Most images in a batch on the CPU.")
+@click.option(
+    "--max-batch-size",
+    type=click.IntRange(1, 65536),
+    default=16,
+    help="Most images in a batch on the CPU.",
+)
 @click.option("--batch-buckets", type=Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
-@click.option("--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it.")
+@click.option(
+    "--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it."
+)
 @click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
 @click.option(
     "--max-queue-images",
@@ -74,24 +91,44 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     default=4096,
     help="Most images that wait for an engine; and most that wait to be written as PNG.",
 )
-@click.option("--quantum-images", type=click.IntRange(1), default=16, help="Images that a request gets in one turn.")
+@click.option(
+    "--quantum-images",
+    type=click.IntRange(1),
+    default=16,
+    help="Images that a request gets in one turn.",
+)
 @click.option(
     "--max-reply-bytes",
     type=click.IntRange(1),
     default=4 * 2**20,
     help="Size of a reply, and so the most images of a request; gRPC's clients take no more unless told to.",
 )
-@click.option("--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request.")
+@click.option(
+    "--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request."
+)
 @click.option(
     "--max-unread-bytes",
     type=click.IntRange(1),
     default=2**28,
     help="Replies that wait for clients which do not read them; above that, Generate is refused.",
 )
-@click.option("--max-concurrent-rpcs", type=click.IntRange(0), default=0, help="Most RPCs at once; 0 for no limit.")
-@click.option("--max-connection-age-s", type=_SECONDS, default=0.0, help="Age of a connection; 0 for no limit.")
 @click.option(
-    "--keepalive-s", type=_SECONDS, default=7200.0, help="Time without traffic after which the server pings a client."
+    "--max-concurrent-rpcs",
+    type=click.IntRange(0),
+    default=0,
+    help="Most RPCs at once; 0 for no limit.",
+)
+@click.option(
+    "--max-connection-age-s",
+    type=_SECONDS,
+    default=0.0,
+    help="Age of a connection; 0 for no limit.",
+)
+@click.option(
+    "--keepalive-s",
+    type=_SECONDS,
+    default=7200.0,
+    help="Time without traffic after which the server pings a client.",
 )
 @click.option(
     "--drain-delay-s",
@@ -100,7 +137,10 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="At the end, time between turning readiness off and refusing requests.",
 )
 @click.option(
-    "--exit-timeout-s", type=_SECONDS, default=30.0, help="At the end, time that accepted requests have to finish."
+    "--exit-timeout-s",
+    type=_SECONDS,
+    default=30.0,
+    help="At the end, time that accepted requests have to finish.",
 )
 @click.option(
     "--longest-batch-s",
@@ -109,7 +149,10 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Time at one batch after which an engine counts as stuck.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of the log on standard error."
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Format of the log on standard error.",
 )
 @click.option(
     "--log-level",
@@ -120,10 +163,12 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
 def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Serves images over gRPC until it is told to stop."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said by us, in one sentence
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # what goes wrong is said by us, in one sentence
     import asyncio
 
-    from dcgan.serving.log import configure
+    from dcgan.serving.observability.log import configure
     from dcgan.serving.server import run
     from dcgan.serving.workers import Logging, supervise
 
@@ -140,8 +185,8 @@ def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **opt
 
 
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
-    from dcgan.serving.engine import EngineConfig
-    from dcgan.serving.model import ModelConfig
+    from dcgan.serving.engine.cpu import EngineConfig
+    from dcgan.serving.models.served_model import ModelConfig
     from dcgan.serving.server import ConnectionConfig, ServerConfig
 
     buckets = options["batch_buckets"]
@@ -184,20 +229,31 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
 @click.option("--seed", type=_UINT64, required=True, help="Any 64-bit number; it names the images.")
 @click.option("-n", "n", type=click.IntRange(1, 2**32 - 1), default=1, help="How many images.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A .png for a grid, a .npy, or else a folder of PNGs."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A .png for a grid, a .npy, or else a folder of PNGs.",
 )
 @click.option(
-    "--target", default="127.0.0.1:8001", help="Address of the server, or of several with commas between them."
+    "--target",
+    default="127.0.0.1:8001",
+    help="Address of the server, or of several with commas between them.",
 )
 @click.option("--model", default="", show_default="the server's", help="Name of a model.")
-@click.option("--model-version", type=click.IntRange(1, 2**32 - 1), help="Version of it.  [default: the newest]")
+@click.option(
+    "--model-version",
+    type=click.IntRange(1, 2**32 - 1),
+    help="Version of it.  [default: the newest]",
+)
 @click.option("--offset", type=_UINT64, default=0, help="Index of the first image.")
 @click.option(
     "--label",
     type=click.IntRange(0, 2**32 - 1),
     help="Class of all images, for a conditional model.  [default: image i has class i mod classes]",
 )
-@click.option("--truncation", type=click.FloatRange(0, 1, min_open=True), help="Scale of the latent vectors.")
+@click.option(
+    "--truncation", type=click.FloatRange(0, 1, min_open=True), help="Scale of the latent vectors."
+)
 @click.option(
     "--format",
     "named",
@@ -224,17 +280,19 @@ def generate(
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import sys
 
-    from dcgan.serving.calls import MOST_UNARY, Options, collect
-    from dcgan.serving.client import Client
-    from dcgan.serving.output import choose_format, write_images
-    from dcgan.serving.progress import watched
+    from dcgan.serving.client.calls import MOST_UNARY, Options, collect
+    from dcgan.serving.client.client import Client
+    from dcgan.serving.client.output import choose_format, write_images
+    from dcgan.serving.client.progress import watched
 
     chosen = choose_format(out, named)
     wanted = {"model": model, "version": model_version, "label": label, "truncation": truncation}
     options = cast("Options", {name: value for name, value in wanted.items() if value is not None})
     with Client(target, timeout_s=timeout_s) as client:
         if n > MOST_UNARY:
-            images = collect(watched(client.stream(seed, n, offset=offset, **options), n, sys.stderr), n)
+            images = collect(
+                watched(client.stream(seed, n, offset=offset, **options), n, sys.stderr), n
+            )
         else:
             images = client.generate(seed, n, offset=offset, **options)
     write_images(images, out, chosen, offset)
@@ -249,31 +307,57 @@ def generate(
     default=["127.0.0.1:8001"],
     help="Address of a server; repeat the option for several.",
 )
-@click.option("-n", "sizes", type=Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1.")
-@click.option("--concurrency", type=click.IntRange(1, 10_000), default=32, help="Callers, each with one request.")
+@click.option(
+    "-n", "sizes", type=Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=32,
+    help="Callers, each with one request.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
     help="Requests a second, by a Poisson process, instead of callers.",
 )
-@click.option("--duration-s", type=click.FloatRange(0, min_open=True), default=10.0, help="Time that is measured.")
-@click.option("--warmup-s", type=_SECONDS, default=1.0, help="Time before that.")
-@click.option("--timeout-s", type=click.FloatRange(0, min_open=True), default=30.0, help="Deadline of a request.")
-@click.option("--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target.")
-@click.option("--model", default="", show_default="the server's", help="Name of a model.")
-@click.option("--verify", is_flag=True, help="Compare every reply with images that were fetched before.")
-@click.option("--seed", type=_UINT64, default=0, help="Seed of what is asked for, and of when at a --rate.")
 @click.option(
-    "--json", "out", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Also write a report as JSON."
+    "--duration-s",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    help="Time that is measured.",
+)
+@click.option("--warmup-s", type=_SECONDS, default=1.0, help="Time before that.")
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    help="Deadline of a request.",
+)
+@click.option(
+    "--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target."
+)
+@click.option("--model", default="", show_default="the server's", help="Name of a model.")
+@click.option(
+    "--verify", is_flag=True, help="Compare every reply with images that were fetched before."
+)
+@click.option(
+    "--seed", type=_UINT64, default=0, help="Seed of what is asked for, and of when at a --rate."
+)
+@click.option(
+    "--json",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Also write a report as JSON.",
 )
 def bench(*, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Puts load on servers and reports throughput, latency and errors. Exit code 1 if --verify finds a wrong reply."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import asyncio
 
-    from dcgan.serving.load import LoadConfig, run_load
-    from dcgan.serving.output import check_place, explained
-    from dcgan.zoo.record import dump_json
+    from dcgan.core.schema import dump_json
+    from dcgan.serving.client.load_test import LoadConfig, run_load
+    from dcgan.serving.client.output import check_place, explained
 
     if out is not None:
         check_place(out, "--json")

@@ -34,16 +34,23 @@ class Sizes(click.ParamType[tuple[tuple[int, float], ...]]):
     name = "sizes"
 
     def convert(
-        self, value: str | tuple[tuple[int, float], ...], param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | tuple[tuple[int, float], ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> tuple[tuple[int, float], ...]:
         """Reads "1" or "1:0.9,64:0.1"."""
         if isinstance(value, tuple):
             return value
         try:
-            pairs = [(part.partition(":")[0], part.partition(":")[2] or "1") for part in value.split(",")]
+            pairs = [
+                (part.partition(":")[0], part.partition(":")[2] or "1") for part in value.split(",")
+            ]
             sizes = tuple((int(n), float(weight)) for n, weight in pairs)
         except ValueError:
             sizes = ()
-        if not sizes or any(not (0 < n <= _MOST_IMAGES and 0 < weight < math.inf) for n, weight in sizes):
+        if not sizes or any(
+            not (0 < n <= _MOST_IMAGES and 0 < weight < math.inf) for n, weight in sizes
+        ):
             self.fail(f"{value!r:.80} is no list of sizes such as 1 or 1:0.9,64:0.1", param, ctx)
         return sizes

@@ -14,14 +14,20 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from dcgan.serving import errors
 from dcgan.serving.address import check_host, join_address
-from dcgan.serving.engine import EngineConfig
-from dcgan.serving.errors import ServingError
-from dcgan.serving.metrics import Metrics, MetricsServer
-from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, find_releases, load_model
-from dcgan.serving.readiness import Readiness
-from dcgan.serving.service import SERVICE, GeneratorService
+from dcgan.serving.api import errors
+from dcgan.serving.api.errors import ServingError
+from dcgan.serving.api.health import Readiness
+from dcgan.serving.api.service import SERVICE, GeneratorService
+from dcgan.serving.engine.cpu import EngineConfig
+from dcgan.serving.models.served_model import (
+    Catalogue,
+    ModelConfig,
+    ServedModel,
+    find_releases,
+    load_model,
+)
+from dcgan.serving.observability.metrics import Metrics, MetricsServer
 from dcgan.serving.threads import call_aside
 
 _WATCH_INTERVAL_S = 1.0
@@ -117,12 +123,19 @@ async def run(
             return
         server = await loading
         announce(server)
-        lag, engines = asyncio.create_task(metrics.watch_loop()), asyncio.create_task(server.watch_engines(config))
+        lag, engines = (
+            asyncio.create_task(metrics.watch_loop()),
+            asyncio.create_task(server.watch_engines(config)),
+        )
         stack.callback(lag.cancel)
         await asyncio.wait((told, engines), return_when=asyncio.FIRST_COMPLETED)
         engines.cancel()  # from here on nothing may turn readiness on again
         why = "told to stop" if told.done() else "the server cannot go on"
-        logger.info("%s: readiness is off, accepted requests have %s s to finish", why, config.exit_timeout_s)
+        logger.info(
+            "%s: readiness is off, accepted requests have %s s to finish",
+            why,
+            config.exit_timeout_s,
+        )
         drain = asyncio.create_task(server.drain(config))
         again = asyncio.create_task(signals.get()) if told.done() else told
         await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
@@ -175,11 +188,15 @@ class RunningServer:
         await self.readiness.end()
         await asyncio.sleep(config.drain_delay_s)
         self.service.close()
-        with contextlib.suppress(TimeoutError):  # `stop` waits for RPCs too, but cancels those that have just arrived
+        with contextlib.suppress(
+            TimeoutError
+        ):  # `stop` waits for RPCs too, but cancels those that have just arrived
             await asyncio.wait_for(self.service.finish(), config.exit_timeout_s)
 
 
-async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> RunningServer:
+async def start(
+    config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> RunningServer:
     """Opens the ports, then loads the models, then turns readiness on.
 
     Args:
@@ -193,7 +210,10 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
     metrics_server.start()
     stack.callback(metrics_server.stop)
-    service, readiness = GeneratorService(metrics, most_unread_bytes=config.connection.unread_bytes), Readiness(SERVICE)
+    service, readiness = (
+        GeneratorService(metrics, most_unread_bytes=config.connection.unread_bytes),
+        Readiness(SERVICE),
+    )
     await readiness.turn(on=False)
     server, port = await _listen(config, service, readiness)
     stack.push_async_callback(server.stop, None)
@@ -204,31 +224,46 @@ async def start(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
     return RunningServer(*addresses, catalogue, service, readiness, server)
 
 
-async def _listen(config: ServerConfig, service: GeneratorService, readiness: Readiness) -> tuple[grpc.aio.Server, int]:
+async def _listen(
+    config: ServerConfig, service: GeneratorService, readiness: Readiness
+) -> tuple[grpc.aio.Server, int]:
     options = [
         # Unless it is meant, a second server on the port would silently take half of the clients.
         ("grpc.so_reuseport", int(config.reuse_port)),
         ("grpc.max_receive_message_length", config.connection.request_bytes),
-        ("grpc.max_send_message_length", -1),  # how many images fit is for `Codec.most_images` to say
+        (
+            "grpc.max_send_message_length",
+            -1,
+        ),  # how many images fit is for `Codec.most_images` to say
         ("grpc.keepalive_time_ms", round(config.connection.keepalive_s * 1000)),
     ]
     if config.connection.longest_age_s:
-        options.append(("grpc.max_connection_age_ms", round(config.connection.longest_age_s * 1000)))
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=config.connection.most_rpcs or None)
+        options.append(
+            ("grpc.max_connection_age_ms", round(config.connection.longest_age_s * 1000))
+        )
+    server = grpc.aio.server(
+        options=options, maximum_concurrent_rpcs=config.connection.most_rpcs or None
+    )
     server.add_generic_rpc_handlers((service.handlers(),))
     health_pb2_grpc.add_HealthServicer_to_server(readiness, server)
-    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection(
+        (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
     try:
         port = server.add_insecure_port(join_address(config.host, config.port))
     except RuntimeError:
         address = join_address(config.host, config.port)
         problem = "the port is taken, or the address is not of this machine"
-        raise ServingError(f"cannot listen on {address}: {problem}; choose another --port or --host") from None
+        raise ServingError(
+            f"cannot listen on {address}: {problem}; choose another --port or --host"
+        ) from None
     await server.start()
     return server, port
 
 
-async def _load(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack) -> list[ServedModel]:
+async def _load(
+    config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> list[ServedModel]:
     models: list[ServedModel] = []
 
     async def stop() -> None:
@@ -236,7 +271,9 @@ async def _load(config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncE
 
     stack.push_async_callback(stop)
     # A download may take long.
-    for release in await call_aside(find_releases, config.model_repository, config.model, config.fetch_from):
+    for release in await call_aside(
+        find_releases, config.model_repository, config.model, config.fetch_from
+    ):
         models.append(await load_model(release, config.engine, config.models, metrics))
     return models
 

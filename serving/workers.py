@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from dcgan.core.errors import DcganError
 from dcgan.serving.address import check_host, join_address
-from dcgan.serving.engines import choose_provider, share_processors
-from dcgan.serving.errors import ServingError
-from dcgan.serving.log import configure
+from dcgan.serving.api.errors import ServingError
+from dcgan.serving.engine.factory import choose_provider, share_processors
+from dcgan.serving.observability.log import configure
 from dcgan.serving.server import RunningServer, ServerConfig, run
-from dcgan.zoo.errors import DcganError
 
 _LAST_PORT = 65535
 _PAUSE_S = 1.0  # before a worker that died is started anew
@@ -72,7 +72,9 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         # A daemon, so that the interpreter ends it, should the parent come to its end by an error.
-        self._process = context.Process(target=_work, args=(self._config, self._log, theirs), daemon=True)
+        self._process = context.Process(
+            target=_work, args=(self._config, self._log, theirs), daemon=True
+        )
         self._process.start()
         theirs.close()
         try:
@@ -98,7 +100,9 @@ class Worker:
             self._process.terminate()
 
 
-async def supervise(config: ServerConfig, workers: int, log: Logging, announce: Callable[[str], None]) -> None:
+async def supervise(
+    config: ServerConfig, workers: int, log: Logging, announce: Callable[[str], None]
+) -> None:
     """Serves with several processes until SIGTERM or SIGINT; a second signal cuts the end short.
 
     Args:
@@ -139,7 +143,9 @@ def share_out(config: ServerConfig, workers: int) -> list[ServerConfig]:
     """
     if config.metrics_port + workers - 1 > _LAST_PORT:
         highest = _LAST_PORT - workers + 1
-        raise ServingError(f"{workers} workers need as many ports for metrics; choose --metrics-port {highest} or less")
+        raise ServingError(
+            f"{workers} workers need as many ports for metrics; choose --metrics-port {highest} or less"
+        )
     processors = max(1, len(os.sched_getaffinity(0)) // workers)
     engine = share_processors(config.engine, choose_provider(config.engine.device), processors)
     ports = [config.metrics_port + i if config.metrics_port else 0 for i in range(workers)]
@@ -152,10 +158,14 @@ def reserve_port(host: str, port: int) -> socket.socket:
     Raises:
         ServingError: if the port is taken.
     """
-    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[
+        0
+    ]
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:  # this one shares with nobody
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are nobody
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # connections that have ended are nobody
             probe.bind(address)
             address = probe.getsockname()
         reserved = socket.socket(family, socket.SOCK_STREAM)
@@ -173,7 +183,9 @@ async def _keep_up(team: Sequence[Worker], told: asyncio.Task[None]) -> None:
     await told
     for keeper in keepers:
         keeper.cancel()
-    await asyncio.gather(*keepers, return_exceptions=True)  # nobody else watches the processes from here on
+    await asyncio.gather(
+        *keepers, return_exceptions=True
+    )  # nobody else watches the processes from here on
 
 
 async def _keep(worker: Worker) -> None:
@@ -182,7 +194,10 @@ async def _keep(worker: Worker) -> None:
         await asyncio.sleep(_PAUSE_S)
         try:
             await worker.start()
-        except (ServingError, OSError) as error:  # the system may have no room for a process just now
+        except (
+            ServingError,
+            OSError,
+        ) as error:  # the system may have no room for a process just now
             logger.error("a worker cannot be started anew: %s", error)
         else:
             logger.warning("a worker is ready again")
@@ -215,13 +230,17 @@ async def _end(team: Sequence[Worker], signals: asyncio.Queue[None]) -> None:
 def _describe(config: ServerConfig, ready: Sequence[Ready]) -> str:
     address = join_address(config.host, config.port)
     metrics = ",".join(f"http://{each.metrics_address}/metrics" for each in ready)
-    return f"ready at {address}, {len(ready)} workers serving {ready[0].models}; metrics at {metrics}"
+    return (
+        f"ready at {address}, {len(ready)} workers serving {ready[0].models}; metrics at {metrics}"
+    )
 
 
 def _work(config: ServerConfig, log: Logging, pipe: Connection) -> None:
     """What a worker process does."""
     configure(log.chosen, log.level)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; the parent says what is to be done
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches it too; the parent says what is to be done
 
     def follow() -> None:
         try:

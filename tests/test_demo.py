@@ -20,5 +20,8 @@ def test_the_demo_learns_where_its_server_listens():
 
 def test_the_demo_stops_when_its_server_does_not_start(tmp_path: Path):
     nowhere = str(tmp_path / "nowhere")
-    with pytest.raises(SystemExit, match="did not start"), DEMO["server"]("dcgan-serve", "--model-repository", nowhere):
+    with (
+        pytest.raises(SystemExit, match="did not start"),
+        DEMO["server"]("dcgan-serve", "--model-repository", nowhere),
+    ):
         pass

@@ -26,12 +26,23 @@ def read(name: str) -> dict:
 
 def training() -> list[tuple[str, str]]:
     rates = read("training.json")["images_per_second"]
-    plain, fp32, bf16 = (rates[name] for name in ("plain loop", "all of them in fp32", "all of them in bf16"))
-    peak, compiled = rates["peak of matrix products in bf16, ours"], rates["all of them in bf16, compiled"]
+    plain, fp32, bf16 = (
+        rates[name] for name in ("plain loop", "all of them in fp32", "all of them in bf16")
+    )
+    peak, compiled = (
+        rates["peak of matrix products in bf16, ours"],
+        rates["all of them in bf16, compiled"],
+    )
     return [
-        (README, f"{plain:.0f} images/s by the plain PyTorch loop, {fp32:.0f} in fp32 ({fp32 / plain:.1f} times)"),
+        (
+            README,
+            f"{plain:.0f} images/s by the plain PyTorch loop, {fp32:.0f} in fp32 ({fp32 / plain:.1f} times)",
+        ),
         (README, f"{bf16:.0f} in bf16 ({bf16 / plain:.1f} times"),
-        (RECIPES, f"in bf16 makes {bf16:.0f} images/s, {bf16 / plain:.1f} times the {plain:.0f} of the plain loop"),
+        (
+            RECIPES,
+            f"in bf16 makes {bf16:.0f} images/s, {bf16 / plain:.1f} times the {plain:.0f} of the plain loop",
+        ),
         (RECIPES, f"{fp32:.0f} in fp32, {fp32 / plain:.1f} times"),
         (RECIPES, f"product with as many multiplications as our step makes {peak:.0f} images/s"),
         (RECIPES, f"`torch.compile` does not help: {compiled:.0f} images/s"),
@@ -42,21 +53,31 @@ def training_amx() -> list[tuple[str, str]]:
     rates = read("training-amx.json")["images_per_second"]
     plain, bf16 = rates["plain loop"], rates["all of them in bf16"]
     return [
-        (README, f"{plain:.0f} images/s by the plain loop, {bf16:.0f} in bf16 ({bf16 / plain:.1f} times)"),
-        (RECIPES, f"in bf16 makes {bf16:.0f} images/s, {bf16 / plain:.1f} times the {plain:.0f} of the plain loop"),
+        (
+            README,
+            f"{plain:.0f} images/s by the plain loop, {bf16:.0f} in bf16 ({bf16 / plain:.1f} times)",
+        ),
+        (
+            RECIPES,
+            f"in bf16 makes {bf16:.0f} images/s, {bf16 / plain:.1f} times the {plain:.0f} of the plain loop",
+        ),
     ]
 
 
 def serving() -> list[tuple[str, str]]:
     found = read("serving.json")
-    rates, claims, fair, over = (found[name] for name in ("images_per_s", "claims", "fairness", "overload"))
+    rates, claims, fair, over = (
+        found[name] for name in ("images_per_s", "claims", "fairness", "overload")
+    )
     one, two = "one session", "as served"
     bare = ", ".join(f"{rates[f'raw batch=64, {pool}']:,.0f}" for pool in (one, two))
     rows = [f"| bare, batch 64, no server | {bare} | 1 | 1 |"]
     for n, callers, beside in ((64, 4, "64"), (16, 8, "16"), (1, 32, None)):
         rate = rates[f"served n={n} callers={callers}"]
         what = f"batch={beside}" if beside else "best batch"
-        ratios = " | ".join(f"{claims[f'served n={n} / raw {what}, {pool}']:.2f}" for pool in (one, two))
+        ratios = " | ".join(
+            f"{claims[f'served n={n} / raw {what}, {pool}']:.2f}" for pool in (one, two)
+        )
         rows.append(f"| {callers} callers of n = {n} | {rate:,.0f} | {ratios} |")
     idle = min(value for name, value in claims.items() if name.startswith("idle"))
     rows += [
@@ -81,7 +102,8 @@ def alternatives() -> list[tuple[str, str]]:
 def quality() -> list[tuple[str, str]]:
     distance = read("quality.json")["distance"]
     ours, half, seed, before = (
-        distance[f"{name} version 1"] for name in ("dcgan64", "dcgan64-augmented", "dcgan64-seed", "dcgan64-slow-d")
+        distance[f"{name} version 1"]
+        for name in ("dcgan64", "dcgan64-augmented", "dcgan64-seed", "dcgan64-slow-d")
     )
     return [
         (LONG, f"| real, enlarged | {distance['other real images, 64x64']:.2f} |"),
@@ -104,9 +126,18 @@ def quality_32() -> list[tuple[str, str]]:
     }
     long = found["both 4e-4, half augmented, fifty epochs"]
     short = found["both 4e-4, half augmented"]
-    told = (LONG, f"distance from the data is {long:.2f}, where it was {short:.2f} in a run of 2,000 batches")
-    best = f"| **4e-4** | **4e-4** | **half of them** | **{found['both 4e-4, half augmented']:.2f}** |"
-    return [told, (RECIPES, best), *((RECIPES, f"{row} {found[name]:.2f} |") for name, row in rows.items())]
+    told = (
+        LONG,
+        f"distance from the data is {long:.2f}, where it was {short:.2f} in a run of 2,000 batches",
+    )
+    best = (
+        f"| **4e-4** | **4e-4** | **half of them** | **{found['both 4e-4, half augmented']:.2f}** |"
+    )
+    return [
+        told,
+        (RECIPES, best),
+        *((RECIPES, f"{row} {found[name]:.2f} |") for name, row in rows.items()),
+    ]
 
 
 def others() -> list[tuple[str, str]]:
@@ -120,7 +151,15 @@ def others() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     ("document", "words"),
-    [*training(), *training_amx(), *serving(), *alternatives(), *quality(), *quality_32(), *others()],
+    [
+        *training(),
+        *training_amx(),
+        *serving(),
+        *alternatives(),
+        *quality(),
+        *quality_32(),
+        *others(),
+    ],
 )
 def test_a_figure_that_is_quoted_is_the_one_that_was_measured(document, words):
     assert words in " ".join((ROOT / document).read_text().split())

@@ -55,7 +55,11 @@ def test_the_wheel_is_small(wheel: zipfile.ZipFile):
 
 def test_every_command_can_be_imported():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    installed = {point.name: point for point in entry_points(group="console_scripts") if point.name in declared}
+    installed = {
+        point.name: point
+        for point in entry_points(group="console_scripts")
+        if point.name in declared
+    }
     assert set(installed) == set(declared)
     for point in installed.values():
         assert callable(point.load())
@@ -72,9 +76,20 @@ def test_the_wheel_serves_and_draws_without_torch(wheel: zipfile.ZipFile, tmp_pa
     environment = tmp_path / "environment"
     subprocess.run([*uv, "venv", "--python", sys.executable, str(environment)], check=True)
     python = environment / "bin" / "python"
-    install = ["pip", "install", "--python", str(python), "-c", str(ROOT / "constraints.txt"), str(wheel.filename)]
+    install = [
+        "pip",
+        "install",
+        "--python",
+        str(python),
+        "-c",
+        str(ROOT / "constraints.txt"),
+        str(wheel.filename),
+    ]
     subprocess.run([*uv, *install], check=True)
-    assert subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 1
+    assert (
+        subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
+        == 1
+    )
 
     options = ["--port", "0", "--metrics-port", "0"]
     command = [str(environment / "bin" / "dcgan-serve"), *options]
@@ -82,7 +97,15 @@ def test_the_wheel_serves_and_draws_without_torch(wheel: zipfile.ZipFile, tmp_pa
         assert server.stdout is not None
         words = server.stdout.readline().replace(",", " ").split()
         address = next(word for word in words if word.rpartition(":")[2].isdecimal())
-        draw = [str(environment / "bin" / "dcgan-generate"), "--seed", "7", "-n", "4", "--out", "grid.png"]
+        draw = [
+            str(environment / "bin" / "dcgan-generate"),
+            "--seed",
+            "7",
+            "-n",
+            "4",
+            "--out",
+            "grid.png",
+        ]
         drawn = subprocess.run([*draw, "--target", address], cwd=tmp_path, check=False)
         server.terminate()
     assert drawn.returncode == 0

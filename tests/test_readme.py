@@ -19,15 +19,26 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 
 def commands() -> list[str]:
     """Every call of one of our commands in a bash block, continuation lines joined."""
-    lines = [line for kind, text in BLOCKS if kind == "bash" for line in text.replace("\\\n", " ").splitlines()]
+    lines = [
+        line
+        for kind, text in BLOCKS
+        if kind == "bash"
+        for line in text.replace("\\\n", " ").splitlines()
+    ]
     calls = [line.partition("#")[0].strip().removesuffix("&").strip() for line in lines]
-    return [re.sub(r"^\.venv/bin/", "", call) for call in calls if re.match(r"(\.venv/bin/)?dcgan-", call)]
+    return [
+        re.sub(r"^\.venv/bin/", "", call)
+        for call in calls
+        if re.match(r"(\.venv/bin/)?dcgan-", call)
+    ]
 
 
 @pytest.mark.parametrize("line", commands())
 def test_a_command_of_the_readme_is_understood(line: str):
     name, *arguments = shlex.split(line)
-    command = next(point for point in entry_points(group="console_scripts") if point.name == name).load()
+    command = next(
+        point for point in entry_points(group="console_scripts") if point.name == name
+    ).load()
     if isinstance(command, click.Group):  # dcgan-zoo [OPTIONS] COMMAND ...
         command.make_context(name, list(arguments))
         place = next(i for i, word in enumerate(arguments) if word in command.commands)
@@ -57,7 +68,12 @@ def test_the_python_of_the_readme_runs(tmp_path: Path):
             for program in programs:
                 moved = program.replace("127.0.0.1:8001", address)
                 assert moved != program, "a program of the README must name 127.0.0.1:8001"
-                subprocess.run([sys.executable, "-W", "error", "-c", moved], cwd=tmp_path, check=True, timeout=120)
+                subprocess.run(
+                    [sys.executable, "-W", "error", "-c", moved],
+                    cwd=tmp_path,
+                    check=True,
+                    timeout=120,
+                )
         finally:
             server.terminate()
     assert server.returncode == 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.serving.client import Client
+from dcgan.serving.client.client import Client
 
 COMMANDS = Path(sys.executable).parent
 
@@ -21,7 +21,12 @@ COMMANDS = Path(sys.executable).parent
 def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Runs a command of the project from a folder that is not the checkout."""
     return subprocess.run(
-        [str(COMMANDS / command[0]), *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=240, check=False
+        [str(COMMANDS / command[0]), *command[1:]],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
@@ -35,7 +40,18 @@ def run_well(cwd: Path, *command: str) -> str:
 def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few steps on the digits, and the model exported from it."""
     folder = tmp_path_factory.mktemp("road")
-    run_well(folder, "dcgan-train", "--data", "digits", "--recipe", "digits", "--steps", "20", "--out", "run")
+    run_well(
+        folder,
+        "dcgan-train",
+        "--data",
+        "digits",
+        "--recipe",
+        "digits",
+        "--steps",
+        "20",
+        "--out",
+        "run",
+    )
     run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits")
     return folder
 
@@ -55,8 +71,12 @@ def test_the_run_folder_tells_everything(road: Path):
 def test_the_model_folder_holds_both_formats_and_their_proof(road: Path):
     folder = road / "models" / "digits" / "1"
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert {file["path"] for file in manifest["files"]} | {"manifest.json"} == {p.name for p in folder.iterdir()}
-    assert {"generator.onnx", "generator.ts", "generator.safetensors"} <= {p.name for p in folder.iterdir()}
+    assert {file["path"] for file in manifest["files"]} | {"manifest.json"} == {
+        p.name for p in folder.iterdir()
+    }
+    assert {"generator.onnx", "generator.ts", "generator.safetensors"} <= {
+        p.name for p in folder.iterdir()
+    }
     assert all(verdict["passed"] for verdict in manifest["parity"])
     assert {verdict["path"] for verdict in manifest["parity"]} >= {"generator.onnx", "generator.ts"}
 
@@ -92,7 +112,8 @@ def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(road: Pa
     files = sorted((road / "folder").iterdir())
     assert len(files) == 6
     assert all(
-        np.array_equal(np.asarray(Image.open(file)), image[:, :, 0]) for file, image in zip(files, images, strict=True)
+        np.array_equal(np.asarray(Image.open(file)), image[:, :, 0])
+        for file, image in zip(files, images, strict=True)
     )
     grid = np.asarray(Image.open(road / "grid.png"))
     assert np.array_equal(grid[:32, :32], images[0, :, :, 0])
@@ -106,9 +127,11 @@ def test_an_offset_names_the_same_image(road: Path, address: str):
 
 def test_the_served_images_are_those_of_the_torchscript_file(road: Path, address: str):
     torch = pytest.importorskip("torch")
-    from dcgan.zoo.noise import latents
+    from dcgan.core.noise import latents
 
-    run_well(road, "dcgan-generate", "--seed", "3", "-n", "8", "--out", "served.npy", "--target", address)
+    run_well(
+        road, "dcgan-generate", "--seed", "3", "-n", "8", "--out", "served.npy", "--target", address
+    )
     folder = road / "models" / "digits" / "1"
     latent_size = json.loads((folder / "manifest.json").read_text())["latent_size"]
     with pytest.warns(Warning, match="torch.jit"):
@@ -121,7 +144,18 @@ def test_the_served_images_are_those_of_the_torchscript_file(road: Path, address
 
 def test_the_road_does_not_overwrite_what_is_there(road: Path):
     before = (road / "run" / "generator.safetensors").read_bytes()
-    again = run(road, "dcgan-train", "--data", "digits", "--recipe", "digits", "--steps", "1", "--out", "run")
+    again = run(
+        road,
+        "dcgan-train",
+        "--data",
+        "digits",
+        "--recipe",
+        "digits",
+        "--steps",
+        "1",
+        "--out",
+        "run",
+    )
     assert again.returncode == 2
     assert len(again.stderr.strip().splitlines()[-1]) > 20
     assert "Traceback" not in again.stderr
@@ -136,7 +170,19 @@ def labelled_road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same road with classes: a digit for each label, in every format."""
     folder = tmp_path_factory.mktemp("labelled")
     classes = ("--set", "generator.classes=10", "--set", "discriminator.classes=10")
-    run_well(folder, "dcgan-train", "--data", "digits", "--recipe", "digits", *classes, "--steps", "20", "--out", "run")
+    run_well(
+        folder,
+        "dcgan-train",
+        "--data",
+        "digits",
+        "--recipe",
+        "digits",
+        *classes,
+        "--steps",
+        "20",
+        "--out",
+        "run",
+    )
     formats = ("--onnx", "--torchscript", "--pt2", "--safetensors", "--int8", "--fp16")
     run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits", *formats)
     return folder
@@ -152,7 +198,7 @@ def labelled_address(labelled_road: Path, request: pytest.FixtureRequest) -> Ite
 def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labelled_address: str):
     import onnxruntime
 
-    from dcgan.zoo.noise import latents
+    from dcgan.core.noise import latents
 
     with Client(labelled_address) as client:
         (model,) = client.models()
@@ -171,5 +217,7 @@ def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labe
 
 
 def test_a_model_with_classes_is_checked_again_and_verified(labelled_road: Path):
-    verified = run_well(labelled_road, "dcgan-zoo", "--model-repository", "models", "verify", "digits", "--parity")
+    verified = run_well(
+        labelled_road, "dcgan-zoo", "--model-repository", "models", "verify", "digits", "--parity"
+    )
     assert verified.startswith("ok ")

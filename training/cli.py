@@ -9,26 +9,34 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dcgan.zoo.command import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 
 if TYPE_CHECKING:
-    from dcgan.training.checkpoint import Cadence
-    from dcgan.training.dataset import Dataset
-    from dcgan.training.networks import GeneratorConfig
-    from dcgan.training.run import RunConfig, RunFolder
-    from dcgan.training.team import Team
-    from dcgan.training.trainer import Trainer
-    from dcgan.training.wishes import Wishes
+    from dcgan.training.data.dataset import Dataset
+    from dcgan.training.distributed import Team
+    from dcgan.training.engine.checkpoint import Cadence
+    from dcgan.training.engine.trainer import Trainer
+    from dcgan.training.models.networks import GeneratorConfig
+    from dcgan.training.options import Wishes
+    from dcgan.training.run_folder import RunConfig, RunFolder
 
 _LISTED = 10  # of the images that are left out
 
 
 @click.command("dcgan-train", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option("--data", help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits.")
-@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be used, and list them.")
+@click.option(
+    "--data", help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits."
+)
+@click.option(
+    "--skip-corrupt", is_flag=True, help="Leave out images that cannot be used, and list them."
+)
 @click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the recipe. Repeatable."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe. Repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
 @click.option(
@@ -37,12 +45,24 @@ _LISTED = 10  # of the images that are left out
     help="Go on with the run in --out, exactly as if it had never stopped; give --data again, and --device. Where "
     "there is no run yet, one begins.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), show_default="0", help="Seed of every random number of the run."
+    "--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]"
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to compute on.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]"
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    show_default="0",
+    help="Seed of every random number of the run.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="What to compute on.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
@@ -50,10 +70,15 @@ _LISTED = 10  # of the images that are left out
     help="bf16 computes convolutions in 16 bits; auto takes the faster one.",
 )
 @click.option(
-    "--checkpoint-seconds", type=click.FloatRange(min=1), default=300, help="Time from one checkpoint to the next."
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=1),
+    default=300,
+    help="Time from one checkpoint to the next.",
 )
 @click.option(
-    "--checkpoint-steps", type=click.IntRange(min=1), help="Write a checkpoint after every so many steps too."
+    "--checkpoint-steps",
+    type=click.IntRange(min=1),
+    help="Write a checkpoint after every so many steps too.",
 )
 @click.option(
     "--on-collapse",
@@ -63,7 +88,9 @@ _LISTED = 10  # of the images that are left out
     "on with other random numbers.",
 )
 @click.option(
-    "--deterministic", is_flag=True, help="On a GPU, take only kernels that give the same bits each time; slower."
+    "--deterministic",
+    is_flag=True,
+    help="On a GPU, take only kernels that give the same bits each time; slower.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
 @click.option(
@@ -98,10 +125,10 @@ def main(
     a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run, but for those
     about saving and collapse (--checkpoint-..., --on-collapse) and --skip-corrupt, which are given anew.
     """
-    from dcgan.training import machine
-    from dcgan.training.checkpoint import Cadence
-    from dcgan.training.team import join_team, leave_team
-    from dcgan.training.wishes import Wishes, check_same, check_team
+    from dcgan.training.device import choose_device
+    from dcgan.training.distributed import join_team, leave_team
+    from dcgan.training.engine.checkpoint import Cadence
+    from dcgan.training.options import Wishes, check_same, check_team
 
     wishes = Wishes(
         recipe=recipe,
@@ -118,7 +145,7 @@ def main(
         return
     if data is None or (out is None and not dry_run):
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
-    team = join_team(machine.choose_device(device))
+    team = join_team(choose_device(device))
     cadence = Cadence(checkpoint_seconds, checkpoint_steps)
     try:
         saved = _saved(team, out, resume=resume)
@@ -131,21 +158,29 @@ def main(
         if team.leads:
             click.echo(dump(config), nl=False)
         if out is not None and not dry_run:
-            _train(config, dataset, out, team, cadence, resume=saved is not None, on_collapse=on_collapse)
+            _train(
+                config,
+                dataset,
+                out,
+                team,
+                cadence,
+                resume=saved is not None,
+                on_collapse=on_collapse,
+            )
     finally:
         leave_team(team)
 
 
 def dump(config: RunConfig) -> str:
     """The configuration as it is printed and saved."""
-    from dcgan.zoo.record import dump_json
+    from dcgan.core.schema import dump_json
 
     return dump_json(config)
 
 
 def _saved(team: Team, out: Path | None, *, resume: bool) -> RunConfig | None:
     """The configuration of the run that is to go on, if there is one; the leader of a team reads it."""
-    from dcgan.training.run import CONFIG, check_free, parse_config, read_config
+    from dcgan.training.run_folder import CONFIG, check_free, parse_config, read_config
 
     text = None
     if team.leads and out is not None:
@@ -160,18 +195,24 @@ def _saved(team: Team, out: Path | None, *, resume: bool) -> RunConfig | None:
 
 
 def _load(data: str, shape: GeneratorConfig, team: Team, **options: bool) -> Dataset:
-    from dcgan.training.cache import load
-    from dcgan.training.dataset import Wanted
-    from dcgan.training.progress import counting
-    from dcgan.training.sources import open_source
+    from dcgan.training.data.cache import load
+    from dcgan.training.data.dataset import Wanted
+    from dcgan.training.data.sources import open_source
+    from dcgan.training.monitor.progress import counting
 
     source = open_source(data)
     wanted = Wanted(image_size=shape.image_size, channels=shape.channels, **options)
     dataset = load(source, wanted, counting)
     if team.leads and source.skipped:
-        click.echo(f"files in {source.name} that are no images, and are left out: {source.skipped}", err=True)
+        click.echo(
+            f"files in {source.name} that are no images, and are left out: {source.skipped}",
+            err=True,
+        )
     if team.leads and dataset.corrupt:
-        click.echo(f"images in {source.name} that cannot be used, and are left out: {len(dataset.corrupt)}", err=True)
+        click.echo(
+            f"images in {source.name} that cannot be used, and are left out: {len(dataset.corrupt)}",
+            err=True,
+        )
         for sentence in dataset.corrupt[:_LISTED]:
             click.echo(f"  {sentence}", err=True)
         if len(dataset.corrupt) > _LISTED:
@@ -180,8 +221,8 @@ def _load(data: str, shape: GeneratorConfig, team: Team, **options: bool) -> Dat
 
 
 def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
-    from dcgan.training.pack import check_absent, pack
-    from dcgan.training.team import ALONE
+    from dcgan.training.data.stylegan_zip import check_absent, pack
+    from dcgan.training.distributed import ALONE
 
     check_absent(Path(out))
     shape = wishes.resolve_recipe(None).generator
@@ -192,7 +233,7 @@ def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
 
 
 def _prepare(folder: RunFolder, config: RunConfig, dataset: Dataset, *, resume: bool) -> None:
-    from dcgan.training.run import SKIPPED
+    from dcgan.training.run_folder import SKIPPED
 
     if not resume:
         folder.create(config)
@@ -202,7 +243,7 @@ def _prepare(folder: RunFolder, config: RunConfig, dataset: Dataset, *, resume: 
 
 def _go_on(trainer: Trainer, out: Path, team: Team) -> None:
     """Takes up the checkpoint, if there is one; the leader of a team reads it."""
-    from dcgan.training.checkpoint import find
+    from dcgan.training.engine.checkpoint import find
 
     path = find(out) if team.leads else None
     if team.text_of_first(None if path is None else "yes"):
@@ -210,16 +251,23 @@ def _go_on(trainer: Trainer, out: Path, team: Team) -> None:
 
 
 def _train(
-    config: RunConfig, dataset: Dataset, out: Path, team: Team, cadence: Cadence, *, resume: bool, on_collapse: str
+    config: RunConfig,
+    dataset: Dataset,
+    out: Path,
+    team: Team,
+    cadence: Cadence,
+    *,
+    resume: bool,
+    on_collapse: str,
 ) -> None:
-    from dcgan.training import machine
-    from dcgan.training.loop import train
-    from dcgan.training.progress import Progress
-    from dcgan.training.run import RunFolder
-    from dcgan.training.stop import Stop
-    from dcgan.training.trainer import Trainer
+    from dcgan.training.device import be_exact
+    from dcgan.training.engine.loop import train
+    from dcgan.training.engine.signals import Stop
+    from dcgan.training.engine.trainer import Trainer
+    from dcgan.training.monitor.progress import Progress
+    from dcgan.training.run_folder import RunFolder
 
-    machine.be_exact(deterministic=config.deterministic)
+    be_exact(deterministic=config.deterministic)
     folder, trainer, stop = RunFolder(out), Trainer(config, dataset, team), Stop()
     with folder.held() if team.leads else nullcontext(), stop.listening():
         if team.leads:
@@ -231,6 +279,8 @@ def _train(
         return
     progress.close()
     state = "done" if trainer.step == config.steps else "stopped"
-    click.echo(f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}")
+    click.echo(
+        f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}"
+    )
     if state == "stopped":
         click.echo("the same command with --resume goes on")

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dcgan.core.schema import parse
 from dcgan.training.errors import TrainingError
-from dcgan.training.networks import DiscriminatorConfig, GeneratorConfig
-from dcgan.zoo.record import parse
+from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
 
 SHIPPED = Path(__file__).parent / "recipes"
 """The recipes that come with the package."""
@@ -33,9 +33,14 @@ class Adam:
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
-        _check(0 < self.rate <= 1, f"a learning rate must be above 0 and at most 1, not {self.rate}")
+        _check(
+            0 < self.rate <= 1, f"a learning rate must be above 0 and at most 1, not {self.rate}"
+        )
         betas = (self.beta1, self.beta2)
-        _check(all(0 <= beta < 1 for beta in betas), f"the betas of Adam must be at least 0 and below 1, not {betas}")
+        _check(
+            all(0 <= beta < 1 for beta in betas),
+            f"the betas of Adam must be at least 0 and below 1, not {betas}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,9 @@ class Recipe:
     discriminator_adam: Adam = field(default_factory=Adam)
 
     def __post_init__(self) -> None:
-        _check(1 <= self.batch_size <= 2**16, f"batch_size must be 1 to 65536, not {self.batch_size}")
+        _check(
+            1 <= self.batch_size <= 2**16, f"batch_size must be 1 to 65536, not {self.batch_size}"
+        )
         _check(self.epochs >= 1, f"epochs must be 1 or more, not {self.epochs}")
         _check(self.sample_steps >= 1, f"sample_steps must be 1 or more, not {self.sample_steps}")
         _check(self.keep_epochs >= 0, f"keep_epochs must be 0 or more, not {self.keep_epochs}")
@@ -96,13 +103,22 @@ class Recipe:
             _check_choice("augment", name, AUGMENTATIONS)
         probability = self.augment_probability
         _check(0 <= probability <= 1, f"augment_probability must be 0 to 1, not {probability}")
-        _check(self.augment_below >= 0, f"augment_below must be 0 or more, not {self.augment_below}")
-        _check(self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}")
+        _check(
+            self.augment_below >= 0, f"augment_below must be 0 or more, not {self.augment_below}"
+        )
+        _check(
+            self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}"
+        )
         _check(0 <= self.decay_from <= 1, f"decay_from must be 0 to 1, not {self.decay_from}")
-        _check(min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")
+        _check(
+            min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}"
+        )
         for name in ("image_size", "channels", "classes"):
             ours, theirs = getattr(self.generator, name), getattr(self.discriminator, name)
-            _check(ours == theirs, f"generator.{name} is {ours} and discriminator.{name} is {theirs}; make them equal")
+            _check(
+                ours == theirs,
+                f"generator.{name} is {ours} and discriminator.{name} is {theirs}; make them equal",
+            )
 
     def for_images(self, images: int) -> Recipe:
         """What the recipe means for a data set of so many images."""
@@ -116,7 +132,9 @@ class Recipe:
 
     def steps_per_epoch(self, images: int) -> int:
         """Number of batches in one pass over that many images."""
-        return images // self.batch_size if self.whole_batches else math.ceil(images / self.batch_size)
+        return (
+            images // self.batch_size if self.whole_batches else math.ceil(images / self.batch_size)
+        )
 
 
 def recipe_names() -> list[str]:
@@ -142,7 +160,9 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         raise TrainingError(f"cannot read the recipe {path}: {error}") from None
     for change in map(_parse_change, changes):
         if "name" in change:
-            raise TrainingError("--set cannot change the name of a recipe: it is that of its file; rename a copy of it")
+            raise TrainingError(
+                "--set cannot change the name of a recipe: it is that of its file; rename a copy of it"
+            )
         _merge(table, change)
     return parse(Recipe, {**table, "name": path.stem}, f"recipe {path.stem}")
 
@@ -162,7 +182,10 @@ def _parse_change(change: str) -> dict[str, object]:
         try:
             if equals and "\n" not in change:
                 return tomllib.loads(text)
-        except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, a list of thousands of lists
+        except (
+            ValueError,
+            RecursionError,
+        ):  # not TOML, a number of thousands of digits, a list of thousands of lists
             continue
     raise TrainingError(f"--set takes key=value, such as generator.width=32, not {change!r:.60}")
 

@@ -1,6 +1,6 @@
 """The error of this part."""
 
-from dcgan.zoo.errors import DcganError
+from dcgan.core.errors import DcganError
 
 
 class TrainingError(DcganError):

@@ -1,41 +1,23 @@
-"""Writing files so that a kill or a full disk at any moment leaves the old one or the new one, never half of one."""
+"""Writing the files of a run, with the errors that its user can act on."""
 
 from __future__ import annotations
 
-import errno
-import os
-from contextlib import suppress
 from pathlib import Path
-from typing import TypeGuard
 
+from dcgan.core import atomic
 from dcgan.training.errors import TrainingError
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Puts a file in its place, whole, or leaves the one that is there.
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file atomically.
 
     Raises:
-        TrainingError: if the disk refuses.
+        TrainingError: if it cannot be written; what was there before is unchanged then.
     """
-    staging = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staging.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
+        atomic.write_file(path, data)
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink()
-        raise _refusal(path, error) from None
-
-
-def is_full(error: Exception) -> TypeGuard[OSError]:
-    """Whether the disk, or the user's share of it, has no more room."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _refusal(path: Path, error: OSError) -> TrainingError:
-    cure = "make room and use --resume" if is_full(error) else "choose another --out"
-    return TrainingError(f"cannot write {path}: {error.strerror}; {cure}")
+        cure = (
+            "make room and use --resume" if atomic.is_disk_full(error) else "choose another --out"
+        )
+        raise TrainingError(f"cannot write {path}: {error.strerror}; {cure}") from None

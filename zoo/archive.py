@@ -7,8 +7,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from dcgan.core.schema import parse_json
 from dcgan.zoo.manifest import FILE_NAME, Manifest
-from dcgan.zoo.record import parse_json
 from dcgan.zoo.repository import Release, RepositoryError, publish, read_release
 
 _MOST_FILES = 1000
@@ -31,7 +31,9 @@ def pack(release: Release, target: Path) -> None:
                 archive.addfile(member, file)
 
 
-def unpack(archive: Path, repository: Path, source: str, promised: Manifest | None = None) -> Release:
+def unpack(
+    archive: Path, repository: Path, source: str, promised: Manifest | None = None
+) -> Release:
     """Puts the model of an archive into a repository, if it is exactly what its manifest says.
 
     Args:
@@ -48,7 +50,9 @@ def unpack(archive: Path, repository: Path, source: str, promised: Manifest | No
     try:
         with tarfile.open(archive, "r:") as tar:
             members = _members(tar, archive.stat().st_size, source)
-            manifest = parse_json(Manifest, _read_manifest(tar, members, source), f"the manifest of {source}")
+            manifest = parse_json(
+                Manifest, _read_manifest(tar, members, source), f"the manifest of {source}"
+            )
             if promised not in (None, manifest):
                 found = f"version {manifest.version} of {manifest.name!r}"
                 raise RepositoryError(
@@ -57,7 +61,10 @@ def unpack(archive: Path, repository: Path, source: str, promised: Manifest | No
             _check_members(members, manifest, source)
             with publish(repository, manifest.name, manifest.version) as folder:
                 for member in members.values():
-                    with _open(tar, member, source) as packed, (folder / member.name).open("wb") as file:
+                    with (
+                        _open(tar, member, source) as packed,
+                        (folder / member.name).open("wb") as file,
+                    ):
                         shutil.copyfileobj(packed, file)
                 read_release(folder).verify()
     except (tarfile.TarError, EOFError, ValueError) as error:
@@ -69,11 +76,15 @@ def _members(tar: tarfile.TarFile, most_bytes: int, source: str) -> dict[str, ta
     """The members by name, each an ordinary file, together no larger than the archive; nothing is written yet."""
     members: dict[str, tarfile.TarInfo] = {}
     for member in tar:
-        sparse = member.issparse() or any(key.startswith("GNU.sparse") for key in member.pax_headers)
+        sparse = member.issparse() or any(
+            key.startswith("GNU.sparse") for key in member.pax_headers
+        )
         if sparse or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise RepositoryError(f"{source} holds {member.name!r:.80}, which is no ordinary file")
         if member.name in members or len(members) == _MOST_FILES:
-            raise RepositoryError(f"{source} holds {member.name!r:.80} twice, or more than {_MOST_FILES} files")
+            raise RepositoryError(
+                f"{source} holds {member.name!r:.80} twice, or more than {_MOST_FILES} files"
+            )
         members[member.name] = member
         if sum(member.size for member in members.values()) > most_bytes:
             raise RepositoryError(f"{source} claims to hold more than its own size")
@@ -83,7 +94,9 @@ def _members(tar: tarfile.TarFile, most_bytes: int, source: str) -> dict[str, ta
 def _read_manifest(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], source: str) -> str:
     member = members.get(FILE_NAME)
     if member is None or member.size > _MOST_MANIFEST_BYTES:
-        raise RepositoryError(f"{source} is no archive of a model: it has no {FILE_NAME} of a sane size")
+        raise RepositoryError(
+            f"{source} is no archive of a model: it has no {FILE_NAME} of a sane size"
+        )
     with _open(tar, member, source) as file:
         return file.read().decode("utf-8")
 
@@ -93,7 +106,9 @@ def _check_members(members: dict[str, tarfile.TarInfo], manifest: Manifest, sour
     sizes = {file.path: file.bytes for file in manifest.files}
     for name, member in members.items():
         if name != FILE_NAME and sizes.get(name) != member.size:
-            raise RepositoryError(f"{source} holds {name!r:.80}, which its manifest does not list with that size")
+            raise RepositoryError(
+                f"{source} holds {name!r:.80}, which its manifest does not list with that size"
+            )
     missing = sorted(sizes.keys() - members.keys())
     if missing:
         raise RepositoryError(f"{source} lacks the file {missing[0]} that its manifest lists")

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcgan.core.errors import DcganError
+from dcgan.core.locks import locked
+from dcgan.core.paths import home
 from dcgan.zoo.archive import unpack
-from dcgan.zoo.errors import DcganError
 from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
-from dcgan.zoo.home import home
 from dcgan.zoo.index import IndexEntry, read_index
-from dcgan.zoo.lock import locked
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
 from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
 
@@ -64,7 +64,9 @@ class ModelEntry:
     @property
     def formats(self) -> tuple[str, ...]:
         """The files that compute images, as role and precision, e.g. "onnx fp32"."""
-        return tuple(f"{file.role} {file.precision}" for file in self.manifest.files if file.precision)
+        return tuple(
+            f"{file.role} {file.precision}" for file in self.manifest.files if file.precision
+        )
 
     @property
     def bytes(self) -> int:
@@ -78,7 +80,11 @@ def cache() -> Path:
 
 
 def list_models(
-    pattern: str = "*", *, repository: Path | None = None, index: str | None = None, patience: Patience | None = None
+    pattern: str = "*",
+    *,
+    repository: Path | None = None,
+    index: str | None = None,
+    patience: Patience | None = None,
 ) -> list[ModelEntry]:
     """Lists the models within reach, by name, the newest version first.
 
@@ -126,8 +132,13 @@ def get_model(
     remote = {entry.manifest.version: entry for entry in models if entry.manifest.name == name}
     versions = sorted({*local, *remote})
     if not versions:
-        names = sorted({entry.name for entry in list_models(repository=repository)} | {m.manifest.name for m in models})
-        raise RepositoryError(f"there is no model {name!r} within reach; there is {', '.join(names) or 'none at all'}")
+        names = sorted(
+            {entry.name for entry in list_models(repository=repository)}
+            | {m.manifest.name for m in models}
+        )
+        raise RepositoryError(
+            f"there is no model {name!r} within reach; there is {', '.join(names) or 'none at all'}"
+        )
     wanted = versions[-1] if version is None else version
     if wanted in local:
         place, source = local[wanted]
@@ -135,11 +146,15 @@ def get_model(
         return ModelEntry(manifest=release.manifest, source=source, folder=release.folder)
     if wanted in remote:
         return ModelEntry(manifest=remote[wanted].manifest, source="index", archive=remote[wanted])
-    raise RepositoryError(f"model {name!r} has no version {wanted}; it has {', '.join(map(str, versions))}")
+    raise RepositoryError(
+        f"model {name!r} has no version {wanted}; it has {', '.join(map(str, versions))}"
+    )
 
 
 def fetch_model(
-    entry: ModelEntry, patience: Patience | None = None, progress: Callable[[int], None] | None = None
+    entry: ModelEntry,
+    patience: Patience | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> ModelEntry:
     """Brings a model of an index into the cache; one that is here already stays where it is.
 
@@ -168,7 +183,10 @@ def get_or_fetch(name: str, index: str) -> ModelEntry:
 
 
 def fetch_archive(
-    url: str, digest: str | None = None, patience: Patience | None = None, progress: Callable[[int], None] | None = None
+    url: str,
+    digest: str | None = None,
+    patience: Patience | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> ModelEntry:
     """Brings the model of an archive that no index lists into the cache.
 
@@ -200,12 +218,16 @@ def remove_model(name: str, version: int | None = None) -> list[Path]:
     versions = [kept for kept in versions_of(cache(), name) if version in (None, kept)]
     if not versions:
         which = name if version is None else f"version {version} of {name}"
-        raise RepositoryError(f"{which} is not among the fetched models in {cache()}; nothing else is ever removed")
+        raise RepositoryError(
+            f"{which} is not among the fetched models in {cache()}; nothing else is ever removed"
+        )
     folders = [cache() / name / str(kept) for kept in versions]
     try:
         for folder in folders:
             grave = Path(tempfile.mkdtemp(prefix=".removed-", dir=cache()))
-            folder.rename(grave / folder.name)  # at once for every reader, however long the deletion takes
+            folder.rename(
+                grave / folder.name
+            )  # at once for every reader, however long the deletion takes
             shutil.rmtree(grave)
         if not any((cache() / name).iterdir()):
             (cache() / name).rmdir()
@@ -231,12 +253,20 @@ def places(repository: Path | None = None) -> list[Path]:
 
 def _repositories(repository: Path | None) -> list[tuple[Path, str]]:
     if repository is not None and not repository.is_dir():
-        raise RepositoryError(f"{repository} is no folder; name a model repository, laid out as <name>/<version>/")
+        raise RepositoryError(
+            f"{repository} is no folder; name a model repository, laid out as <name>/<version>/"
+        )
     own = [(repository, "folder")] if repository else []
-    return [(place, source) for place, source in [*own, (cache(), "fetched"), (SHIPPED, "shipped")] if place.is_dir()]
+    return [
+        (place, source)
+        for place, source in [*own, (cache(), "fetched"), (SHIPPED, "shipped")]
+        if place.is_dir()
+    ]
 
 
-def _within_reach(repository: Path | None, index: str | None, patience: Patience | None) -> Iterator[ModelEntry]:
+def _within_reach(
+    repository: Path | None, index: str | None, patience: Patience | None
+) -> Iterator[ModelEntry]:
     for place, source in _repositories(repository):
         for release in releases_of(place):
             if isinstance(release, Release):
@@ -249,7 +279,10 @@ def _within_reach(repository: Path | None, index: str | None, patience: Patience
 
 
 def _fetch(
-    what: Download, manifest: Manifest | None, patience: Patience | None, progress: Callable[[int], None] | None
+    what: Download,
+    manifest: Manifest | None,
+    patience: Patience | None,
+    progress: Callable[[int], None] | None,
 ) -> Release:
     """Downloads and unpacks, one process at a time for each address; the next finds the work done."""
     downloads = home() / "downloads"
@@ -260,7 +293,9 @@ def _fetch(
             release = find_release(cache(), manifest.name, manifest.version)
             if release.manifest != manifest:
                 cure = "remove it with dcgan-zoo remove, then fetch again"
-                raise RepositoryError(f"{release.folder} is not the {manifest.name} of the index; {cure}")
+                raise RepositoryError(
+                    f"{release.folder} is not the {manifest.name} of the index; {cure}"
+                )
             return release
         download(what, archive, patience, progress)
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from dcgan.zoo.command import CONTEXT_SETTINGS, Group
+from dcgan.core.command_line import CONTEXT_SETTINGS, Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,17 @@ class DamageError(click.ClickException):
 
 
 _NAME = click.argument("name")
-_VERSION = click.option("--version", type=click.IntRange(1), show_default="the newest", help="Version of the model.")
+_VERSION = click.option(
+    "--version", type=click.IntRange(1), show_default="the newest", help="Version of the model."
+)
 
 
 @click.group("dcgan-zoo", cls=Group, context_settings=CONTEXT_SETTINGS)
 @click.option(
-    "--model-repository", "repository", type=click.Path(path_type=Path), help="A repository of your own to look in."
+    "--model-repository",
+    "repository",
+    type=click.Path(path_type=Path),
+    help="A repository of your own to look in.",
 )
 @click.option("--index", help="Address, file or folder of an index of models that can be fetched.")
 @click.pass_context
@@ -70,7 +75,9 @@ def list_(reach: Reach, pattern: str) -> None:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 @main.command()
@@ -80,8 +87,8 @@ def list_(reach: Reach, pattern: str) -> None:
 @click.pass_obj
 def info(reach: Reach, name: str, version: int | None, as_json: bool) -> None:
     """Print the card of a model, or its manifest."""
+    from dcgan.core.schema import dump_json
     from dcgan.zoo.catalog import get_model
-    from dcgan.zoo.record import dump_json
 
     entry = get_model(name, version, repository=reach.repository, index=reach.index)
     card = entry.manifest.file("card")
@@ -99,7 +106,9 @@ def path(reach: Reach, name: str, version: int | None) -> None:
     """Print the folder of a model, for scripts. Nothing is fetched."""
     from dcgan.zoo.catalog import get_model
 
-    click.echo(get_model(name, version, repository=reach.repository, index=reach.index).release.folder)
+    click.echo(
+        get_model(name, version, repository=reach.repository, index=reach.index).release.folder
+    )
 
 
 @main.command()
@@ -128,9 +137,13 @@ def fetch(reach: Reach, name: str, version: int | None, sha256: str | None) -> N
 @click.argument("name", required=False)
 @_VERSION
 @click.option("--all", "everything", is_flag=True, help="Every model that is here.")
-@click.option("--parity", is_flag=True, help="Run each file as well, and compare (needs the extra `export`).")
+@click.option(
+    "--parity", is_flag=True, help="Run each file as well, and compare (needs the extra `export`)."
+)
 @click.pass_obj
-def verify(reach: Reach, name: str | None, version: int | None, everything: bool, parity: bool) -> None:
+def verify(
+    reach: Reach, name: str | None, version: int | None, everything: bool, parity: bool
+) -> None:
     """Check that every byte of a model is what its manifest says. Exit code 1 means that one is not."""
     from dcgan.zoo.catalog import get_model, places, releases_of
     from dcgan.zoo.repository import DamagedError, Release, RepositoryError
@@ -153,7 +166,9 @@ def verify(reach: Reach, name: str | None, version: int | None, everything: bool
             release.verify()
             if parity:
                 _check_parity(release.folder)
-            click.echo(f"ok       {release.manifest.name} {release.manifest.version}  {release.folder}")
+            click.echo(
+                f"ok       {release.manifest.name} {release.manifest.version}  {release.folder}"
+            )
         except RepositoryError as error:
             failures += 1
             click.echo(f"DAMAGED  {error}")
@@ -174,7 +189,12 @@ def remove(name: str, version: int | None) -> None:
 
 @main.command()
 @click.argument("pattern", default="*", metavar="[GLOB]")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the archives and index.json.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for the archives and index.json.",
+)
 @click.pass_obj
 def pack(reach: Reach, pattern: str, out: Path) -> None:
     """Pack models for others to fetch: archives, and an index of them.
@@ -189,9 +209,13 @@ def pack(reach: Reach, pattern: str, out: Path) -> None:
     from dcgan.zoo.repository import RepositoryError
 
     entries = list_models(pattern, repository=reach.repository)
-    releases = [entry.release for entry in entries if reach.repository is None or entry.source == "folder"]
+    releases = [
+        entry.release for entry in entries if reach.repository is None or entry.source == "folder"
+    ]
     if not releases:
-        raise RepositoryError(f"no model that is here is named {pattern!r:.80}; dcgan-zoo list shows those that are")
+        raise RepositoryError(
+            f"no model that is here is named {pattern!r:.80}; dcgan-zoo list shows those that are"
+        )
     click.echo(f"wrote {write_index(releases, out, click.echo)}")
 
 
@@ -202,7 +226,9 @@ def _check_parity(folder: Path) -> None:
     command = [sys.executable, "-m", "dcgan.export", "--check", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["it ended without a word"])[-1].removeprefix("Error: ")
+        reason = (result.stderr.strip().splitlines() or ["it ended without a word"])[
+            -1
+        ].removeprefix("Error: ")
         raise RepositoryError(f"{folder} does not pass the parity gate: {reason}")
 
 

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from dcgan.zoo.errors import DcganError
+from dcgan.core.errors import DcganError
 from dcgan.zoo.repository import sha256
 
 _CHUNK = 1 << 16
@@ -76,7 +76,10 @@ class Patience:
 
 
 def download(
-    what: Download, target: Path, patience: Patience | None = None, progress: Callable[[int], None] | None = None
+    what: Download,
+    target: Path,
+    patience: Patience | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Fetches a file, going on where an earlier attempt ended.
 
@@ -102,7 +105,9 @@ def download(
         _prove(what, part)
         part.replace(target)
     except OSError as error:
-        raise FetchError(f"cannot write the download to {target.parent}: {error.strerror}") from None
+        raise FetchError(
+            f"cannot write the download to {target.parent}: {error.strerror}"
+        ) from None
 
 
 def split_url(url: str) -> SplitResult:
@@ -117,7 +122,9 @@ def split_url(url: str) -> SplitResult:
         raise FetchError(f"{url!r:.200} is no address: {error}") from None
 
 
-def _receive(what: Download, part: Path, patience: Patience, progress: Callable[[int], None]) -> None:
+def _receive(
+    what: Download, part: Path, patience: Patience, progress: Callable[[int], None]
+) -> None:
     """Brings every byte to the disk, in as many attempts as it may take."""
     if split_url(what.url).scheme == "file":
         _copy(what, part, progress)
@@ -140,7 +147,11 @@ def _receive(what: Download, part: Path, patience: Patience, progress: Callable[
 
 
 def _receive_once(
-    pool: urllib3.PoolManager, what: Download, part: Path, patience: Patience, progress: Callable[[int], None]
+    pool: urllib3.PoolManager,
+    what: Download,
+    part: Path,
+    patience: Patience,
+    progress: Callable[[int], None],
 ) -> None:
     start = part.stat().st_size if part.exists() else 0
     if start and start == what.bytes:
@@ -149,7 +160,8 @@ def _receive_once(
         response = pool.request(
             "GET",
             what.url,
-            headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {}),
+            headers={"Accept-Encoding": "identity"}
+            | ({"Range": f"bytes={start}-"} if start else {}),
             timeout=urllib3.Timeout(connect=patience.silence_s, read=patience.silence_s),
             retries=_REDIRECTS_ONLY,
             preload_content=False,
@@ -166,7 +178,9 @@ def _receive_once(
         raise _BrokenError(_reason(error)) from None
 
 
-def _check_answer(what: Download, response: urllib3.BaseHTTPResponse, part: Path, start: int) -> int:
+def _check_answer(
+    what: Download, response: urllib3.BaseHTTPResponse, part: Path, start: int
+) -> int:
     """Reads the head of an answer and returns where its body belongs in the file."""
     status = response.status
     if status == _RANGE_NOT_SATISFIABLE:
@@ -176,18 +190,26 @@ def _check_answer(what: Download, response: urllib3.BaseHTTPResponse, part: Path
         raise _BrokenError(f"the server answered {status}")
     if status not in (200, _PARTIAL):
         raise FetchError(f"cannot download {what.url:.200}: the server answered {status}")
-    if status == _PARTIAL and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+    if status == _PARTIAL and not response.headers.get("Content-Range", "").startswith(
+        f"bytes {start}-"
+    ):
         part.unlink(missing_ok=True)
         raise _BrokenError("the server sent another piece than was asked for")
     start = start if status == _PARTIAL else 0
     length = response.headers.get("Content-Length", "")
     if what.bytes is not None and length.isdecimal() and start + int(length) != what.bytes:
-        raise FetchError(f"{what.url:.200} has {start + int(length)} bytes, not the promised {what.bytes}")
+        raise FetchError(
+            f"{what.url:.200} has {start + int(length)} bytes, not the promised {what.bytes}"
+        )
     return start
 
 
 def _append(
-    what: Download, response: urllib3.BaseHTTPResponse, part: Path, start: int, progress: Callable[[int], None]
+    what: Download,
+    response: urllib3.BaseHTTPResponse,
+    part: Path,
+    start: int,
+    progress: Callable[[int], None],
 ) -> None:
     limit, size = what.bytes or what.most_bytes, start
     with part.open("ab") as file:
@@ -207,11 +229,15 @@ def _append(
 def _copy(what: Download, part: Path, progress: Callable[[int], None]) -> None:
     source = Path(urllib.request.url2pathname(split_url(what.url).path))
     if source.is_dir():
-        raise FetchError(f"{source} is a folder; fetch an archive, or look into the folder with --model-repository")
+        raise FetchError(
+            f"{source} is a folder; fetch an archive, or look into the folder with --model-repository"
+        )
     try:
         size = source.stat().st_size
         if size > (what.bytes or what.most_bytes):
-            raise FetchError(f"{source} has {size} bytes, not the promised {what.bytes or what.most_bytes}")
+            raise FetchError(
+                f"{source} has {size} bytes, not the promised {what.bytes or what.most_bytes}"
+            )
         shutil.copyfile(source, part)
     except FileNotFoundError:
         raise FetchError(f"there is no file {source}") from None
@@ -245,7 +271,9 @@ def _manager(url: str) -> urllib3.PoolManager:
     name, password = split_url(proxy).username, split_url(proxy).password
     login = f"{unquote(name)}:{unquote(password or '')}" if name else None
     try:
-        return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=login))
+        return urllib3.ProxyManager(
+            proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=login)
+        )
     except (HTTPError, ValueError):
         problem = f"{parts.scheme}_proxy is no address of a proxy"
         raise FetchError(f"{problem}; write it as http://host:port, or unset it") from None

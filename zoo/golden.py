@@ -12,9 +12,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.core.images import Pixels, decode_png, encode_png, tile, untile
 from dcgan.zoo.manifest import Golden, Manifest
-from dcgan.zoo.picture import Pixels, decode_png, encode_png, tile, untile
 from dcgan.zoo.repository import Release, RepositoryError
 
 MOST_LEVELS = 1
@@ -31,7 +31,9 @@ class Agreement(Enum):
 
 def golden_latents(golden: Golden, latent_size: int) -> NDArray[np.float32]:
     """The latent vectors of the golden images, float32 [k, d]."""
-    return np.concatenate([noise.latents(image.seed, image.index, 1, latent_size) for image in golden.images])
+    return np.concatenate(
+        [noise.latents(image.seed, image.index, 1, latent_size) for image in golden.images]
+    )
 
 
 def golden_labels(golden: Golden) -> NDArray[np.int64]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
+from dcgan.core.errors import DcganError
+from dcgan.core.locks import locked
+from dcgan.core.paths import home
+from dcgan.core.schema import dump_json, parse_json
 from dcgan.zoo.archive import pack
-from dcgan.zoo.errors import DcganError
 from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
-from dcgan.zoo.home import home
-from dcgan.zoo.lock import locked
 from dcgan.zoo.manifest import Manifest, ManifestError
-from dcgan.zoo.record import dump_json, parse_json
 from dcgan.zoo.repository import Release, sha256
 
 SCHEMA_VERSION = 1
@@ -59,7 +59,9 @@ class Index:
 
     def __post_init__(self) -> None:
         if self.schema_version != SCHEMA_VERSION:
-            raise ManifestError(f"the index has schema version {self.schema_version}, not {SCHEMA_VERSION}; upgrade")
+            raise ManifestError(
+                f"the index has schema version {self.schema_version}, not {SCHEMA_VERSION}; upgrade"
+            )
         places = [(entry.manifest.name, entry.manifest.version) for entry in self.models]
         if len(set(places)) < len(places):
             raise ManifestError("the index lists a version of a model twice")
@@ -85,7 +87,9 @@ def read_index(location: str, patience: Patience | None = None) -> Index:
         path = Path(location)
         path = path / FILE_NAME if path.is_dir() else path
         base, index = path.resolve().as_uri(), _read(path, location)
-    return Index(schema_version=SCHEMA_VERSION, models=tuple(_resolve(entry, base) for entry in index.models))
+    return Index(
+        schema_version=SCHEMA_VERSION, models=tuple(_resolve(entry, base) for entry in index.models)
+    )
 
 
 def write_index(releases: list[Release], folder: Path, show: Callable[[str], None]) -> Path:
@@ -104,11 +108,16 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
             with _whole(path) as fresh:
                 pack(release, fresh)
             size = path.stat().st_size
-            entries.append(IndexEntry(url=path.name, bytes=size, sha256=sha256(path), manifest=manifest))
+            entries.append(
+                IndexEntry(url=path.name, bytes=size, sha256=sha256(path), manifest=manifest)
+            )
             show(f"packed {path}")
         index = folder / FILE_NAME
         with _whole(index) as fresh:
-            fresh.write_text(dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))), encoding="utf-8")
+            fresh.write_text(
+                dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))),
+                encoding="utf-8",
+            )
     except OSError as error:
         raise FetchError(f"cannot write an index to {folder}: {error.strerror}") from None
     return index
@@ -138,7 +147,9 @@ def _read_remote(url: str, patience: Patience | None) -> Index:
     fresh = kept.with_suffix(".new")
     try:
         with locked(kept.with_suffix(".lock")):
-            fresh.with_name(f"{fresh.name}.part").unlink(missing_ok=True)  # it may have changed: nothing to resume
+            fresh.with_name(f"{fresh.name}.part").unlink(
+                missing_ok=True
+            )  # it may have changed: nothing to resume
             download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
             index = _read(fresh, url)
             fresh.replace(kept)
@@ -155,5 +166,7 @@ def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
     url = urljoin(base, entry.url)
     remote = ("http", "https")
     if split_url(base).scheme in remote and split_url(url).scheme not in remote:
-        raise FetchError(f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network")
+        raise FetchError(
+            f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network"
+        )
     return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dcgan.zoo import noise
-from dcgan.zoo.errors import DcganError
+from dcgan.core import noise
+from dcgan.core.errors import DcganError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
@@ -51,15 +51,25 @@ class ModelFile:
 
     def __post_init__(self) -> None:
         _check(
-            self.role in ROLES, f"file {self.path!r:.60} has the role {self.role!r:.60}, not one of {', '.join(ROLES)}"
+            self.role in ROLES,
+            f"file {self.path!r:.60} has the role {self.role!r:.60}, not one of {', '.join(ROLES)}",
         )
         _check(
-            _FILE.fullmatch(self.path) is not None, f"file name {self.path!r:.60} is not a plain name inside the folder"
+            _FILE.fullmatch(self.path) is not None,
+            f"file name {self.path!r:.60} is not a plain name inside the folder",
         )
-        _check(0 < self.bytes < _MOST_BYTES, f"{self.path} has an absurd size of {self.bytes} bytes")
-        _check(_SHA256.fullmatch(self.sha256) is not None, f"{self.path} has no proper SHA-256: {self.sha256!r:.70}")
+        _check(
+            0 < self.bytes < _MOST_BYTES, f"{self.path} has an absurd size of {self.bytes} bytes"
+        )
+        _check(
+            _SHA256.fullmatch(self.sha256) is not None,
+            f"{self.path} has no proper SHA-256: {self.sha256!r:.70}",
+        )
         known = self.precision is None or self.precision in PRECISIONS
-        _check(known, f"{self.path} has the precision {self.precision!r:.60}, not one of {', '.join(PRECISIONS)}")
+        _check(
+            known,
+            f"{self.path} has the precision {self.precision!r:.60}, not one of {', '.join(PRECISIONS)}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +112,9 @@ class Golden:
     digests: tuple[GoldenDigest, ...]
 
     def __post_init__(self) -> None:
-        _check(0 < len(self.images) <= 64, f"there are {len(self.images)} golden images, not 1 to 64")
+        _check(
+            0 < len(self.images) <= 64, f"there are {len(self.images)} golden images, not 1 to 64"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +210,7 @@ class Manifest:
         latent_size: length of a latent vector.
         classes: number of classes, 0 without labels.
         class_names: one for each class, or none.
-        noise_scheme: see `dcgan.zoo.noise`.
+        noise_scheme: see `dcgan.core.noise`.
         opset: of the ONNX files.
         inputs: of the served graph.
         outputs: of the served graph.
@@ -233,12 +245,20 @@ class Manifest:
 
     def __post_init__(self) -> None:
         current = self.schema_version == SCHEMA_VERSION
-        _check(current, f"schema version {self.schema_version} is not the known {SCHEMA_VERSION}; upgrade dcgan-zoo")
+        _check(
+            current,
+            f"schema version {self.schema_version} is not the known {SCHEMA_VERSION}; upgrade dcgan-zoo",
+        )
         check_name(self.name)
         check_version(self.version)
         known = self.noise_scheme == noise.SCHEME
-        _check(known, f"noise scheme {self.noise_scheme!r:.60} is not the known {noise.SCHEME!r}; upgrade dcgan-zoo")
-        _check(0 < self.latent_size <= _MOST_LATENTS, f"a latent size of {self.latent_size} is absurd")
+        _check(
+            known,
+            f"noise scheme {self.noise_scheme!r:.60} is not the known {noise.SCHEME!r}; upgrade dcgan-zoo",
+        )
+        _check(
+            0 < self.latent_size <= _MOST_LATENTS, f"a latent size of {self.latent_size} is absurd"
+        )
         _check(0 < self.image_size <= _MOST_PIXELS, f"an image size of {self.image_size} is absurd")
         _check(self.channels in (1, 3), f"images have {self.channels} channels, not 1 or 3")
         _check(0 <= self.classes <= 2**16, f"{self.classes} classes is absurd")
@@ -246,12 +266,22 @@ class Manifest:
         _check(named, f"there are {len(self.class_names)} class names for {self.classes} classes")
         labels = [image.label for image in self.golden.images if image.label is not None]
         _check(
-            all(0 <= label < self.classes for label in labels), f"a golden image has none of its {self.classes} classes"
+            all(0 <= label < self.classes for label in labels),
+            f"a golden image has none of its {self.classes} classes",
         )
-        _check(all(verdict.passed for verdict in self.parity), "it holds a file that failed its parity gate")
+        _check(
+            all(verdict.passed for verdict in self.parity),
+            "it holds a file that failed its parity gate",
+        )
         self._check_files()
-        _check(self.inputs == self.expected_inputs, "the inputs are not those of its latent size and classes")
-        _check(self.outputs == self.expected_outputs, "the outputs are not those of its image size and channels")
+        _check(
+            self.inputs == self.expected_inputs,
+            "the inputs are not those of its latent size and classes",
+        )
+        _check(
+            self.outputs == self.expected_outputs,
+            "the outputs are not those of its image size and channels",
+        )
 
     @property
     def expected_inputs(self) -> tuple[Tensor, ...]:
@@ -267,14 +297,18 @@ class Manifest:
 
     def file(self, role: str, precision: str | None = None) -> ModelFile | None:
         """The first file with that role, and that precision if one is named; None if there is none."""
-        matches = (file for file in self.files if file.role == role and precision in (None, file.precision))
+        matches = (
+            file for file in self.files if file.role == role and precision in (None, file.precision)
+        )
         return next(matches, None)
 
     def _check_files(self) -> None:
         paths = [file.path for file in self.files]
         _check(len(set(paths)) == len(paths), f"it lists a file twice among {', '.join(paths)}")
         _check(FILE_NAME not in paths, "it lists itself")
-        for path in [digest.path for digest in self.golden.digests] + [verdict.path for verdict in self.parity]:
+        for path in [digest.path for digest in self.golden.digests] + [
+            verdict.path for verdict in self.parity
+        ]:
             _check(path in paths, f"it speaks of {path!r:.60}, which it does not list")
 
 

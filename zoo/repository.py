@@ -15,9 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.zoo.errors import DcganError
-from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest, ManifestError, ModelFile, check_name, check_version
-from dcgan.zoo.record import RecordError, parse_json
+from dcgan.core.errors import DcganError
+from dcgan.core.schema import RecordError, parse_json
+from dcgan.zoo.manifest import (
+    FILE_NAME,
+    SCHEMA_VERSION,
+    Manifest,
+    ManifestError,
+    ModelFile,
+    check_name,
+    check_version,
+)
 
 SHIPPED = Path(__file__).parent / "models"
 """The repository that comes with the package."""
@@ -75,9 +83,13 @@ class Release:
         try:
             found = sha256(path)
         except OSError as error:
-            raise RepositoryError(f"cannot read {path}: {error.strerror}; give this user the right to") from None
+            raise RepositoryError(
+                f"cannot read {path}: {error.strerror}; give this user the right to"
+            ) from None
         if found != file.sha256:
-            raise DamagedError(f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}")
+            raise DamagedError(
+                f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}"
+            )
 
 
 def read_release(folder: Path) -> Release:
@@ -94,7 +106,9 @@ def read_release(folder: Path) -> Release:
     for file in manifest.files:
         path = folder / file.path
         if path.is_symlink() or not path.is_file():
-            raise DamagedError(f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}")
+            raise DamagedError(
+                f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}"
+            )
         if path.stat().st_size != file.bytes:
             raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}")
     return Release(folder, manifest)
@@ -111,7 +125,9 @@ def list_releases(repository: Path) -> list[Release]:
             f"{str(repository)!r:.200} is no folder that can be read; "
             f"name a model repository, laid out as <name>/<version>/{FILE_NAME}"
         )
-    folders = [path.parent for path in repository.glob(f"*/*/{FILE_NAME}") if path.parent.name.isdecimal()]
+    folders = [
+        path.parent for path in repository.glob(f"*/*/{FILE_NAME}") if path.parent.name.isdecimal()
+    ]
     releases = [_read_placed(folder) for folder in folders]
     return sorted(releases, key=lambda release: (release.manifest.name, -release.manifest.version))
 
@@ -140,7 +156,9 @@ def find_release(repository: Path, name: str, version: int | None = None) -> Rel
 def versions_of(repository: Path, name: str) -> list[int]:
     """The versions of one model in a repository, oldest first."""
     return sorted(
-        int(path.parent.name) for path in repository.glob(f"{name}/*/{FILE_NAME}") if path.parent.name.isdecimal()
+        int(path.parent.name)
+        for path in repository.glob(f"{name}/*/{FILE_NAME}")
+        if path.parent.name.isdecimal()
     )
 
 
@@ -163,7 +181,9 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
     except OSError as error:
-        raise RepositoryError(f"cannot write to the repository {repository}: {error.strerror}") from None
+        raise RepositoryError(
+            f"cannot write to the repository {repository}: {error.strerror}"
+        ) from None
     try:
         yield staging
         staging.chmod(0o755)  # mkdtemp made it private
@@ -187,7 +207,13 @@ def sha256(path: Path) -> str:
 
 def describe_file(path: Path, role: str, precision: str | None = None) -> ModelFile:
     """Describes a file that was just written, for the manifest beside it."""
-    return ModelFile(role=role, path=path.name, bytes=path.stat().st_size, sha256=sha256(path), precision=precision)
+    return ModelFile(
+        role=role,
+        path=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+        precision=precision,
+    )
 
 
 def _read_manifest(folder: Path) -> str:

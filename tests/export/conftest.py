@@ -9,17 +9,21 @@ import torch
 
 from dcgan.export.pipeline import Options, export
 from dcgan.training.config import load_recipe
-from dcgan.training.networks import Generator, GeneratorConfig, initialise
-from dcgan.training.run import DataFacts, Run, RunConfig, RunFolder
+from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
+from dcgan.training.run_folder import DataFacts, Run, RunConfig, RunFolder
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.repository import Release
 
-TRAINING = Training(recipe="digits", data="digits", data_sha256="0" * 64, images_seen=640, seed=1, hardware="a test")
+TRAINING = Training(
+    recipe="digits", data="digits", data_sha256="0" * 64, images_seen=640, seed=1, hardware="a test"
+)
 
 
 def lively_generator(**shape: int) -> Generator:
     """A generator whose batch normalisations have statistics of their own, so that folding them changes something."""
-    generator = Generator(GeneratorConfig(**{"image_size": 32, "latent_size": 10, "width": 8} | shape))
+    generator = Generator(
+        GeneratorConfig(**{"image_size": 32, "latent_size": 10, "width": 8} | shape)
+    )
     with torch.random.fork_rng():
         torch.manual_seed(5)
         initialise(generator)
@@ -69,13 +73,20 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="session")
 def run(generator: Generator) -> Run:
-    return Run(generator=generator, training=TRAINING, class_names=(), description="Noise that looks like nothing")
+    return Run(
+        generator=generator,
+        training=TRAINING,
+        class_names=(),
+        description="Noise that looks like nothing",
+    )
 
 
 @pytest.fixture(scope="session")
 def release(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """One released model that tests only read."""
-    return export(run, tmp_path_factory.mktemp("models"), Options(name="small", version=1), lambda _: None)
+    return export(
+        run, tmp_path_factory.mktemp("models"), Options(name="small", version=1), lambda _: None
+    )
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +95,11 @@ def labelled(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
     generator = lively_generator(classes=3)
     named = dataclasses.replace(run, generator=generator, class_names=("cat", "dog", "ship"))
     options = Options(
-        name="labelled", version=1, formats=("onnx", "torchscript", "pt2", "safetensors"), int8=True, fp16=True
+        name="labelled",
+        version=1,
+        formats=("onnx", "torchscript", "pt2", "safetensors"),
+        int8=True,
+        fp16=True,
     )
     return export(named, tmp_path_factory.mktemp("models"), options, lambda _: None)
 
@@ -112,5 +127,7 @@ def run_folder(make_generator, tmp_path) -> Path:
     )
     folder = RunFolder(tmp_path / "run")
     folder.create(config)
-    folder.write_weights("generator.safetensors", make_generator(channels=1), step=10, images_seen=640)
+    folder.write_weights(
+        "generator.safetensors", make_generator(channels=1), step=10, images_seen=640
+    )
     return folder.path

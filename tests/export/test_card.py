@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from dcgan.export.card import example
+from dcgan.core import noise
+from dcgan.core.images import decode_png, tile
 from dcgan.export.pipeline import Options, export
-from dcgan.zoo import noise
-from dcgan.zoo.picture import decode_png, tile
+from dcgan.export.release.model_card import example
 
 
 @pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
@@ -22,7 +22,10 @@ def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
 
     generator = make_generator(**shape)
     release = export(
-        dataclasses.replace(run, generator=generator), tmp_path, Options(name="a", version=1), lambda _: None
+        dataclasses.replace(run, generator=generator),
+        tmp_path,
+        Options(name="a", version=1),
+        lambda _: None,
     )
     card = (release.folder / "README.md").read_text()
     program = card.partition("```python\n")[2].partition("```")[0]
@@ -65,7 +68,9 @@ def test_the_card_has_metadata_that_the_hub_takes(release):
 
 
 def test_a_card_without_onnx_does_not_say_how_to_use_it(run, tmp_path):
-    weights = export(run, tmp_path, Options(name="small", version=1, formats=("safetensors",)), lambda _: None)
+    weights = export(
+        run, tmp_path, Options(name="small", version=1, formats=("safetensors",)), lambda _: None
+    )
     card = (weights.folder / "README.md").read_text()
     assert "## Proof" in card
     assert "## Use" not in card
@@ -74,5 +79,11 @@ def test_a_card_without_onnx_does_not_say_how_to_use_it(run, tmp_path):
 
 def test_the_card_tells_recipe_data_proof_and_that_nothing_was_measured(release):
     card = (release.folder / "README.md").read_text()
-    for piece in ("`digits`", "640 real images", "| generator.onnx ", "Nothing was measured", "(samples.png)"):
+    for piece in (
+        "`digits`",
+        "640 real images",
+        "| generator.onnx ",
+        "Nothing was measured",
+        "(samples.png)",
+    ):
         assert piece in card

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dcgan.export.cli import main
-from dcgan.training.run import RunFolder
+from dcgan.training.run_folder import RunFolder
 from dcgan.zoo.repository import read_release
 
 
@@ -39,12 +39,18 @@ def assert_refused(result, *pieces, code=2):
 
 
 def test_a_run_becomes_a_model(run_folder, folder):
-    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--license", "MIT", "--description", "Digits")
+    result = dcgan_export(
+        run_folder, "--out", folder, "--name", "tiny", "--license", "MIT", "--description", "Digits"
+    )
     assert result.exit_code == 0, result.output
     assert "| generator.onnx " in result.stdout
     assert result.stdout.splitlines()[-1] == f"published {folder / 'tiny' / '1'}"
     manifest = read_release(folder / "tiny" / "1").manifest
-    assert (manifest.license, manifest.description, manifest.training.images_seen) == ("MIT", "Digits", 640)
+    assert (manifest.license, manifest.description, manifest.training.images_seen) == (
+        "MIT",
+        "Digits",
+        640,
+    )
 
 
 def test_without_a_version_the_next_one_is_taken(run_folder, folder):
@@ -55,7 +61,9 @@ def test_without_a_version_the_next_one_is_taken(run_folder, folder):
 
 
 def test_a_dry_run_prints_the_options_and_writes_nothing(run_folder, folder):
-    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--torchscript", "--dry-run")
+    result = dcgan_export(
+        run_folder, "--out", folder, "--name", "tiny", "--torchscript", "--dry-run"
+    )
     options = json.loads(result.stdout)
     assert (options["formats"], options["version"]) == (["torchscript"], 1)
     assert not folder.exists()
@@ -93,8 +101,14 @@ def test_damaged_weights_are_refused(run_folder, folder, damage):
         path.write_bytes(path.read_bytes()[:-100])
     else:
         head = load_file(path)["head.weight"]
-        rewrite(path, "head.weight", head[:4].clone() if damage == "another shape" else head.fill_(float(damage)))
-    assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "generator.safetensors")
+        rewrite(
+            path,
+            "head.weight",
+            head[:4].clone() if damage == "another shape" else head.fill_(float(damage)),
+        )
+    assert_refused(
+        dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "generator.safetensors"
+    )
     assert not folder.exists()
 
 
@@ -103,10 +117,14 @@ def test_a_repository_that_is_a_file_is_refused(run_folder, folder):
     assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), str(folder))
 
 
-def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(run_folder, folder, make_generator):
+def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(
+    run_folder, folder, make_generator
+):
     generator = make_generator(channels=1)
     generator.hidden[1].norm.running_var.fill_(-1.0)  # finite, but it has no square root
-    RunFolder(run_folder).write_weights("generator.safetensors", generator, step=10, images_seen=640)
+    RunFolder(run_folder).write_weights(
+        "generator.safetensors", generator, step=10, images_seen=640
+    )
     result = dcgan_export(run_folder, "--out", folder, "--name", "tiny")
     assert_refused(result, "folded network", code=1)
     assert "FAILED" in result.stdout
@@ -124,7 +142,17 @@ def test_int8_without_float32_beside_it_is_refused(run_folder, folder):
 
 
 def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
-    command = [sys.executable, "-m", "dcgan.export", run_folder, "--out", folder, "--name", "tiny", "--int8"]
+    command = [
+        sys.executable,
+        "-m",
+        "dcgan.export",
+        run_folder,
+        "--out",
+        folder,
+        "--name",
+        "tiny",
+        "--int8",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(folder.glob("tiny/.*/generator.onnx")):
         time.sleep(0.01)
@@ -147,7 +175,17 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # no file may grow beyond this\n"
         "main(sys.argv[1:])\n"
     )
-    command = [sys.executable, "-c", program, run_folder, "--out", folder, "--name", "tiny", "--onnx"]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        run_folder,
+        "--out",
+        folder,
+        "--name",
+        "tiny",
+        "--onnx",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2, result.stderr
     assert result.stderr.strip().splitlines()[-1].endswith("nothing was published")
@@ -158,15 +196,23 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
 def test_a_file_system_that_is_full_is_one_sentence_and_leaves_nothing(run_folder, folder):
     folder.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder],
+        capture_output=True,
+        check=False,
     ).returncode:
         pytest.skip("needs the right to mount a small tmpfs")
     try:
-        assert_refused(dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "nothing was published")
+        assert_refused(
+            dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "nothing was published"
+        )
         assert list(folder.rglob("*")) == []
     finally:
         subprocess.run(["umount", folder], check=True)
 
 
 def test_a_repository_that_cannot_be_written_is_refused(run_folder):
-    assert_refused(dcgan_export(run_folder, "--out", "/proc/models", "--name", "tiny"), "/proc/models", "cannot write")
+    assert_refused(
+        dcgan_export(run_folder, "--out", "/proc/models", "--name", "tiny"),
+        "/proc/models",
+        "cannot write",
+    )

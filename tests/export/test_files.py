@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dcgan.export.fold import fold, round_to_half
-from dcgan.export.onnx_graph import FACTS, build_graph, write_graph
-from dcgan.export.served import Served, to_pixels
-from dcgan.export.torchscript import read_torchscript, write_torchscript
-from dcgan.export.weights import write_weights
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.export.formats.torchscript import read_torchscript, write_torchscript
+from dcgan.export.formats.weights import write_weights
+from dcgan.export.graph.fold import fold, round_to_half
+from dcgan.export.graph.onnx_graph import FACTS, build_graph, write_graph
+from dcgan.export.graph.postprocess import Served, to_pixels
 
 
 def test_pixels_are_rounded_and_clamped():

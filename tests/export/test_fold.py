@@ -7,10 +7,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from dcgan.export.errors import ExportError
-from dcgan.export.fold import fold, round_to_half
+from dcgan.export.graph.fold import fold, round_to_half
 
 
-@pytest.mark.parametrize("shape", [{}, {"image_size": 64, "width": 4}, {"channels": 1, "latent_size": 7}])
+@pytest.mark.parametrize(
+    "shape", [{}, {"image_size": 64, "width": 4}, {"channels": 1, "latent_size": 7}]
+)
 def test_a_folded_network_is_the_same_function(make_generator, shape):
     generator = make_generator(**shape)
     z = torch.randn(5, generator.config.latent_size, generator=torch.manual_seed(0))

@@ -10,18 +10,20 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from dcgan.export.errors import FloatMismatchError, QualityError, WeightMismatchError
-from dcgan.export.fold import fold, round_to_half
-from dcgan.export.limits import LIMITS
-from dcgan.export.onnx_graph import PLAIN, build_graph, write_graph
-from dcgan.export.parity import judge, measure, measure_quality, run_probes
+from dcgan.export.graph.fold import fold, round_to_half
+from dcgan.export.graph.onnx_graph import PLAIN, build_graph, write_graph
 from dcgan.export.pipeline import Options, export
-from dcgan.export.readback import check_graph_weights
-from dcgan.export.runners import CPU, CUDA, EagerRunner, OnnxRunner, providers_at_hand
+from dcgan.export.verify.backends import CPU, CUDA, EagerRunner, OnnxRunner, providers_at_hand
+from dcgan.export.verify.parity import judge, measure, measure_quality, run_probes
+from dcgan.export.verify.tolerances import LIMITS
+from dcgan.export.verify.weight_check import check_graph_weights
 
 
 def written(network, path):
     rounded = round_to_half(network)
-    write_graph(build_graph(rounded, facts="{}", half_weights=True, form=PLAIN, half_arithmetic=True), path)
+    write_graph(
+        build_graph(rounded, facts="{}", half_weights=True, form=PLAIN, half_arithmetic=True), path
+    )
     return path
 
 
@@ -29,11 +31,18 @@ def verdict(runner, network):
     source = EagerRunner(network, "released network")
     limits = LIMITS["fp16", runner.provider]
     distance = measure(runner, run_probes(runner, 10), run_probes(source, 10), limits)
-    return {type(e) for e in judge(dataclasses.replace(distance, quality=measure_quality(runner, source, 10)))}
+    return {
+        type(e)
+        for e in judge(dataclasses.replace(distance, quality=measure_quality(runner, source, 10)))
+    }
 
 
-def test_everything_from_z_to_the_last_convolution_is_float16_and_the_tail_float32(generator, tmp_path):
-    model = onnx.shape_inference.infer_shapes(onnx.load(written(fold(generator), tmp_path / "g.onnx")))
+def test_everything_from_z_to_the_last_convolution_is_float16_and_the_tail_float32(
+    generator, tmp_path
+):
+    model = onnx.shape_inference.infer_shapes(
+        onnx.load(written(fold(generator), tmp_path / "g.onnx"))
+    )
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     for node in model.graph.node:
         if node.op_type in ("ConvTranspose", "Relu"):
@@ -47,7 +56,9 @@ def test_everything_from_z_to_the_last_convolution_is_float16_and_the_tail_float
 def test_a_float16_graph_is_half_the_size_and_passes_its_gate(generator, tmp_path):
     network = fold(generator)
     path = written(network, tmp_path / "g.onnx")
-    write_graph(build_graph(network, facts="{}", half_weights=False, form=PLAIN), tmp_path / "whole.onnx")
+    write_graph(
+        build_graph(network, facts="{}", half_weights=False, form=PLAIN), tmp_path / "whole.onnx"
+    )
     assert path.stat().st_size < 0.6 * (tmp_path / "whole.onnx").stat().st_size
     assert verdict(OnnxRunner(path, "fp16", CPU), network) == set()
 
@@ -74,21 +85,32 @@ def test_its_weights_are_those_of_the_network_rounded_once(generator, tmp_path):
 
 
 def test_a_release_with_float16_holds_its_verdict_and_thresholds(run, folder):
-    release = export(run, folder, Options(name="small", version=1, formats=("onnx",), fp16=True), lambda _: None)
+    release = export(
+        run, folder, Options(name="small", version=1, formats=("onnx",), fp16=True), lambda _: None
+    )
     release.verify()
     assert release.manifest.file("onnx", "fp16").path == "generator.fp16.onnx"
     verdicts = {(each.path, each.provider): each for each in release.manifest.parity}
     verdict = verdicts["generator.fp16.onnx", CPU]
     assert verdict.psnr > verdict.thresholds.psnr == 50.0
     report = json.loads((release.folder / "parity.json").read_text())
-    (distance,) = [each for each in report["distances"] if (each["precision"], each["provider"]) == ("fp16", CPU)]
+    (distance,) = [
+        each
+        for each in report["distances"]
+        if (each["precision"], each["provider"]) == ("fp16", CPU)
+    ]
     assert "no float16 kernels" in distance["limits"]["reason"]
 
 
-@pytest.mark.skipif(CUDA not in providers_at_hand(), reason="needs a GPU: float16 arithmetic itself was not measured")
+@pytest.mark.skipif(
+    CUDA not in providers_at_hand(),
+    reason="needs a GPU: float16 arithmetic itself was not measured",
+)
 def test_a_float16_graph_passes_its_gate_on_cuda(generator, tmp_path):
     network = fold(generator)
-    assert verdict(OnnxRunner(written(network, tmp_path / "g.onnx"), "fp16", CUDA), network) == set()
+    assert (
+        verdict(OnnxRunner(written(network, tmp_path / "g.onnx"), "fp16", CUDA), network) == set()
+    )
 
 
 def test_the_cpu_has_no_float16_kernel_for_a_transposed_convolution(generator, tmp_path):

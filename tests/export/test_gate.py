@@ -6,17 +6,19 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.export import errors
-from dcgan.export.describe import draft_manifest
 from dcgan.export.errors import ParityError
-from dcgan.export.fold import fold
-from dcgan.export.onnx_graph import build_graph
-from dcgan.export.proof import check_weights, load, prove
-from dcgan.export.runners import CPU, CUDA, open_session, providers_at_hand
+from dcgan.export.graph.fold import fold
+from dcgan.export.graph.onnx_graph import build_graph
+from dcgan.export.release.metadata import draft_manifest
+from dcgan.export.verify.backends import CPU, CUDA, open_session, providers_at_hand
+from dcgan.export.verify.gate import check_weights, load, prove
 from dcgan.zoo.repository import describe_file
 
 
 def one_weight_moved_by_one_percent(model):
-    (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == "hidden.2.phase10.weight"]
+    (tensor,) = [
+        tensor for tensor in model.graph.initializer if tensor.name == "hidden.2.phase10.weight"
+    ]
     array = numpy_helper.to_array(tensor).copy()
     array.flat[np.abs(array).argmax()] *= 1.01
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
@@ -25,7 +27,9 @@ def one_weight_moved_by_one_percent(model):
 def an_axis_swapped(model):
     last = model.graph.node[-1]
     last.output[0] = "upright"
-    model.graph.node.append(helper.make_node("Transpose", ["upright"], ["images"], perm=[0, 2, 1, 3]))
+    model.graph.node.append(
+        helper.make_node("Transpose", ["upright"], ["images"], perm=[0, 2, 1, 3])
+    )
 
 
 def add_norm(model, **attributes):
@@ -37,7 +41,9 @@ def add_norm(model, **attributes):
     inputs = ["head.conv", "scale", "shift", "mean", "variance"]
     place = next(i for i, node in enumerate(graph.node) if node.op_type == "Tanh")
     graph.node[place].input[0] = "normed"
-    graph.node.insert(place, helper.make_node("BatchNormalization", inputs, outputs, name="late", **attributes))
+    graph.node.insert(
+        place, helper.make_node("BatchNormalization", inputs, outputs, name="late", **attributes)
+    )
 
 
 def a_norm_left(model):
@@ -123,13 +129,17 @@ def pass_through_the_gate(run, model, folder):
         (folder / "weights.bin").write_bytes(bytes(2**16))
     files = [describe_file(path, "onnx", "fp32")]
     folded = fold(run.generator)
-    runners = load(files, folder, draft_manifest(run, name="small", version=1, license="MIT", description=""))
+    runners = load(
+        files, folder, draft_manifest(run, name="small", version=1, license="MIT", description="")
+    )
     check_weights(files, folder, folded)
     prove(run.generator, folded, folded, runners).raise_failure()
 
 
 def test_what_was_written_passes(run, generator, tmp_path):
-    pass_through_the_gate(run, build_graph(fold(generator), facts="{}", half_weights=False), tmp_path)
+    pass_through_the_gate(
+        run, build_graph(fold(generator), facts="{}", half_weights=False), tmp_path
+    )
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -151,6 +161,10 @@ def test_a_file_that_was_to_run_on_cuda_does_not_fall_back_to_the_cpu(generator)
 
 
 def test_no_two_errors_are_the_same_class_and_all_end_in_code_1():
-    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ParityError)]
+    classes = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, ParityError)
+    ]
     assert len(classes) == 12
     assert set(WAYS.values()) <= set(classes)

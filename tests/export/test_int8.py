@@ -9,16 +9,16 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from dcgan.export.calibrate import best_steps, calibrate
 from dcgan.export.errors import LevelMismatchError, QualityError
-from dcgan.export.fold import fold
-from dcgan.export.graph_builder import GraphBuilder, Steps
-from dcgan.export.int8 import find_plan, good_enough, search
-from dcgan.export.limits import LIMITS
-from dcgan.export.onnx_graph import build_graph, write_graph
-from dcgan.export.parity import Quality, judge, measure, measure_quality, run_probes
+from dcgan.export.graph.builder import GraphBuilder, Steps
+from dcgan.export.graph.fold import fold
+from dcgan.export.graph.onnx_graph import build_graph, write_graph
+from dcgan.export.int8.calibration import best_steps, calibrate
+from dcgan.export.int8.search import find_plan, good_enough, search
 from dcgan.export.pipeline import Options, export
-from dcgan.export.runners import CPU, EagerRunner, OnnxRunner
+from dcgan.export.verify.backends import CPU, EagerRunner, OnnxRunner
+from dcgan.export.verify.parity import Quality, judge, measure, measure_quality, run_probes
+from dcgan.export.verify.tolerances import LIMITS
 
 
 @pytest.fixture
@@ -68,7 +68,10 @@ def verdict(runner, network):
     source = EagerRunner(network, "released network")
     limits = LIMITS["int8", CPU]
     distance = measure(runner, run_probes(runner, 10), run_probes(source, 10), limits)
-    return {type(e) for e in judge(dataclasses.replace(distance, quality=measure_quality(runner, source, 10)))}
+    return {
+        type(e)
+        for e in judge(dataclasses.replace(distance, quality=measure_quality(runner, source, 10)))
+    }
 
 
 def test_a_calibrated_graph_passes_its_gate(calm, tmp_path):
@@ -90,7 +93,9 @@ def test_one_image_that_is_far_off_fails_the_gate(calm, tmp_path):
     distance = measure(runner, outputs, outputs, LIMITS["int8", CPU])
     for levels, kinds in ((64, []), (65, [LevelMismatchError])):
         quality = Quality(images=4096, psnr=60.0, max_levels=levels)
-        assert [type(error) for error in judge(dataclasses.replace(distance, quality=quality))] == kinds
+        assert [
+            type(error) for error in judge(dataclasses.replace(distance, quality=quality))
+        ] == kinds
 
 
 def test_a_quality_that_was_not_measured_fails_the_gate(calm, tmp_path):
@@ -129,7 +134,9 @@ def test_the_search_leaves_in_float_what_helps_most_and_no_more(calm):
     worth = {"hidden.1": 1.0, "hidden.2": 6.0, "head": 3.0}
 
     def measure(candidate):
-        return Quality(images=512, psnr=30.0 + sum(worth[name] for name in candidate.floats), max_levels=20)
+        return Quality(
+            images=512, psnr=30.0 + sum(worth[name] for name in candidate.floats), max_levels=20
+        )
 
     def found(decibels):
         return search(plan, measure, lambda quality: quality.psnr >= decibels)
@@ -140,7 +147,9 @@ def test_the_search_leaves_in_float_what_helps_most_and_no_more(calm):
     assert found(99.0).floats == {"hidden.2", "head"}  # one stays, for the gate to refuse
 
 
-@pytest.mark.parametrize(("psnr", "levels", "enough"), [(38.5, 48, True), (38.4, 1, False), (60.0, 49, False)])
+@pytest.mark.parametrize(
+    ("psnr", "levels", "enough"), [(38.5, 48, True), (38.4, 1, False), (60.0, 49, False)]
+)
 def test_the_search_wants_some_room_below_the_limits_of_the_gate(psnr, levels, enough):
     assert good_enough(Quality(images=512, psnr=psnr, max_levels=levels)) is enough
 
@@ -156,7 +165,9 @@ def test_any_layer_can_stay_in_float(make_generator, tmp_path, floats, classes):
     quality = measure_quality(runner, EagerRunner(network, "released network"), 10, classes)
     assert 38 < quality.psnr < 100
     operators = optimised(tmp_path / "g.onnx")
-    assert operators.count("QLinearConv") == 4 * (2 - len(floats - {"head"})) + ("head" not in floats)
+    assert operators.count("QLinearConv") == 4 * (2 - len(floats - {"head"})) + (
+        "head" not in floats
+    )
 
 
 def test_a_network_with_contrast_that_int8_cannot_draw_keeps_layers_in_float(make_generator):
@@ -167,13 +178,20 @@ def test_a_network_with_contrast_that_int8_cannot_draw_keeps_layers_in_float(mak
 
 def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     options = Options(name="small", version=1, formats=("onnx",), int8=True)
-    release = export(dataclasses.replace(run, generator=make_generator(width=4)), folder, options, lambda _: None)
+    release = export(
+        dataclasses.replace(run, generator=make_generator(width=4)), folder, options, lambda _: None
+    )
     release.verify()
     file = release.manifest.file("onnx", "int8")
     assert file.path == "generator.int8.onnx"
-    assert {digest.path for digest in release.manifest.golden.digests} == {"generator.onnx", "generator.int8.onnx"}
+    assert {digest.path for digest in release.manifest.golden.digests} == {
+        "generator.onnx",
+        "generator.int8.onnx",
+    }
     report = json.loads((release.folder / "parity.json").read_text())
-    (quality,) = [distance["quality"] for distance in report["distances"] if distance["file"] == file.path]
+    (quality,) = [
+        distance["quality"] for distance in report["distances"] if distance["file"] == file.path
+    ]
     assert quality["images"] == 4096
     (verdict,) = [each for each in release.manifest.parity if each.path == file.path]
     assert (verdict.psnr, verdict.quality_levels) == (quality["psnr"], quality["max_levels"])

@@ -11,20 +11,25 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dcgan.export.errors import FailedRunError, FloatMismatchError, LevelMismatchError, WeightMismatchError
-from dcgan.export.fold import ClassAffine, fold
-from dcgan.export.limits import LIMITS
-from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.parity import judge, measure, probes, run_probes
-from dcgan.export.readback import check_graph_weights
-from dcgan.export.recheck import recheck
-from dcgan.export.runners import CPU, Batch, EagerRunner, OnnxRunner
-from dcgan.export.weights import read_weights
-from dcgan.training.networks import ConditionalNorm
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.core.images import decode_png, tile
+from dcgan.export.errors import (
+    FailedRunError,
+    FloatMismatchError,
+    LevelMismatchError,
+    WeightMismatchError,
+)
+from dcgan.export.formats.weights import read_weights
+from dcgan.export.graph.fold import ClassAffine, fold
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
+from dcgan.export.verify.backends import CPU, Batch, EagerRunner, OnnxRunner
+from dcgan.export.verify.parity import judge, measure, probes, run_probes
+from dcgan.export.verify.reverify import recheck
+from dcgan.export.verify.tolerances import LIMITS
+from dcgan.export.verify.weight_check import check_graph_weights
+from dcgan.training.models.networks import ConditionalNorm
 from dcgan.zoo.golden import golden_labels
 from dcgan.zoo.manifest import Tensor
-from dcgan.zoo.picture import decode_png, tile
 
 CLASSES = 3
 
@@ -41,7 +46,10 @@ def reference(conditional):
 
 def failures(runner, reference):
     limits = LIMITS[runner.precision, runner.provider]
-    return {type(error) for error in judge(measure(runner, run_probes(runner, 10, CLASSES), reference, limits))}
+    return {
+        type(error)
+        for error in judge(measure(runner, run_probes(runner, 10, CLASSES), reference, limits))
+    }
 
 
 def edited(network, path, edit, form=SUBPIXEL):
@@ -63,13 +71,17 @@ def test_a_folded_network_is_the_same_function_of_each_class(conditional):
     folded = fold(conditional)
     assert folded.classes == CLASSES
     assert not any(isinstance(module, ConditionalNorm) for module in folded.modules())
-    assert sum(isinstance(module, ClassAffine) for module in folded.modules()) == len(conditional.hidden)
+    assert sum(isinstance(module, ClassAffine) for module in folded.modules()) == len(
+        conditional.hidden
+    )
     z = torch.randn(1, 10, generator=torch.manual_seed(0))
     images = []
     with torch.inference_mode():
         for label in range(CLASSES):
             images.append(folded(z, torch.tensor([label])))
-            torch.testing.assert_close(images[-1], conditional(z, torch.tensor([label])), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                images[-1], conditional(z, torch.tensor([label])), rtol=0, atol=1e-5
+            )
     assert not torch.allclose(images[0], images[1], atol=0.1)
 
 
@@ -81,11 +93,17 @@ def test_a_network_with_classes_does_not_run_without_labels(conditional):
 def test_the_probes_hold_every_class_in_turn_and_heads_stay_heads():
     batches = probes(10, 7)
     assert {int(label) for batch in batches for label in batch.label} == set(range(7))
-    assert all(batch.label.dtype == np.int64 and len(batch.label) == len(batch.z) for batch in batches)
+    assert all(
+        batch.label.dtype == np.int64 and len(batch.label) == len(batch.z) for batch in batches
+    )
     assert np.array_equal(batches[0].label, batches[5].label[:1])
-    assert {int(label) for batch in probes(10, 150)[:18] for label in batch.label} == set(range(150))
+    assert {int(label) for batch in probes(10, 150)[:18] for label in batch.label} == set(
+        range(150)
+    )
     for classes in (199, 200, 1000):
-        assert {int(label) for batch in probes(10, classes) for label in batch.label} == set(range(classes))
+        assert {int(label) for batch in probes(10, classes) for label in batch.label} == set(
+            range(classes)
+        )
     assert {int(label) for batch in probes(10, 65_536) for label in batch.label} == {
         *range(1024),
         *range(65_529, 65_536),
@@ -94,7 +112,10 @@ def test_the_probes_hold_every_class_in_turn_and_heads_stay_heads():
 
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
 def test_each_form_of_the_graph_passes_the_gate(conditional, reference, tmp_path, form):
-    assert failures(edited(fold(conditional), tmp_path / "g.onnx", lambda _: None, form), reference) == set()
+    assert (
+        failures(edited(fold(conditional), tmp_path / "g.onnx", lambda _: None, form), reference)
+        == set()
+    )
 
 
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
@@ -114,12 +135,16 @@ def test_a_graph_that_ignores_its_label_fails_the_gate(conditional, reference, t
             if node.op_type == "Gather":
                 node.input[1] = "nought"
 
-    assert FloatMismatchError in failures(edited(fold(conditional), tmp_path / "g.onnx", ignore), reference)
+    assert FloatMismatchError in failures(
+        edited(fold(conditional), tmp_path / "g.onnx", ignore), reference
+    )
 
 
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
 @pytest.mark.parametrize("part", ["gain", "shift"])
-def test_the_smallest_change_of_one_class_is_found_by_its_weights(conditional, tmp_path, form, part):
+def test_the_smallest_change_of_one_class_is_found_by_its_weights(
+    conditional, tmp_path, form, part
+):
     def nudge(table):
         table.flat[5] = np.nextafter(table.flat[5], np.float32(9))
         return table
@@ -149,13 +174,17 @@ def test_a_release_says_that_it_takes_labels(labelled):
     assert (manifest.classes, manifest.class_names) == (CLASSES, ("cat", "dog", "ship"))
     assert manifest.inputs[1] == Tensor(name="label", dtype="int64", shape=("batch",))
     assert set(golden_labels(manifest.golden)) == set(range(CLASSES))
-    assert {verdict.path for verdict in manifest.parity} == {file.path for file in manifest.files if file.precision}
+    assert {verdict.path for verdict in manifest.parity} == {
+        file.path for file in manifest.files if file.precision
+    }
 
 
 def test_every_file_of_a_release_makes_the_same_images_of_a_class(labelled):
     folder = labelled.folder
     z, label = noise.latents(9, 0, 6, 10), np.array([2, 1, 0, 0, 1, 2])
-    (expected,) = ort.InferenceSession(folder / "generator.onnx", providers=[CPU]).run(None, {"z": z, "label": label})
+    (expected,) = ort.InferenceSession(folder / "generator.onnx", providers=[CPU]).run(
+        None, {"z": z, "label": label}
+    )
     program = torch.export.load(folder / "generator.pt2").module()
     with pytest.warns(Warning, match="torch.jit"):
         script = torch.jit.load(folder / "generator.ts")
@@ -200,14 +229,14 @@ def test_the_card_names_the_classes_and_its_example_runs(labelled, tmp_path, mon
 
 
 def test_names_that_are_the_numbers_of_their_classes_are_not_repeated(labelled):
-    from dcgan.export.card import _classes
+    from dcgan.export.release.model_card import _classes
 
     (text,) = _classes(dataclasses.replace(labelled.manifest, class_names=("0", "1", "2")))
     assert text.startswith("`label` is the class of each image, 0 to 2. ")
 
 
 def test_a_model_of_more_classes_than_a_card_lists_counts_the_rest(labelled):
-    from dcgan.export.card import _classes, sample_columns
+    from dcgan.export.release.model_card import _classes, sample_columns
 
     names = tuple(f"c{i}" for i in range(150))
     manifest = labelled.manifest

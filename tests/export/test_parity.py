@@ -7,7 +7,6 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from dcgan.export import parity
 from dcgan.export.errors import (
     BatchDependenceError,
     FailedRunError,
@@ -19,15 +18,16 @@ from dcgan.export.errors import (
     WrongInterfaceError,
     WrongProviderError,
 )
-from dcgan.export.fold import fold
-from dcgan.export.limits import LIMITS
-from dcgan.export.onnx_graph import build_graph, write_graph
-from dcgan.export.parity import judge, measure, probes, run_probes
-from dcgan.export.proof import prove
-from dcgan.export.runners import CPU, EagerRunner, OnnxRunner, Output, TorchScriptRunner
-from dcgan.export.served import Served
-from dcgan.export.structure import check_structure
-from dcgan.export.torchscript import write_torchscript
+from dcgan.export.formats.torchscript import write_torchscript
+from dcgan.export.graph.fold import fold
+from dcgan.export.graph.onnx_graph import build_graph, write_graph
+from dcgan.export.graph.postprocess import Served
+from dcgan.export.verify import parity
+from dcgan.export.verify.backends import CPU, EagerRunner, OnnxRunner, Output, TorchScriptRunner
+from dcgan.export.verify.gate import prove
+from dcgan.export.verify.parity import judge, measure, probes, run_probes
+from dcgan.export.verify.structure import check_structure
+from dcgan.export.verify.tolerances import LIMITS
 from dcgan.zoo.manifest import Tensor
 
 INPUTS = (Tensor(name="z", dtype="float32", shape=("batch", 10)),)
@@ -51,7 +51,9 @@ def written(network, path):
 
 def failures(runner, reference):
     limits = LIMITS[runner.precision, runner.provider]
-    return {type(error) for error in judge(measure(runner, run_probes(runner, 10), reference, limits))}
+    return {
+        type(error) for error in judge(measure(runner, run_probes(runner, 10), reference, limits))
+    }
 
 
 def edited(path, network, edit):
@@ -103,7 +105,11 @@ def test_batch_normalisation_left_in_training_mode_fails(make_generator, referen
         layer.norm.train()
     write_torchscript(Served(generator), tmp_path / "generator.ts", latent_size=10, facts="{}")
     runner = TorchScriptRunner(tmp_path / "generator.ts")
-    assert failures(runner, reference) == {BatchDependenceError, FloatMismatchError, LevelMismatchError}
+    assert failures(runner, reference) == {
+        BatchDependenceError,
+        FloatMismatchError,
+        LevelMismatchError,
+    }
 
 
 def test_nan_fails(generator, reference):
@@ -177,7 +183,10 @@ def test_batch_normalisation_in_the_graph_fails(generator, path):
         for name in ("scale", "shift", "mean", "variance"):
             graph.initializer.append(numpy_helper.from_array(np.ones(12, np.float32), name))
         node = helper.make_node(
-            "BatchNormalization", ["head.conv", "scale", "shift", "mean", "variance"], ["normed"], name="late"
+            "BatchNormalization",
+            ["head.conv", "scale", "shift", "mean", "variance"],
+            ["normed"],
+            name="late",
         )
         tanh = next(i for i, node in enumerate(graph.node) if node.op_type == "Tanh")
         graph.node[tanh].input[0] = "normed"

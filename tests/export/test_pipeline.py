@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dcgan.core.hardware import processor_family
+from dcgan.core.images import decode_png
 from dcgan.export import pipeline
-from dcgan.export.describe import draft_manifest
 from dcgan.export.errors import ParityError, WeightMismatchError
-from dcgan.export.fold import fold
+from dcgan.export.graph.fold import fold
 from dcgan.export.pipeline import Options, export, write
-from dcgan.export.proof import load, prove
-from dcgan.export.runners import CPU, Batch, OnnxRunner, golden_batch
+from dcgan.export.release.metadata import draft_manifest
+from dcgan.export.verify.backends import CPU, Batch, OnnxRunner, golden_batch
+from dcgan.export.verify.gate import load, prove
 from dcgan.zoo.golden import Agreement, compare, published_digest, read_golden
-from dcgan.zoo.picture import decode_png
-from dcgan.zoo.processor import processor_family
 from dcgan.zoo.repository import RepositoryError, find_release, read_release
 
 OPTIONS = Options(name="small", version=1)
@@ -72,13 +72,27 @@ export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), options, print)
 """
 
 
-def test_another_process_day_folder_and_number_of_threads_give_the_same_bytes(run_folder, tmp_path, folder):
+def test_another_process_day_folder_and_number_of_threads_give_the_same_bytes(
+    run_folder, tmp_path, folder
+):
     for place, threads in (("here", "1"), ("there", "2")):
         (tmp_path / place).mkdir()
         environment = os.environ | {"PYTHONHASHSEED": threads, "OMP_NUM_THREADS": threads}
-        command = [sys.executable, "-c", ELSEWHERE if place == "there" else ELSEWHERE.replace("2e9", "1e9"), run_folder]
-        subprocess.run([*command, tmp_path / place / "models"], cwd=tmp_path / place, env=environment, check=True)
-    assert_same_files(tmp_path / "here" / "models" / "small" / "1", tmp_path / "there" / "models" / "small" / "1")
+        command = [
+            sys.executable,
+            "-c",
+            ELSEWHERE if place == "there" else ELSEWHERE.replace("2e9", "1e9"),
+            run_folder,
+        ]
+        subprocess.run(
+            [*command, tmp_path / place / "models"],
+            cwd=tmp_path / place,
+            env=environment,
+            check=True,
+        )
+    assert_same_files(
+        tmp_path / "here" / "models" / "small" / "1", tmp_path / "there" / "models" / "small" / "1"
+    )
 
 
 def assert_same_files(folder, other):
@@ -94,7 +108,8 @@ def test_weights_that_are_not_those_of_the_network_are_not_published(run, folder
     def write_zeros(released, where, draft, options):
         files = write_as_it_is(released, where, draft, options)
         weights = {
-            name: torch.zeros_like(tensor) for name, tensor in load_file(where / "generator.safetensors").items()
+            name: torch.zeros_like(tensor)
+            for name, tensor in load_file(where / "generator.safetensors").items()
         }
         save_file(weights, where / "generator.safetensors")
         return files
@@ -156,7 +171,10 @@ def test_a_file_that_is_another_function_is_not_published(run, folder, make_gene
     report = prove(other, fold(other), fold(other), runners)
     with pytest.raises(ParityError, match=r"generator\.onnx"):
         report.raise_failure()
-    assert [verdict.passed for verdict in report.verdicts({"generator.onnx", "generator.ts"})] == [False, False]
+    assert [verdict.passed for verdict in report.verdicts({"generator.onnx", "generator.ts"})] == [
+        False,
+        False,
+    ]
     assert report.table().count("FAILED") == 3
 
 
@@ -181,6 +199,8 @@ def test_a_version_that_exists_is_not_touched(run, folder):
 def test_grey_models_of_another_size(run, folder, make_generator):
     generator = make_generator(channels=1, image_size=64, width=4, latent_size=7)
     release = export(dataclasses.replace(run, generator=generator), folder, OPTIONS, silent)
-    images = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)(Batch(np.zeros((2, 7), np.float32))).images
+    images = OnnxRunner(release.folder / "generator.onnx", "fp32", CPU)(
+        Batch(np.zeros((2, 7), np.float32))
+    ).images
     assert images.shape == (2, 64, 64, 1)
     assert read_release(release.folder).manifest.channels == 1

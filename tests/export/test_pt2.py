@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from dcgan.export.errors import FailedRunError, WeightMismatchError
-from dcgan.export.fold import fold
-from dcgan.export.limits import LIMITS
-from dcgan.export.parity import judge, measure, run_probes
+from dcgan.export.formats.pt2 import read_pt2_weights, write_pt2
+from dcgan.export.graph.fold import fold
+from dcgan.export.graph.postprocess import Served
 from dcgan.export.pipeline import Options, export
-from dcgan.export.pt2 import read_pt2_weights, write_pt2
-from dcgan.export.readback import check_same_weights
-from dcgan.export.runners import EagerRunner, Pt2Runner
-from dcgan.export.served import Served
+from dcgan.export.verify.backends import EagerRunner, Pt2Runner
+from dcgan.export.verify.parity import judge, measure, run_probes
+from dcgan.export.verify.tolerances import LIMITS
+from dcgan.export.verify.weight_check import check_same_weights
 
 
 def written(network, path):
@@ -25,7 +25,10 @@ def written(network, path):
 def test_an_exported_program_passes_the_gate(generator, tmp_path):
     runner = Pt2Runner(written(fold(generator), tmp_path / "g.pt2"))
     reference = run_probes(EagerRunner(generator, "trained network", double=True), 10)
-    assert judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"])) == []
+    assert (
+        judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"]))
+        == []
+    )
 
 
 def test_an_exported_program_of_another_network_fails_it(generator, tmp_path):
@@ -64,8 +67,13 @@ def test_a_file_that_is_none_is_refused(tmp_path, data):
 
 def test_a_release_has_one_only_on_request(run, release, folder):
     assert release.manifest.file("pt2") is None
-    asked = export(run, folder, Options(name="small", version=1, formats=("onnx", "pt2")), lambda _: None)
-    assert {verdict.path for verdict in asked.manifest.parity} == {"generator.onnx", "generator.pt2"}
+    asked = export(
+        run, folder, Options(name="small", version=1, formats=("onnx", "pt2")), lambda _: None
+    )
+    assert {verdict.path for verdict in asked.manifest.parity} == {
+        "generator.onnx",
+        "generator.pt2",
+    }
     program = torch.export.load(asked.folder / "generator.pt2").module()
     images, floats = program(torch.zeros(5, 10))
     assert images.shape == (5, 32, 32, 3)

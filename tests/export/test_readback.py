@@ -7,13 +7,17 @@ import torch
 from onnx import numpy_helper
 
 from dcgan.export.errors import WeightMismatchError
-from dcgan.export.fold import fold, round_to_half
-from dcgan.export.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.readback import check_graph_weights, check_same_weights, check_torchscript_weights
-from dcgan.export.served import Served
-from dcgan.export.subpixel import join_phases, merge_joined, merge_phases, split_phases
-from dcgan.export.torchscript import write_torchscript
-from dcgan.export.weights import read_weights, write_weights
+from dcgan.export.formats.torchscript import write_torchscript
+from dcgan.export.formats.weights import read_weights, write_weights
+from dcgan.export.graph.fold import fold, round_to_half
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
+from dcgan.export.graph.postprocess import Served
+from dcgan.export.graph.subpixel import join_phases, merge_joined, merge_phases, split_phases
+from dcgan.export.verify.weight_check import (
+    check_graph_weights,
+    check_same_weights,
+    check_torchscript_weights,
+)
 
 ROUNDS = 20
 
@@ -23,7 +27,9 @@ def network(make_generator):
     return round_to_half(fold(make_generator(width=4)))
 
 
-@pytest.fixture(params=[(PLAIN, False), (SUBPIXEL, False), (SUBPIXEL, True)], ids=["plain", "subpixel", "half"])
+@pytest.fixture(
+    params=[(PLAIN, False), (SUBPIXEL, False), (SUBPIXEL, True)], ids=["plain", "subpixel", "half"]
+)
 def graph(request, network):
     form, half = request.param
     return build_graph(network, facts="{}", half_weights=half, form=form)
@@ -41,7 +47,9 @@ def nudged(network, seed):
 
 def test_the_phases_merge_into_the_weight_they_came_from():
     weight = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
-    assert np.array_equal(merge_phases({phase.name: phase.kernel for phase in split_phases(weight)}), weight)
+    assert np.array_equal(
+        merge_phases({phase.name: phase.kernel for phase in split_phases(weight)}), weight
+    )
     assert np.array_equal(merge_joined(join_phases(weight)), weight)
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
+from dcgan.core.schema import dump_json
 from dcgan.export.cli import main
 from dcgan.export.errors import (
     ExportError,
@@ -17,12 +18,17 @@ from dcgan.export.errors import (
     StaticBatchError,
     WeightMismatchError,
 )
-from dcgan.export.fold import fold
+from dcgan.export.formats.weights import read_weights, write_weights
+from dcgan.export.graph.fold import fold
 from dcgan.export.pipeline import Options, export
-from dcgan.export.recheck import recheck
-from dcgan.export.weights import read_weights, write_weights
-from dcgan.zoo.record import dump_json
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, RepositoryError, describe_file, read_release
+from dcgan.export.verify.reverify import recheck
+from dcgan.zoo.repository import (
+    DEFAULT_MODEL,
+    SHIPPED,
+    RepositoryError,
+    describe_file,
+    read_release,
+)
 
 
 @pytest.fixture
@@ -39,8 +45,13 @@ def edit_graph(folder, edit):
     model = onnx.load(path)
     edit(model.graph)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    files = [describe_file(path, "onnx", "fp32") if file.role == "onnx" else file for file in manifest.files]
-    (folder / "manifest.json").write_text(dump_json(dataclasses.replace(manifest, files=tuple(files))))
+    files = [
+        describe_file(path, "onnx", "fp32") if file.role == "onnx" else file
+        for file in manifest.files
+    ]
+    (folder / "manifest.json").write_text(
+        dump_json(dataclasses.replace(manifest, files=tuple(files)))
+    )
 
 
 def scale_weight(name, factor):
@@ -69,7 +80,9 @@ def test_a_shipped_model_without_weights_of_its_own_is_proven_too():
 
 def test_a_graph_that_is_not_what_its_own_weights_make_is_found(run, folder, tmp_path):
     """Golden images that differ by one level pass; what the weights say does not."""
-    release = export(run, folder, Options(name="small", version=1, formats=("onnx",)), lambda _: None)
+    release = export(
+        run, folder, Options(name="small", version=1, formats=("onnx",)), lambda _: None
+    )
 
     def shift(graph):
         (tanh,) = [node for node in graph.node if node.op_type == "Tanh"]

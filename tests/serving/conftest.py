@@ -18,19 +18,33 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dcgan.serving.client import Client
-from dcgan.serving.service import GeneratorService
+from dcgan.core import noise
+from dcgan.core.hardware import processor_family
+from dcgan.core.schema import dump_json
+from dcgan.serving.api.service import GeneratorService
+from dcgan.serving.client.client import Client
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo import golden, noise
-from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Golden, GoldenDigest, GoldenImage, Manifest, Tensor, Training
-from dcgan.zoo.processor import processor_family
-from dcgan.zoo.record import dump_json
+from dcgan.zoo import golden
+from dcgan.zoo.manifest import (
+    FILE_NAME,
+    SCHEMA_VERSION,
+    Golden,
+    GoldenDigest,
+    GoldenImage,
+    Manifest,
+    Tensor,
+    Training,
+)
 from dcgan.zoo.repository import describe_file, publish
 
 LATENT_SIZE = 8
 IMAGE_SIZE = 8
 POISON = 1.5
-GOLDEN = (GoldenImage(seed=0, index=0), GoldenImage(seed=7, index=0), GoldenImage(seed=7, index=2**40))
+GOLDEN = (
+    GoldenImage(seed=0, index=0),
+    GoldenImage(seed=7, index=0),
+    GoldenImage(seed=7, index=2**40),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +55,9 @@ class Server:
     target: str
     metrics: str
     ready_line: str
-    log: list[str] = field(default_factory=list)  # what it wrote on standard error, once it has ended
+    log: list[str] = field(
+        default_factory=list
+    )  # what it wrote on standard error, once it has ended
 
     @property
     def port(self) -> int:
@@ -157,7 +173,9 @@ def expected(repository):
     def compute(name: str, seed: int, indices, label: int | None = None) -> np.ndarray:
         z = np.concatenate([noise.latents(seed, index, 1, LATENT_SIZE) for index in indices])
         classes = NETWORKS[name].classes
-        labels = [index % classes if label is None else label for index in indices] if classes else None
+        labels = (
+            [index % classes if label is None else label for index in indices] if classes else None
+        )
         return run_model(repository / name / "2" / "generator.onnx", z, labels)
 
     return compute
@@ -209,7 +227,11 @@ def read_metrics():
 
 
 def _entry_point(name: str) -> list[str]:
-    return [sys.executable, "-c", f"from dcgan.serving.cli import {name} as main; main(prog_name='dcgan-{name}')"]
+    return [
+        sys.executable,
+        "-c",
+        f"from dcgan.serving.cli import {name} as main; main(prog_name='dcgan-{name}')",
+    ]
 
 
 def publish_model(repository: Path, name: str, version: int, network: Network) -> Path:
@@ -223,11 +245,15 @@ def publish_model(repository: Path, name: str, version: int, network: Network) -
     return repository / name / str(version)
 
 
-def describe_model(folder: Path, name: str, version: int, network: Network, digest: str) -> Manifest:
+def describe_model(
+    folder: Path, name: str, version: int, network: Network, digest: str
+) -> Manifest:
     provider = "CPUExecutionProvider"
     family = processor_family(provider)
     images = tuple(replace(image, label=0) for image in GOLDEN) if network.classes else GOLDEN
-    digests = (GoldenDigest(path="generator.onnx", provider=provider, processor=family, sha256=digest),)
+    digests = (
+        GoldenDigest(path="generator.onnx", provider=provider, processor=family, sha256=digest),
+    )
     label = (Tensor(name="label", dtype="int64", shape=("batch",)),) if network.classes else ()
     size = IMAGE_SIZE * network.tiles
     shape = ("batch", size, size, network.channels)
@@ -253,7 +279,9 @@ def describe_model(folder: Path, name: str, version: int, network: Network, dige
         golden=Golden(images=images, digests=digests),
         parity=(),
         producers={},
-        training=Training(recipe="none", data="none", data_sha256="", images_seen=0, seed=0, hardware="none"),
+        training=Training(
+            recipe="none", data="none", data_sha256="", images_seen=0, seed=0, hardware="none"
+        ),
     )
 
 
@@ -286,15 +314,27 @@ def build_generator(network: Network) -> onnx.ModelProto:
         "ages": 10**15,
         "tiles": [1, network.tiles, network.tiles, 1],
     }
-    nodes = [node("Reshape", ["z", "latent"], ["z4"]), node("ConvTranspose", ["z4", "w0"], ["dense"])]
+    nodes = [
+        node("Reshape", ["z", "latent"], ["z4"]),
+        node("ConvTranspose", ["z4", "w0"], ["dense"]),
+    ]
     if network.poisoned or network.endless:
-        nodes += [node("Gather", ["z", "first"], ["z0"], axis=1), node("Greater", ["z0", "poison"], ["above"])]
+        nodes += [
+            node("Gather", ["z", "first"], ["z0"], axis=1),
+            node("Greater", ["z0", "poison"], ["above"]),
+        ]
         nodes += [node("Cast", ["above"], ["label"], to=TensorProto.INT64)]
     if network.poisoned or network.classes:  # a poisoned image is of class 1, which has no row
-        nodes += [node("Gather", ["rows", "label"], ["chosen"]), node("Reshape", ["chosen", "row"], ["shift"])]
+        nodes += [
+            node("Gather", ["rows", "label"], ["chosen"]),
+            node("Reshape", ["chosen", "row"], ["shift"]),
+        ]
         nodes += [node("Add", ["dense", "shift"], ["stage0"])]
     elif network.endless:
-        nodes += [node("ReduceMax", ["label"], ["any"], keepdims=0), node("Mul", ["any", "ages"], ["times"])]
+        nodes += [
+            node("ReduceMax", ["label"], ["any"], keepdims=0),
+            node("Mul", ["any", "ages"], ["times"]),
+        ]
         nodes += [node("Loop", ["times", "", "dense"], ["stage0"], body=build_idle_loop())]
     else:
         nodes += [node("Relu", ["dense"], ["stage0"])]
@@ -302,7 +342,13 @@ def build_generator(network: Network) -> onnx.ModelProto:
         nodes += [node("Conv", [f"stage{i}", "wk"], [f"conv{i}"], pads=[1, 1, 1, 1])]
         nodes += [node("Tanh", [f"conv{i}"], [f"stage{i + 1}"])]
     nodes += [
-        node("ConvTranspose", [f"stage{network.layers}", "w1"], ["large"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node(
+            "ConvTranspose",
+            [f"stage{network.layers}", "w1"],
+            ["large"],
+            strides=[2, 2],
+            pads=[1, 1, 1, 1],
+        ),
         node("Tanh", ["large"], ["unit"]),
         node("Mul", ["unit", "half"], ["scaled"]),
         node("Add", ["scaled", "half"], ["shifted"]),
@@ -311,16 +357,25 @@ def build_generator(network: Network) -> onnx.ModelProto:
         node("Transpose", ["bytes"], ["small"], perm=[0, 2, 3, 1]),
         node("Tile", ["small", "tiles"], ["images"]),
     ]
-    constants = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
+    constants = [
+        numpy_helper.from_array(np.asarray(value, np.float32), name)
+        for name, value in weights.items()
+    ]
     constants += [numpy_helper.from_array(np.asarray(value), name) for name, value in sizes.items()]
     used = {name for each in nodes for name in each.input}
-    return build_model(network, nodes, [constant for constant in constants if constant.name in used])
+    return build_model(
+        network, nodes, [constant for constant in constants if constant.name in used]
+    )
 
 
 def build_idle_loop() -> onnx.GraphProto:
     info, node = helper.make_tensor_value_info, helper.make_node
     nodes = [node("Identity", ["go"], ["go_on"]), node("Identity", ["x"], ["y"])]
-    inputs = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("x", TensorProto.FLOAT, None)]
+    inputs = [
+        info("i", TensorProto.INT64, []),
+        info("go", TensorProto.BOOL, []),
+        info("x", TensorProto.FLOAT, None),
+    ]
     outputs = [info("go_on", TensorProto.BOOL, []), info("y", TensorProto.FLOAT, None)]
     return helper.make_graph(nodes, "idle", inputs, outputs)
 
@@ -333,7 +388,8 @@ def build_model(network: Network, nodes, constants) -> onnx.ModelProto:
     shape = ["batch", size, size, network.channels]
     outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)]
     model = helper.make_model(
-        helper.make_graph(nodes, "generator", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 17)]
+        helper.make_graph(nodes, "generator", inputs, outputs, constants),
+        opset_imports=[helper.make_opsetid("", 17)],
     )
     model.ir_version = 8
     return model

@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.serving.aio import AsyncClient
-from dcgan.serving.calls import Collector, HedgeBudget, Stream, read_all
-from dcgan.serving.client import Client, DeadlineError, FaultError, RefusedError, UnreachableError
+from dcgan.serving.client.aio import AsyncClient
+from dcgan.serving.client.calls import Collector, HedgeBudget, Stream, read_all
+from dcgan.serving.client.client import (
+    Client,
+    DeadlineError,
+    FaultError,
+    RefusedError,
+    UnreachableError,
+)
 from dcgan.v1 import generator_pb2 as pb
 
 
@@ -26,9 +32,16 @@ async def aio(server):
 
 async def test_images_are_those_of_the_other_client(aio, client):
     for n in (1, 64, 65, 300):
-        np.testing.assert_array_equal(await aio.generate(7, n, offset=3), client.generate(7, n, offset=3))
-    for options in ({"model": "classy", "label": 1}, {"model": "tiny", "version": 2, "truncation": 0.5}):
-        np.testing.assert_array_equal(await aio.generate(7, 5, **options), client.generate(7, 5, **options))
+        np.testing.assert_array_equal(
+            await aio.generate(7, n, offset=3), client.generate(7, n, offset=3)
+        )
+    for options in (
+        {"model": "classy", "label": 1},
+        {"model": "tiny", "version": 2, "truncation": 0.5},
+    ):
+        np.testing.assert_array_equal(
+            await aio.generate(7, 5, **options), client.generate(7, 5, **options)
+        )
 
 
 async def test_a_stream_and_a_walk_come_in_chunks(aio, client):
@@ -36,7 +49,9 @@ async def test_a_stream_and_a_walk_come_in_chunks(aio, client):
     assert len(chunks) > 1
     np.testing.assert_array_equal(np.concatenate(chunks), client.generate(9, 300, offset=11))
     walk = [chunk async for chunk in aio.interpolate(1, 2, 100)]
-    np.testing.assert_array_equal(np.concatenate(walk), np.concatenate(list(client.interpolate(1, 2, 100))))
+    np.testing.assert_array_equal(
+        np.concatenate(walk), np.concatenate(list(client.interpolate(1, 2, 100)))
+    )
 
 
 async def test_models_are_those_of_the_other_client(aio, client):
@@ -89,7 +104,9 @@ async def test_pictures_are_images_of_pillow(aio, client):
     for model, mode in (("tiny", "RGB"), ("classy", "L")):
         images = client.generate(7, 3, model=model)
         for pictures in (client.pictures(7, 3, model=model), await aio.pictures(7, 3, model=model)):
-            assert all(isinstance(picture, Image.Image) and picture.mode == mode for picture in pictures)
+            assert all(
+                isinstance(picture, Image.Image) and picture.mode == mode for picture in pictures
+            )
             np.testing.assert_array_equal(
                 [np.asarray(picture).reshape(images[0].shape) for picture in pictures], images
             )
@@ -171,9 +188,13 @@ def test_a_stream_goes_on_with_the_model_that_it_began_with():
     stream = Stream(7, 10, 5, {"truncation": 0.5})
     assert stream.request() == pb.GenerateStreamRequest(seed=7, n=10, offset=5, truncation=0.5)
     stream.read(chunk(5, "a" * 64))
-    wanted = pb.GenerateStreamRequest(seed=7, n=9, offset=6, truncation=0.5, model="photos", version=3)
+    wanted = pb.GenerateStreamRequest(
+        seed=7, n=9, offset=6, truncation=0.5, model="photos", version=3
+    )
     assert stream.request() == wanted
-    with pytest.raises(FaultError, match=r"began with model photos 3 \(aaaaaaaaaaaa\) and goes on with .*bbb"):
+    with pytest.raises(
+        FaultError, match=r"began with model photos 3 \(aaaaaaaaaaaa\) and goes on with .*bbb"
+    ):
         stream.read(chunk(6, "b" * 64))
 
 
@@ -230,7 +251,10 @@ def pair(start_server, only) -> Iterator[Pair]:
 @pytest.fixture
 def both_asked(pair, read_metrics):
     """Whether both servers have made images."""
-    return lambda: all(read_metrics(server)['dcgan_images_total{model="tiny"}'] for server in (pair.first, pair.second))
+    return lambda: all(
+        read_metrics(server)['dcgan_images_total{model="tiny"}']
+        for server in (pair.first, pair.second)
+    )
 
 
 @asynccontextmanager
@@ -243,7 +267,9 @@ async def refusing(code: grpc.StatusCode, *, twin_answers: bool) -> AsyncIterato
         if len(asked) == 1:
             await come.wait()
             context.add_done_callback(lambda _: refused.set())
-            await context.abort(code, "no", (("grpc-retry-pushback-ms", "-1"),))  # the channel shall not try again
+            await context.abort(
+                code, "no", (("grpc-retry-pushback-ms", "-1"),)
+            )  # the channel shall not try again
         come.set()
         await (refused if twin_answers else asyncio.Event()).wait()
         return pb.GenerateResponse(pixels=b"1", n=1, height=1, width=1, channels=1)
@@ -314,7 +340,10 @@ async def test_who_waits_when_a_client_is_closed_is_told_so_and_not_cancelled(se
     client = AsyncClient(server.target)
     stream = client.stream(7, 10**6, timeout_s=1e6, model="slow")
     await anext(stream)
-    waiting = [asyncio.ensure_future(call) for call in (client.generate(7, 64, model="slow"), read_to_the_end(stream))]
+    waiting = [
+        asyncio.ensure_future(call)
+        for call in (client.generate(7, 64, model="slow"), read_to_the_end(stream))
+    ]
     await asyncio.wait(waiting, timeout=0)
     await client.close()
     for task in waiting:

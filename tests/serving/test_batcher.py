@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from dcgan.serving.batcher import Batcher, State, Ticket
-from dcgan.serving.errors import Refusal
+from dcgan.serving.api.errors import Refusal
+from dcgan.serving.scheduling.batcher import Batcher, State, Ticket
 
 
 def make(max_batch=16, quantum=4, queue_limit=1000, engines=1) -> Batcher[Ticket]:
@@ -35,7 +35,10 @@ def test_a_free_engine_gets_whatever_waits_at_once():
     batcher = make()
     ticket = put(batcher, 1)
     batch, expired = batcher.take(0.0)
-    assert ([(piece.ticket, piece.start, piece.count) for piece in batch.slices], expired) == ([(ticket, 0, 1)], [])
+    assert ([(piece.ticket, piece.start, piece.count) for piece in batch.slices], expired) == (
+        [(ticket, 0, 1)],
+        [],
+    )
 
 
 def test_nothing_waits_then_there_is_no_batch():
@@ -167,7 +170,9 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once():
     run(batcher, seconds=1.0)  # 10 images a second
     put(batcher, 4)
     put(batcher, 100)
-    assert refusal(batcher, 4, deadline=1.4).reason == "DEADLINE_UNREACHABLE"  # 4 + 4 of the others go first: 1.2 s
+    assert (
+        refusal(batcher, 4, deadline=1.4).reason == "DEADLINE_UNREACHABLE"
+    )  # 4 + 4 of the others go first: 1.2 s
     assert put(batcher, 4, deadline=1.6).state is State.WAITING
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from dcgan.core.errors import DcganError
+from dcgan.core.images import decode_png, tile
 from dcgan.serving.cli import generate
-from dcgan.serving.client import (
+from dcgan.serving.client.client import (
     BusyError,
     Client,
     ClientError,
@@ -21,9 +23,7 @@ from dcgan.serving.client import (
     RefusedError,
     UnreachableError,
 )
-from dcgan.serving.progress import watched
-from dcgan.zoo.errors import DcganError
-from dcgan.zoo.picture import decode_png, tile
+from dcgan.serving.client.progress import watched
 
 
 @pytest.fixture
@@ -53,7 +53,10 @@ def test_every_error_is_a_client_error_that_command_lines_show():
 
 
 def test_a_server_that_is_not_there_is_said_with_the_cure(nobody):
-    with Client(nobody) as client, pytest.raises(UnreachableError, match=f"{nobody}; start one with dcgan-serve"):
+    with (
+        Client(nobody) as client,
+        pytest.raises(UnreachableError, match=f"{nobody}; start one with dcgan-serve"),
+    ):
         client.generate(7)
 
 
@@ -71,7 +74,8 @@ def test_a_refusal_carries_the_code_and_the_reason(client):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"seed": -1}, {"seed": 2**64}, {"seed": 1, "n": -1}, {"seed": "one"}, {"seed": 1, "n": "3"}]
+    "arguments",
+    [{"seed": -1}, {"seed": 2**64}, {"seed": 1, "n": -1}, {"seed": "one"}, {"seed": 1, "n": "3"}],
 )
 def test_what_does_not_fit_its_field_is_refused_before_it_is_sent(client, arguments):
     with pytest.raises(RefusedError):
@@ -86,21 +90,38 @@ def test_no_images_are_refused(client):
 def test_a_grid_an_array_and_a_folder_hold_the_same_images(ask, client, tmp_path):
     wanted = client.generate(7, 10, offset=5)
     for name in ("grid.png", "images.npy", "folder"):
-        code, output = ask("--seed", "7", "-n", "10", "--offset", "5", "--out", str(tmp_path / name))
+        code, output = ask(
+            "--seed", "7", "-n", "10", "--offset", "5", "--out", str(tmp_path / name)
+        )
         assert (code, output) == (0, f"wrote images 5 to 14 of seed 7 to {tmp_path / name}\n")
     np.testing.assert_array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(wanted))
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), wanted)
     pictures = sorted((tmp_path / "folder").iterdir())
     assert [picture.name for picture in pictures] == [f"{i:06d}.png" for i in range(5, 15)]
-    np.testing.assert_array_equal([decode_png(picture.read_bytes()) for picture in pictures], wanted)
+    np.testing.assert_array_equal(
+        [decode_png(picture.read_bytes()) for picture in pictures], wanted
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "images.npy", "folder"}
 
 
 def test_options_reach_the_server(ask, client, tmp_path):
     out = tmp_path / "images"
-    options = ["--model", "classy", "--model-version", "2", "--label", "1", "--truncation", "0.5", "--format", "npy"]
+    options = [
+        "--model",
+        "classy",
+        "--model-version",
+        "2",
+        "--label",
+        "1",
+        "--truncation",
+        "0.5",
+        "--format",
+        "npy",
+    ]
     assert ask("--seed", "3", "-n", "4", "--out", str(out), *options)[0] == 0
-    np.testing.assert_array_equal(np.load(out), client.generate(3, 4, model="classy", label=1, truncation=0.5))
+    np.testing.assert_array_equal(
+        np.load(out), client.generate(3, 4, model="classy", label=1, truncation=0.5)
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +142,9 @@ def test_a_refusal_is_one_sentence_and_nothing_is_written(ask, tmp_path, options
 
 
 def test_without_a_server_it_says_what_to_do(nobody, tmp_path):
-    result = CliRunner().invoke(generate, ["--seed", "7", "--out", str(tmp_path / "a.png"), "--target", nobody])
+    result = CliRunner().invoke(
+        generate, ["--seed", "7", "--out", str(tmp_path / "a.png"), "--target", nobody]
+    )
     assert result.exit_code == 2
     assert result.output == (
         f"Error: no server answers at {nobody}; start one with dcgan-serve, or name the right target\n"
@@ -170,11 +193,22 @@ def test_a_stream_that_breaks_goes_on_at_the_other_server(pair, expected):
         heads = [next(stream) for stream in streams]
         pair[1].process.kill()
         for head, stream in zip(heads, streams, strict=True):
-            np.testing.assert_array_equal(np.concatenate([head, *stream]), expected("tiny", 7, range(5000)))
+            np.testing.assert_array_equal(
+                np.concatenate([head, *stream]), expected("tiny", 7, range(5000))
+            )
 
 
 def test_more_images_than_there_is_memory_for_are_refused(ask, tmp_path):
-    code, output = ask("--seed", "7", "-n", "4294967295", "--out", str(tmp_path / "all.npy"), "--timeout-s", "86400")
+    code, output = ask(
+        "--seed",
+        "7",
+        "-n",
+        "4294967295",
+        "--out",
+        str(tmp_path / "all.npy"),
+        "--timeout-s",
+        "86400",
+    )
     assert (code, output.count("\n")) == (2, 1)
     assert list(tmp_path.iterdir()) == []
 
@@ -200,7 +234,9 @@ def test_a_proxy_does_not_lead_to_this_machine(server, monkeypatch, nobody):
         assert client.generate(7).shape == (1, 8, 8, 3)
 
 
-@pytest.mark.parametrize("target", ["", "127.0.0.1:1,nowhere.invalid:2", "127.0.0.1:1,127.0.0.1", "a:b,c:d"])
+@pytest.mark.parametrize(
+    "target", ["", "127.0.0.1:1,nowhere.invalid:2", "127.0.0.1:1,127.0.0.1", "a:b,c:d"]
+)
 def test_one_of_several_addresses_that_is_none_is_named(target):
     with pytest.raises(UnreachableError, match="is no address"):
         Client(target)
@@ -229,12 +265,19 @@ def ask_both_while(pair, expected, something_happens) -> None:
 
 
 def made(read_metrics, server) -> float:
-    return sum(value for name, value in read_metrics(server).items() if name.startswith("dcgan_images_total"))
+    return sum(
+        value
+        for name, value in read_metrics(server).items()
+        if name.startswith("dcgan_images_total")
+    )
 
 
 def test_many_images_are_shown_as_they_come(ask, client, tmp_path):
     code, output = ask("--seed", "7", "-n", "300", "--out", str(tmp_path / "many.npy"))
-    assert (code, output) == (0, f"wrote images 0 to 299 of seed 7 to {tmp_path / 'many.npy'}\n")  # no terminal, no bar
+    assert (code, output) == (
+        0,
+        f"wrote images 0 to 299 of seed 7 to {tmp_path / 'many.npy'}\n",
+    )  # no terminal, no bar
     np.testing.assert_array_equal(np.load(tmp_path / "many.npy"), client.generate(7, 300))
 
 
@@ -258,7 +301,9 @@ def test_in_a_log_there_is_a_line_now_and_then(monkeypatch):
     assert sum(map(len, watched(chunks, 300, out))) == 300
     lines = out.getvalue().splitlines()
     assert 0 < len(lines) < 6
-    assert all(re.fullmatch(r"\d+ of 300 images, [\d,]+ images/s, [\d,]+ s left", line) for line in lines)
+    assert all(
+        re.fullmatch(r"\d+ of 300 images, [\d,]+ images/s, [\d,]+ s left", line) for line in lines
+    )
 
 
 def test_a_client_that_was_closed_says_so(server):
@@ -267,7 +312,9 @@ def test_a_client_that_was_closed_says_so(server):
     next(stream)
     client.close()
     asks = (
-        lambda: next(chunk for chunk in stream if not len(chunk)),  # of what has come before, all may be read
+        lambda: next(
+            chunk for chunk in stream if not len(chunk)
+        ),  # of what has come before, all may be read
         lambda: client.generate(7),
         lambda: client.generate(7, 100),
         lambda: client.interpolate(1, 2, 3),

@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from dcgan.serving.batcher import Batcher, State
-from dcgan.serving.dispatcher import Dispatcher
-from dcgan.serving.engine import EngineConfig, EngineError
-from dcgan.serving.engines import open_engines
-from dcgan.serving.errors import Refusal, ServingError
-from dcgan.serving.job import Job, Latents
-from dcgan.serving.metrics import Metrics
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.serving.api.errors import Refusal, ServingError
+from dcgan.serving.engine.cpu import EngineConfig, EngineError
+from dcgan.serving.engine.factory import open_engines
+from dcgan.serving.observability.metrics import Metrics
+from dcgan.serving.scheduling.batcher import Batcher, State
+from dcgan.serving.scheduling.dispatcher import Dispatcher
+from dcgan.serving.scheduling.job import Job, Latents
 from dcgan.zoo.repository import find_release
 
 
@@ -24,13 +24,17 @@ def engines(repository):
     release = find_release(repository, "tiny")
     path = release.folder / "generator.onnx"
     config = EngineConfig(device="cpu", instances=1, intra_op_threads=1, max_batch=8)
-    return [open_engines(path, release.manifest, config)[0] for _ in range(2)]  # two objects, so that tests can tell
+    return [
+        open_engines(path, release.manifest, config)[0] for _ in range(2)
+    ]  # two objects, so that tests can tell
 
 
 @pytest.fixture
 async def dispatcher(engines):
     made = Dispatcher(
-        engines, Batcher[Job](max_batch=8, quantum=8, queue_limit=10_000, engines=2), Metrics().of_model("tiny")
+        engines,
+        Batcher[Job](max_batch=8, quantum=8, queue_limit=10_000, engines=2),
+        Metrics().of_model("tiny"),
     )
     yield made
     await made.stop()
@@ -45,14 +49,19 @@ async def test_a_large_request_wakes_every_engine_that_it_can_use(engines, dispa
     for engine in engines:
         original = engine.run
         engine.run = lambda *given, original=original: (both.wait(), original(*given))[1]
-    images = await dispatcher.submit(16, draw(16))  # two batches: each waits until the other runs, too
+    images = await dispatcher.submit(
+        16, draw(16)
+    )  # two batches: each waits until the other runs, too
     assert [len(part) for part in images.parts] == [8, 8]
 
 
 async def test_one_request_after_the_other_goes_to_the_engine_that_is_warm(engines, dispatcher):
     used = []
     for engine in engines:
-        engine.run = lambda *given, engine=engine, original=engine.run: (used.append(engine), original(*given))[1]
+        engine.run = lambda *given, engine=engine, original=engine.run: (
+            used.append(engine),
+            original(*given),
+        )[1]
     for _ in range(20):
         while len(dispatcher._idle) < len(engines):
             await asyncio.sleep(0)
@@ -79,7 +88,9 @@ async def test_noise_of_work_that_was_called_off_is_not_drawn(dispatcher):
     def draw_later(name: str):
         return lambda: (drawn.append(name), released.wait(30), draw(100)())[2]
 
-    first, second, third = (dispatcher.submit(100, draw_later(name)) for name in ("first", "second", "third"))
+    first, second, third = (
+        dispatcher.submit(100, draw_later(name)) for name in ("first", "second", "third")
+    )
     second.cancel()
     await asyncio.sleep(0)  # one turn of the loop, in which the dispatcher hears of it
     released.set()
@@ -159,7 +170,9 @@ async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engine
     with pytest.raises(Refusal, match="stuck"):
         await behind
     now = 122.0
-    with pytest.raises(ServingError, match="for over 120 s and does not give up; start the server again"):
+    with pytest.raises(
+        ServingError, match="for over 120 s and does not give up; start the server again"
+    ):
         dispatcher.check(60.0)
     with pytest.raises(EngineError):
         await hanging

@@ -7,20 +7,20 @@ import grpc
 import numpy as np
 import pytest
 
-from dcgan.serving.batcher import Batcher, Ticket
-from dcgan.serving.codec import Codec
-from dcgan.serving.dispatcher import Dispatcher
-from dcgan.serving.encoder import Encoder
-from dcgan.serving.engine import EngineConfig
-from dcgan.serving.engines import open_engines
-from dcgan.serving.errors import Refusal
-from dcgan.serving.job import Job
-from dcgan.serving.metrics import Metrics
-from dcgan.serving.model import Catalogue, ModelConfig, ServedModel, load_model
-from dcgan.serving.service import GeneratorService
+from dcgan.core.images import decode_png, untile
+from dcgan.serving.api.errors import Refusal
+from dcgan.serving.api.service import GeneratorService
+from dcgan.serving.encoding.codec import Codec
+from dcgan.serving.encoding.png_queue import Encoder
+from dcgan.serving.engine.cpu import EngineConfig
+from dcgan.serving.engine.factory import open_engines
+from dcgan.serving.models.served_model import Catalogue, ModelConfig, ServedModel, load_model
+from dcgan.serving.observability.metrics import Metrics
+from dcgan.serving.scheduling.batcher import Batcher, Ticket
+from dcgan.serving.scheduling.dispatcher import Dispatcher
+from dcgan.serving.scheduling.job import Job
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.picture import decode_png, untile
 from dcgan.zoo.repository import find_release
 
 PNG, GRID = pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID
@@ -35,10 +35,14 @@ def make_images(n: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
 
 
-async def encode(encoder: Encoder, n: int, image_format: pb.ImageFormat = PNG) -> pb.GenerateResponse:
+async def encode(
+    encoder: Encoder, n: int, image_format: pb.ImageFormat = PNG
+) -> pb.GenerateResponse:
     images = make_images(n)
     with encoder.admit(n, image_format) as place:
-        message = await encoder.encode(place, pb.GenerateResponse, 5, [images[:3], images[3:]], image_format)
+        message = await encoder.encode(
+            place, pb.GenerateResponse, 5, [images[:3], images[3:]], image_format
+        )
     return pb.GenerateResponse.FromString(message)
 
 
@@ -61,7 +65,10 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(codec):
         assert encoder.waiting_images() == 1050
         with pytest.raises(Refusal) as caught, encoder.admit(1, PNG):
             pass
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    assert (caught.value.code, caught.value.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+    )
     assert caught.value.retry_s > 0
     assert encoder.waiting_images() == 0
     with encoder.admit(60, PNG), encoder.admit(40, PNG):
@@ -70,13 +77,18 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(codec):
 
 async def test_a_deadline_that_cannot_be_met_is_refused(codec):
     seconds = itertools.count()
-    encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
+    encoder = Encoder(
+        codec, 1000, clock=lambda: float(next(seconds))
+    )  # each turn of 16 takes a second: 32 a second
     with encoder.admit(16, PNG, left_s=0.001):  # nothing is known yet
         pass
     with encoder.admit(32, PNG) as place:
         await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
     with encoder.admit(320, PNG), encoder.admit(320, PNG):
-        with pytest.raises(Refusal) as caught, encoder.admit(320, PNG, left_s=30.0):  # 960 images: 30 s
+        with (
+            pytest.raises(Refusal) as caught,
+            encoder.admit(320, PNG, left_s=30.0),
+        ):  # 960 images: 30 s
             pass
         assert caught.value.reason == "DEADLINE_UNREACHABLE"
         with encoder.admit(320, PNG, left_s=40.0):
@@ -85,22 +97,36 @@ async def test_a_deadline_that_cannot_be_met_is_refused(codec):
             pass
         with pytest.raises(Refusal), encoder.admit(8, PNG, left_s=1.0):
             pass
-        with encoder.admit(320, GRID, more=True), pytest.raises(Refusal), encoder.admit(8, PNG, left_s=2.0):
+        with (
+            encoder.admit(320, GRID, more=True),
+            pytest.raises(Refusal),
+            encoder.admit(8, PNG, left_s=2.0),
+        ):
             pass  # now it is behind a grid, which is written at once
-    with pytest.raises(Refusal), encoder.admit(320, PNG, left_s=15.0):  # alone, it has one of the two threads: 20 s
+    with (
+        pytest.raises(Refusal),
+        encoder.admit(320, PNG, left_s=15.0),
+    ):  # alone, it has one of the two threads: 20 s
         pass
-    with pytest.raises(Refusal), encoder.admit(8, PNG, left_s=15.0, whole=320):  # the first images of a stream
+    with (
+        pytest.raises(Refusal),
+        encoder.admit(8, PNG, left_s=15.0, whole=320),
+    ):  # the first images of a stream
         pass
 
 
 async def test_engines_have_to_leave_the_time_that_writing_takes(codec, repository, answering):
     seconds = itertools.count()
-    encoder = Encoder(codec, 1000, clock=lambda: float(next(seconds)))  # each turn of 16 takes a second: 32 a second
+    encoder = Encoder(
+        codec, 1000, clock=lambda: float(next(seconds))
+    )  # each turn of 16 takes a second: 32 a second
     with encoder.admit(32, PNG) as place:
         await encoder.encode(place, pb.GenerateResponse, 0, [make_images(32)], PNG)
     release, metrics = find_release(repository, "tiny"), Metrics()
     file = release.manifest.file("onnx")
-    engines = open_engines(release.path(file), release.manifest, EngineConfig(device="cpu", instances=1))
+    engines = open_engines(
+        release.path(file), release.manifest, EngineConfig(device="cpu", instances=1)
+    )
     batcher = Batcher[Job](max_batch=16, quantum=16, queue_limit=1000)
     slow = Ticket(n=16, arrived=0.0)
     batcher.admit(slow)
@@ -115,7 +141,9 @@ async def test_engines_have_to_leave_the_time_that_writing_takes(codec, reposito
             grpc.aio.AioRpcError, match="ready in 8 s but the deadline is in [78]"
         ):  # 4 to make, 4 to write
             await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=8)
-        assert len((await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=20)).png) == 64
+        assert (
+            len((await stub.Generate(pb.GenerateRequest(n=64, format=PNG), timeout=20)).png) == 64
+        )
     await dispatcher.stop()
 
 
@@ -133,7 +161,9 @@ async def test_a_small_request_does_not_wait_for_a_large_one(codec):
 
 async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
     metrics, config = Metrics(), ModelConfig(queue_images=100)
-    model = await load_model(find_release(only("tiny"), "tiny"), EngineConfig(device="cpu"), config, metrics)
+    model = await load_model(
+        find_release(only("tiny"), "tiny"), EngineConfig(device="cpu"), config, metrics
+    )
     service = GeneratorService(metrics)
     service.open(Catalogue([model]))
     request = pb.GenerateStreamRequest(n=200, format=PNG)
@@ -142,7 +172,9 @@ async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
         with model.encoder.admit(60, PNG), full:
             await stub.GenerateStream(request).read()
         assert model.dispatcher.counts().offered == 0  # nothing was made in vain
-        with model.encoder.admit(60, PNG, more=True):  # what was taken on before takes nobody's place
+        with model.encoder.admit(
+            60, PNG, more=True
+        ):  # what was taken on before takes nobody's place
             assert sum([len(chunk.png) async for chunk in stub.GenerateStream(request)]) == 200
         assert model.encoder.waiting_images() == 0
         stream = stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1, format=PNG))

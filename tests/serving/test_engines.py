@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from dcgan.serving.cuda import Bucket, CudaEngine, count_gpus
-from dcgan.serving.engine import CPU, CUDA, EngineConfig
-from dcgan.serving.engines import open_engines, share_processors
-from dcgan.zoo import noise
+from dcgan.core import noise
+from dcgan.serving.engine.cpu import CPU, CUDA, EngineConfig
+from dcgan.serving.engine.cuda import Bucket, CudaEngine, count_gpus
+from dcgan.serving.engine.factory import open_engines, share_processors
 from dcgan.zoo.repository import find_release
 
 needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
@@ -34,7 +34,9 @@ needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
     ],
 )
 def test_engines_share_the_processors(provider, processors, instances, threads, shared):
-    config = share_processors(EngineConfig(instances=instances, intra_op_threads=threads), provider, processors)
+    config = share_processors(
+        EngineConfig(instances=instances, intra_op_threads=threads), provider, processors
+    )
     assert (config.instances, config.intra_op_threads) == shared
 
 
@@ -52,7 +54,9 @@ def test_threads_that_call_one_engine_at_once_get_their_own_images(repository, e
     engines = open_engines(release.folder / "generator.onnx", release.manifest, config)
     wanted = [expected("tiny", 7, range(n)) for n in range(1, 9)]
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda i: engines[i % 4].run(noise.latents(7, 0, i % 8 + 1, 8), None), range(400))
+        made = pool.map(
+            lambda i: engines[i % 4].run(noise.latents(7, 0, i % 8 + 1, 8), None), range(400)
+        )
         for i, images in enumerate(made):
             np.testing.assert_array_equal(images, wanted[i % 8])
 
@@ -92,7 +96,9 @@ def test_a_bucket_takes_labels(open_bucket, expected):
 
 @needs_gpu
 @pytest.mark.parametrize("graphs", [False, True])
-def test_on_cuda_every_bucket_gives_the_images_of_the_cpu_within_a_grey_level(repository, expected, graphs):
+def test_on_cuda_every_bucket_gives_the_images_of_the_cpu_within_a_grey_level(
+    repository, expected, graphs
+):
     release = find_release(repository, "tiny")
     config = EngineConfig(device="cuda", buckets=(1, 4, 16), cuda_graphs=graphs)
     (engine,) = open_engines(release.folder / "generator.onnx", release.manifest, config)

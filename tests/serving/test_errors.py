@@ -11,15 +11,15 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
-from dcgan.serving.engine import EngineConfig
-from dcgan.serving.errors import ServingError, model_not_found
-from dcgan.serving.metrics import Metrics
-from dcgan.serving.model import Catalogue, ModelConfig, load_model
+from dcgan.core import noise
+from dcgan.serving.api.errors import ServingError, model_not_found
+from dcgan.serving.api.service import GeneratorService
+from dcgan.serving.engine.cpu import EngineConfig
+from dcgan.serving.models.served_model import Catalogue, ModelConfig, load_model
+from dcgan.serving.observability.metrics import Metrics
 from dcgan.serving.server import RunningServer, ServerConfig, run
-from dcgan.serving.service import GeneratorService
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo import noise
 from dcgan.zoo.repository import find_release
 
 NAN = float("nan")
@@ -43,7 +43,11 @@ BAD_FIELDS = [
     ("truncation", {"truncation": NAN}),
     ("truncation", {"truncation": float("inf")}),
 ]
-BAD_WALKS = [("steps", {"steps": 1}), ("steps", {}), ("truncation", {"steps": 2, "truncation": NAN})]
+BAD_WALKS = [
+    ("steps", {"steps": 1}),
+    ("steps", {}),
+    ("truncation", {"steps": 2, "truncation": NAN}),
+]
 BAD_NAMES = ["nobody", "x" * 10_000, "../tiny", "ti\0ny", "TINY", "täny", " "]
 
 
@@ -77,7 +81,9 @@ def test_a_bad_field_is_named(stub, field, values):
     assert error.details().startswith(field)
 
 
-@pytest.mark.parametrize(("field", "values"), [row for row in BAD_FIELDS if row[0] != "n"] + [("n", {"n": 0})])
+@pytest.mark.parametrize(
+    ("field", "values"), [row for row in BAD_FIELDS if row[0] != "n"] + [("n", {"n": 0})]
+)
 def test_a_stream_refuses_the_same_fields(stub, field, values):
     _, reason, found = fail(stub.GenerateStream, pb.GenerateStreamRequest(seed=1, **values))
     assert (reason, found["BadRequest"].field_violations[0].field) == ("INVALID_FIELD", field)
@@ -118,10 +124,15 @@ def test_a_version_that_is_not_served_is_not_found(stub, version):
 
 
 def test_a_full_queue_says_when_to_come_back(stub):
-    calls = [stub.Generate.future(pb.GenerateRequest(model="slow", n=2000, seed=seed)) for seed in range(4)]
+    calls = [
+        stub.Generate.future(pb.GenerateRequest(model="slow", n=2000, seed=seed))
+        for seed in range(4)
+    ]
     refused: queue.Queue[grpc.RpcError] = queue.Queue()
     for call in calls:
-        call.add_done_callback(lambda call: None if call.cancelled() else refused.put(call.exception()))
+        call.add_done_callback(
+            lambda call: None if call.cancelled() else refused.put(call.exception())
+        )
     error = refused.get(timeout=60)
     for call in calls:
         call.cancel()
@@ -148,7 +159,9 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
         stub = GeneratorServiceStub(channel)
         for _ in range(3):
             error, reason, found = fail(
-                stub.Generate, pb.GenerateRequest(seed=poison), metadata=(("x-request-id", "the-42nd"),)
+                stub.Generate,
+                pb.GenerateRequest(seed=poison),
+                metadata=(("x-request-id", "the-42nd"),),
             )
             assert (error.code(), reason) == (grpc.StatusCode.INTERNAL, "ENGINE_FAULT")
             assert found["RequestInfo"].request_id == "the-42nd"
@@ -168,7 +181,9 @@ def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
         watch = health.Watch(HealthCheckRequest(service="dcgan.v1.GeneratorService"))
         assert next(watch).status == SERVING
         hanging = stub.Generate.future(pb.GenerateRequest(seed=poisoned_seed(True)))
-        behind = [stub.Generate.future(pb.GenerateRequest(seed=poisoned_seed(False))) for _ in range(5)]
+        behind = [
+            stub.Generate.future(pb.GenerateRequest(seed=poisoned_seed(False))) for _ in range(5)
+        ]
         assert next(watch).status == NOT_SERVING
         assert hanging.exception().code() is grpc.StatusCode.INTERNAL
         lost = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}  # in its batch, or behind it
@@ -183,7 +198,11 @@ def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
 
 async def test_a_server_whose_engine_hangs_for_good_ends(only):
     config = ServerConfig(
-        model_repository=only("tiny"), port=0, metrics_port=0, longest_batch_s=0.5, engine=EngineConfig(instances=1)
+        model_repository=only("tiny"),
+        port=0,
+        metrics_port=0,
+        longest_batch_s=0.5,
+        engine=EngineConfig(instances=1),
     )
     ready: asyncio.Future[RunningServer] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(run(config, ready.set_result))
@@ -191,7 +210,9 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
     released = threading.Event()
     for worker in server.catalogue.default.dispatcher._workers:
         original = worker.engine.run
-        worker.engine.run = lambda *given, original=original: (released.wait(60), original(*given))[1]
+        worker.engine.run = lambda *given, original=original: (released.wait(60), original(*given))[
+            1
+        ]
     async with grpc.aio.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
@@ -208,7 +229,9 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
     ):
         grpc.channel_ready_future(channel).result(30)
         with pytest.raises(grpc.RpcError) as caught:
-            GeneratorServiceStub(channel).Generate(pb.GenerateRequest(seed=poisoned_seed(True)), timeout=0.5)
+            GeneratorServiceStub(channel).Generate(
+                pb.GenerateRequest(seed=poisoned_seed(True)), timeout=0.5
+            )
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         name = 'grpc_server_handled_total{grpc_code="%s",grpc_method="Generate"}'
         while not (series := read_metrics(server))[name % "DEADLINE_EXCEEDED"]:
@@ -218,7 +241,9 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
 
 async def test_only_so_many_streams_are_taken_on(only, answering):
     service = GeneratorService(Metrics(), most_streams=2)
-    model = await load_model(find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics())
+    model = await load_model(
+        find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics()
+    )
     service.open(Catalogue([model]))
     async with answering(service) as stub:
         streams = [stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1)) for _ in range(2)]
@@ -254,4 +279,6 @@ async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable(
 
 
 def poisoned_seed(poisoned: bool) -> int:
-    return next(seed for seed in range(1000) if (noise.latents(seed, 0, 1, 8)[0, 0] > 1.5) == poisoned)
+    return next(
+        seed for seed in range(1000) if (noise.latents(seed, 0, 1, 8)[0, 0] > 1.5) == poisoned
+    )

@@ -20,7 +20,9 @@ TOO_MANY = 65521  # images of 8 x 8 in one message of 4 MiB, even in grey
 
 hostile = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 edges = st.sampled_from([0, 1, 2, 3, 7, 2**31, 2**32 - 1])
-wide_edges = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 2**63, 2**64 - 8, 2**64 - 2, 2**64 - 1]))
+wide_edges = st.one_of(
+    st.integers(0, 2**64 - 1), st.sampled_from([0, 2**63, 2**64 - 8, 2**64 - 2, 2**64 - 1])
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,17 @@ def _goes_on(stub, server, read_metrics):
     yield
     assert stub.Generate(pb.GenerateRequest(seed=7)).pixels == before
     ends = time.monotonic() + 60
-    while waiting := [name for name in ("tiny", "classy") if not all_settled(name, read_metrics(server))]:
+    while waiting := [
+        name for name in ("tiny", "classy") if not all_settled(name, read_metrics(server))
+    ]:
         assert time.monotonic() < ends, waiting
 
 
 def all_settled(model: str, values: dict[str, float]) -> bool:
     """Whether no work waits, by a page of metrics on which each series is of a moment of its own."""
-    work = {each: values[f'dcgan_work_total{{model="{model}",outcome="{each}"}}'] for each in OUTCOMES}
+    work = {
+        each: values[f'dcgan_work_total{{model="{model}",outcome="{each}"}}'] for each in OUTCOMES
+    }
     assert work["offered"] == work["accepted"] + work["rejected"]
     settled = work["ok"] + work["failed"] + work["cancelled"] + work["expired"]
     waiting = [values[f'dcgan_queue_{what}{{model="{model}"}}'] for what in ("requests", "images")]
@@ -100,19 +106,30 @@ def test_random_bytes_are_no_request_or_an_ordinary_one(channel, data):
 @hostile
 @given(st.integers(0, 300), st.integers(1, 2**64 - 1))
 def test_a_request_cut_short_is_no_request_or_an_ordinary_one(channel, length, seed):
-    data = pb.GenerateStreamRequest(seed=seed, n=2, model="tiny", offset=3).SerializeToString()[:length]
+    data = pb.GenerateStreamRequest(seed=seed, n=2, model="tiny", offset=3).SerializeToString()[
+        :length
+    ]
     call = channel.unary_stream(SERVICE + "GenerateStream")
-    assert outcome(lambda: list(call(data, timeout=30))) in {"OK", "INVALID_MESSAGE", "MODEL_NOT_FOUND"}
+    assert outcome(lambda: list(call(data, timeout=30))) in {
+        "OK",
+        "INVALID_MESSAGE",
+        "MODEL_NOT_FOUND",
+    }
 
 
 def test_bytes_that_are_no_message_are_said_to_be_none(channel):
-    assert outcome(lambda: channel.unary_unary(SERVICE + "Generate")(b"\xff" * 9)) == "INVALID_MESSAGE"
+    assert (
+        outcome(lambda: channel.unary_unary(SERVICE + "Generate")(b"\xff" * 9)) == "INVALID_MESSAGE"
+    )
 
 
 def test_a_field_from_the_future_is_ignored(channel, stub):
     known = pb.GenerateRequest(seed=7, n=2).SerializeToString()
     reply = channel.unary_unary(SERVICE + "Generate")(known + b"\xfa\x3e\x03abc")  # field 1007
-    assert pb.GenerateResponse.FromString(reply).pixels == stub.Generate(pb.GenerateRequest(seed=7, n=2)).pixels
+    assert (
+        pb.GenerateResponse.FromString(reply).pixels
+        == stub.Generate(pb.GenerateRequest(seed=7, n=2)).pixels
+    )
 
 
 def test_a_request_over_the_limit_is_refused_by_grpc(channel):
@@ -130,7 +147,11 @@ def test_a_method_that_is_none_is_unimplemented(channel):
 @pytest.mark.parametrize("timeout_s", [1e-9, 0.0, -1.0, 0.001])
 def test_a_deadline_that_is_no_time_at_all_is_exceeded(stub, timeout_s):
     with pytest.raises(grpc.RpcError) as caught:
-        list(stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1, model="slow"), timeout=timeout_s))
+        list(
+            stub.GenerateStream(
+                pb.GenerateStreamRequest(n=2**32 - 1, model="slow"), timeout=timeout_s
+            )
+        )
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -6,11 +6,11 @@ import grpc
 import numpy as np
 import pytest
 
-from dcgan.serving.client import Client
+from dcgan.core import noise
+from dcgan.core.images import decode_png, untile
+from dcgan.serving.client.client import Client
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo import noise
-from dcgan.zoo.picture import decode_png, untile
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_the_same_bytes_come_under_sixteen_concurrent_clients(server, expected):
             for _ in range(40):
                 offset = int(random.integers(64))
                 n = int(random.integers(1, 65 - offset))
-                np.testing.assert_array_equal(client.generate(7, n, offset=offset), wanted[offset : offset + n])
+                np.testing.assert_array_equal(
+                    client.generate(7, n, offset=offset), wanted[offset : offset + n]
+                )
         return 40
 
     with ThreadPoolExecutor(16) as pool:
@@ -86,7 +88,9 @@ def test_trailers_say_how_long_it_waited_and_ran(stub):
 
 def test_the_last_seed_and_the_last_index_are_images_like_others(client, expected):
     last = 2**64 - 1
-    np.testing.assert_array_equal(client.generate(last, 2, offset=last - 1), expected("tiny", last, [last - 1, last]))
+    np.testing.assert_array_equal(
+        client.generate(last, 2, offset=last - 1), expected("tiny", last, [last - 1, last])
+    )
 
 
 def test_png_files_hold_the_same_pixels(stub, client):
@@ -101,7 +105,11 @@ def test_png_files_hold_the_same_pixels(stub, client):
 
 
 def test_each_chunk_of_a_png_stream_is_a_grid_of_its_own(stub, client):
-    chunks = list(stub.GenerateStream(pb.GenerateStreamRequest(seed=5, n=100, format=pb.IMAGE_FORMAT_PNG_GRID)))
+    chunks = list(
+        stub.GenerateStream(
+            pb.GenerateStreamRequest(seed=5, n=100, format=pb.IMAGE_FORMAT_PNG_GRID)
+        )
+    )
     assert [(chunk.offset, chunk.n) for chunk in chunks] == [(0, 64), (64, 36)]
     images = [
         untile(decode_png(chunk.png[0]), chunk.n, columns=columns)
@@ -111,7 +119,9 @@ def test_each_chunk_of_a_png_stream_is_a_grid_of_its_own(stub, client):
 
 
 def test_a_grey_conditional_model_takes_labels(client, expected):
-    np.testing.assert_array_equal(client.generate(7, 9, model="classy", label=2), expected("classy", 7, range(9), 2))
+    np.testing.assert_array_equal(
+        client.generate(7, 9, model="classy", label=2), expected("classy", 7, range(9), 2)
+    )
     assert client.generate(7, 9, model="classy").shape == (9, 8, 8, 1)
 
 
@@ -124,13 +134,17 @@ def test_without_a_label_image_i_has_class_i_mod_classes(client, expected):
 
 def test_truncation_scales_the_latent_vectors(client, server, repository, run):
     z = noise.latents(4, 0, 5, 8) * np.float32(0.3)
-    np.testing.assert_array_equal(client.generate(4, 5, truncation=0.3), run(repository / "tiny" / "2", z))
+    np.testing.assert_array_equal(
+        client.generate(4, 5, truncation=0.3), run(repository / "tiny" / "2", z)
+    )
     assert (client.generate(4, 5, truncation=1.0) == client.generate(4, 5)).all()
 
 
 def test_a_walk_leads_from_one_seed_to_the_other_along_the_great_circle(client, repository, run):
     walk = np.concatenate(list(client.interpolate(1, 2, 150)))
-    np.testing.assert_array_equal(walk[[0, -1]], np.concatenate([client.generate(1), client.generate(2)]))
+    np.testing.assert_array_equal(
+        walk[[0, -1]], np.concatenate([client.generate(1), client.generate(2)])
+    )
     ends = [noise.latents(seed, 0, 1, 8)[0] for seed in (1, 2)]
     z = noise.interpolate(*ends, np.arange(150) / 149)
     np.testing.assert_array_equal(walk, run(repository / "tiny" / "2", z))
@@ -147,4 +161,6 @@ def test_every_model_is_listed_the_default_first(client):
 
 
 def test_a_model_can_be_named_with_its_version(client):
-    np.testing.assert_array_equal(client.generate(7, 2, model="tiny", version=2), client.generate(7, 2))
+    np.testing.assert_array_equal(
+        client.generate(7, 2, model="tiny", version=2), client.generate(7, 2)
+    )

@@ -11,12 +11,18 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.serving.cli import bench
-from dcgan.serving.load import LoadConfig, run_load
+from dcgan.serving.client.load_test import LoadConfig, run_load
 from dcgan.v1 import generator_pb2 as pb
 
 
 def load(server, **options):
-    options = {"targets": (server.target,), "duration_s": 0.5, "warmup_s": 0.1, "concurrency": 4, **options}
+    options = {
+        "targets": (server.target,),
+        "duration_s": 0.5,
+        "warmup_s": 0.1,
+        "concurrency": 4,
+        **options,
+    }
     return asyncio.run(run_load(LoadConfig(**options)))
 
 
@@ -52,14 +58,20 @@ async def serving(generate):
 
     unary = grpc.unary_unary_rpc_method_handler
     table = {
-        "Generate": unary(generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString),
-        "GetModel": unary(get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString),
+        "Generate": unary(
+            generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString
+        ),
+        "GetModel": unary(
+            get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
+        ),
         "GenerateStream": grpc.unary_stream_rpc_method_handler(
             stream, pb.GenerateStreamRequest.FromString, pb.GenerateStreamResponse.SerializeToString
         ),
     }
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
@@ -69,16 +81,22 @@ async def serving(generate):
 async def test_a_wrong_byte_is_seen():
     async def generate(request, context):
         pixels = bytes([request.n == 3] * request.n)
-        return pb.GenerateResponse(pixels=pixels, n=request.n, offset=request.offset, height=1, width=1, channels=1)
+        return pb.GenerateResponse(
+            pixels=pixels, n=request.n, offset=request.offset, height=1, width=1, channels=1
+        )
 
     assert not await is_wrong(generate, 2)
     assert await is_wrong(generate, 3)
 
 
-@pytest.mark.parametrize("changes", [{"n": 0, "pixels": b""}, {"n": 1, "pixels": b"\0"}, {"offset": 2**40}])
+@pytest.mark.parametrize(
+    "changes", [{"n": 0, "pixels": b""}, {"n": 1, "pixels": b"\0"}, {"offset": 2**40}]
+)
 async def test_a_reply_to_another_request_is_seen(changes):
     async def generate(request, context):
-        reply = pb.GenerateResponse(pixels=bytes(2), n=2, offset=request.offset, height=1, width=1, channels=1)
+        reply = pb.GenerateResponse(
+            pixels=bytes(2), n=2, offset=request.offset, height=1, width=1, channels=1
+        )
         for name, value in changes.items():
             setattr(reply, name, value)
         return reply
@@ -89,7 +107,9 @@ async def test_a_reply_to_another_request_is_seen(changes):
 async def is_wrong(generate, n: int) -> bool:
     """Whether the load tool finds fault with this server's replies for n images."""
     async with serving(generate) as target:
-        config = LoadConfig(targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True)
+        config = LoadConfig(
+            targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True
+        )
         report = await run_load(config)
     assert report.codes == {"OK": report.requests}
     return report.mismatches > 0
@@ -109,13 +129,25 @@ async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_t
         config = LoadConfig(targets=(target,), rate=100.0, duration_s=0.5, warmup_s=0, seed=3)
         report = await run_load(config)
     gaps = random.Random(config.seed)
-    span_s = sum(gaps.expovariate(100.0) for _ in range(19))  # between the first and the one that frees it
+    span_s = sum(
+        gaps.expovariate(100.0) for _ in range(19)
+    )  # between the first and the one that frees it
     assert report.latency_ms["99.9"] >= 900 * span_s
 
 
 def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
     out = tmp_path / "report.json"
-    arguments = ["--target", server.target, "-n", "1:0.9,8:0.1", "--duration-s", "0.3", "--warmup-s", "0", "--verify"]
+    arguments = [
+        "--target",
+        server.target,
+        "-n",
+        "1:0.9,8:0.1",
+        "--duration-s",
+        "0.3",
+        "--warmup-s",
+        "0",
+        "--verify",
+    ]
     result = CliRunner().invoke(bench, [*arguments, "--json", str(out)])
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
@@ -127,7 +159,9 @@ def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
 def test_a_load_without_a_good_reply_has_a_report_too(server, tmp_path):
     out = tmp_path / "report.json"
     arguments = ["--target", server.target, "-n", "512", "--model", "slow", "--timeout-s", "0.01"]
-    result = CliRunner().invoke(bench, [*arguments, "--duration-s", "0.3", "--warmup-s", "0", "--json", str(out)])
+    result = CliRunner().invoke(
+        bench, [*arguments, "--duration-s", "0.3", "--warmup-s", "0", "--json", str(out)]
+    )
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
     assert (set(report["codes"]), report["latency_ms"]) == ({"DEADLINE_EXCEEDED"}, {})

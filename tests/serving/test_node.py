@@ -22,7 +22,9 @@ def node_folder(tmp_path_factory) -> Path:
         shutil.copy(HERE / name, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
     try:
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            install, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        )
     except subprocess.TimeoutExpired:
         pytest.skip("the npm registry did not answer within two minutes")
     if done.returncode != 0:
@@ -34,7 +36,9 @@ def node_folder(tmp_path_factory) -> Path:
 def test_a_node_client_gets_the_same_bytes(node_folder, client, seed, offset, n):
     proto = files("dcgan.v1") / "generator.proto"
     command = ["node", "generate.js", str(proto), client.target, str(seed), str(offset), str(n)]
-    done = subprocess.run(command, cwd=node_folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=node_folder, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     wanted = hashlib.sha256(client.generate(seed, n, offset=offset).tobytes()).hexdigest()
     reply = json.loads(done.stdout)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dcgan.serving.batcher import Batcher, State, Ticket
-from dcgan.serving.errors import Refusal
+from dcgan.serving.api.errors import Refusal
+from dcgan.serving.scheduling.batcher import Batcher, State, Ticket
 
 WAITING, RUNNING, MADE = "waiting", "running", "made"
 EVENTS = ["put"] * 6 + ["take"] * 5 + ["finish"] * 4 + ["cancel", "draw", "fail", "fail line"]
@@ -45,8 +45,12 @@ class Model:
     line: list[Asked] = field(default_factory=list)  # those that take turns, the next first
     later: list[Asked] = field(default_factory=list)
     refused: int = 0
-    running: dict[int, tuple[list[tuple[Asked, int]], float]] = field(default_factory=dict)  # batches, by number
-    history: list[tuple[int, float]] = field(default_factory=list)  # images and seconds of batches that were made
+    running: dict[int, tuple[list[tuple[Asked, int]], float]] = field(
+        default_factory=dict
+    )  # batches, by number
+    history: list[tuple[int, float]] = field(
+        default_factory=list
+    )  # images and seconds of batches that were made
 
     def rate(self) -> float | None:
         images = seconds = 0.0
@@ -70,7 +74,9 @@ class Model:
         if rate is None or (waiting == 0 and n <= self.max_batch):
             return None
         turns = [each for each in self.asked if not each.large or each in self.line]
-        ahead = sum(min(each.left(), self.quantum) for each in turns) if n <= self.quantum else waiting
+        ahead = (
+            sum(min(each.left(), self.quantum) for each in turns) if n <= self.quantum else waiting
+        )
         needed = (at_work + ahead + n) / rate
         return "DEADLINE_UNREACHABLE" if needed > 0.8 * (deadline - now) else None
 
@@ -101,7 +107,11 @@ class Model:
         self.history.append((len(pieces), now - began))
         for asked, i in pieces:
             asked.images[i] = MADE
-        done = [each for each in self.asked if each.state is State.WAITING and set(each.images) == {MADE}]
+        done = [
+            each
+            for each in self.asked
+            if each.state is State.WAITING and set(each.images) == {MADE}
+        ]
         return self.settle(done, State.OK)
 
     def fail(self, number: int) -> list[Asked]:
@@ -133,7 +143,12 @@ class Play:
 
     def __init__(self, source: random.Random) -> None:
         self.source = source
-        sizes = source.choice([1, 4, 16]), source.choice([1, 3, 8]), source.choice([10, 100]), source.choice([1, 1, 2])
+        sizes = (
+            source.choice([1, 4, 16]),
+            source.choice([1, 3, 8]),
+            source.choice([10, 100]),
+            source.choice([1, 1, 2]),
+        )
         self.model = Model(*sizes)
         self.batcher: Batcher[Ticket] = Batcher(
             max_batch=sizes[0], quantum=sizes[1], queue_limit=sizes[2], engines=sizes[3]
@@ -152,18 +167,24 @@ class Play:
         elif event == "cancel" and self.pairs:
             ticket, asked = self.source.choice(self.pairs)
             self.batcher.cancel(ticket, self.now)
-            self.model.settle([asked], State.EXPIRED if asked.deadline <= self.now else State.CANCELLED)
+            self.model.settle(
+                [asked], State.EXPIRED if asked.deadline <= self.now else State.CANCELLED
+            )
         elif event == "take" and len(self.batches) < self.model.engines:
             self.take()
         elif event == "finish" and self.batches:
             number = self.source.choice(list(self.batches))
-            self.compare(self.batcher.finish(self.batches.pop(number), self.now), self.model.finish(number, self.now))
+            self.compare(
+                self.batcher.finish(self.batches.pop(number), self.now),
+                self.model.finish(number, self.now),
+            )
         elif event == "fail" and self.batches:
             number = self.source.choice(list(self.batches))
             self.compare(self.batcher.fail(self.batches.pop(number)), self.model.fail(number))
         elif event == "fail line" and self.source.random() < 0.2:
             self.compare(
-                self.batcher.fail_line(), self.model.settle([*self.model.line, *self.model.later], State.FAILED)
+                self.batcher.fail_line(),
+                self.model.settle([*self.model.line, *self.model.later], State.FAILED),
             )
         self.check()
 
@@ -200,7 +221,11 @@ class Play:
         pieces, expected = self.model.take(self.number, self.now)
         self.compare(expired, expected)
         slices = () if batch is None else batch.slices
-        given = [(self.asked(piece.ticket), piece.start + i) for piece in slices for i in range(piece.count)]
+        given = [
+            (self.asked(piece.ticket), piece.start + i)
+            for piece in slices
+            for i in range(piece.count)
+        ]
         assert sorted(given, key=self.order) == sorted(pieces, key=self.order)
         if batch is not None:
             assert batch.images == len(pieces)
@@ -214,14 +239,20 @@ class Play:
         assert (counts.accepted, counts.rejected) == (len(states), self.model.refused)
         assert counts.offered == counts.accepted + counts.rejected
         assert counts.waiting == states.count(State.WAITING)
-        assert counts.settled == {state: states.count(state) for state in State if state is not State.WAITING}
+        assert counts.settled == {
+            state: states.count(state) for state in State if state is not State.WAITING
+        }
         assert counts.accepted == counts.waiting + sum(counts.settled.values())
         assert batcher.waiting_images == sum(asked.left() for _, asked in self.pairs)
-        assert batcher.running_images == sum(len(pieces) for pieces, _ in self.model.running.values())
+        assert batcher.running_images == sum(
+            len(pieces) for pieces, _ in self.model.running.values()
+        )
         assert batcher.rate == pytest.approx(self.model.rate())
 
     def compare(self, tickets: list[Ticket], expected: list[Asked]) -> None:
-        assert {self.order((self.asked(ticket), 0)) for ticket in tickets} == {self.order((a, 0)) for a in expected}
+        assert {self.order((self.asked(ticket), 0)) for ticket in tickets} == {
+            self.order((a, 0)) for a in expected
+        }
 
     def asked(self, ticket: Ticket) -> Asked:
         return next(asked for each, asked in self.pairs if each is ticket)
@@ -242,7 +273,11 @@ def test_random_schedules_agree_with_the_model(seed):
             play.now += 0.1
             for event in ("draw", "take", "finish"):
                 play.step(event)
-        assert (play.batcher.waiting_images, play.batcher.running_images, play.batcher.counts.waiting) == (0, 0, 0)
+        assert (
+            play.batcher.waiting_images,
+            play.batcher.running_images,
+            play.batcher.counts.waiting,
+        ) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("factor", [2, 5])
@@ -264,7 +299,9 @@ def test_however_much_is_asked_for_engines_work_on_what_will_be_in_time(sizes, f
         else:
             ended = min(running, key=lambda pair: pair[0])
             running.remove(ended)
-            good += sum(ticket.n for ticket in batcher.finish(ended[1], now) if now <= ticket.deadline)
+            good += sum(
+                ticket.n for ticket in batcher.finish(ended[1], now) if now <= ticket.deadline
+            )
         while len(running) < engines and (batch := batcher.take(now)[0]) is not None:
             running.append((now + batch.images * engines / rate, batch))
     assert good > 0.93 * rate * seconds

@@ -26,15 +26,18 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving import cli
-from dcgan.serving.client import Client, ClientError, RefusedError
-from dcgan.serving.log import is_news
+from dcgan.serving.client.client import Client, ClientError, RefusedError
+from dcgan.serving.observability.log import is_news
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 
 SERVICE = "dcgan.v1.GeneratorService"
 WAITING = 'dcgan_queue_requests{model="slow"}'
 CANCELLED = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="GenerateStream"}'
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING, NOT_SERVING = (
+    health_pb2.HealthCheckResponse.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING,
+)
 
 
 @pytest.fixture
@@ -53,7 +56,9 @@ def copied_classy(repository, tmp_path):
 def refuse_to_start(repository: Path, *options: str) -> str:
     """Starts a server that must not start, and gives its one sentence."""
     ports = ["--port", "0", "--metrics-port", "0"]
-    result = CliRunner().invoke(cli.serve, ["--model-repository", str(repository), *ports, *options])
+    result = CliRunner().invoke(
+        cli.serve, ["--model-repository", str(repository), *ports, *options]
+    )
     assert isinstance(result.exception, SystemExit)
     assert (result.exit_code, result.stdout) == (2, "")
     assert len([line for line in result.stderr.splitlines() if line.startswith("Error: ")]) == 1
@@ -90,17 +95,27 @@ def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics
     assert values['dcgan_images_total{model="tiny"}'] == 40
     assert values['dcgan_batch_images_sum{model="tiny"}'] == 40
     assert values['grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"}'] == 1
-    assert values['grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"}'] == 1
+    assert (
+        values['grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"}']
+        == 1
+    )
     assert values['dcgan_rejected_total{reason="INVALID_FIELD"}'] == 1
-    assert values['dcgan_queue_images{model="tiny"}'] == values['dcgan_queue_requests{model="tiny"}'] == 0
-    assert any(name.startswith("dcgan_model_info{") and 'agreement="exact"' in name for name in values)
+    assert (
+        values['dcgan_queue_images{model="tiny"}']
+        == values['dcgan_queue_requests{model="tiny"}']
+        == 0
+    )
+    assert any(
+        name.startswith("dcgan_model_info{") and 'agreement="exact"' in name for name in values
+    )
 
 
 def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
     program = f"""
 import asyncio, contextlib, json, pathlib, sys
-from dcgan.serving import cli, client, output, server
-from dcgan.serving.metrics import Metrics
+from dcgan.serving import cli, client, server
+from dcgan.serving.client import output
+from dcgan.serving.observability.metrics import Metrics
 
 async def main():
     config = server.ServerConfig(model_repository=pathlib.Path({str(repository)!r}), port=0, metrics_port=0)
@@ -111,7 +126,9 @@ async def main():
 asyncio.run(main())
 print(json.dumps(list(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     heavy = {"torch", "torchvision", "onnx", "onnxruntime", "dcgan.training", "dcgan.export"}
     assert heavy & set(json.loads(done.stdout)) == {"onnxruntime"}
 
@@ -124,7 +141,9 @@ def test_told_to_stop_it_finishes_what_it_accepted(start_server, only, number):
         server.process.send_signal(number)
         rest = [list(chunks) for chunks in accepted]
         assert server.process.wait(timeout=30) == 0
-    assert [len(np.concatenate([head, *tail])) for head, tail in zip(first, rest, strict=True)] == [120] * 4
+    assert [len(np.concatenate([head, *tail])) for head, tail in zip(first, rest, strict=True)] == [
+        120
+    ] * 4
 
 
 def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, read_metrics):
@@ -132,16 +151,32 @@ def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, read_me
         chunks = client.stream(1, 2**32 - 1)
         next(chunks)
         chunks.close()
-        poll(lambda: read_metrics(server).get(CANCELLED) == 1 and read_metrics(server)[WAITING] == 0)
+        poll(
+            lambda: read_metrics(server).get(CANCELLED) == 1 and read_metrics(server)[WAITING] == 0
+        )
         assert client.generate(1).shape == (1, 8, 8, 3)
 
 
 def test_told_to_stop_it_does_not_wait_for_a_download(entry_point, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes a connection, and says nothing
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as silent:  # it takes a connection, and says nothing
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/index.json"
-        command = [*entry_point("serve"), "--port", "0", "--metrics-port", "0", "--model", "m", "--fetch-from", index]
+        command = [
+            *entry_point("serve"),
+            "--port",
+            "0",
+            "--metrics-port",
+            "0",
+            "--model",
+            "m",
+            "--fetch-from",
+            index,
+        ]
         silent.settimeout(60)
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"DCGAN_HOME": str(tmp_path)})
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env=os.environ | {"DCGAN_HOME": str(tmp_path)}
+        )
         try:
             with silent.accept()[0]:
                 process.send_signal(signal.SIGTERM)
@@ -159,7 +194,9 @@ def test_a_slow_reader_makes_the_server_wait(start_server, only, read_metrics):
 
         def is_steady() -> bool:
             made.append(read_metrics(server)['dcgan_images_total{model="tiny"}'])
-            return len(made) > 100 and made[-1] >= 128 and len(set(made[-100:])) == 1  # for a second
+            return (
+                len(made) > 100 and made[-1] >= 128 and len(set(made[-100:])) == 1
+            )  # for a second
 
         poll(is_steady)
         assert made[-1] < 60_000
@@ -177,7 +214,10 @@ def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
 
 
 def test_a_taken_port_is_said_in_one_sentence(server, repository):
-    for option, port in (("--port", server.port), ("--metrics-port", int(server.metrics.split(":")[2].split("/")[0]))):
+    for option, port in (
+        ("--port", server.port),
+        ("--metrics-port", int(server.metrics.split(":")[2].split("/")[0])),
+    ):
         assert f"127.0.0.1:{port}" in refuse_to_start(repository, option, str(port))
 
 
@@ -253,7 +293,10 @@ def change_manifest(folder: Path, name: str) -> None:
 
 def test_a_second_signal_drops_what_has_not_finished(start_server, only):
     options = ("--drain-delay-s", "60")
-    with start_server(only("slow"), *options, noisy=True) as server, Client(server.target) as client:
+    with (
+        start_server(only("slow"), *options, noisy=True) as server,
+        Client(server.target) as client,
+    ):
         chunks = client.stream(1, 2**32 - 1)
         next(chunks)
         server.process.terminate()
@@ -292,9 +335,19 @@ def test_a_client_that_watches_health_does_not_delay_the_end(start_server, only)
 
 
 def test_told_to_stop_before_it_is_ready_it_stops_and_never_announces_itself(copied, entry_point):
-    command = [*entry_point("serve"), "--model-repository", str(copied), "--port", "0", "--metrics-port", "0"]
+    command = [
+        *entry_point("serve"),
+        "--model-repository",
+        str(copied),
+        "--port",
+        "0",
+        "--metrics-port",
+        "0",
+    ]
     with held(copied / "tiny" / "2" / "generator.onnx") as is_wanted:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         try:
             poll(is_wanted)
             assert listening(process.pid) == 2  # it loads the model, with its ports open
@@ -387,7 +440,16 @@ def test_accepted_requests_have_only_so_long_to_finish(start_server, only):
 def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
     monkeypatch.setenv("DCGAN_SERVE_METRICS_PORT", "1234")
     monkeypatch.setenv("DCGAN_SERVE_MAX_BATCH_SIZE", "4")
-    arguments = ["--dry-run", "--max-batch-size", "5", "--batch-buckets", "2,4", "--deterministic", "--instances", "3"]
+    arguments = [
+        "--dry-run",
+        "--max-batch-size",
+        "5",
+        "--batch-buckets",
+        "2,4",
+        "--deterministic",
+        "--instances",
+        "3",
+    ]
     result = CliRunner().invoke(cli.serve, arguments)
     config = json.loads(result.stdout)
     assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
@@ -425,7 +487,10 @@ def test_the_log_can_be_json(start_server, only):
 
 def is_ready(server) -> bool:
     with grpc.insecure_channel(server.target) as channel:
-        return HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING
+        return (
+            HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE)).status
+            == SERVING
+        )
 
 
 def test_messages_have_the_sizes_that_were_chosen(start_server, only):
@@ -441,8 +506,14 @@ def test_messages_have_the_sizes_that_were_chosen(start_server, only):
 
 @pytest.mark.parametrize(
     ("error", "news"),
-    [(asyncio.CancelledError(), False), (grpc.aio.InternalError(), False), (RuntimeError("odd"), True)],
+    [
+        (asyncio.CancelledError(), False),
+        (grpc.aio.InternalError(), False),
+        (RuntimeError("odd"), True),
+    ],
 )
 def test_a_client_that_goes_early_is_no_error_of_ours(error, news):
-    record = logging.LogRecord("grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None))
+    record = logging.LogRecord(
+        "grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None)
+    )
     assert is_news(record) is news

@@ -8,7 +8,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
-from dcgan.serving.service import SERVICE
+from dcgan.serving.api.service import SERVICE
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -37,13 +37,22 @@ class Peer:
 
     def ask(self, stream: int, request: pb.GenerateRequest) -> None:
         """Sends a request; the numbers of streams are odd, and rise."""
-        names = {":method": "POST", ":scheme": "http", ":path": f"/{SERVICE}/Generate", ":authority": "server"}
+        names = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": f"/{SERVICE}/Generate",
+            ":authority": "server",
+        }
         names |= {"content-type": "application/grpc", "te": "trailers"}
         texts = ((name.encode(), value.encode()) for name, value in names.items())
-        block = b"".join(b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in texts)
+        block = b"".join(
+            b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in texts
+        )
         message = request.SerializeToString()
         self._send(self.HEADERS, self.END_HEADERS, stream, block)
-        self._send(self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message)
+        self._send(
+            self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message
+        )
 
     def read(self, stream: int) -> pb.GenerateResponse:
         """Takes the reply now."""
@@ -77,7 +86,9 @@ def reason(error: grpc.RpcError) -> str:
     return info.reason
 
 
-def test_a_server_that_stops_waits_until_its_replies_have_been_read(start_server, only, read_metrics, expected):
+def test_a_server_that_stops_waits_until_its_replies_have_been_read(
+    start_server, only, read_metrics, expected
+):
     with start_server(only("tiny")) as server, Peer(server.target) as peer:
         peer.ask(1, pb.GenerateRequest(seed=7, n=3))
         while not read_metrics(server).get(GENERATED):
@@ -85,7 +96,9 @@ def test_a_server_that_stops_waits_until_its_replies_have_been_read(start_server
         server.process.terminate()
         with grpc.insecure_channel(server.target) as channel:
             stub = GeneratorServiceStub(channel)
-            for _ in range(2):  # were it not for the reply, it would end at once, after the first refusal at the latest
+            for _ in range(
+                2
+            ):  # were it not for the reply, it would end at once, after the first refusal at the latest
                 while not is_draining(stub):
                     assert server.process.poll() is None
         assert peer.read(1).pixels == expected("tiny", 7, range(3)).tobytes()
@@ -112,8 +125,13 @@ def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics,
                     assert server.process.poll() is None
             with pytest.raises(grpc.RpcError) as caught:
                 stub.Generate(pb.GenerateRequest())
-            assert (caught.value.code().name, reason(caught.value)) == ("RESOURCE_EXHAUSTED", "REPLIES_UNREAD")
-            assert next(iter(stub.GenerateStream(pb.GenerateStreamRequest(n=1)))).n == 1  # waits for its reader itself
+            assert (caught.value.code().name, reason(caught.value)) == (
+                "RESOURCE_EXHAUSTED",
+                "REPLIES_UNREAD",
+            )
+            assert (
+                next(iter(stub.GenerateStream(pb.GenerateStreamRequest(n=1)))).n == 1
+            )  # waits for its reader itself
             for i in range(2):
                 assert peer.read(2 * i + 1).pixels == expected("tiny", 7, range(10)).tobytes()
             while read_metrics(server)[UNREAD]:

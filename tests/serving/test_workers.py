@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.serving import cli, workers
-from dcgan.serving.client import Client
-from dcgan.serving.load import LoadConfig, LoadReport, run_load
+from dcgan.serving.client.client import Client
+from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
 from dcgan.serving.server import ServerConfig
 from dcgan.serving.workers import Logging, Worker
 
@@ -56,16 +56,22 @@ def read_log(server) -> bytes:
 
 def load(server) -> LoadReport:
     """Many connections, so that the kernel gives each worker some; every reply is compared."""
-    config = LoadConfig(targets=(server.target,), connections=16, duration_s=0.5, warmup_s=0.0, verify=True)
+    config = LoadConfig(
+        targets=(server.target,), connections=16, duration_s=0.5, warmup_s=0.0, verify=True
+    )
     return asyncio.run(run_load(config))
 
 
-def test_all_workers_serve_the_same_bytes_and_each_has_metrics(start_server, only, read_metrics, expected):
+def test_all_workers_serve_the_same_bytes_and_each_has_metrics(
+    start_server, only, read_metrics, expected
+):
     with start_server(only("tiny"), *TWO) as server:
         assert "2 workers serving tiny" in server.ready_line
         workers = server.split()
         assert len(children(server.process.pid)) == len(workers) == 2
-        while not all(read_metrics(worker)['dcgan_images_total{model="tiny"}'] for worker in workers):
+        while not all(
+            read_metrics(worker)['dcgan_images_total{model="tiny"}'] for worker in workers
+        ):
             report = load(server)
             assert (set(report.codes), report.mismatches) == ({"OK"}, 0)
         with Client(server.target) as client:
@@ -106,14 +112,19 @@ def test_ctrl_c_in_a_terminal_does_not_count_twice(start_server, only):
     with start_server(only("slow"), *TWO) as server, Client(server.target) as client:
         stream = client.stream(1, 300)
         head = next(stream)
-        for process in (*children(server.process.pid), server.process.pid):  # a terminal tells the whole group
+        for process in (
+            *children(server.process.pid),
+            server.process.pid,
+        ):  # a terminal tells the whole group
             os.kill(process, signal.SIGINT)
         assert len(np.concatenate([head, *stream])) == 300
 
 
 def test_without_their_parent_workers_end(only, entry_point):
     ports = ["--port", "0", "--metrics-port", "0", *TWO, "--model-repository", str(only("tiny"))]
-    with subprocess.Popen([*entry_point("serve"), *ports], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [*entry_point("serve"), *ports], stdout=subprocess.PIPE, text=True
+    ) as parent:
         parent.stdout.readline()
         workers = children(parent.pid)
         parent.kill()
@@ -134,7 +145,15 @@ def test_what_a_worker_cannot_serve_is_said_once(tmp_path):
 
 
 def test_workers_whose_ports_for_metrics_would_not_exist_are_refused(only):
-    options = ["--model-repository", str(only("tiny")), *TWO, "--port", "0", "--metrics-port", "65535"]
+    options = [
+        "--model-repository",
+        str(only("tiny")),
+        *TWO,
+        "--port",
+        "0",
+        "--metrics-port",
+        "65535",
+    ]
     result = CliRunner().invoke(cli.serve, options)
     assert result.exit_code == 2
     assert "choose --metrics-port 65534 or less" in result.stderr
@@ -147,7 +166,9 @@ def test_a_port_of_others_is_not_shared(only, reuse):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        assert f"127.0.0.1:{port}" in refuse("--port", port, "--model-repository", str(only("tiny")))
+        assert f"127.0.0.1:{port}" in refuse(
+            "--port", port, "--model-repository", str(only("tiny"))
+        )
 
 
 async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only):

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from dcgan.training.config import Recipe
-from dcgan.training.dataset import Dataset, Wanted, decode
-from dcgan.training.networks import DiscriminatorConfig, GeneratorConfig
-from dcgan.training.run import SCHEMA_VERSION, DataFacts, RunConfig
-from dcgan.training.sources import open_source
+from dcgan.training.data.dataset import Dataset, Wanted, decode
+from dcgan.training.data.sources import open_source
+from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.run_folder import SCHEMA_VERSION, DataFacts, RunConfig
 
 # Where there is a GPU, only the tests that name it use it: others compare bytes, or start two processes.
 os.environ.setdefault("DCGAN_TRAIN_DEVICE", "cpu")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan.training.board import Board
-from dcgan.training.checkpoint import Cadence
-from dcgan.training.loop import train
-from dcgan.training.progress import Progress
-from dcgan.training.run import RunFolder
-from dcgan.training.step import MEASURES
-from dcgan.training.stop import Stop
-from dcgan.training.trainer import Trainer
+from dcgan.training.engine.checkpoint import Cadence
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.step import MEASURES
+from dcgan.training.engine.trainer import Trainer
+from dcgan.training.monitor.progress import Progress
+from dcgan.training.monitor.tensorboard import Board
+from dcgan.training.run_folder import RunFolder
 
 
 def test_the_board_has_the_curves_and_the_grids_of_the_run(tmp_path, configure, dataset):
@@ -29,7 +29,12 @@ def test_the_board_has_the_curves_and_the_grids_of_the_run(tmp_path, configure, 
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
     for name in MEASURES:
         found = {event.step: event.value for event in board.Scalars(name)}
-        assert found.keys() == {3, 6, 9, 12}  # one for each time that the history is written, here after each epoch
+        assert found.keys() == {
+            3,
+            6,
+            9,
+            12,
+        }  # one for each time that the history is written, here after each epoch
         assert abs(found[9] - rows[8][name]) < 1e-5
     images = {name: [event.step for event in board.Images(name)] for name in board.Tags()["images"]}
     assert images == {"real": [0], "step": [4, 8, 12], "epoch": [3, 6, 9, 12]}
@@ -44,7 +49,9 @@ def fill_up(folder: Path) -> None:
     for step in range(1, 20):
         board.scalars(line | {"step": step})
         board.grid("step", np.zeros((256, 256, 3), dtype=np.uint8), step)
-    assert said == [f"cannot write {folder}/tensorboard: File too large; the run goes on without TensorBoard"]
+    assert said == [
+        f"cannot write {folder}/tensorboard: File too large; the run goes on without TensorBoard"
+    ]
 
 
 def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path):

@@ -13,15 +13,15 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from dcgan.training import cache
 from dcgan.training.cli import main
 from dcgan.training.config import Recipe
-from dcgan.training.dataset import Dataset, Wanted, decode
+from dcgan.training.data import cache
+from dcgan.training.data.dataset import Dataset, Wanted, decode
+from dcgan.training.data.loader import Feed
+from dcgan.training.data.sources import open_source
+from dcgan.training.data.stylegan_zip import pack as write_zip
 from dcgan.training.errors import TrainingError
-from dcgan.training.feed import Feed
-from dcgan.training.pack import pack as write_zip
-from dcgan.training.run import read_config
-from dcgan.training.sources import open_source
+from dcgan.training.run_folder import read_config
 from tests.training.test_resume import FORKS
 
 
@@ -36,7 +36,9 @@ def never(numbers):
 
 
 def load(source: Path, progress=iter, **options: bool) -> Dataset:
-    return cache.load(open_source(str(source)), Wanted(image_size=32, channels=3, **options), progress)
+    return cache.load(
+        open_source(str(source)), Wanted(image_size=32, channels=3, **options), progress
+    )
 
 
 def test_images_are_decoded_once_and_mapped_afterwards(images):
@@ -59,8 +61,18 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     os.utime(path, ns=(1, 1))
     assert load(copy).sha256 != before.sha256
     source = open_source(str(copy))
-    assert cache.load(source, Wanted(image_size=64, channels=3), iter).images.shape == (1, 64, 64, 3)
-    assert cache.load(source, Wanted(image_size=32, channels=1), iter).images.shape == (1, 32, 32, 1)
+    assert cache.load(source, Wanted(image_size=64, channels=3), iter).images.shape == (
+        1,
+        64,
+        64,
+        3,
+    )
+    assert cache.load(source, Wanted(image_size=32, channels=1), iter).images.shape == (
+        1,
+        32,
+        32,
+        1,
+    )
 
 
 def test_an_image_with_the_size_and_date_of_the_one_before_is_decoded_anew(tmp_path):
@@ -127,7 +139,9 @@ def take(source: Path, home: Path, out: Path) -> None:
 
 def test_of_several_processes_one_decodes(images, tmp_path):
     outs = [tmp_path / f"{i}.json" for i in range(4)]
-    processes = [FORKS.Process(target=take, args=(images, tmp_path / "shared", out)) for out in outs]
+    processes = [
+        FORKS.Process(target=take, args=(images, tmp_path / "shared", out)) for out in outs
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -140,9 +154,13 @@ def test_of_several_processes_one_decodes(images, tmp_path):
 
 def test_a_full_disk_is_named_and_leaves_nothing(images, home):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a full disk: EFBIG in the place of ENOSPC
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (20_000, limits[1])
+    )  # as a full disk: EFBIG in the place of ENOSPC
     try:
-        with pytest.raises(TrainingError, match="cannot keep the decoded images in .*; make room or set DCGAN_HOME"):
+        with pytest.raises(
+            TrainingError, match="cannot keep the decoded images in .*; make room or set DCGAN_HOME"
+        ):
             load(images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -164,7 +182,9 @@ def use_large(folder: Path, small: Recipe) -> None:
         np.array(images)  # the limit is one
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits of memory are those of Linux")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="limits of memory are those of Linux"
+)
 def test_images_may_be_larger_than_memory(small, tmp_path):
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(2**31)  # without blocks on the disk
@@ -189,7 +209,9 @@ def broken(tmp_path) -> Path:
 
 
 def test_a_corrupt_image_ends_the_run_unless_it_is_to_be_skipped(broken):
-    with pytest.raises(TrainingError, match=r"class 0/0.png in broken cannot be decoded .* or use --skip-corrupt"):
+    with pytest.raises(
+        TrainingError, match=r"class 0/0.png in broken cannot be decoded .* or use --skip-corrupt"
+    ):
         load(broken)
     for progress in (iter, never):
         data = load(broken, progress, skip_corrupt=True)
@@ -204,14 +226,27 @@ def test_a_corrupt_image_ends_the_run_unless_it_is_to_be_skipped(broken):
 def test_images_that_are_all_corrupt_are_an_error(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_bytes(b"no image")
-    with pytest.raises(TrainingError, match="none of the 1 images in images can be used: the image a.png"):
+    with pytest.raises(
+        TrainingError, match="none of the 1 images in images can be used: the image a.png"
+    ):
         load(tmp_path / "images", skip_corrupt=True)
 
 
 def test_what_is_skipped_is_counted_and_listed(broken, tmp_path):
-    options = ["--recipe", "digits", "--set", "generator.width=4", "--set", "batch_size=4", "--steps", "1"]
+    options = [
+        "--recipe",
+        "digits",
+        "--set",
+        "generator.width=4",
+        "--set",
+        "batch_size=4",
+        "--steps",
+        "1",
+    ]
     out = tmp_path / "run"
-    result = CliRunner().invoke(main, ["--data", str(broken), *options, "--out", str(out), "--skip-corrupt"])
+    result = CliRunner().invoke(
+        main, ["--data", str(broken), *options, "--out", str(out), "--skip-corrupt"]
+    )
     assert result.exit_code == 0, result.output
     assert "images in broken that cannot be used, and are left out: 2" in result.stderr
     assert "--skip-corrupt" not in result.stderr
@@ -257,7 +292,9 @@ def test_small_images_are_packed_in_the_size_of_the_recipe(tmp_path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (16, 16), "red").save(tmp_path / "images" / "a.png")
     load(tmp_path / "images")  # as a training takes them, in their own size
-    assert "1 images of 32 x 32" in pack(tmp_path / "images", tmp_path / "it.zip", "--recipe", "dcgan32")
+    assert "1 images of 32 x 32" in pack(
+        tmp_path / "images", tmp_path / "it.zip", "--recipe", "dcgan32"
+    )
     with zipfile.ZipFile(tmp_path / "it.zip") as archive:
         data = archive.read("00000/img00000000.png")
     with Image.open(io.BytesIO(data)) as image:
@@ -267,7 +304,9 @@ def test_small_images_are_packed_in_the_size_of_the_recipe(tmp_path):
 
 def test_a_pack_that_is_broken_off_leaves_nothing(images, tmp_path):
     data = load(images)
-    odd = Dataset(name="odd", images=data.images, labels=data.labels, class_names=(object(),), sha256="0" * 64)
+    odd = Dataset(
+        name="odd", images=data.images, labels=data.labels, class_names=(object(),), sha256="0" * 64
+    )
     with pytest.raises(TypeError):
         write_zip(odd, tmp_path / "it.zip")
     assert not list(tmp_path.glob("*it.zip*"))

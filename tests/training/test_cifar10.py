@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
+from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
-from dcgan.training.sources import open_source
 
 NAMES = ["airplane", "automobile", "bird"]
 TRAIN = [f"data_batch_{i}" for i in range(1, 6)]
@@ -23,7 +23,9 @@ TRAIN = [f"data_batch_{i}" for i in range(1, 6)]
 def batch(first: int) -> bytes:
     """Four images of one level each, channels first and one row for each image, as in the original."""
     levels = np.arange(first, first + 4, dtype=np.uint8)
-    return pickle.dumps({"data": np.repeat(levels[:, None], 3 * 32 * 32, axis=1), "labels": (levels % 3).tolist()})
+    return pickle.dumps(
+        {"data": np.repeat(levels[:, None], 3 * 32 * 32, axis=1), "labels": (levels % 3).tolist()}
+    )
 
 
 def md5(data: bytes) -> str:
@@ -50,7 +52,9 @@ def archive(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": sums["batches.meta"]})
     monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=path.parent)) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=path.parent)
+    ) as server:
         monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{path.name}")
         Thread(target=server.serve_forever, daemon=True).start()
         yield path
@@ -60,7 +64,11 @@ def archive(tmp_path, monkeypatch):
 def test_it_is_fetched_once_and_kept(archive):
     for _ in range(2):
         source = open_source("cifar10")
-        assert (source.name, len(source.items), source.class_names) == ("CIFAR-10", 20, tuple(NAMES))
+        assert (source.name, len(source.items), source.class_names) == (
+            "CIFAR-10",
+            20,
+            tuple(NAMES),
+        )
         assert source.labels == tuple(i % 3 for i in range(20))
         assert [source.open(i).getpixel((31, 31)) for i in (0, 19)] == [(0, 0, 0), (19, 19, 19)]
         archive.unlink(missing_ok=True)  # the second time there is nothing to fetch
@@ -88,7 +96,8 @@ def test_a_full_disk_is_named_with_its_cure(archive, tmp_path):
     (tmp_path / "home" / "data" / "cifar10").mkdir(parents=True)
     (tmp_path / "home" / "data" / "cifar10" / archive.name).symlink_to("/dev/full")
     with pytest.raises(
-        TrainingError, match=r"cannot keep CIFAR-10 in .*: No space left .*; make room or set DCGAN_HOME"
+        TrainingError,
+        match=r"cannot keep CIFAR-10 in .*: No space left .*; make room or set DCGAN_HOME",
     ):
         open_source("cifar10")
 
@@ -98,6 +107,8 @@ def test_what_is_damaged_or_absent_is_not_taken(archive, tmp_path, served):
     archive.unlink()
     if served is not None:
         archive.write_bytes(served)
-    with pytest.raises(TrainingError, match=r"cannot download CIFAR-10 .*put cifar-10-python.tar.gz into"):
+    with pytest.raises(
+        TrainingError, match=r"cannot download CIFAR-10 .*put cifar-10-python.tar.gz into"
+    ):
         open_source("cifar10")
     assert not list((tmp_path / "home").rglob("data_batch_*"))

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dcgan.training.cli import main
-from dcgan.training.run import read_run
+from dcgan.training.run_folder import read_run
 
 COMMAND = [sys.executable, "-m", "dcgan.training"]
 SMALL = ["--recipe", "digits", "--set", "generator.width=4", "--set", "discriminator.width=4"]
@@ -22,11 +22,23 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT
+    )
 
 
 def test_images_become_a_run_folder(tmp_path, images):
-    result = run("--data", images, *SMALL, "--set", "batch_size=8", "--epochs", "1", "--out", tmp_path / "run")
+    result = run(
+        "--data",
+        images,
+        *SMALL,
+        "--set",
+        "batch_size=8",
+        "--epochs",
+        "1",
+        "--out",
+        tmp_path / "run",
+    )
     assert result.returncode == 0, result.stderr
     assert "done after 2 of 2 steps" in result.stdout
     assert read_run(tmp_path / "run").training.images_seen == 16
@@ -44,7 +56,9 @@ def test_a_dry_run_needs_no_place(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
-    result = CliRunner().invoke(main, ["--data", "digits", *SMALL, "--out", str(tmp_path / "run"), "--dry-run"])
+    result = CliRunner().invoke(
+        main, ["--data", "digits", *SMALL, "--out", str(tmp_path / "run"), "--dry-run"]
+    )
     assert result.exit_code == 0, result.output
     config = json.loads(result.stdout)
     assert config["recipe"]["generator"]["width"] == 4
@@ -52,10 +66,19 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("bound", "augment"), [(19, []), (20, []), (21, ["colour"]), (0, ["colour"])])
+@pytest.mark.parametrize(
+    ("bound", "augment"), [(19, []), (20, []), (21, ["colour"]), (0, ["colour"])]
+)
 def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
     """The folder has 20 images."""
-    chosen = ["--set", "batch_size=20", "--set", "augment=['colour']", "--set", f"augment_below={bound}"]
+    chosen = [
+        "--set",
+        "batch_size=20",
+        "--set",
+        "augment=['colour']",
+        "--set",
+        f"augment_below={bound}",
+    ]
     arguments = ["--data", images, *SMALL, *chosen, "--steps", "1", "--out", tmp_path / "run"]
     for more in ([], ["--resume"]):  # by its name, the recipe means the same when the run goes on
         result = CliRunner().invoke(main, [str(each) for each in arguments + more])
@@ -66,8 +89,19 @@ def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
-    command = [*COMMAND, "--data", "digits", *SMALL, "--steps", "100000", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    command = [
+        *COMMAND,
+        "--data",
+        "digits",
+        *SMALL,
+        "--steps",
+        "100000",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     metrics = tmp_path / "run" / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.01)  # until it has taken its first steps
@@ -85,7 +119,10 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
     ("arguments", "message"),
     [
         (["--data", "nowhere", "--out", "run"], "there is no data source 'nowhere'"),
-        (["--data", "digits", "--out", "run", "--recipe", "dcgan64-sed"], "did you mean 'dcgan64-seed'"),
+        (
+            ["--data", "digits", "--out", "run", "--recipe", "dcgan64-sed"],
+            "did you mean 'dcgan64-seed'",
+        ),
         (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=0"], "above 0"),
         (
             ["--data", "digits", "--out", "run", "--set", "batch_size=2000"],
@@ -110,11 +147,17 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
             ],
             "wants 7 classes but scikit-learn digits has 10; use --set generator.classes=10",
         ),
-        (["--data", "digits", "--out", "run", "--steps", "5", "--epochs", "5"], "exclude each other"),
+        (
+            ["--data", "digits", "--out", "run", "--steps", "5", "--epochs", "5"],
+            "exclude each other",
+        ),
         (["--data", "digits", "--out", "run", "--steps", "0"], "--steps"),
         (["--data", "digits", "--out", "run", "--seed", "-1"], "--seed"),
         (["--data", "digits", "--out", "."], "is not empty"),
-        (["--data", "digits", "--out", "run", "--set", "name=mine"], "--set cannot change the name of a recipe"),
+        (
+            ["--data", "digits", "--out", "run", "--set", "name=mine"],
+            "--set cannot change the name of a recipe",
+        ),
         (["--data", "digits"], "--out"),
         (["--out", "run"], "--data"),
         (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=nan"], "finite"),
@@ -132,10 +175,21 @@ def test_mistakes_end_with_code_2_and_a_sentence(tmp_path, monkeypatch, argument
 def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
     (tmp_path / "one").mkdir()
     Image.new("L", (50, 40), 99).save(tmp_path / "one" / "a.png")
-    options = ["--data", str(tmp_path / "one"), *SMALL, "--out", str(tmp_path / "run"), "--steps", "2"]
+    options = [
+        "--data",
+        str(tmp_path / "one"),
+        *SMALL,
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "2",
+    ]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 2
-    assert "one has fewer images (1) than a batch takes (32); add some, or use --set batch_size=1" in result.stderr
+    assert (
+        "one has fewer images (1) than a batch takes (32); add some, or use --set batch_size=1"
+        in result.stderr
+    )
     result = CliRunner().invoke(main, [*options, "--set", "batch_size=1"])
     assert result.exit_code == 0, result.output
     assert read_run(tmp_path / "run").training.images_seen == 2
@@ -143,14 +197,20 @@ def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")
 def test_cuda_where_there_is_none_is_refused(tmp_path):
-    result = CliRunner().invoke(main, ["--data", "digits", "--device", "cuda", "--out", str(tmp_path / "run")])
+    result = CliRunner().invoke(
+        main, ["--data", "digits", "--device", "cuda", "--out", str(tmp_path / "run")]
+    )
     assert result.exit_code == 2
     assert "no CUDA device" in result.stderr
 
 
 def test_help_comes_without_torch():
-    code = "import sys; from dcgan.training.cli import main; main(['--help'], standalone_mode=False)"
+    code = (
+        "import sys; from dcgan.training.cli import main; main(['--help'], standalone_mode=False)"
+    )
     code += "; assert 'torch' not in sys.modules"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert "--recipe" in result.stdout

@@ -11,21 +11,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan.training.alarm import Alarm
-from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence
-from dcgan.training.collapse import DETOURS, note
 from dcgan.training.config import Adam
-from dcgan.training.dataset import Dataset
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD, Cadence
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.rewind import DETOURS, note
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
-from dcgan.training.loop import train
-from dcgan.training.progress import Progress
-from dcgan.training.run import RunConfig, RunFolder, read_run
-from dcgan.training.stop import Stop
-from dcgan.training.tensors import unpack
-from dcgan.training.trainer import Trainer
+from dcgan.training.monitor.collapse import Alarm
+from dcgan.training.monitor.progress import Progress
+from dcgan.training.run_folder import RunConfig, RunFolder, read_run
+from dcgan.training.tensor_file import unpack
 from tests.training.test_resume import FORKS
 
-WON = {"discriminator_adam": Adam(rate=0.05), "generator_adam": Adam(rate=1e-9), "sample_steps": 10_000}
+WON = {
+    "discriminator_adam": Adam(rate=0.05),
+    "generator_adam": Adam(rate=1e-9),
+    "sample_steps": 10_000,
+}
 
 
 def lines(*losses: float, diversity: float = 0.8) -> list[dict[str, float]]:
@@ -48,7 +52,9 @@ def test_the_alarm_is_raised_when_all_images_become_one():
     assert "all images look alike" in alarm.hear(lines(1.0, diversity=0.05))
 
 
-@pytest.mark.parametrize(("loss", "diversity", "calm"), [(1.0, 0.8, True), (0.001, 0.8, False), (1.0, 0.05, False)])
+@pytest.mark.parametrize(
+    ("loss", "diversity", "calm"), [(1.0, 0.8, True), (0.001, 0.8, False), (1.0, 0.05, False)]
+)
 def test_the_alarm_is_calm_while_the_last_steps_are_well(loss, diversity, calm):
     alarm = Alarm()
     alarm.recall(lines(*[0.001] * 200, diversity=0.01))
@@ -81,11 +87,20 @@ def go(
     folder.create(config)
     if spoil:
         take_a_wrong_way(trainer, spoil)
-    train(trainer, folder, Progress(config.steps, out=out), stop or Stop(), Cadence(steps=5), on_collapse=on_collapse)
+    train(
+        trainer,
+        folder,
+        Progress(config.steps, out=out),
+        stop or Stop(),
+        Cadence(steps=5),
+        on_collapse=on_collapse,
+    )
     return trainer, out.getvalue()
 
 
-def test_a_run_that_has_collapsed_can_stop_by_itself_and_keeps_a_good_checkpoint(tmp_path, configure, dataset):
+def test_a_run_that_has_collapsed_can_stop_by_itself_and_keeps_a_good_checkpoint(
+    tmp_path, configure, dataset
+):
     trainer, said = go(configure(steps=5000, epochs=5000, **WON), dataset, tmp_path / "run", "stop")
     assert 500 <= trainer.step < 5000
     assert "the discriminator has won" in said
@@ -106,8 +121,12 @@ def test_a_run_goes_back_and_takes_another_way(tmp_path, configure, dataset):
     (detour,) = json.loads((tmp_path / "run" / DETOURS).read_text())
     assert (detour["detour"], detour["from_step"], detour["to_step"]) == (1, 30, 25)
     assert "no longer a number at step 28" in detour["why"]
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    others = [json.loads(line) for line in (tmp_path / "plain" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    others = [
+        json.loads(line) for line in (tmp_path / "plain" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows] == list(range(1, 41))
     assert rows[:25] == others[:25]
     assert all(row != other for row, other in zip(rows[25:], others[25:], strict=True))
@@ -125,7 +144,9 @@ def test_a_run_that_is_stopped_just_after_a_collapse_goes_back_first(tmp_path, c
                 trainer.players.generator.head.weight[0] = float("nan")
             stop.asked = True
 
-    trainer, said = go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil, stop=stop)
+    trainer, said = go(
+        configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil, stop=stop
+    )
     assert "back to step 10, with other random numbers (detour 1)" in said
     assert unpack(tmp_path / "run" / CHECKPOINT)[1] == {"step": trainer.step, "detour": 1}
     assert trainer.step < 40
@@ -148,9 +169,17 @@ def test_a_run_does_not_go_back_for_ever(tmp_path, configure, dataset):
             with torch.no_grad():
                 trainer.players.generator.head.weight[0] = float("inf")
 
-    with pytest.raises(TrainingError, match=r"gone back 5 times and collapses again: .*good.safetensors"):
+    with pytest.raises(
+        TrainingError, match=r"gone back 5 times and collapses again: .*good.safetensors"
+    ):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil)
-    assert [entry["detour"] for entry in json.loads((tmp_path / "run" / DETOURS).read_text())] == [1, 2, 3, 4, 5]
+    assert [entry["detour"] for entry in json.loads((tmp_path / "run" / DETOURS).read_text())] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert unpack(tmp_path / "run" / GOOD)[1]["step"] == 5
 
 
@@ -160,10 +189,14 @@ def test_a_run_that_may_not_go_back_ends_with_its_good_checkpoint(tmp_path, conf
             with torch.no_grad():
                 trainer.players.generator.head.weight[0] = float("nan")
 
-    with pytest.raises(TrainingError, match=r"no longer a number at step 8; the last checkpoint is good"):
+    with pytest.raises(
+        TrainingError, match=r"no longer a number at step 8; the last checkpoint is good"
+    ):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "continue", spoil)
     assert unpack(tmp_path / "run" / CHECKPOINT)[1]["step"] == 5
-    assert read_run(tmp_path / "run").training.images_seen == 40  # the generator of step 6, not that of step 9
+    assert (
+        read_run(tmp_path / "run").training.images_seen == 40
+    )  # the generator of step 6, not that of step 9
 
 
 def spoil_once(trainer: Trainer) -> None:
@@ -194,7 +227,9 @@ def die_going_back(config: RunConfig, dataset: Dataset, path: Path, writes: int)
 
 
 @pytest.mark.parametrize("writes", range(5))
-def test_a_run_that_is_killed_while_it_goes_back_goes_on_all_the_same(tmp_path, configure, dataset, writes):
+def test_a_run_that_is_killed_while_it_goes_back_goes_on_all_the_same(
+    tmp_path, configure, dataset, writes
+):
     config = configure(steps=20, epochs=40, sample_steps=10_000)
     go(config, dataset, tmp_path / "whole", "rollback", spoil_once)
     process = FORKS.Process(target=die_going_back, args=(config, dataset, tmp_path / "run", writes))
@@ -202,8 +237,17 @@ def test_a_run_that_is_killed_while_it_goes_back_goes_on_all_the_same(tmp_path, 
     process.join()
     assert process.exitcode == -signal.SIGKILL
     resume(config, dataset, tmp_path / "run")
-    for name in (CHECKPOINT, GOOD, DETOURS, "metrics.jsonl", "metrics.abandoned-1.jsonl", "generator.safetensors"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    for name in (
+        CHECKPOINT,
+        GOOD,
+        DETOURS,
+        "metrics.jsonl",
+        "metrics.abandoned-1.jsonl",
+        "generator.safetensors",
+    ):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (
+            name
+        )
 
 
 def resume(config: RunConfig, dataset: Dataset, path: Path) -> None:
@@ -216,4 +260,6 @@ def resume(config: RunConfig, dataset: Dataset, path: Path) -> None:
 def test_an_entry_takes_the_place_of_one_that_a_killed_process_wrote(tmp_path):
     for number, step in ((1, 10), (2, 30), (2, 20)):
         note(tmp_path / "detours.json", {"detour": number, "from_step": step})
-    assert [entry["from_step"] for entry in json.loads((tmp_path / "detours.json").read_text())] == [10, 20]
+    assert [
+        entry["from_step"] for entry in json.loads((tmp_path / "detours.json").read_text())
+    ] == [10, 20]

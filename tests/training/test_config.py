@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dcgan.core.schema import RecordError, dump_json, parse_json
 from dcgan.training.config import Adam, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
-from dcgan.training.networks import Discriminator, Generator
-from dcgan.zoo.record import RecordError, dump_json, parse_json
+from dcgan.training.models.networks import Discriminator, Generator
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -24,9 +24,18 @@ def test_every_shipped_recipe_is_valid_and_survives_json(name):
 def test_the_seed_recipe_is_the_seed_model_to_the_letter():
     recipe = load_recipe("dcgan64-seed")
     assert (recipe.batch_size, recipe.epochs, recipe.loss) == (64, 200, "bce")
-    assert recipe.generator_adam == recipe.discriminator_adam == Adam(rate=2e-4, beta1=0.5, beta2=0.999)
+    assert (
+        recipe.generator_adam
+        == recipe.discriminator_adam
+        == Adam(rate=2e-4, beta1=0.5, beta2=0.999)
+    )
     assert (recipe.sample_steps, recipe.keep_epochs) == (100, 1)
-    assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (False, (), 0, 1.0)
+    assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (
+        False,
+        (),
+        0,
+        1.0,
+    )
     assert recipe.precision == "fp32"
     assert (recipe.r1, recipe.r2, recipe.whole_batches) == (0.0, 0.0, False)
     assert sum(p.numel() for p in Generator(recipe.generator).parameters()) == 3_576_704
@@ -36,7 +45,8 @@ def test_the_seed_recipe_is_the_seed_model_to_the_letter():
 
 def test_values_are_changed_one_by_one():
     recipe = load_recipe(
-        "digits", ["generator.width=8", "loss=hinge", "augment=['cutout']", "generator_adam.rate=1e-3"]
+        "digits",
+        ["generator.width=8", "loss=hinge", "augment=['cutout']", "generator_adam.rate=1e-3"],
     )
     assert (recipe.generator.width, recipe.loss, recipe.augment) == (8, "hinge", ("cutout",))
     assert recipe.generator_adam.rate == 1e-3
@@ -123,11 +133,18 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 def test_the_docs_have_every_key_and_its_default():
     text = (Path(__file__).parents[2] / "docs" / "training" / "recipes.md").read_text()
-    rows = re.findall(r"^\| (`[^|]*`) \|([^|]*)\|", text.partition("## The keys of a recipe")[2], re.MULTILINE)
-    told = {key: default.strip() for names, default in rows for key in re.findall(r"`([^`]+)`", names)}
-    known = {key: default for key, default in keys_of(Recipe) if key != "name"}  # which is that of the file
+    rows = re.findall(
+        r"^\| (`[^|]*`) \|([^|]*)\|", text.partition("## The keys of a recipe")[2], re.MULTILINE
+    )
+    told = {
+        key: default.strip() for names, default in rows for key in re.findall(r"`([^`]+)`", names)
+    }
+    known = {
+        key: default for key, default in keys_of(Recipe) if key != "name"
+    }  # which is that of the file
     assert told.pop("description") == ""
     assert known.pop("description") is MISSING
     assert {key: json.loads(default) for key, default in told.items()} == {
-        key: list(default) if isinstance(default, tuple) else default for key, default in known.items()
+        key: list(default) if isinstance(default, tuple) else default
+        for key, default in known.items()
     }

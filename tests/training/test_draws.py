@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from dcgan.training.draws import Purpose, normals, order, uniforms
+from dcgan.training.rng import Purpose, normals, order, uniforms
 
 
 def test_the_same_question_has_the_same_answer_whatever_was_asked_before():

@@ -7,16 +7,18 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from dcgan.training.augment import DRAWS, augment
-from dcgan.training.dataset import Dataset
-from dcgan.training.feed import Feed
+from dcgan.training.data.augment import DRAWS, augment
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.loader import Feed
 
 CPU = torch.device("cpu")
 
 
 def numbered(n: int, size: int = 32) -> Dataset:
     """Images whose pixels all hold their own number."""
-    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, size, size, 3)).copy()
+    images = np.broadcast_to(
+        np.arange(n, dtype=np.uint8)[:, None, None, None], (n, size, size, 3)
+    ).copy()
     return Dataset(name="numbers", images=images, labels=None, class_names=(), sha256="0" * 64)
 
 
@@ -54,7 +56,9 @@ def test_enlarging_equals_the_transforms_of_the_seed(small):
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     ours = Feed(data, small, 0, CPU).some_images(8)
-    seed = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Resize(32), v2.Normalize([0.5] * 3, [0.5] * 3)])
+    seed = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Resize(32), v2.Normalize([0.5] * 3, [0.5] * 3)]
+    )
     theirs = seed(torch.from_numpy(images).permute(0, 3, 1, 2))
     assert torch.allclose(ours, theirs, atol=1e-5)
 
@@ -99,7 +103,9 @@ def test_cutout_paints_a_square_of_half_the_size():
 
 def test_colour_at_its_middle_changes_nothing():
     images = torch.rand(2, 3, 8, 8)
-    assert torch.allclose(augment(images, ("colour",), torch.full((2, DRAWS), 0.5)), images, atol=1e-6)
+    assert torch.allclose(
+        augment(images, ("colour",), torch.full((2, DRAWS), 0.5)), images, atol=1e-6
+    )
 
 
 def test_colour_is_brightness_then_saturation_then_contrast():
@@ -119,7 +125,9 @@ def test_the_gradients_of_every_augmentation_are_right_twice():
     draws = torch.rand(4, DRAWS, generator=source)
 
     def change(x: torch.Tensor) -> torch.Tensor:
-        return augment(x, ("translation", "cutout"), draws, 0.9)  # colour takes its means in float32
+        return augment(
+            x, ("translation", "cutout"), draws, 0.9
+        )  # colour takes its means in float32
 
     torch.autograd.gradcheck(change, images)
     torch.autograd.gradgradcheck(change, images)

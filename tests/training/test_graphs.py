@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.dataset import Dataset
-from dcgan.training.feed import Feed
-from dcgan.training.graphs import RecordedStep
-from dcgan.training.step import Step, make_players, set_rates
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.loader import Feed
+from dcgan.training.engine.cuda_graphs import RecordedStep
+from dcgan.training.engine.step import Step, make_players, set_rates
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -19,20 +19,28 @@ def exact(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
 
-def run(recipe, dataset: Dataset, precision: str, *, recorded: bool, first: int = 0) -> tuple[torch.Tensor, ...]:
+def run(
+    recipe, dataset: Dataset, precision: str, *, recorded: bool, first: int = 0
+) -> tuple[torch.Tensor, ...]:
     cuda = torch.device("cuda")
     players = make_players(recipe, 0, cuda)
     plain = Step(recipe, players, precision)
     step = RecordedStep(plain, players, recipe.batch_size) if recorded else plain
     feed, rows = Feed(dataset, recipe, 0, cuda), []
     for number in range(first, first + 6):
-        set_rates(players, recipe, 1.0 - number / 10)  # a rate that changes must reach the recording
+        set_rates(
+            players, recipe, 1.0 - number / 10
+        )  # a rate that changes must reach the recording
         rows.append(step(feed.batch(number)))
-    return torch.stack(rows).cpu(), *(tensor.detach().cpu().clone() for tensor in players.state().values())
+    return torch.stack(rows).cpu(), *(
+        tensor.detach().cpu().clone() for tensor in players.state().values()
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(("norm", "loss"), [("batch", "bce"), ("spectral", "hinge"), ("none", "relativistic")])
+@pytest.mark.parametrize(
+    ("norm", "loss"), [("batch", "bce"), ("spectral", "hinge"), ("none", "relativistic")]
+)
 def test_the_recorded_step_equals_the_step(small, dataset, norm, loss, precision):
     """20 images in batches of 8: the last batch of an epoch is smaller, and not recorded."""
     changes = (
@@ -43,20 +51,28 @@ def test_the_recorded_step_equals_the_step(small, dataset, norm, loss, precision
             "augment_probability": 0.5,
         }
     )
-    recipe = replace(small, loss=loss, discriminator=replace(small.discriminator, norm=norm), **changes)
-    ours, theirs = (run(recipe, dataset, precision, recorded=recorded) for recorded in (True, False))
+    recipe = replace(
+        small, loss=loss, discriminator=replace(small.discriminator, norm=norm), **changes
+    )
+    ours, theirs = (
+        run(recipe, dataset, precision, recorded=recorded) for recorded in (True, False)
+    )
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_that_is_resumed_at_a_small_batch_records_the_next_full_one(small, dataset):
-    ours, theirs = (run(small, dataset, "fp32", recorded=recorded, first=2) for recorded in (True, False))
+    ours, theirs = (
+        run(small, dataset, "fp32", recorded=recorded, first=2) for recorded in (True, False)
+    )
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
     players = make_players(small, 0, torch.device("cuda"))
     step, feed = Step(small, players, "fp32"), Feed(dataset, small, 0, torch.device("cuda"))
     recorded, taken = RecordedStep(step, players, small.batch_size), []
-    step.train_generator = lambda *details, take=step.train_generator: taken.append(0) or take(*details)
+    step.train_generator = lambda *details, take=step.train_generator: (
+        taken.append(0) or take(*details)
+    )
     for number in range(2, 5):  # a small batch, and two full ones
         recorded(feed.batch(number))
     assert len(taken) == 1 + 3 + 1  # as it is, to warm up, and to record
@@ -68,8 +84,12 @@ def test_recording_changes_no_weight(small, dataset):
     recipe = replace(recipe, discriminator_adam=recipe.generator_adam)
     players = make_players(recipe, 0, cuda)
     before = [p.detach().clone() for p in players.generator.parameters()]
-    RecordedStep(Step(recipe, players, "fp32"), players, recipe.batch_size)(Feed(dataset, recipe, 0, cuda).batch(0))
-    assert all(torch.equal(a, b) for a, b in zip(before, players.generator.parameters(), strict=True))
+    RecordedStep(Step(recipe, players, "fp32"), players, recipe.batch_size)(
+        Feed(dataset, recipe, 0, cuda).batch(0)
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, players.generator.parameters(), strict=True)
+    )
     assert int(players.generator_adam.state[next(players.generator.parameters())]["step"]) == 1
 
 

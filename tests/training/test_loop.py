@@ -10,20 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan.training.average import Average
-from dcgan.training.checkpoint import Cadence
+from dcgan.core import noise
+from dcgan.core.images import decode_png, untile
 from dcgan.training.config import Adam
+from dcgan.training.engine.checkpoint import Cadence
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
-from dcgan.training.history import History
-from dcgan.training.loop import train
-from dcgan.training.networks import Generator
-from dcgan.training.progress import Progress, memory_gib
-from dcgan.training.run import RunFolder, read_run
-from dcgan.training.samples import draw_grid, fixed_latents
-from dcgan.training.stop import Stop
-from dcgan.training.trainer import Trainer
-from dcgan.zoo import noise
-from dcgan.zoo.picture import decode_png, untile
+from dcgan.training.models.ema import Average
+from dcgan.training.models.networks import Generator
+from dcgan.training.monitor.metrics_log import History
+from dcgan.training.monitor.progress import Progress, memory_gib
+from dcgan.training.monitor.samples import draw_grid, fixed_latents
+from dcgan.training.run_folder import RunFolder, read_run
 
 
 def run(configure, dataset, path, **changes):
@@ -46,7 +46,9 @@ def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path, configure, datas
 
 def test_the_last_grid_is_what_the_exported_generator_makes(tmp_path, configure, dataset):
     for average_images in (0, 50):
-        path = run(configure, dataset, tmp_path / str(average_images), average_images=average_images)
+        path = run(
+            configure, dataset, tmp_path / str(average_images), average_images=average_images
+        )
         z = torch.from_numpy(noise.latents(0, 0, 64, 6))
         png = (path / "samples" / "epoch-0002.png").read_bytes()
         with torch.no_grad():
@@ -55,7 +57,9 @@ def test_the_last_grid_is_what_the_exported_generator_makes(tmp_path, configure,
 
 
 def test_a_run_with_classes_remembers_them(tmp_path, configure, dataset, small):
-    networks = {name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")}
+    networks = {
+        name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")
+    }
     path = run(configure, dataset, tmp_path / "run", average_images=50, **networks)
     read = read_run(path)
     assert read.class_names == ("cats", "dogs")
@@ -110,11 +114,15 @@ def test_statistics_of_the_average_are_its_own(small):
     assert not average.generator.training
     first = {name: value.clone() for name, value in average.generator.state_dict().items()}
     with torch.no_grad():
-        wide = average.generator.hidden[0].conv(torch.randn(4096, small.generator.latent_size)[:, :, None, None])
+        wide = average.generator.hidden[0].conv(
+            torch.randn(4096, small.generator.latent_size)[:, :, None, None]
+        )
     assert torch.allclose(first["hidden.0.norm.running_mean"], wide.mean(dim=(0, 2, 3)), atol=0.05)
     assert torch.allclose(first["hidden.0.norm.running_var"], wide.var(dim=(0, 2, 3)), rtol=0.2)
     average.estimate_statistics()
-    assert all(torch.equal(first[name], value) for name, value in average.generator.state_dict().items())
+    assert all(
+        torch.equal(first[name], value) for name, value in average.generator.state_dict().items()
+    )
 
 
 def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
@@ -140,7 +148,9 @@ def test_history_is_written_in_order_and_in_lumps(tmp_path):
     history.flush()
     history.flush()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [line["loss_G"] for line in lines] == list(range(1, 13))
+    assert (
+        [line["step"] for line in lines] == [line["loss_G"] for line in lines] == list(range(1, 13))
+    )
     assert heard == [lines[:10], lines[10:]]
 
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from dcgan.training.config import load_recipe
-from dcgan.training.machine import be_exact, choose_precision
+from dcgan.training.device import be_exact, choose_precision
 
 
-@pytest.mark.parametrize(("units", "width", "precision"), [(True, 64, "bf16"), (False, 64, "fp32"), (True, 16, "fp32")])
+@pytest.mark.parametrize(
+    ("units", "width", "precision"), [(True, 64, "bf16"), (False, 64, "fp32"), (True, 16, "fp32")]
+)
 def test_bf16_is_chosen_only_where_a_gpu_has_units_for_it(monkeypatch, units, width, precision):
     def has_units(including_emulation: bool = True) -> bool:
         return units or including_emulation  # torch would emulate it on any GPU, slowly

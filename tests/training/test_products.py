@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.training import products
-from dcgan.training.products import convolve, convolve_up
+from dcgan.training.models.gemm_convolution import convolve, convolve_up
 
 LAYERS = {
     "to 4x4": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 8, 8), convolve),
@@ -39,7 +38,9 @@ def test_values_and_gradients_are_those_of_the_convolution(name, bf16):
     assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(("name", "node"), [("to 4x4", "_Down"), ("from 4x4", "_Up"), ("to 16x16", "Convolution")])
+@pytest.mark.parametrize(
+    ("name", "node"), [("to 4x4", "_Down"), ("from 4x4", "_Up"), ("to 16x16", "Convolution")]
+)
 def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
     layer, shape, function = LAYERS[name]
     x = torch.randn(shape)
@@ -50,7 +51,7 @@ def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_products_are_taken_where_they_are_switched_off(name, monkeypatch):
-    monkeypatch.setattr(products, "ENABLED", False)
+    monkeypatch.setattr(gemm_convolution, "ENABLED", False)
     layer, shape, function = LAYERS[name]
     with torch.autocast("cpu", torch.bfloat16):
         assert function(layer, torch.randn(shape)).grad_fn.name().startswith("Convolution")

@@ -15,16 +15,16 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from dcgan.training.checkpoint import CHECKPOINT, GOOD, Cadence, encode, restore
 from dcgan.training.cli import main
+from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD, Cadence, encode, restore
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.step import make_players
+from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
-from dcgan.training.history import History
-from dcgan.training.loop import train
-from dcgan.training.progress import Progress
-from dcgan.training.run import RunFolder
-from dcgan.training.step import make_players
-from dcgan.training.stop import Stop
-from dcgan.training.trainer import Trainer
+from dcgan.training.monitor.metrics_log import History
+from dcgan.training.monitor.progress import Progress
+from dcgan.training.run_folder import RunFolder
 
 OPTIONS = [
     "--recipe", "digits",
@@ -37,7 +37,9 @@ STEPS = 60
 
 # Processes that begin with the libraries loaded, so that a run starts in a moment and can be killed in its midst.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["dcgan.training.loop", "dcgan.training.wishes", "PIL.PngImagePlugin"])
+FORKS.set_forkserver_preload(
+    ["dcgan.training.engine.loop", "dcgan.training.options", "PIL.PngImagePlugin"]
+)
 
 
 def work(arguments: list[str], most_bytes: int | None = None, renames: int | None = None) -> None:
@@ -47,7 +49,11 @@ def work(arguments: list[str], most_bytes: int | None = None, renames: int | Non
         left = iter(range(renames))
 
         def watch(event: str, details: tuple[object, ...]) -> None:
-            if event == "os.rename" and str(details[1]).endswith(CHECKPOINT) and next(left, None) is None:
+            if (
+                event == "os.rename"
+                and str(details[1]).endswith(CHECKPOINT)
+                and next(left, None) is None
+            ):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(watch)
@@ -87,7 +93,9 @@ def steps_written(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill_in_its_midst(process: multiprocessing.process.BaseProcess, out: Path, steps: int, seconds: float) -> bool:
+def kill_in_its_midst(
+    process: multiprocessing.process.BaseProcess, out: Path, steps: int, seconds: float
+) -> bool:
     """Kills a run some seconds after it has written some further steps; whether it was still running then."""
     first = None
     while process.exitcode is None:
@@ -210,7 +218,9 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(images, stopped, da
     data = bytearray(path.read_bytes())
     if damage == "flip":
         data[-5] ^= 64
-    path.write_bytes({"cut": data[:-1], "flip": data, "empty": b"", "text": b"\x80\x04import os"}[damage])
+    path.write_bytes(
+        {"cut": data[:-1], "flip": data, "empty": b"", "text": b"\x80\x04import os"}[damage]
+    )
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
@@ -237,7 +247,9 @@ def test_a_damaged_history_is_refused(images, stopped, damage):
     assert "metrics.jsonl is damaged: its line 2 is not step 2" in result.stderr
 
 
-def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(configure, dataset, tmp_path, monkeypatch):
+def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(
+    configure, dataset, tmp_path, monkeypatch
+):
     config, folder = configure(steps=2), RunFolder(tmp_path / "run")
     folder.create(config)
     synced, fsync = [], os.fsync
@@ -285,7 +297,9 @@ def test_a_run_that_was_killed_before_it_began_begins(images, tmp_path, unbroken
     again = start(arguments(images, out, "--resume"))
     again.join()
     assert again.exitcode == 0
-    assert {name: data for name, data in content(out).items() if not name.endswith(".part")} == unbroken
+    assert {
+        name: data for name, data in content(out).items() if not name.endswith(".part")
+    } == unbroken
 
 
 def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stopped):
@@ -296,7 +310,10 @@ def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stop
         file.write(b"\xff\x00\xff")
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert "good.safetensors beside it is whole: copy it to checkpoint.safetensors and resume" in result.stderr
+    assert (
+        "good.safetensors beside it is whole: copy it to checkpoint.safetensors and resume"
+        in result.stderr
+    )
     path.write_bytes((stopped / GOOD).read_bytes())
     assert path.read_bytes() == whole
     assert invoke("--data", images, "--out", stopped, "--resume").exit_code == 0
@@ -314,7 +331,10 @@ def test_a_second_process_is_kept_out_of_the_run(images, tmp_path):
         first.kill()
         first.join()
     assert second.exit_code == 2
-    assert f"another process is training in {out}; wait for its end or choose another --out" in second.stderr
+    assert (
+        f"another process is training in {out}; wait for its end or choose another --out"
+        in second.stderr
+    )
 
 
 def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):
@@ -327,7 +347,9 @@ def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):
         History(path, torch.device("cpu"), 3, lambda _: None)
 
 
-def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(configure, dataset, small, tmp_path):
+def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(
+    configure, dataset, small, tmp_path
+):
     path = tmp_path / CHECKPOINT
     trainer = Trainer(configure(average_images=50), dataset)
     trainer.advance()

@@ -7,15 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dcgan.training.checkpoint import Cadence
+from dcgan.core.schema import RecordError
+from dcgan.training.engine.checkpoint import Cadence
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
-from dcgan.training.loop import train
-from dcgan.training.progress import Progress
-from dcgan.training.run import CONFIG, GENERATOR, RunFolder, check_free, read_run
-from dcgan.training.stop import Stop
-from dcgan.training.tensors import pack
-from dcgan.training.trainer import Trainer
-from dcgan.zoo.record import RecordError
+from dcgan.training.monitor.progress import Progress
+from dcgan.training.run_folder import CONFIG, GENERATOR, RunFolder, check_free, read_run
+from dcgan.training.tensor_file import pack
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def test_a_run_leaves_all_that_it_promises(run):
     assert [(line["step"], line["epoch"], line["images"]) for line in lines] == [
         (1, 1, 8), (2, 1, 16), (3, 1, 20), (4, 2, 28), (5, 2, 36), (6, 2, 40),
     ]  # fmt: skip
-    assert all(0 < line[score] < 1 for line in lines for score in ("score_D", "score_G1", "score_G2"))
+    assert all(
+        0 < line[score] < 1 for line in lines for score in ("score_D", "score_G1", "score_G2")
+    )
     assert str(run) not in (run / "config.json").read_text()
 
 
@@ -100,7 +102,9 @@ def test_weights_that_do_not_match_the_recipe_are_refused(run):
     config = json.loads((run / CONFIG).read_text())
     config["recipe"]["generator"]["width"] = 5
     (run / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(TrainingError, match="does not fit the recipe in config.json: size mismatch") as caught:
+    with pytest.raises(
+        TrainingError, match="does not fit the recipe in config.json: size mismatch"
+    ) as caught:
         read_run(run)
     assert "\n" not in str(caught.value)
 

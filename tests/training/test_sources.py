@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan.training.dataset import Dataset, Wanted, decode
+from dcgan.training.data.dataset import Dataset, Wanted, decode
+from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
-from dcgan.training.sources import open_source
 
 
 def load(source: Path | str, size: int = 32, channels: int = 3) -> Dataset:
@@ -43,10 +43,17 @@ def huge_png(width: int, height: int) -> bytes:
     """A PNG that says it is large and holds nothing."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def odd_tiff() -> bytes:
@@ -162,7 +169,11 @@ def test_a_flat_folder_has_no_labels(tmp_path):
 
 def test_a_zip_with_labels(tmp_path):
     labels = {"labels": [["00/b.png", 1], ["00/a.png", 0]], "class_names": ["dark", "light"]}
-    files = {"00/b.png": png(flat(200)), "00/a.png": png(flat(10)), "dataset.json": json.dumps(labels).encode()}
+    files = {
+        "00/b.png": png(flat(200)),
+        "00/a.png": png(flat(10)),
+        "dataset.json": json.dumps(labels).encode(),
+    }
     data = load(make_zip(tmp_path / "it.zip", files))
     assert data.images[:, 0, 0, 0].tolist() == [10, 200]
     assert data.labels.tolist() == [0, 1]
@@ -170,7 +181,9 @@ def test_a_zip_with_labels(tmp_path):
     assert data.name == "it.zip"
 
 
-@pytest.mark.parametrize("extra", [{}, {"dataset.json": b'{"labels": null}'}, {"dataset.json": b"[]"}])
+@pytest.mark.parametrize(
+    "extra", [{}, {"dataset.json": b'{"labels": null}'}, {"dataset.json": b"[]"}]
+)
 def test_a_zip_without_labels_is_fine(tmp_path, extra):
     assert load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))} | extra)).labels is None
 
@@ -251,7 +264,10 @@ def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
 
 def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.png", "w") as entry:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.png", "w") as entry,
+    ):
         for _ in range(17):
             entry.write(bytes(2**24))
     with pytest.raises(TrainingError, match="a.png in .* over 256 MiB"):
@@ -262,7 +278,9 @@ def test_an_unpacked_zip_is_read_by_its_labels_and_not_by_its_folders(tmp_path):
     for i, bucket in enumerate(("00000", "00001")):
         (tmp_path / bucket).mkdir()
         (tmp_path / bucket / "img.png").write_bytes(png(flat(i)))
-    (tmp_path / "dataset.json").write_text('{"labels": [["00000/img.png", 4], ["00001/img.png", 4]]}')
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": [["00000/img.png", 4], ["00001/img.png", 4]]}'
+    )
     assert load(tmp_path).labels.tolist() == [4, 4]
 
 
@@ -337,13 +355,17 @@ def test_floating_point_images_are_refused_and_plain_integers_read_by_their_rang
 
 def test_sizes_and_modes_are_brought_together(tmp_path):
     random = np.random.default_rng(0)
-    (tmp_path / "a_wide.png").write_bytes(png(np.hstack([flat(0, 30, 60), flat(255, 60, 60), flat(0, 30, 60)])))
+    (tmp_path / "a_wide.png").write_bytes(
+        png(np.hstack([flat(0, 30, 60), flat(255, 60, 60), flat(0, 30, 60)]))
+    )
     (tmp_path / "b_small.png").write_bytes(png(flat(50, 10, 10)))
     (tmp_path / "c_grey.png").write_bytes(png(flat(70), "L"))
     (tmp_path / "d_palette.png").write_bytes(png(flat(90), "P"))
     (tmp_path / "e_clear.png").write_bytes(png(np.zeros((40, 40, 4), dtype=np.uint8)))
     (tmp_path / "f_deep.png").write_bytes(png(np.full((40, 40), 0x6400, dtype=np.uint16)))
-    Image.fromarray(random.integers(0, 256, (900, 800, 3), dtype=np.uint8)).save(tmp_path / "g_large.jpg")
+    Image.fromarray(random.integers(0, 256, (900, 800, 3), dtype=np.uint8)).save(
+        tmp_path / "g_large.jpg"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load(tmp_path)
@@ -364,7 +386,9 @@ def test_small_square_images_of_one_size_are_kept_and_mixed_ones_are_not(tmp_pat
 def test_the_digest_names_images_and_labels(tmp_path):
     def digest(level: int, label: int) -> str:
         labels = json.dumps({"labels": [["a.png", label]]}).encode()
-        return load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(level)), "dataset.json": labels})).sha256
+        return load(
+            make_zip(tmp_path / "it.zip", {"a.png": png(flat(level)), "dataset.json": labels})
+        ).sha256
 
     assert digest(1, 0) == digest(1, 0)
     assert len({digest(1, 0), digest(2, 0), digest(1, 1)}) == 3

@@ -6,18 +6,22 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.training.augment import DRAWS
 from dcgan.training.config import Recipe, load_recipe
-from dcgan.training.dataset import Dataset
-from dcgan.training.feed import Batch, Feed
-from dcgan.training.step import MEASURES, Step, _diversity, make_players, set_rates
-from dcgan.training.team import ALONE
+from dcgan.training.data.augment import DRAWS
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.loader import Batch, Feed
+from dcgan.training.distributed import ALONE
+from dcgan.training.engine.step import MEASURES, Step, _diversity, make_players, set_rates
 
 CPU = torch.device("cpu")
 
 
 def plain_generator() -> nn.Sequential:
-    layers: list[nn.Module] = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
+    layers: list[nn.Module] = [
+        nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False),
+        nn.BatchNorm2d(512),
+        nn.ReLU(True),
+    ]
     for width in (512, 256, 128):
         layers += [
             nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
@@ -28,9 +32,16 @@ def plain_generator() -> nn.Sequential:
 
 
 def plain_discriminator() -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 4, 2, 1, bias=False),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]
     for width in (64, 128, 256):
-        layers += [nn.Conv2d(width, width * 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width * 2), nn.LeakyReLU(0.2, True)]
+        layers += [
+            nn.Conv2d(width, width * 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width * 2),
+            nn.LeakyReLU(0.2, True),
+        ]
     return nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid())
 
 
@@ -79,7 +90,9 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
         real = torch.rand((4, 3, 64, 64), generator=random) * 2 - 1
         z = torch.randn((4, 100), generator=random)
         measures = step(Batch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
-        assert measures[:5].tolist() == pytest.approx(plain.step(real, z[:, :, None, None]), rel=1e-3, abs=1e-5)
+        assert measures[:5].tolist() == pytest.approx(
+            plain.step(real, z[:, :, None, None]), rel=1e-3, abs=1e-5
+        )
     for network, reference in (
         (players.generator, plain.generator),
         (players.discriminator, plain.discriminator),
@@ -92,7 +105,9 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
         assert differences.median() < 1e-6
 
 
-def run_steps(recipe: Recipe, dataset: Dataset, steps: int, precision: str = "fp32", seed: int = 0) -> torch.Tensor:
+def run_steps(
+    recipe: Recipe, dataset: Dataset, steps: int, precision: str = "fp32", seed: int = 0
+) -> torch.Tensor:
     players = make_players(recipe, seed, CPU)
     step, feed = Step(recipe, players, precision), Feed(dataset, recipe, seed, CPU)
     rows = [step(feed.batch(i)) for i in range(steps)]
@@ -107,13 +122,17 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(small, dataset):
 
 
 def test_images_are_augmented_as_often_as_the_recipe_says(small, dataset):
-    never, always = (replace(small, augment=("colour",), augment_probability=share) for share in (0.0, 1.0))
+    never, always = (
+        replace(small, augment=("colour",), augment_probability=share) for share in (0.0, 1.0)
+    )
     assert torch.equal(run_steps(never, dataset, 2), run_steps(small, dataset, 2))
     assert not torch.equal(run_steps(always, dataset, 2), run_steps(small, dataset, 2))
 
 
 def test_the_spectral_norm_is_taken_once_for_both_sides_of_a_phase(small, dataset):
-    recipe = replace(small, loss="relativistic", discriminator=replace(small.discriminator, norm="spectral"))
+    recipe = replace(
+        small, loss="relativistic", discriminator=replace(small.discriminator, norm="spectral")
+    )
     players = make_players(recipe, 0, CPU)
     taken = []
     for name, module in players.discriminator.named_modules():
@@ -130,7 +149,8 @@ def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
     recipe = replace(small, loss=loss, discriminator=replace(small.discriminator, norm=norm))
     players = make_players(recipe, 0, CPU)
     before = [
-        [p.detach().clone() for p in network.parameters()] for network in (players.generator, players.discriminator)
+        [p.detach().clone() for p in network.parameters()]
+        for network in (players.generator, players.discriminator)
     ]
     row = Step(recipe, players, "fp32")(Feed(dataset, recipe, 0, CPU).batch(0))
     assert row.shape == (len(MEASURES),)
@@ -139,7 +159,9 @@ def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
     assert 0 < row[5] < 2
     for network, old in zip((players.generator, players.discriminator), before, strict=True):
         moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old, strict=True)]
-        assert sum(moved) >= len(moved) - 1  # the relativistic loss does not see the bias of D's last layer
+        assert (
+            sum(moved) >= len(moved) - 1
+        )  # the relativistic loss does not see the bias of D's last layer
         assert all(p.requires_grad for p in network.parameters())
 
 
@@ -168,7 +190,9 @@ def test_classes_change_what_both_networks_do_and_are_trained(small, dataset, no
     for i, network in enumerate((players.generator, players.discriminator)):
         for name, p in network.named_parameters():
             if f"{i}.{name}" in before:
-                assert (p != before[f"{i}.{name}"]).flatten(1).any(1).all(), name  # for both classes
+                assert (p != before[f"{i}.{name}"]).flatten(1).any(1).all(), (
+                    name
+                )  # for both classes
     z = torch.randn(2, 6)
     with torch.no_grad():
         cats, dogs = (players.generator.eval()(z, torch.full((2,), label)) for label in (0, 1))
@@ -231,4 +255,6 @@ def test_first_weights_follow_the_paper():
         for name, weight in network.named_parameters():
             expected = 1.0 if name.endswith("norm.weight") else 0.0
             assert weight.mean().item() == pytest.approx(expected, abs=0.01)
-            assert weight.std().item() == pytest.approx(0.0 if name.endswith("bias") else 0.02, abs=0.005)
+            assert weight.std().item() == pytest.approx(
+                0.0 if name.endswith("bias") else 0.02, abs=0.005
+            )

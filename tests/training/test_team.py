@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan.training.checkpoint import Cadence
 from dcgan.training.config import Recipe
-from dcgan.training.dataset import Dataset
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.loader import Feed
+from dcgan.training.distributed import ALONE, Team, join_team, leave_team
+from dcgan.training.engine.checkpoint import Cadence
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.step import Players, Step, make_players
+from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
-from dcgan.training.feed import Feed
-from dcgan.training.loop import train
-from dcgan.training.progress import Progress
-from dcgan.training.run import RunConfig, RunFolder, read_run
-from dcgan.training.step import Players, Step, make_players
-from dcgan.training.stop import Stop
-from dcgan.training.team import ALONE, Team, join_team, leave_team
-from dcgan.training.tensors import unpack
-from dcgan.training.trainer import Trainer
-from dcgan.training.wishes import Wishes, check_team
+from dcgan.training.monitor.progress import Progress
+from dcgan.training.options import Wishes, check_team
+from dcgan.training.run_folder import RunConfig, RunFolder, read_run
+from dcgan.training.tensor_file import unpack
 from tests.training.test_resume import FORKS
 
 CPU = torch.device("cpu")
@@ -47,26 +47,46 @@ def gradients(recipe: Recipe, dataset: Dataset, team: Team, step_number: int) ->
 
 def _buffers(players: Players) -> Pairs:
     networks = {"G": players.generator, "D": players.discriminator}
-    return {f"{key}.{name}": b.clone() for key, network in networks.items() for name, b in network.named_buffers()}
+    return {
+        f"{key}.{name}": b.clone()
+        for key, network in networks.items()
+        for name, b in network.named_buffers()
+    }
 
 
 def join(rank: int, port: int) -> Team:
     torch.set_num_threads(1)
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    place["TORCHELASTIC_USE_AGENT_STORE"] = True  # the first process need not open the port: it is open
+    place = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": 2,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    place["TORCHELASTIC_USE_AGENT_STORE"] = (
+        True  # the first process need not open the port: it is open
+    )
     os.environ |= {name: str(value) for name, value in place.items()}
     return join_team("cpu")
 
 
-def work(rank: int, port: int, cases: list[tuple[Recipe, int]], dataset: Dataset, out: Path) -> None:
+def work(
+    rank: int, port: int, cases: list[tuple[Recipe, int]], dataset: Dataset, out: Path
+) -> None:
     team = join(rank, port)
-    torch.save([gradients(recipe, dataset, team, step) for recipe, step in cases], out / f"{rank}.pt")
+    torch.save(
+        [gradients(recipe, dataset, team, step) for recipe, step in cases], out / f"{rank}.pt"
+    )
     leave_team(team)
 
 
 def run_both(target: Callable[..., None], *arguments: object) -> None:
-    meeting = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, wait_for_workers=False)  # as torchrun holds one
-    processes = [FORKS.Process(target=target, args=(rank, meeting.port, *arguments)) for rank in range(2)]
+    meeting = torch.distributed.TCPStore(
+        "127.0.0.1", 0, 1, True, wait_for_workers=False
+    )  # as torchrun holds one
+    processes = [
+        FORKS.Process(target=target, args=(rank, meeting.port, *arguments)) for rank in range(2)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -83,7 +103,9 @@ def cases(small: Recipe) -> dict[str, tuple[Recipe, int]]:
         return replace(small, discriminator=replace(small.discriminator, norm=norm), **changes)
 
     everything = {"augment": ("colour", "translation", "cutout"), "flip": True}
-    networks = {name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")}
+    networks = {
+        name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")
+    }
     return {
         "batch norm, cross entropy": (small, 0),
         "a smaller last batch": (small, 2),
@@ -157,7 +179,9 @@ def spoil_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Pa
             return advance()
 
         trainer.advance = spoilt
-    train(trainer, folder, Progress(config.steps), Stop(), Cadence(steps=10), on_collapse="rollback")
+    train(
+        trainer, folder, Progress(config.steps), Stop(), Cadence(steps=10), on_collapse="rollback"
+    )
     assert (trainer.step, trainer.detour) == (30, 1)
     leave_team(team)
 
@@ -214,14 +238,18 @@ def test_two_processes_find_the_gradients_of_one(small, dataset, shares, number)
     assert alone.keys() == first.keys() == second.keys()
     for name, expected in alone.items():
         assert torch.equal(first[name], second[name]), name
-        assert torch.allclose(first[name], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()) + 1e-9), name
+        assert torch.allclose(
+            first[name], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()) + 1e-9
+        ), name
 
 
 def torchrun(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launcher, "-m", "dcgan.training", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, env=environment
+    )
 
 
 SMALL_RUN = [
@@ -241,7 +269,10 @@ def test_torchrun_trains_as_one_process_does(images, tmp_path):
         a, b = (unpack(folder / f"{name}.safetensors")[0] for folder in (together, alone))
         distances = torch.cat([(a[key] - b[key]).abs().flatten().float() for key in a])
         assert distances.median() < 1e-5
-    rows = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (together, alone)]
+    rows = [
+        [json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()]
+        for f in (together, alone)
+    ]
     assert [row["images"] for row in rows[0]] == [row["images"] for row in rows[1]]
     for a, b in zip(*rows, strict=True):
         assert a["loss_D"] == pytest.approx(b["loss_D"], rel=0.01)
@@ -249,8 +280,12 @@ def test_torchrun_trains_as_one_process_does(images, tmp_path):
 
 
 def test_more_processes_than_images_are_refused(small, dataset):
-    wishes = Wishes(recipe=None, changes=(), steps=None, epochs=None, seed=None, device="cpu", precision=None)
+    wishes = Wishes(
+        recipe=None, changes=(), steps=None, epochs=None, seed=None, device="cpu", precision=None
+    )
     wishes.configure(small, dataset, None, Team(size=4))  # the last batch has 4 images
-    with pytest.raises(TrainingError, match="a batch of 4 images is too few for 5 processes; use fewer of them"):
+    with pytest.raises(
+        TrainingError, match="a batch of 4 images is too few for 5 processes; use fewer of them"
+    ):
         wishes.configure(small, dataset, None, Team(size=5))
     wishes.configure(replace(small, whole_batches=True), dataset, None, Team(size=5))

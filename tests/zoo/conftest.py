@@ -7,11 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcgan.core.images import Pixels
+from dcgan.core.noise import SCHEME
+from dcgan.core.schema import dump_json
 from dcgan.zoo.golden import encode_golden, golden_digest
-from dcgan.zoo.manifest import FILE_NAME, Golden, GoldenDigest, GoldenImage, Manifest, ModelFile, Tensor, Training
-from dcgan.zoo.noise import SCHEME
-from dcgan.zoo.picture import Pixels
-from dcgan.zoo.record import dump_json
+from dcgan.zoo.manifest import (
+    FILE_NAME,
+    Golden,
+    GoldenDigest,
+    GoldenImage,
+    Manifest,
+    ModelFile,
+    Tensor,
+    Training,
+)
 from dcgan.zoo.repository import describe_file, publish
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
@@ -39,13 +48,18 @@ def make_manifest(files: tuple[ModelFile, ...], *, name: str = "toy", version: i
             images=(GoldenImage(seed=0, index=0), GoldenImage(seed=0, index=1)),
             digests=(
                 GoldenDigest(
-                    path="generator.onnx", provider=PROVIDER, processor=PROCESSOR, sha256=golden_digest(GOLDEN_PIXELS)
+                    path="generator.onnx",
+                    provider=PROVIDER,
+                    processor=PROCESSOR,
+                    sha256=golden_digest(GOLDEN_PIXELS),
                 ),
             ),
         ),
         parity=(),
         producers={"numpy": "2"},
-        training=Training(recipe="toy", data="toys", data_sha256="0" * 64, images_seen=1, seed=0, hardware="none"),
+        training=Training(
+            recipe="toy", data="toys", data_sha256="0" * 64, images_seen=1, seed=0, hardware="none"
+        ),
     )
 
 

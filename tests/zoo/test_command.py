@@ -6,8 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dcgan.zoo.command import CONTEXT_SETTINGS, Command, Group
-from dcgan.zoo.errors import DcganError
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command, Group
+from dcgan.core.errors import DcganError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcgan.core.noise import latents
 from dcgan.zoo.golden import Agreement, compare, golden_latents, published_digest, read_golden
-from dcgan.zoo.noise import latents
 from dcgan.zoo.repository import RepositoryError, read_release
 
 from .conftest import GOLDEN_PIXELS, PROCESSOR, PROVIDER
@@ -30,12 +30,17 @@ def test_equal_pixels_are_exact_where_a_digest_is_published_and_close_where_none
 @pytest.mark.parametrize(("levels", "agreement"), [(1, Agreement.CLOSE), (2, Agreement.DIFFERENT)])
 def test_one_grey_level_is_close_and_two_are_another_function(levels: int, agreement: Agreement):
     other = GOLDEN_PIXELS.copy()
-    other[1, 5, 6, 0] = other[1, 5, 6, 0] + levels if other[1, 5, 6, 0] < 200 else other[1, 5, 6, 0] - levels
+    other[1, 5, 6, 0] = (
+        other[1, 5, 6, 0] + levels if other[1, 5, 6, 0] < 200 else other[1, 5, 6, 0] - levels
+    )
     assert compare(other, GOLDEN_PIXELS, "0" * 64) is agreement
 
 
 def test_no_difference_hides_in_the_wrap_of_a_byte():
-    assert compare(np.full((1, 2, 2, 1), 255, np.uint8), np.zeros((1, 2, 2, 1), np.uint8), None) is Agreement.DIFFERENT
+    assert (
+        compare(np.full((1, 2, 2, 1), 255, np.uint8), np.zeros((1, 2, 2, 1), np.uint8), None)
+        is Agreement.DIFFERENT
+    )
 
 
 def test_golden_latents_are_those_of_the_noise_scheme(toy: Path):

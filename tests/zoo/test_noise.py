@@ -10,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.zoo.noise import INDEX_LIMIT, interpolate, latents
+from dcgan.core.noise import INDEX_LIMIT, interpolate, latents
 
 seeds = st.integers(0, INDEX_LIMIT - 1)
 
 
 # Known answers of Random123 1.14 (kat_vectors, philox4x64 with 10 rounds): counter, key, words.
 KNOWN_ANSWERS = [
-    ([0, 0, 0, 0], [0, 0], ["16554d9eca36314c", "db20fe9d672d0fdc", "d7e772cee186176b", "7e68b68aec7ba23b"]),
+    (
+        [0, 0, 0, 0],
+        [0, 0],
+        ["16554d9eca36314c", "db20fe9d672d0fdc", "d7e772cee186176b", "7e68b68aec7ba23b"],
+    ),
     (
         [0xFFFFFFFFFFFFFFFF] * 4,
         [0xFFFFFFFFFFFFFFFF] * 2,
@@ -35,7 +39,12 @@ def philox(counter: list[int], key: list[int]) -> list[int]:
     c, k = list(counter), list(key)
     for _ in range(10):
         product0, product1 = PHILOX_MULTIPLIERS[0] * c[0], PHILOX_MULTIPLIERS[1] * c[2]
-        c = [(product1 >> 64) ^ c[1] ^ k[0], product1 & MASK, (product0 >> 64) ^ c[3] ^ k[1], product0 & MASK]
+        c = [
+            (product1 >> 64) ^ c[1] ^ k[0],
+            product1 & MASK,
+            (product0 >> 64) ^ c[3] ^ k[1],
+            product0 & MASK,
+        ]
         k = [(k[i] + PHILOX_WEYL[i]) & MASK for i in range(2)]
     return c
 
@@ -129,4 +138,6 @@ def test_interpolation_is_exact_at_its_ends_and_keeps_the_length_between():
 
 def test_interpolation_between_equal_vectors_stays():
     a = latents(1, 0, 1, 100)[0]
-    np.testing.assert_allclose(interpolate(a, a, np.linspace(0, 1, 5)), np.tile(a, (5, 1)), rtol=1e-6)
+    np.testing.assert_allclose(
+        interpolate(a, a, np.linspace(0, 1, 5)), np.tile(a, (5, 1)), rtol=1e-6
+    )

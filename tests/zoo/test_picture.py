@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.zoo.picture import decode_png, encode_png, tile, untile
+from dcgan.core.images import decode_png, encode_png, tile, untile
 
 
 def images(n: int, channels: int) -> np.ndarray:

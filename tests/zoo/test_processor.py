@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from dcgan.zoo.processor import processor_family, processor_name
+from dcgan.core.hardware import processor_family, processor_name
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the levels are those of x86-64")

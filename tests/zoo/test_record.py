@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.zoo.record import RecordError, dump_json, parse, parse_json
+from dcgan.core.schema import RecordError, dump_json, parse, parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,9 @@ class Outer:
 
 
 def test_a_record_survives_the_trip_through_json():
-    record = Outer(name="ü", rate=1e-9, inner=Inner(size=3), shape=("batch", 4), versions={"a": "1"}, flag=True)
+    record = Outer(
+        name="ü", rate=1e-9, inner=Inner(size=3), shape=("batch", 4), versions={"a": "1"}, flag=True
+    )
     assert parse_json(Outer, dump_json(record), "it") == record
 
 
@@ -52,7 +54,10 @@ def test_a_whole_number_is_a_number():
         ({"name": "x", "inner": {"size": 1.5}}, "it.inner.size must be a whole number, not 1.5"),
         ({"name": "x", "inner": [1]}, r"it.inner must be a table, not \[1\]"),
         ({"name": "x", "shape": "abc"}, "it.shape must be a list, not 'abc'"),
-        ({"name": "x", "shape": [1.5]}, r"it.shape\[0\] must be one of a whole number, text, not 1.5"),
+        (
+            {"name": "x", "shape": [1.5]},
+            r"it.shape\[0\] must be one of a whole number, text, not 1.5",
+        ),
         ({"name": "x", "versions": {"a": 1}}, "it.versions.a must be text, not 1"),
         ([], r"it must be a table, not \[\]"),
         ({"name": "x", "rate": 10**400}, "it.rate must be a finite number"),
@@ -64,7 +69,9 @@ def test_what_does_not_fit_is_named(value, message):
         parse(Outer, value, "it")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000, "[" + "9" * 5001 + "]"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000, "[" + "9" * 5001 + "]"]
+)
 def test_text_that_is_no_proper_json_is_refused(text):
     with pytest.raises(RecordError, match="it"):
         parse_json(Outer, text, "it")
@@ -72,7 +79,9 @@ def test_text_that_is_no_proper_json_is_refused(text):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -80,7 +89,8 @@ json_values = st.recursive(
 @given(
     json_values
     | st.fixed_dictionaries(
-        {"name": st.text()}, optional={"inner": json_values, "shape": json_values, "rate": json_values | st.integers()}
+        {"name": st.text()},
+        optional={"inner": json_values, "shape": json_values, "rate": json_values | st.integers()},
     )
 )
 def test_any_value_gives_a_record_or_a_record_error(value):

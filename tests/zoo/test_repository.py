@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.zoo.errors import DcganError
+from dcgan.core.errors import DcganError
 from dcgan.zoo.manifest import FILE_NAME, ManifestError
 from dcgan.zoo.repository import RepositoryError, find_release, list_releases, publish, read_release
 
@@ -91,7 +91,10 @@ def test_of_two_who_publish_one_version_one_wins(tmp_path: Path):
 
 def test_a_repository_that_is_a_file_is_refused(tmp_path: Path):
     (tmp_path / "models").write_text("")
-    with pytest.raises(RepositoryError, match="cannot write to the repository"), publish(tmp_path / "models", "toy", 1):
+    with (
+        pytest.raises(RepositoryError, match="cannot write to the repository"),
+        publish(tmp_path / "models", "toy", 1),
+    ):
         pass
     for repository in (tmp_path / "models", tmp_path / ("x" * 300)):
         with pytest.raises(RepositoryError, match="is no folder"):
@@ -176,10 +179,15 @@ def test_a_folder_in_the_wrong_place_is_refused(toy: Path):
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"parity": [FAILED_VERDICT]}, "failed its parity gate"),
         ({"name": "Toy"}, "is no model name"),
-        ({"golden": {"images": [{"seed": 0, "index": 0, "label": 3}], "digests": []}}, "has none of its 0 classes"),
+        (
+            {"golden": {"images": [{"seed": 0, "index": 0, "label": 3}], "digests": []}},
+            "has none of its 0 classes",
+        ),
     ],
 )
-def test_a_manifest_that_contradicts_itself_is_refused(toy: Path, changes: dict[str, object], message: str):
+def test_a_manifest_that_contradicts_itself_is_refused(
+    toy: Path, changes: dict[str, object], message: str
+):
     edit(toy, **changes)
     with pytest.raises(RepositoryError, match=message):
         read_release(toy)

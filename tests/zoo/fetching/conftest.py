@@ -30,7 +30,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, self.headers.get("Range")))
         self.server.logins += self.headers.get_all("Proxy-Authorization", [])
         data = self.server.files.get(self.path)
-        name, _, argument = (self.server.script.pop(0) if self.server.script else "good").partition(" ")
+        name, _, argument = (self.server.script.pop(0) if self.server.script else "good").partition(
+            " "
+        )
         self.close_connection = True
         if name == "redirect":
             self.head(302, Location=argument, Content_Length=0)
@@ -76,7 +78,11 @@ def good(handler: Handler, data: bytes) -> None:
     if start >= len(data):
         handler.head(416, Content_Length=0)
     elif wanted:
-        handler.head(206, Content_Length=len(data) - start, Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+        handler.head(
+            206,
+            Content_Length=len(data) - start,
+            Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}",
+        )
         handler.wfile.write(data[start:])
     else:
         no_ranges(handler, data)
@@ -133,7 +139,9 @@ def other_bytes(handler: Handler, data: bytes) -> None:
 
 def wrong_piece(handler: Handler, data: bytes) -> None:
     """Answers a range with another one."""
-    handler.head(206, Content_Length=len(data), Content_Range=f"bytes 0-{len(data) - 1}/{len(data)}")
+    handler.head(
+        206, Content_Length=len(data), Content_Range=f"bytes 0-{len(data) - 1}/{len(data)}"
+    )
     handler.wfile.write(data)
 
 
@@ -189,7 +197,9 @@ def copy_as(toy: Path) -> Callable[[str, int], Path]:
         folder = toy.parent.parent / name / str(version)
         shutil.copytree(toy, folder)
         manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name, "version": version}))
+        (folder / "manifest.json").write_text(
+            json.dumps(manifest | {"name": name, "version": version})
+        )
         return folder
 
     return copy
@@ -199,6 +209,10 @@ def copy_as(toy: Path) -> Callable[[str, int], Path]:
 def zoo(toy: Path, server: Server, tmp_path: Path) -> str:
     """Address of an index that offers the models beside the toy: packs them when first asked for."""
     packed = tmp_path / "packed"
-    write_index([entry.release for entry in list_models("toy*", repository=toy.parent.parent)], packed, lambda _: None)
+    write_index(
+        [entry.release for entry in list_models("toy*", repository=toy.parent.parent)],
+        packed,
+        lambda _: None,
+    )
     server.files.update({f"/zoo/{path.name}": path.read_bytes() for path in packed.iterdir()})
     return server.url("/zoo/index.json")

@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
+from dcgan.core.errors import DcganError
 from dcgan.zoo.archive import pack, unpack
-from dcgan.zoo.errors import DcganError
 from dcgan.zoo.repository import RepositoryError, read_release
 
 
@@ -61,7 +61,9 @@ HOSTILE = {
     "a path that climbs out": lambda m: m.update(x=entry("../escaped")),
     "an absolute path": lambda m: m.update(x=entry("/tmp/escaped")),
     "a file too many": lambda m: m.update(x=entry("extra.txt")),
-    "a symbolic link": lambda m: m.update(x=entry("golden.png2", b"", tarfile.SYMTYPE, "/etc/passwd")),
+    "a symbolic link": lambda m: m.update(
+        x=entry("golden.png2", b"", tarfile.SYMTYPE, "/etc/passwd")
+    ),
     "a hard link": lambda m: m.update(x=entry("link", b"", tarfile.LNKTYPE, "manifest.json")),
     "a device": lambda m: m.update(x=entry("null", b"", tarfile.CHRTYPE)),
     "a folder": lambda m: m.update(x=entry("folder", b"", tarfile.DIRTYPE)),
@@ -69,10 +71,16 @@ HOSTILE = {
     "a missing file": lambda m: m.pop("golden.png"),
     "a missing manifest": lambda m: m.pop("manifest.json"),
     "another size": lambda m: m.update({"generator.onnx": entry("generator.onnx", b"short")}),
-    "other bytes": lambda m: m.update({"generator.onnx": entry("generator.onnx", m["generator.onnx"][1][::-1])}),
-    "a manifest that is no text": lambda m: m.update({"manifest.json": entry("manifest.json", b"\xff\xfe")}),
+    "other bytes": lambda m: m.update(
+        {"generator.onnx": entry("generator.onnx", m["generator.onnx"][1][::-1])}
+    ),
+    "a manifest that is no text": lambda m: m.update(
+        {"manifest.json": entry("manifest.json", b"\xff\xfe")}
+    ),
     "a manifest of lies": lambda m: m.update({"manifest.json": entry("manifest.json", b"{}")}),
-    "an endless manifest": lambda m: m.update({"manifest.json": entry("manifest.json", b" " * (2**20 + 1))}),
+    "an endless manifest": lambda m: m.update(
+        {"manifest.json": entry("manifest.json", b" " * (2**20 + 1))}
+    ),
 }
 
 
@@ -116,8 +124,14 @@ def test_a_sparse_member_cannot_claim_what_the_archive_does_not_hold(archive, tm
     def bloat(members):
         member, data = members["generator.onnx"]
         claims = {"0.1": {"GNU.sparse.map": "0,1,499999999,1", "GNU.sparse.size": "500000000"}}
-        headers = claims.get(version, {"GNU.sparse.major": version[0], "GNU.sparse.minor": version[-1]})
-        member.pax_headers = {**headers, "GNU.sparse.realsize": "500000000", "GNU.sparse.name": "generator.onnx"}
+        headers = claims.get(
+            version, {"GNU.sparse.major": version[0], "GNU.sparse.minor": version[-1]}
+        )
+        member.pax_headers = {
+            **headers,
+            "GNU.sparse.realsize": "500000000",
+            "GNU.sparse.name": "generator.onnx",
+        }
         members["generator.onnx"] = member, data
 
     rewritten(archive, bloat)

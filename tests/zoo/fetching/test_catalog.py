@@ -9,11 +9,19 @@ from dataclasses import replace
 
 import pytest
 
-from dcgan.zoo.catalog import cache, fetch_archive, fetch_model, get_model, get_or_fetch, list_models, remove_model
+from dcgan.core.schema import RecordError
+from dcgan.zoo.catalog import (
+    cache,
+    fetch_archive,
+    fetch_model,
+    get_model,
+    get_or_fetch,
+    list_models,
+    remove_model,
+)
 from dcgan.zoo.fetch import FetchError
 from dcgan.zoo.index import read_index
 from dcgan.zoo.manifest import ManifestError
-from dcgan.zoo.record import RecordError
 from dcgan.zoo.repository import DamagedError, RepositoryError
 
 
@@ -48,7 +56,9 @@ def test_entries_are_frozen(repository):
         entry.source = "elsewhere"
 
 
-def test_a_damaged_model_is_left_out_of_the_list_and_named_when_asked_for(repository, copy_as, caplog):
+def test_a_damaged_model_is_left_out_of_the_list_and_named_when_asked_for(
+    repository, copy_as, caplog
+):
     (copy_as("toy-b", 1) / "generator.onnx").unlink()
     assert [entry.name for entry in list_models("toy*", repository=repository)] == ["toy"]
     assert "generator.onnx" in caplog.text
@@ -119,7 +129,9 @@ def test_an_index_is_read_by_many_at_once(zoo, patience):
 def test_what_was_fetched_and_the_index_serve_offline(zoo, server, patience, caplog):
     fetch_model(get_model("toy", index=zoo, patience=patience), patience)
     server.script = ["silent"] * 100
-    assert [entry.source for entry in list_models("toy", index=zoo, patience=patience)] == ["fetched"]
+    assert [entry.source for entry in list_models("toy", index=zoo, patience=patience)] == [
+        "fetched"
+    ]
     assert "as it was last time" in caplog.text
 
 
@@ -151,7 +163,14 @@ def change_index(server, **changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"bytes": 0}, {"bytes": 2**60}, {"sha256": "abc"}, {"url": 7}, {"manifest": {}}, {"surprise": 1}],
+    [
+        {"bytes": 0},
+        {"bytes": 2**60},
+        {"sha256": "abc"},
+        {"url": 7},
+        {"manifest": {}},
+        {"surprise": 1},
+    ],
     ids=str,
 )
 def test_an_index_that_is_not_valid_is_refused(zoo, server, patience, changes):
@@ -170,7 +189,9 @@ def test_an_index_that_promises_another_model_is_found_out(zoo, server, patience
     index = json.loads(server.files["/zoo/index.json"])
     index["models"][0]["manifest"]["description"] = "Something else."
     server.files["/zoo/index.json"] = json.dumps(index).encode()
-    with pytest.raises(RepositoryError, match="version 1 of 'toy', which is not what the index promised"):
+    with pytest.raises(
+        RepositoryError, match="version 1 of 'toy', which is not what the index promised"
+    ):
         fetch_model(get_model("toy", index=zoo, patience=patience), patience)
     assert list(cache().glob("*/*")) == []  # nor under the name that the archive gives itself
 
@@ -190,7 +211,10 @@ def test_a_fetched_model_that_was_damaged_is_named_with_the_cure(zoo, patience):
     with pytest.raises(DamagedError, match="dcgan-zoo remove"):
         fetch_model(get_model("toy", index=zoo, patience=patience), patience)
     remove_model("toy")
-    assert fetch_model(get_model("toy", index=zoo, patience=patience), patience).release.verify() is None
+    assert (
+        fetch_model(get_model("toy", index=zoo, patience=patience), patience).release.verify()
+        is None
+    )
 
 
 def test_what_is_here_is_taken_before_the_index_is_asked(zoo, server, patience):

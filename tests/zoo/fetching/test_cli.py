@@ -31,7 +31,17 @@ def flip(path):
 def test_list_tells_what_and_where(repository, zoo):
     lines = dcgan_zoo("--model-repository", repository, "list", "toy*").stdout.splitlines()
     assert lines[0].split() == ["NAME", "VERSION", "FORMATS", "MIB", "QUALITY", "LICENCE", "WHERE"]
-    assert lines[1].split() == ["toy", "1", "onnx", "fp32", "0.0", "not", "measured", "Apache-2.0", "folder"]
+    assert lines[1].split() == [
+        "toy",
+        "1",
+        "onnx",
+        "fp32",
+        "0.0",
+        "not",
+        "measured",
+        "Apache-2.0",
+        "folder",
+    ]
     assert dcgan_zoo("--index", zoo, "list", "toy*").stdout.splitlines()[1].endswith("index")
 
 
@@ -64,10 +74,19 @@ def test_pack_makes_what_fetch_takes(repository, copy_as, tmp_path):
     assert result.exit_code == 0, result.output
     everything = dcgan_zoo("--model-repository", repository, "pack", "--out", tmp_path / "all")
     assert everything.exit_code == 0, everything.output
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {"toy-1.tar", "toy-2.tar", "index.json"}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {
+        "toy-1.tar",
+        "toy-2.tar",
+        "index.json",
+    }
     for version in (1, 2):
-        assert dcgan_zoo("--index", tmp_path / "zoo", "fetch", "toy", "--version", version).exit_code == 0
-    assert dcgan_zoo("fetch", tmp_path / "zoo" / "toy-2.tar").exit_code == 2  # a released model is never changed
+        assert (
+            dcgan_zoo("--index", tmp_path / "zoo", "fetch", "toy", "--version", version).exit_code
+            == 0
+        )
+    assert (
+        dcgan_zoo("fetch", tmp_path / "zoo" / "toy-2.tar").exit_code == 2
+    )  # a released model is never changed
 
 
 def test_a_pattern_that_matches_nothing_leaves_an_index_as_it_was(repository, tmp_path):
@@ -92,11 +111,16 @@ def test_a_model_that_cannot_be_written_leaves_an_index_as_it_was(repository, co
 
 def test_a_file_that_may_not_be_read_is_one_sentence(repository, toy, monkeypatch):
     def refuse(path: Path) -> str:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # which root does not get from the system
+        raise PermissionError(
+            errno.EACCES, "Permission denied", str(path)
+        )  # which root does not get from the system
 
     monkeypatch.setattr("dcgan.zoo.repository.sha256", refuse)
     result = dcgan_zoo("--model-repository", repository, "verify", "toy")
-    assert (result.exit_code, "Permission denied; give this user the right to" in result.stdout) == (1, True)
+    assert (
+        result.exit_code,
+        "Permission denied; give this user the right to" in result.stdout,
+    ) == (1, True)
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):

@@ -37,7 +37,9 @@ def test_a_file_arrives_whole_and_leaves_nothing_beside_it(what, target, patienc
     assert sizes == sorted(sizes)
 
 
-@pytest.mark.parametrize("fault", ["truncated", "stalled", "silent", "quietly_truncated", "status 500", "status 503"])
+@pytest.mark.parametrize(
+    "fault", ["truncated", "stalled", "silent", "quietly_truncated", "status 500", "status 503"]
+)
 def test_a_fault_that_passes_is_survived(server, what, target, patience, fault):
     server.script = [fault, fault]
     download(what, target, patience)
@@ -87,13 +89,17 @@ def test_a_piece_longer_than_the_file_is_thrown_away(what, target, part, patienc
 
 
 @pytest.mark.parametrize("fault", ["truncated", "silent", "status 500"])
-def test_a_fault_that_stays_is_an_error_that_keeps_what_has_arrived(server, what, target, patience, fault):
+def test_a_fault_that_stays_is_an_error_that_keeps_what_has_arrived(
+    server, what, target, patience, fault
+):
     server.script = [fault] + ["silent"] * 5
     with pytest.raises(FetchError, match="tried 3 times"):
         download(what, target, patience)
     assert not target.exists()
     kept = target.with_name("file.part")
-    assert (kept.stat().st_size if kept.exists() else 0) == (len(DATA) // 2 if fault == "truncated" else 0)
+    assert (kept.stat().st_size if kept.exists() else 0) == (
+        len(DATA) // 2 if fault == "truncated" else 0
+    )
 
 
 LIES = {
@@ -177,11 +183,17 @@ def test_a_server_that_says_when_to_come_back_is_not_obeyed(server, what, target
     assert len(server.requests) == patience.attempts
 
 
-def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(server, what, target, patience, monkeypatch):
+def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(
+    server, what, target, patience, monkeypatch
+):
     monkeypatch.setenv("http_proxy", f"me:p%40ss@127.0.0.1:{server.server_port}")
     monkeypatch.delenv("no_proxy", raising=False)
     server.files["http://nowhere.invalid/file"] = DATA  # which is how a proxy is asked
-    download(Download(url="http://nowhere.invalid/file", bytes=len(DATA), sha256=SHA256), target, patience)
+    download(
+        Download(url="http://nowhere.invalid/file", bytes=len(DATA), sha256=SHA256),
+        target,
+        patience,
+    )
     assert target.read_bytes() == DATA
     assert server.logins == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
 

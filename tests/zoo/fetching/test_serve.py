@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.serving.client import Client
+from dcgan.serving.client.client import Client
 from dcgan.zoo.catalog import cache
 from dcgan.zoo.index import write_index
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
@@ -47,17 +47,24 @@ def serving(*options: str) -> Iterator[str]:
 
 
 def refused(*options: str) -> str:
-    result = subprocess.run([*SERVE, *options], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        [*SERVE, *options], capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     return result.stderr.strip().splitlines()[-1]
 
 
-def test_a_server_fetches_only_when_told_to_and_then_serves_offline(packed: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_fetches_only_when_told_to_and_then_serves_offline(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("DCGAN_ZOO_INDEX", str(packed))  # of dcgan-zoo, and no permission
     assert "there is no model 'borrowed'" in refused("--model", "borrowed")
     assert not cache().exists()
-    with serving("--model", "borrowed", "--fetch-from", str(packed)) as address, Client(address) as client:
+    with (
+        serving("--model", "borrowed", "--fetch-from", str(packed)) as address,
+        Client(address) as client,
+    ):
         images = client.generate(seed=1, n=2)
     assert (cache() / "borrowed" / "1").is_dir()
     shutil.rmtree(packed)
@@ -74,13 +81,16 @@ def test_an_index_without_the_name_of_a_model_is_refused(packed: Path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--index", "{packed}", "fetch", "borrowed"), ("fetch", "{packed}/borrowed-1.tar")]
+    "arguments",
+    [("--index", "{packed}", "fetch", "borrowed"), ("fetch", "{packed}/borrowed-1.tar")],
 )
 def test_a_fetch_on_a_terminal_shows_how_far_it_is(packed: Path, arguments: tuple[str, ...]):
     ours, theirs = pty.openpty()
     size = (packed / "borrowed-1.tar").stat().st_size
     command = [str(COMMANDS / "dcgan-zoo"), *(each.format(packed=packed) for each in arguments)]
-    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False)
+    process = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False
+    )
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
     os.close(ours)

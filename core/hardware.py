@@ -1,0 +1,63 @@
+"""Which family of processors runs the arithmetic: images are promised byte for byte within one family."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+CUDA_OPTIONS = {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+"""How ONNX Runtime's CUDA provider is opened, for the proof of a model and for its service alike."""
+
+# What each x86-64 level asks for beyond the one below, by the flags of /proc/cpuinfo. Source: the x86-64 psABI,
+# "Micro-Architecture Levels". ONNX Runtime chooses its kernels, and with them the
+# order of sums, by these instruction sets.
+_X86_64_LEVELS = (
+    ("x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+    ("x86-64-v3", {"avx2", "bmi1", "bmi2", "fma", "f16c"}),
+)
+
+
+def processor_family(provider: str) -> str:
+    """Names the family of the processor that an ONNX Runtime execution provider uses on this machine.
+
+    Args:
+        provider: e.g. "CPUExecutionProvider" or "CUDAExecutionProvider".
+
+    Returns:
+        For the CPU, its instruction-set level or architecture, e.g. "x86-64-v4" or "aarch64"; for CUDA, the name of the
+        first GPU, e.g. "NVIDIA H100 80GB HBM3", or "cuda" where the driver does not tell.
+    """
+    return _gpu_name() if provider == "CUDAExecutionProvider" else _cpu_family()
+
+
+def processor_name() -> str:
+    """Names this machine's processor as its maker does, for people; "unknown processor" where it cannot be told."""
+    lines = _read_lines(Path("/proc/cpuinfo"))
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown processor")
+
+
+def _cpu_family() -> str:
+    machine = platform.machine().lower()
+    if machine not in ("x86_64", "amd64"):
+        return machine
+    flags = next(
+        (line.split() for line in _read_lines(Path("/proc/cpuinfo")) if line.startswith("flags")),
+        [],
+    )
+    return next((name for name, needed in _X86_64_LEVELS if needed.issubset(flags)), "x86-64")
+
+
+def _gpu_name() -> str:
+    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in _read_lines(information):
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return "cuda"
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

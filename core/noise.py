@@ -1,0 +1,130 @@
+"""Latent vectors: a pure function of (seed, index), the same in every language and for ever.
+
+(But for the last bit of a float32 in some 10^9 values, where another library rounds a logarithm or a cosine otherwise.)
+
+The scheme is written down, step by step, at the head of `protos/dcgan/v1/generator.proto`. It rests on the bit stream
+of Philox4x64-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), which NumPy
+promises to keep, and on a Box-Muller transform of our own, because NumPy does not promise to keep `standard_normal`
+(NEP 19). A new way to draw noise gets a new scheme name; an old name never changes its meaning.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEME = "philox4x64-boxmuller-v1"
+"""Name of the one noise scheme that this release knows."""
+
+INDEX_LIMIT = 2**64
+"""Seeds and indices are below this."""
+
+_WORDS_PER_BLOCK = 4
+_TO_UNIT_INTERVAL = 2.0**-53
+
+
+def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.float32]:
+    """Draws the latent vectors of images `offset` to `offset + n - 1` of a seed.
+
+    Any range costs the same: Philox is a counter, so nothing before `offset` is computed.
+
+    Args:
+        seed: 0 to 2**64 - 1.
+        offset: index of the first image; `offset + n` is at most 2**64.
+        n: number of images, 0 or more.
+        latent_size: length d of a latent vector, 1 or more.
+
+    Returns:
+        Standard normals, float32 [n, d], C-contiguous. Row i depends on (seed, offset + i, d) alone.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+    """
+    _check_range(seed, offset, n, latent_size)
+    blocks = -(-latent_size // _WORDS_PER_BLOCK)  # B = ceil(d / 4) blocks for each image
+    words = _philox_words(seed, offset * blocks, n * blocks)  # [n * 4B]
+    normals = _box_muller(words).reshape(n, blocks * _WORDS_PER_BLOCK)
+    return np.ascontiguousarray(normals[:, :latent_size])
+
+
+def labels(offset: int, n: int, classes: int) -> NDArray[np.int64]:
+    """The classes of images `offset` to `offset + n - 1` where a request names none: image i has class i mod classes.
+
+    Returns:
+        int64 [n].
+    """
+    return (offset % classes + np.arange(n, dtype=np.int64)) % classes
+
+
+def interpolate(
+    start: NDArray[np.float32], end: NDArray[np.float32], positions: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Walks the great circle between two latent vectors (slerp; Shoemake 1985, White 2016).
+
+    Args:
+        start: float32 [d], reached at position 0.
+        end: float32 [d], reached at position 1.
+        positions: float64 [n], each in [0, 1].
+
+    Returns:
+        float32 [n, d]. The two ends are exact. Vectors that are almost parallel are joined by a straight line.
+    """
+    a, b, t = start.astype(np.float64), end.astype(np.float64), positions[:, None]
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if np.sin(angle) < 1e-6:
+        walk = (1.0 - t) * a + t * b
+    else:
+        walk = (np.sin((1.0 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    walk = np.where(t == 0.0, a, np.where(t == 1.0, b, walk))
+    return walk.astype(np.float32)
+
+
+class _Stream(threading.local):
+    """A Philox for each thread: making one takes entropy from the system, five times as long as moving one."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(0)
+
+
+_stream = _Stream()
+
+
+def _philox_words(seed: int, block: int, blocks: int) -> NDArray[np.uint64]:
+    """The words of blocks `block` to `block + blocks - 1` of Philox4x64-10 with key (seed, 0), uint64 [4 * blocks]."""
+    counter = np.array([block % 2**64, block >> 64, 0, 0], dtype=np.uint64)
+    _stream.philox.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": counter, "key": np.array([seed, 0], dtype=np.uint64)},
+        "buffer": np.zeros(_WORDS_PER_BLOCK, dtype=np.uint64),
+        "buffer_pos": _WORDS_PER_BLOCK,  # nothing is left of the block before
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return _stream.philox.random_raw(_WORDS_PER_BLOCK * blocks)
+
+
+def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """Turns 64-bit words, uint64 [2m], pair by pair into standard normals, float32 [2m]."""
+    uniforms = (words >> np.uint64(11)) * _TO_UNIT_INTERVAL
+    # Copied, not strided: NumPy may take another code path, with another last bit, for strided input.
+    u1, u2 = uniforms[0::2].copy(), uniforms[1::2].copy()
+    radius = np.sqrt(-2.0 * np.log(1.0 - u1))
+    angle = (2.0 * np.pi) * u2
+    normals = np.empty(len(words), dtype=np.float32)
+    normals[0::2] = radius * np.cos(angle)
+    normals[1::2] = radius * np.sin(angle)
+    return normals
+
+
+def _check_range(seed: int, offset: int, n: int, latent_size: int) -> None:
+    if not 0 <= seed < INDEX_LIMIT:
+        raise ValueError(f"seed must be 0 to 2^64 - 1, not {seed}")
+    if n < 0 or not 0 <= offset <= INDEX_LIMIT - n:
+        raise ValueError(
+            f"offset and n must not be negative and offset + n at most 2^64, not {offset} + {n}"
+        )
+    if latent_size < 1:
+        raise ValueError(f"latent size must be 1 or more, not {latent_size}")

@@ -1,0 +1,189 @@
+"""Strict, typed reading and canonical writing of frozen dataclasses, as JSON or TOML values.
+
+Used for the manifest of a model and the configuration of a training run. Nothing is guessed: an unknown key, a missing
+key or a value of another type is an error that names the place, and the nearest known key where one is near.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from dcgan.core.errors import DcganError
+
+T = TypeVar("T")
+
+_MOST_EXACT = 2**1000  # below the largest float
+
+
+class RecordError(DcganError):
+    """A document that is not what it should be. The message names the place in it."""
+
+
+def parse(record: type[T], value: object, where: str = "document") -> T:
+    """Builds a dataclass from plain values, with every type checked, at any depth.
+
+    Fields may be str, int, float, bool, None, dataclasses, `tuple[X, ...]`, `dict[str, X]` and unions of these. An int
+    is taken where a float is asked for; a bool is never a number; a float must be finite.
+
+    Args:
+        record: the dataclass.
+        value: what `json.loads` or `tomllib.loads` gave.
+        where: what to call the document in errors.
+
+    Raises:
+        RecordError: at the first thing that does not fit.
+    """
+    return cast(T, _convert(record, value, where))
+
+
+def parse_json(record: type[T], text: str, where: str, schema_version: int | None = None) -> T:
+    """Builds a dataclass from JSON text.
+
+    Args:
+        record: the dataclass.
+        text: the document.
+        where: what to call it in errors.
+        schema_version: what its key of that name must be. It is looked at first: in a document of another version every
+            other key may be strange.
+
+    Raises:
+        RecordError: if it is not JSON, repeats a key, is of another version, or does not fit the dataclass.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError also for a number of thousands of digits
+        raise RecordError(f"{where} is not valid JSON: {error}") from None
+    found = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(found, int) and schema_version not in (None, found):
+        raise RecordError(
+            f"{where} has schema version {found}, not {schema_version}: another release of dcgan-zoo wrote it"
+        )
+    return parse(record, value, where)
+
+
+def dump_json(record: object) -> str:
+    """Writes a dataclass as JSON that is the same for equal records: fields in order of definition, one final newline.
+
+    Fields that are None are left out.
+    """
+    return json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: _plain(item) for name, item in pairs if item is not None}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _convert(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type expression has no type of its own
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(arguments, value, where)
+    if origin is tuple:
+        items = _expect(list, value, where)
+        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is dict:
+        table = _expect(dict, value, where)
+        return {
+            str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in table.items()
+        }
+    if dataclasses.is_dataclass(kind):
+        return _convert_record(cast(type[Any], kind), value, where)
+    return _convert_scalar(kind, value, where)
+
+
+def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    if value is None and types.NoneType in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not types.NoneType)
+    if len(kinds) == 1:
+        return _convert(kinds[0], value, where)
+    for kind in kinds:
+        try:
+            return _convert(kind, value, where)
+        except RecordError:
+            continue
+    raise RecordError(
+        f"{where} must be one of {', '.join(_name(kind) for kind in kinds)}, not {value!r:.60}"
+    )
+
+
+def _convert_record(record: type[Any], value: object, where: str) -> object:
+    table = _expect(dict, value, where)
+    fields = {field.name: field for field in dataclasses.fields(record)}
+    for key in table:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            raise RecordError(
+                f"{where} has an unknown key {key!r:.60}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+    hints = typing.get_type_hints(record)
+    arguments = {}
+    for name, field in fields.items():
+        if name in table:
+            arguments[name] = _convert(hints[name], table[name], f"{where}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise RecordError(f"{where} lacks the key {name!r}")
+    return record(**arguments)
+
+
+def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < _MOST_EXACT else math.inf
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise RecordError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecordError(f"{where} must be a finite number, not {value}")
+    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+        raise RecordError(f"{where} must be text in Unicode, not {value!r:.60}")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether text can be written in UTF-8: half of a surrogate pair, which JSON can spell, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _expect(kind: type[T], value: object, where: str) -> T:
+    if not isinstance(value, kind):
+        raise RecordError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]], where: str) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise RecordError(f"{where} repeats a key among {', '.join(key for key, _ in pairs)}"[:200])
+    return table
+
+
+def _name(kind: Any) -> str:  # noqa: ANN401 - see _convert
+    names = {
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        dict: "a table",
+        list: "a list",
+    }
+    return names.get(kind, getattr(kind, "__name__", str(kind)))

@@ -1,0 +1,1 @@
+"""The network as an ONNX graph: folding, plain and subpixel forms, post-processing."""

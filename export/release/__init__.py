@@ -1,0 +1,1 @@
+"""What is published beside the files: manifest, golden images, samples, model card."""

@@ -1,0 +1,1 @@
+"""The parity gate: backends, tolerances, comparison, report, and verification of released models."""

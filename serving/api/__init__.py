@@ -1,0 +1,1 @@
+"""The gRPC API: requests, replies, status codes, health."""

@@ -1,0 +1,1 @@
+"""Images as bytes: reply messages, and the queue for PNG."""

@@ -1,0 +1,1 @@
+"""Batching: the queue of a model, its engines' threads, and admission."""

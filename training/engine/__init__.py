@@ -1,0 +1,1 @@
+"""The training loop: step, CUDA graphs, checkpoints, rewinding, signals."""

@@ -1,0 +1,1 @@
+"""What is watched and recorded of a run: metrics log, TensorBoard, curves, samples, collapse detection."""
