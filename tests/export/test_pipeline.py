@@ -65,7 +65,7 @@ time.time = lambda: 2e9  # a day in the year 2033
 time.localtime = time.gmtime = lambda *_: time.struct_time((2033, 5, 18, 3, 33, 20, 2, 138, 0))
 from pathlib import Path
 from dcgan.export.pipeline import Options, export
-from dcgan.training.run import read_run
+from dcgan.training.run_folder import read_run
 formats = ("onnx", "torchscript", "pt2", "safetensors")
 options = Options(name="small", version=1, formats=formats, int8=True, fp16=True)
 export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), options, print)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from dcgan.training.models import gemm_convolution
 from dcgan.training.models.gemm_convolution import convolve, convolve_up
 
 LAYERS = {
