@@ -22,9 +22,9 @@ os.environ.setdefault("DCGAN_TRAIN_DEVICE", "cpu")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread, and wait for it where the machine is busy."""
+    """Networks this small gain nothing from a second thread; OMP_NUM_THREADS asks for one all the same."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     yield
     torch.set_num_threads(threads)
 

@@ -11,6 +11,8 @@ from dcgan.training.data.augment import DRAWS, augment
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import Feed
 
+pytestmark = pytest.mark.numerical
+
 CPU = torch.device("cpu")
 
 

@@ -25,6 +25,8 @@ from dcgan.training.monitor.progress import Progress, memory_gib
 from dcgan.training.monitor.samples import draw_grid, fixed_latents
 from dcgan.training.run_folder import RunFolder, read_run
 
+pytestmark = pytest.mark.numerical
+
 
 def run(configure, dataset, path, **changes):
     config = configure(**changes)

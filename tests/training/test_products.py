@@ -7,6 +7,8 @@ from torch import nn
 from dcgan.training.models import gemm_convolution
 from dcgan.training.models.gemm_convolution import convolve, convolve_up
 
+pytestmark = pytest.mark.numerical
+
 LAYERS = {
     "to 4x4": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 8, 8), convolve),
     "to 16x16": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 32, 32), convolve),

@@ -27,6 +27,8 @@ from dcgan.training.run_folder import RunConfig, RunFolder, read_run
 from dcgan.training.tensor_file import unpack
 from tests.training.test_resume import FORKS
 
+pytestmark = pytest.mark.numerical
+
 CPU = torch.device("cpu")
 Pairs = dict[str, torch.Tensor]
 
