@@ -1,16 +1,16 @@
 """What a user writes in an afternoon: one gRPC handler around a network, each request by itself.
 
-    python naive_server.py torch RUN_FOLDER
-    python naive_server.py onnxruntime generator.onnx
+    python naive_server.py torch RUN_FOLDER --ready-file FILE
+    python naive_server.py onnxruntime generator.onnx --ready-file FILE
 
 It speaks `dcgan.v1`, so that the same load tool measures it. Its seeds name images only for one n, as is usual.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +19,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1 import generator_pb2_grpc as rpc
 
@@ -79,13 +80,20 @@ class NaiveService(rpc.GeneratorServiceServicer):
 
 
 def main() -> None:
-    kind, path = sys.argv[1:]
-    generate = (torch_eager if kind == "torch" else onnxruntime_session)(Path(path))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=["torch", "onnxruntime"])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--ready-file", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    load = torch_eager if arguments.kind == "torch" else onnxruntime_session
+    generate = load(arguments.path)
     server = grpc.server(ThreadPoolExecutor(10))  # the size in gRPC's own examples
     rpc.add_GeneratorServiceServicer_to_server(NaiveService(generate), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(f"naive ready at 127.0.0.1:{port},", flush=True)
+    report = ReadyReport(address=f"127.0.0.1:{port}", pid=os.getpid())
+    write_ready_file(arguments.ready_file, report)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     stop.wait()

@@ -15,10 +15,9 @@ import json
 import random
 import sys
 import time
-from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from servers import SERVE, describe_machine
 from dcgan.core import noise
 from dcgan.core.images import decode_png, untile
 from dcgan.serving.client.calls import Response, channel_options, read_pixels, resolve
+from dcgan.serving.launch import LaunchedServer, NotReadyError, launch_server
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub as Stub
 from dcgan.zoo.repository import SHIPPED, list_releases
@@ -95,15 +95,13 @@ def main() -> None:
 async def compare(first: Path, second: Path, requests: int, seed: int) -> Findings:
     findings, source = Findings(), random.Random(seed)
     expected = reference(first)
-    (one, address_a), (two, address_b) = await asyncio.gather(
-        start(first, "0"), start(second, "0", *ODD)
-    )
-    target = f"{address_a},{address_b}"
     numbers = iter(range(requests))
-    try:
-        async with grpc.aio.insecure_channel(
-            resolve(target), options=channel_options(target)
-        ) as channel:
+    with ExitStack() as stack:
+        one = await start(stack, first, "0")
+        two = await start(stack, second, "0", *ODD)
+        target = f"{one.address},{two.address}"
+        options = channel_options(target)
+        async with grpc.aio.insecure_channel(resolve(target), options=options) as channel:
             stub = Stub(channel)
             workers = [
                 ask_on(stub, expected, findings, numbers, random.Random(source.random()))
@@ -112,49 +110,32 @@ async def compare(first: Path, second: Path, requests: int, seed: int) -> Findin
             asking = asyncio.gather(*workers)
             while findings.replies < requests // 2 and not asking.done():
                 await asyncio.sleep(0.01)
-            two.terminate()
-            await two.wait()
-            two = await start_again(second, address_b.rpartition(":")[2], *ODD)
+            two.process.terminate()
+            await asyncio.to_thread(two.process.wait)
+            await start_again(stack, second, two.address.rpartition(":")[2], *ODD)
             await asking
-    finally:
-        for process in (one, two):
-            process.terminate()
-            await process.wait()
     return findings
 
 
-async def start(repository: Path, port: str, *options: str) -> tuple[Process, str]:
-    """Starts a server: its process, and its address once it is ready.
+async def start(stack: ExitStack, repository: Path, port: str, *options: str) -> LaunchedServer:
+    """Starts a server, which ends with the stack, and waits until it is ready.
 
     Raises:
-        ChildProcessError: if it ends before.
+        NotReadyError: if it ends before.
     """
-    command = [
-        *SERVE,
-        "--model-repository",
-        str(repository),
-        "--port",
-        port,
-        "--log-level",
-        "warning",
-        *options,
-    ]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    words = (await process.stdout.readline()).decode().replace(",", " ").split()
-    if not words:
-        raise ChildProcessError(
-            f"dcgan-serve ended with exit code {await process.wait()} before it was ready"
-        )
-    return process, words[words.index("at") + 1]
+    command = [*SERVE, "--model-repository", str(repository), "--port", port]
+    launch = launch_server([*command, "--log-level", "warning", *options])
+    return await asyncio.to_thread(stack.enter_context, launch)
 
 
-async def start_again(repository: Path, port: str, *options: str) -> Process:
-    """Starts a server on a port that was ours; should somebody else have it for a moment, that is waited for."""
+async def start_again(stack: ExitStack, repository: Path, port: str, *options: str) -> None:
+    """Starts a server on a port that another has just left, which may be taken for a moment."""
     for _ in range(TRIES):
-        with suppress(ChildProcessError):
-            return (await start(repository, port, *options))[0]
+        with suppress(NotReadyError):
+            await start(stack, repository, port, *options)
+            return
         await asyncio.sleep(1)
-    return (await start(repository, port, *options))[0]
+    await start(stack, repository, port, *options)
 
 
 async def ask_on(

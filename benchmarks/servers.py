@@ -7,9 +7,7 @@ import datetime
 import os
 import platform
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -21,6 +19,8 @@ from serving_models import IMAGE_SIZE
 from dcgan.core.hardware import processor_family, processor_name
 from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
 from dcgan.serving.engine.cpu import CPU
+from dcgan.serving.launch import launch_server
+from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb
 
 LIBRARIES = ("grpcio", "numpy", "onnxruntime-gpu", "protobuf")
@@ -39,17 +39,8 @@ SERVE = [
 @contextmanager
 def started(command: list[str]) -> Iterator[tuple[str, float]]:
     """A server: its address, and the seconds it took to be ready."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-    )
-    try:
-        line = process.stdout.readline()
-        ready_s = time.perf_counter() - began
-        yield line.partition(" at ")[2].partition(",")[0], ready_s
-    finally:
-        process.terminate()
-        process.wait()
+    with launch_server(command, cwd=Path(__file__).parent) as server:
+        yield server.address, server.ready_s
 
 
 def serving(repository: Path, *options: str) -> list[str]:
@@ -102,7 +93,7 @@ async def echo() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(f"echo ready at 127.0.0.1:{port},", flush=True)
+    write_ready_file(Path(sys.argv[-1]), ReadyReport(address=f"127.0.0.1:{port}", pid=os.getpid()))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()

@@ -25,6 +25,7 @@ from servers import SERVE, describe_machine
 
 from dcgan.serving.client.aio import AsyncClient
 from dcgan.serving.client.errors import ClientError
+from dcgan.serving.launch import launch_server
 
 SAMPLE_S = 10.0
 SERIES = {
@@ -87,23 +88,21 @@ def describe(samples: list[dict[str, float]], minutes: float) -> dict[str, objec
 
 
 async def soak(warmup_s: float, seconds: float) -> tuple[list[dict[str, float]], dict[str, int]]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*SERVE, "--instances", "2", stdout=pipe)
-    words = (await process.stdout.readline()).decode().replace(",", " ").split()
-    server = Server(process.pid, words[words.index("at") + 1], words[-1])
-    counts: dict[str, int] = {}
-    async with AsyncClient(server.target) as client:
-        callers = [asyncio.create_task(call_on(client, i, counts)) for i in range(48)]
-        await asyncio.sleep(warmup_s)
-        samples, began = [], time.monotonic()
-        while (now := time.monotonic() - began) < seconds:
-            samples.append({"minute": now / 60, **await asyncio.to_thread(sample, server)})
-            await asyncio.sleep(SAMPLE_S)
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
-    process.terminate()
-    if await process.wait() != 0:
+    with launch_server([*SERVE, "--instances", "2"]) as launched:
+        report = launched.report
+        server = Server(report.pid, report.address, f"http://{report.metrics_addresses[0]}/metrics")
+        counts: dict[str, int] = {}
+        async with AsyncClient(server.target) as client:
+            callers = [asyncio.create_task(call_on(client, i, counts)) for i in range(48)]
+            await asyncio.sleep(warmup_s)
+            samples, began = [], time.monotonic()
+            while (now := time.monotonic() - began) < seconds:
+                samples.append({"minute": now / 60, **await asyncio.to_thread(sample, server)})
+                await asyncio.sleep(SAMPLE_S)
+            for caller in callers:
+                caller.cancel()
+            await asyncio.gather(*callers, return_exceptions=True)
+    if launched.process.returncode != 0:
         sys.exit("the server did not end as it should")
     return samples, counts
 

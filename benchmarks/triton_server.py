@@ -1,7 +1,7 @@
 """NVIDIA Triton with its dynamic batcher around ONNX Runtime, and its own client. Runs in an environment of its own:
 
     python3 -m venv triton && triton/bin/pip install nvidia-pytriton==0.7.0 onnxruntime-gpu==1.31.1
-    triton/bin/python triton_server.py serve generator.onnx
+    triton/bin/python triton_server.py serve generator.onnx --ready-file FILE
     triton/bin/python triton_server.py load HOST:PORT N CALLERS SECONDS
 
 The model runs in Triton's Python backend, because the server that comes from the package index has no other. It is
@@ -27,9 +27,8 @@ MAX_BATCH = 64
 WARMUP_S = 0.5
 
 
-def serve(path: str) -> None:
-    """Serves a model until told to stop. Standard output has one line, when it is ready; the log goes elsewhere."""
-    ready = os.fdopen(os.dup(1), "w")
+def serve(path: str, ready_file: str) -> None:
+    """Serves a model until told to stop. Writes a ready file, like dcgan-serve; the log goes to standard error."""
     os.dup2(2, 1)
     import onnxruntime as ort
     from pytriton.decorators import batch
@@ -55,7 +54,9 @@ def serve(path: str) -> None:
             config=ModelConfig(max_batch_size=MAX_BATCH, batcher=DynamicBatcher()),
         )
         triton.run()
-        print(f"triton ready at 127.0.0.1:{ports['grpc_port']},", file=ready, flush=True)
+        with open(f"{ready_file}.part", "w") as file:
+            json.dump({"address": f"127.0.0.1:{ports['grpc_port']}", "pid": os.getpid()}, file)
+        os.replace(f"{ready_file}.part", ready_file)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         stop.wait()
@@ -98,8 +99,8 @@ def free_ports(count: int) -> list[int]:
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["serve", path]:
-            serve(path)
+        case ["serve", path, "--ready-file", ready_file]:
+            serve(path, ready_file)
         case ["load", target, n, callers, seconds]:
             print(json.dumps(asyncio.run(load(target, int(n), int(callers), float(seconds)))))
         case _:

@@ -6,7 +6,6 @@ Run by `make demo`. Everything it makes lies in demo/, which it empties first.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dcgan.serving.launch import NotReadyError, launch_server
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = Path(sys.executable).parent
@@ -36,17 +37,11 @@ def server(*command: str) -> Iterator[str]:
     """Runs the server for as long as the block lasts; gives its address."""
     print(f"\n$ {' '.join(command)} &", flush=True)
     arguments = [str(COMMANDS / command[0]), *command[1:]]
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()  # one line when it is ready, nothing if it could not start
-        print(line, end="", flush=True)
-        ready = re.search(r"ready at (\S+?),", line)
-        if ready is None:
-            sys.exit(f"demo: {command[0]} did not start")
-        try:
-            yield ready[1]
-        finally:
-            process.terminate()
+    try:
+        with launch_server(arguments, cwd=ROOT) as running:
+            yield running.address
+    except NotReadyError:
+        sys.exit(f"demo: {command[0]} did not start")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.serving.options import Buckets, Sizes
 
 if TYPE_CHECKING:
+    from dcgan.serving.ready_file import ReadyReport
     from dcgan.serving.server import ServerConfig
 
 _PORT = click.IntRange(0, 65535)
@@ -160,8 +161,21 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     default="info",
     help="Least severe level that is logged.",
 )
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this JSON file once ready to serve; removed at the start and at a clean exit.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
-def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+def serve(
+    *,
+    workers: int,
+    log_format: str,
+    log_level: str,
+    ready_file: Path | None,
+    dry_run: bool,
+    **options: Any,  # noqa: ANN401 - click's values
+) -> None:
     """Serves images over gRPC until it is told to stop."""
     os.environ.setdefault(
         "GRPC_VERBOSITY", "NONE"
@@ -169,6 +183,7 @@ def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **opt
     import asyncio
 
     from dcgan.serving.observability.log import configure
+    from dcgan.serving.ready_file import remove_ready_file, write_ready_file
     from dcgan.serving.server import run
     from dcgan.serving.workers import Logging, supervise
 
@@ -177,11 +192,22 @@ def serve(*, workers: int, log_format: str, log_level: str, dry_run: bool, **opt
         click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
         return
     configure(log_format, log_level)
-    if workers == 1:
-        asyncio.run(run(config, lambda server: click.echo(f"dcgan-serve {server.describe()}")))
-    else:
-        log = Logging(log_format, log_level)
-        asyncio.run(supervise(config, workers, log, lambda line: click.echo(f"dcgan-serve {line}")))
+    if ready_file is not None:
+        remove_ready_file(ready_file)  # a server that was killed has left its own
+
+    def announce(report: ReadyReport) -> None:
+        click.echo(f"dcgan-serve {report.describe()}")
+        if ready_file is not None:
+            write_ready_file(ready_file, report)
+
+    try:
+        if workers == 1:
+            asyncio.run(run(config, lambda server: announce(server.report())))
+        else:
+            asyncio.run(supervise(config, workers, Logging(log_format, log_level), announce))
+    finally:
+        if ready_file is not None:
+            remove_ready_file(ready_file, os.getpid())
 
 
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values

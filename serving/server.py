@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from dcgan.serving.models.served_model import (
     load_model,
 )
 from dcgan.serving.observability.metrics import Metrics, MetricsServer
+from dcgan.serving.ready_file import ReadyModel, ReadyReport
 from dcgan.serving.threads import call_aside
 
 _WATCH_INTERVAL_S = 1.0
@@ -157,14 +159,25 @@ class RunningServer:
     readiness: Readiness
     grpc_server: grpc.aio.Server
 
-    def describe(self) -> str:
-        """Where it listens and what it serves, in one line."""
-        metrics = f"http://{self.metrics_address}/metrics"
-        return f"ready at {self.address}, serving {self.describe_models()}; metrics at {metrics}"
-
-    def describe_models(self) -> str:
-        """What it serves."""
-        return "; ".join(_describe(model) for model in self.catalogue.models)
+    def report(self) -> ReadyReport:
+        """Returns where it listens and what it serves."""
+        return ReadyReport(
+            address=self.address,
+            pid=os.getpid(),
+            metrics_addresses=(self.metrics_address,),
+            models=tuple(
+                ReadyModel(
+                    name=model.manifest.name,
+                    version=model.manifest.version,
+                    digest=model.file.sha256,
+                    default=model is self.catalogue.default,
+                    precision=model.file.precision,
+                    provider=model.provider,
+                    agreement=model.agreement.value,
+                )
+                for model in self.catalogue.models
+            ),
+        )
 
     async def watch_engines(self, config: ServerConfig) -> None:
         """Looks after the engines for ever: while one is stuck, readiness is off and requests are refused.
@@ -276,9 +289,3 @@ async def _load(
     ):
         models.append(await load_model(release, config.engine, config.models, metrics))
     return models
-
-
-def _describe(model: ServedModel) -> str:
-    manifest = model.manifest
-    golden = f"golden images {model.agreement.value}"
-    return f"{manifest.name} version {manifest.version} on {model.provider}, {golden}"

@@ -25,6 +25,7 @@ from dcgan.serving.address import check_host, join_address
 from dcgan.serving.api.errors import ServingError
 from dcgan.serving.engine.factory import choose_provider, share_processors
 from dcgan.serving.observability.log import configure
+from dcgan.serving.ready_file import ReadyReport
 from dcgan.serving.server import RunningServer, ServerConfig, run
 
 _LAST_PORT = 65535
@@ -41,14 +42,6 @@ class Logging:
     level: str
 
 
-@dataclass(frozen=True)
-class Ready:
-    """What a worker tells once it serves."""
-
-    models: str
-    metrics_address: str
-
-
 class Worker:
     """A server process, or none at the moment.
 
@@ -63,7 +56,7 @@ class Worker:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
 
-    async def start(self) -> Ready:
+    async def start(self) -> ReadyReport:
         """Starts the process and waits until it is ready.
 
         Raises:
@@ -82,7 +75,7 @@ class Worker:
             told = self._pipe.recv()
         except EOFError:
             raise ServingError("a worker ended before it was ready; its log says why") from None
-        if isinstance(told, Ready):
+        if isinstance(told, ReadyReport):
             return told
         raise ServingError(str(told))
 
@@ -101,7 +94,7 @@ class Worker:
 
 
 async def supervise(
-    config: ServerConfig, workers: int, log: Logging, announce: Callable[[str], None]
+    config: ServerConfig, workers: int, log: Logging, announce: Callable[[ReadyReport], None]
 ) -> None:
     """Serves with several processes until SIGTERM or SIGINT; a second signal cuts the end short.
 
@@ -109,7 +102,7 @@ async def supervise(
         config: of each server, but for what they share.
         workers: how many.
         log: how each writes its log.
-        announce: gets one line when all are ready.
+        announce: gets the report of all workers when all are ready.
 
     Raises:
         DcganError: if the port is taken, or a worker cannot serve.
@@ -126,7 +119,7 @@ async def supervise(
         await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
         if not told.done():
             try:
-                announce(_describe(config, await starting))
+                announce(_merge(config, await starting))
             except DcganError:
                 await _end(team, signals)
                 raise
@@ -227,11 +220,16 @@ async def _end(team: Sequence[Worker], signals: asyncio.Queue[None]) -> None:
         again.cancel()
 
 
-def _describe(config: ServerConfig, ready: Sequence[Ready]) -> str:
-    address = join_address(config.host, config.port)
-    metrics = ",".join(f"http://{each.metrics_address}/metrics" for each in ready)
-    return (
-        f"ready at {address}, {len(ready)} workers serving {ready[0].models}; metrics at {metrics}"
+def _merge(config: ServerConfig, reports: Sequence[ReadyReport]) -> ReadyReport:
+    """Joins the reports of the workers to that of the whole server."""
+    return replace(
+        reports[0],
+        address=join_address(config.host, config.port),
+        pid=os.getpid(),
+        workers=len(reports),
+        metrics_addresses=tuple(
+            address for report in reports for address in report.metrics_addresses
+        ),
     )
 
 
@@ -249,7 +247,7 @@ def _work(config: ServerConfig, log: Logging, pipe: Connection) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def announce(server: RunningServer) -> None:
-        pipe.send(Ready(server.describe_models(), server.metrics_address))
+        pipe.send(server.report())
 
     threading.Thread(target=follow, name="parent", daemon=True).start()
     try:

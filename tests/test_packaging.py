@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dcgan.serving.launch import launch_server
+
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("v1", "zoo", "training", "export", "serving")
 
@@ -93,21 +95,10 @@ def test_the_wheel_serves_and_draws_without_torch(wheel: zipfile.ZipFile, tmp_pa
 
     options = ["--port", "0", "--metrics-port", "0"]
     command = [str(environment / "bin" / "dcgan-serve"), *options]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        words = server.stdout.readline().replace(",", " ").split()
-        address = next(word for word in words if word.rpartition(":")[2].isdecimal())
-        draw = [
-            str(environment / "bin" / "dcgan-generate"),
-            "--seed",
-            "7",
-            "-n",
-            "4",
-            "--out",
-            "grid.png",
-        ]
-        drawn = subprocess.run([*draw, "--target", address], cwd=tmp_path, check=False)
-        server.terminate()
+    with launch_server(command, cwd=tmp_path) as server:
+        draw = [str(environment / "bin" / "dcgan-generate"), "--seed", "7", "-n", "4"]
+        target = ["--out", "grid.png", "--target", server.address]
+        drawn = subprocess.run([*draw, *target], cwd=tmp_path, check=False)
     assert drawn.returncode == 0
-    assert server.returncode == 0
+    assert server.process.returncode == 0
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
+from dcgan.serving.launch import launch_server
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -60,23 +62,14 @@ def test_the_python_of_the_readme_runs(tmp_path: Path):
     programs = [text for kind, text in BLOCKS if kind == "python"]
     assert programs
     serve = [str(Path(sys.executable).parent / "dcgan-serve"), "--port", "0", "--metrics-port", "0"]
-    with subprocess.Popen(serve, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        words = server.stdout.readline().replace(",", " ").split()
-        address = next(word for word in words if word.rpartition(":")[2].isdecimal())
-        try:
-            for program in programs:
-                moved = program.replace("127.0.0.1:8001", address)
-                assert moved != program, "a program of the README must name 127.0.0.1:8001"
-                subprocess.run(
-                    [sys.executable, "-W", "error", "-c", moved],
-                    cwd=tmp_path,
-                    check=True,
-                    timeout=120,
-                )
-        finally:
-            server.terminate()
-    assert server.returncode == 0
+    with launch_server(serve, cwd=tmp_path) as server:
+        for program in programs:
+            moved = program.replace("127.0.0.1:8001", server.address)
+            assert moved != program, "a program of the README must name 127.0.0.1:8001"
+            subprocess.run(
+                [sys.executable, "-W", "error", "-c", moved], cwd=tmp_path, check=True, timeout=120
+            )
+    assert server.process.returncode == 0
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http|#)([^)#]+)", README))))

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dcgan.serving.client.client import Client
+from dcgan.serving.launch import launch_server
 
 COMMANDS = Path(sys.executable).parent
 
@@ -86,14 +87,9 @@ def serving(folder: Path, *more: str) -> Iterator[str]:
     """A server of the models in a folder, on a free port; gives its address."""
     options = ("--model-repository", "models", "--port", "0", "--metrics-port", "0", *more)
     command = [str(COMMANDS / "dcgan-serve"), *options]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        words = process.stdout.readline().replace(",", " ").split()
-        try:
-            yield next(word for word in words if word.rpartition(":")[2].isdecimal())
-        finally:
-            process.terminate()
-    assert process.returncode == 0
+    with launch_server(command, cwd=folder) as server:
+        yield server.address
+    assert server.process.returncode == 0
 
 
 @pytest.fixture(scope="module")

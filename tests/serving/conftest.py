@@ -1,7 +1,6 @@
 """Tiny models in real model folders, and real servers that serve them."""
 
 import functools
-import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from dcgan.core.hardware import processor_family
 from dcgan.core.schema import dump_json
 from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.client.client import Client
+from dcgan.serving.launch import launch_server
+from dcgan.serving.ready_file import ReadyReport
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo import golden
 from dcgan.zoo.manifest import (
@@ -52,7 +53,7 @@ class Server:
     """A dcgan-serve that is ready."""
 
     process: subprocess.Popen
-    target: str
+    report: ReadyReport
     metrics: str
     ready_line: str
     log: list[str] = field(
@@ -60,12 +61,18 @@ class Server:
     )  # what it wrote on standard error, once it has ended
 
     @property
+    def target(self) -> str:
+        return self.report.address
+
+    @property
     def port(self) -> int:
         return int(self.target.rpartition(":")[2])
 
     def split(self) -> list["Server"]:
         """The server once for each of its workers, with the metrics of that one."""
-        return [replace(self, metrics=page) for page in self.metrics.split(",")]
+        return [
+            replace(self, metrics=metrics_url(address)) for address in self.report.metrics_addresses
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,19 +199,28 @@ def serve(repository: Path, *options: str, noisy: bool = False) -> Iterator[Serv
     """Starts dcgan-serve on free ports; at the end it must stop when told to, and have had nothing to complain of."""
     ports = ["--port", "0", "--metrics-port", "0"]
     command = [*_entry_point("serve"), "--model-repository", str(repository), *ports, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log: list[str] = []
-    try:
-        line = process.stdout.readline()
-        match = re.match(r"dcgan-serve ready at (\S+), .*; metrics at (\S+)$", line)
-        assert match, f"no ready line but {line!r}; {process.stderr.read()}"
-        yield Server(process=process, target=match[1], metrics=match[2], ready_line=line, log=log)
-    finally:
-        process.terminate()
-        rest, errors = process.communicate(timeout=30)
-        log.append(errors)
+    pipe = subprocess.PIPE
+    with launch_server(command, stdout=pipe, stderr=pipe) as launched:
+        process, report = launched.process, launched.report
+        try:
+            yield Server(
+                process=process,
+                report=report,
+                metrics=metrics_url(report.metrics_addresses[0]),
+                ready_line=process.stdout.readline(),
+                log=log,
+            )
+        finally:
+            process.terminate()
+            rest, errors = process.communicate(timeout=30)
+            log.append(errors)
     assert (process.returncode, rest) == (0, "")
     assert noisy or all(" INFO dcgan." in line for line in errors.splitlines()), errors
+
+
+def metrics_url(address: str) -> str:
+    return f"http://{address}/metrics"
 
 
 @pytest.fixture(scope="session")

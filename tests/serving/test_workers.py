@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from click.testing import CliRunner
 from dcgan.serving import cli, workers
 from dcgan.serving.client.client import Client
 from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
+from dcgan.serving.launch import launch_server
 from dcgan.serving.server import ServerConfig
 from dcgan.serving.workers import Logging, Worker
 
@@ -122,12 +122,9 @@ def test_ctrl_c_in_a_terminal_does_not_count_twice(start_server, only):
 
 def test_without_their_parent_workers_end(only, entry_point):
     ports = ["--port", "0", "--metrics-port", "0", *TWO, "--model-repository", str(only("tiny"))]
-    with subprocess.Popen(
-        [*entry_point("serve"), *ports], stdout=subprocess.PIPE, text=True
-    ) as parent:
-        parent.stdout.readline()
-        workers = children(parent.pid)
-        parent.kill()
+    with launch_server([*entry_point("serve"), *ports]) as server:
+        workers = children(server.process.pid)
+        server.process.kill()
         poll(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     assert len(workers) == 2
 

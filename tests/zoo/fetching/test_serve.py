@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dcgan.serving.client.client import Client
+from dcgan.serving.launch import launch_server
 from dcgan.zoo.catalog import cache
 from dcgan.zoo.index import write_index
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
@@ -36,14 +37,9 @@ def packed(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
-    with subprocess.Popen([*SERVE, *options], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        words = process.stdout.readline().replace(",", " ").split()
-        try:
-            yield next(word for word in words if word.rpartition(":")[2].isdecimal())
-        finally:
-            process.terminate()
-    assert process.returncode == 0
+    with launch_server([*SERVE, *options]) as server:
+        yield server.address
+    assert server.process.returncode == 0
 
 
 def refused(*options: str) -> str:
