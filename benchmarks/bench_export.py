@@ -27,11 +27,11 @@ import onnxruntime as ort
 import torch
 
 from dcgan.core import noise
-from dcgan.core.hardware import CUDA_OPTIONS, processor_family, processor_name
+from dcgan.core.hardware import processor_family, processor_name
+from dcgan.core.onnx_session import CPU, CUDA, CUDA_OPTIONS, available_providers
 from dcgan.export.graph.fold import Folded, fold, round_to_half
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph
 from dcgan.export.int8.search import find_plan
-from dcgan.export.verify.backends import CPU, CUDA, providers_at_hand
 from dcgan.export.verify.parity import compare_quality
 from dcgan.export.verify.weight_check import read_graph
 from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
@@ -200,9 +200,10 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
         "versions": {"onnxruntime": ort.__version__, "python": platform.python_version()},
         "candidates": rows,
         "speed": {
-            provider: speeds(models, provider, threads, seconds) for provider in providers_at_hand()
+            provider: speeds(models, provider, threads, seconds)
+            for provider in available_providers()
         },
-        "not_measured": {} if CUDA in providers_at_hand() else {CUDA: "no GPU at hand"},
+        "not_measured": {} if CUDA in available_providers() else {CUDA: "no GPU at hand"},
         "profile_us_per_image_one_thread": {name: profile_of(models[name], 1) for name in PROFILED},
     }
     text = json.dumps(result, indent=2)

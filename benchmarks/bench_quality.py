@@ -28,12 +28,13 @@ from tqdm import tqdm
 
 from dcgan.core import noise
 from dcgan.core.images import Pixels
+from dcgan.core.versions import library_versions
 from dcgan.serving.engine.cpu import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.training.data.cache import load
 from dcgan.training.data.dataset import Dataset, Wanted
 from dcgan.training.data.sources import open_source
-from dcgan.training.device import describe_hardware, library_versions
+from dcgan.training.device import LIBRARIES, describe_hardware
 from dcgan.training.monitor.progress import counting
 from dcgan.zoo.repository import Release, list_releases
 
@@ -73,7 +74,7 @@ def main() -> None:
     classifier, accuracy = train_classifier(data, arguments.epochs)
     document = {
         "hardware": describe_hardware("cpu"),
-        "versions": library_versions(),
+        "versions": library_versions(*LIBRARIES),
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "data": data.name,
         "images": IMAGES,

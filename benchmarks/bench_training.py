@@ -26,10 +26,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan.core.images import Pixels
+from dcgan.core.versions import library_versions
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import Feed
-from dcgan.training.device import describe_hardware, library_versions
+from dcgan.training.device import LIBRARIES, describe_hardware
 from dcgan.training.engine.cuda_graphs import RecordedStep
 from dcgan.training.engine.step import Step, make_players
 from dcgan.training.models import gemm_convolution
@@ -260,7 +261,7 @@ def main() -> None:
         print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
     result = {
         "hardware": describe_hardware(options.device),
-        "versions": library_versions(),
+        "versions": library_versions(*LIBRARIES),
         "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds of {options.steps} steps",
         "images_per_second": {name: round(speed, 1) for name, speed in speeds.items()},
     }

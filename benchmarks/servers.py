@@ -17,8 +17,8 @@ import grpc
 from serving_models import IMAGE_SIZE
 
 from dcgan.core.hardware import processor_family, processor_name
+from dcgan.core.onnx_session import CPU
 from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
-from dcgan.serving.engine.cpu import CPU
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb

@@ -12,8 +12,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from dcgan.core import noise
 from dcgan.core.hardware import processor_family
+from dcgan.core.onnx_session import CPU
 from dcgan.core.schema import dump_json
-from dcgan.serving.engine.cpu import CPU
 from dcgan.zoo import golden
 from dcgan.zoo.manifest import (
     FILE_NAME,

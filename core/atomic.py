@@ -1,6 +1,6 @@
 """Atomic writes: after a crash or with a full disk, a path holds its old content or its new one, never a part of it.
 
-Both context managers give a temporary path beside the target, flush it to the disk, and rename it over the target when
+The context managers give a temporary path beside the target, flush it to the disk, and rename it over the target when
 the block ends without an error. They raise `OSError`; callers turn it into a message that names their option.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeGuard
+
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -27,16 +30,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if the file cannot be written; `path` is unchanged then.
     """
-    target = Path(os.path.realpath(path))
-
-    if _is_special(target):
+    if _is_special(path):
         with tempfile.TemporaryDirectory() as folder:
-            temporary = Path(folder, target.name)
+            temporary = Path(folder, "content")
             yield temporary
-            with temporary.open("rb") as source, target.open("wb") as destination:
+            with temporary.open("rb") as source, path.open("wb") as destination:
                 shutil.copyfileobj(source, destination)
         return
 
+    target = Path(os.path.realpath(path))
     temporary = _temporary_path(target)
     try:
         yield temporary
@@ -48,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a file atomically; its folder is made if there is none.
+    """Writes a file atomically and creates its folder if need be; otherwise as `replacing`.
 
     Raises:
         OSError: if the file cannot be written; what was there before is unchanged then.
@@ -63,29 +65,43 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder to fill, and moves it to `path` at the end.
 
     Raises:
-        OSError: if the folder cannot be written, or if `path` is there already and is not an empty folder.
+        OSError: if the folder cannot be written, or if `path` exists and is not an empty folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    temporary = _temporary_path(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp made it private
-        flush(*temporary.iterdir(), temporary)
+        flush(*temporary.rglob("*"), temporary)
         temporary.rename(path)
         flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes temporary files that a killed process has left in a folder that no other process is writing to."""
-    for path in folder.glob(".*.part"):
-        with suppress(OSError):
-            path.unlink()
+def remove_leftovers(folder: Path, target: str | None = None) -> None:
+    """Removes the temporary files and folders that killed processes have left behind.
+
+    Call it only while no other process writes there, for instance under a lock.
+
+    Args:
+        folder: where to look, at any depth.
+        target: name of the file or folder whose leftovers are removed; any by default.
+    """
+    for path in list(folder.rglob(".*.part")):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or target not in (None, match["target"]):
+            continue
+
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def flush(*paths: Path) -> None:
-    """Waits until the disk holds files and folders (fsync)."""
+    """Waits until files and folders are on the disk (fsync)."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -95,13 +111,14 @@ def flush(*paths: Path) -> None:
 
 
 def is_disk_full(error: Exception) -> TypeGuard[OSError]:
-    """Whether an error means that the disk, or the user's quota on it, has no room left."""
+    """Returns whether an error means that the disk, or the user's quota on it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _temporary_path(target: Path) -> Path:
-    # The name cannot be predicted, so that nobody can plant a link there. It is shortened to fit the file system.
-    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    # The name cannot be guessed, so that nobody can plant a link there. It is cut to fit the file system's limit.
+    name = os.fsdecode(os.fsencode(target.name)[:200])
+    return target.with_name(f".{name}.{secrets.token_hex(8)}.part")
 
 
 def _is_special(path: Path) -> bool:
@@ -110,9 +127,3 @@ def _is_special(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

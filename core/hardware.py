@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-CUDA_OPTIONS = {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-"""How ONNX Runtime's CUDA provider is opened, for the proof of a model and for its service alike."""
+from dcgan.core.onnx_session import CUDA
 
 # What each x86-64 level asks for beyond the one below, by the flags of /proc/cpuinfo. Source: the x86-64 psABI,
 # "Micro-Architecture Levels". ONNX Runtime chooses its kernels, and with them the
@@ -27,7 +26,7 @@ def processor_family(provider: str) -> str:
         For the CPU, its instruction-set level or architecture, e.g. "x86-64-v4" or "aarch64"; for CUDA, the name of the
         first GPU, e.g. "NVIDIA H100 80GB HBM3", or "cuda" where the driver does not tell.
     """
-    return _gpu_name() if provider == "CUDAExecutionProvider" else _cpu_family()
+    return _gpu_name() if provider == CUDA else _cpu_family()
 
 
 def processor_name() -> str:

@@ -1,53 +1,96 @@
-"""A lock between processes, on a file."""
+"""Locks between processes, on files (flock); the system releases them when the process ends."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from dcgan.core.errors import CacheError
 
+_LOG = logging.getLogger(__name__)
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class LockUnsupportedError(OSError):
+    """The file system has no file locks, as some network disks."""
+
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a file that only one process can hold; the system lets go of it when the process ends.
+def wait_for_lock(path: Path, purpose: str) -> Iterator[None]:
+    """Holds an exclusive lock of the cache; waits while another process holds it, and says so.
+
+    On a file system without locks it warns and goes on: what the cache holds is written atomically, so that two
+    processes then do the same work twice and no harm.
 
     Args:
-        path: of the file, which is made with its folder and stays behind, empty.
+        path: of the lock file; it and its folder are created, and the file stays, empty.
+        purpose: what the lock is for, as in "download the index".
 
     Raises:
-        CacheError: if the file cannot be made.
+        CacheError: if the file cannot be created.
     """
     try:
         file = _open(path)
     except OSError as error:
         raise CacheError(
-            f"cannot write to the cache {path.parent}: {error.strerror}; set DCGAN_HOME"
+            f"cannot write to the cache {path.parent}: {error.strerror}; set DCGAN_HOME to another folder"
         ) from None
+
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            _lock(file)
+        except BlockingIOError:
+            _LOG.warning("waiting for another process to %s (lock %s)", purpose, path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except LockUnsupportedError as error:
+            _warn_once(f"{error.strerror}; going on without a lock")
         yield
 
 
-def take(path: Path) -> BinaryIO:
-    """Takes a file that only one process can hold, without waiting for it; closing it lets go.
+def try_lock(path: Path) -> BinaryIO:
+    """Takes an exclusive lock without waiting.
+
+    Args:
+        path: of the lock file; it and its folder are created, and the file stays, empty.
+
+    Returns:
+        The open file; closing it releases the lock.
 
     Raises:
         BlockingIOError: if another process holds it.
-        OSError: if the file cannot be made.
+        LockUnsupportedError: if the file system has no locks.
+        OSError: if the file cannot be created.
     """
     file = _open(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except OSError:
         file.close()
         raise
     return file
 
 
+@cache
+def _warn_once(message: str) -> None:
+    _LOG.warning(message)
+
+
 def _open(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("ab")
+
+
+def _lock(file: BinaryIO) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            reason = f"the file system of {Path(file.name).parent} has no file locks"
+            raise LockUnsupportedError(error.errno, reason) from None
+        raise

@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from dcgan.training.device import describe_hardware, library_versions
+from dcgan.core.versions import library_versions
+from dcgan.training.device import LIBRARIES, describe_hardware
 
 RESULT = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "kills.json"
 METRICS = "metrics.jsonl"
@@ -135,7 +136,7 @@ def main() -> None:
     kept = {name: digest for name, digest in ours.items() if not name.endswith(".part")}
     result = {
         "hardware": describe_hardware(options.device),
-        "versions": library_versions(),
+        "versions": library_versions(*LIBRARIES),
         "protocol": f"{options.recipe} on {options.data}, {options.steps} steps, a checkpoint every 5; "
         f"SIGKILL at random, seed {options.seed}",
         "killed_at_steps": killed,

@@ -96,5 +96,13 @@ def test_onnx_runtime_reports_nothing_and_keeps_nothing(module: str, tmp_path: P
     )  # ONNX Runtime is quiet under these by itself
     environment = {name: value for name, value in os.environ.items() if name not in kept}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import {module}; from dcgan.core.onnx_session import CPU, session_options; session_options()",
+        ],
+        env=environment,
+        check=True,
+    )
     assert list(tmp_path.rglob("*")) == []

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,7 +11,9 @@ from dcgan.core.hardware import processor_name
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 
-_LIBRARIES = ("dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
+LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
+"""What decides, by its version, what a run computes."""
+
 _BF16_WIDTH = (
     32  # narrower networks spend more on casting than bf16 saves (benchmarks/bench_training.py)
 )
@@ -71,27 +70,6 @@ def describe_hardware(device: str, processes: int = 1) -> str:
     if processes > 1:
         return f"{processor_name()}, {processes} processes of {torch.get_num_threads()} threads"
     return f"{processor_name()}, {torch.get_num_threads()} threads"
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide what a run computes."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
-
-
-def project_commit() -> str | None:
-    """The git commit of this project, if it runs from a checkout."""
-    here = Path(__file__)
-    try:
-        # The package may lie in an environment inside somebody else's checkout: then git does not track this file.
-        _git(here.parent, "ls-files", "--error-unmatch", here.name)
-        return _git(here.parent, "rev-parse", "HEAD")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _cpu_has_bf16() -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from dcgan.core.schema import dump_json
+from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe, load_recipe, recipe_names
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.device import (
+    LIBRARIES,
     choose_device,
     choose_precision,
     describe_hardware,
-    library_versions,
-    project_commit,
 )
 from dcgan.training.distributed import ALONE, Team
 from dcgan.training.errors import TrainingError
@@ -92,7 +92,7 @@ class Wishes:
             device=device,
             precision=choose_precision(precision, device, recipe),
             hardware=describe_hardware(device, team.size),
-            versions=library_versions(),
+            versions=library_versions(*LIBRARIES),
             commit=project_commit(),
             deterministic=self.deterministic or (saved.deterministic if saved else False),
         )

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import torch
 
-from dcgan.core.locks import take
+from dcgan.core.atomic import remove_leftovers
+from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
@@ -120,16 +121,19 @@ class RunFolder:
             TrainingError: if one is doing so, or the folder cannot be written.
         """
         try:
-            lock = take(self.path / LOCK)
+            lock = try_lock(self.path / LOCK)
         except BlockingIOError:
             raise TrainingError(
                 f"another process is training in {self.path}; wait for its end or choose another --out"
             ) from None
+        except LockUnsupportedError as error:
+            raise TrainingError(f"{error.strerror}; choose an --out on a local disk") from None
         except OSError as error:
             raise TrainingError(
                 f"cannot write {self.path}: {error.strerror}; choose another --out"
             ) from None
         with lock:
+            remove_leftovers(self.path)
             yield
 
     def create(self, config: RunConfig) -> None:

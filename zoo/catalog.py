@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.core.errors import DcganError
-from dcgan.core.locks import locked
+from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import home
 from dcgan.zoo.archive import unpack
 from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
@@ -288,7 +288,7 @@ def _fetch(
     downloads = home() / "downloads"
     key = what.sha256 or hashlib.sha256(what.url.encode()).hexdigest()
     archive = downloads / f"{key}.tar"
-    with locked(downloads / f"{key}.lock"):
+    with wait_for_lock(downloads / f"{key}.lock", "download the same model"):
         if manifest is not None and manifest.version in versions_of(cache(), manifest.name):
             release = find_release(cache(), manifest.name, manifest.version)
             if release.manifest != manifest:

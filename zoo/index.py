@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
+from dcgan.core.atomic import replacing, write_file
 from dcgan.core.errors import DcganError
-from dcgan.core.locks import locked
+from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import home
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.zoo.archive import pack
@@ -105,7 +106,7 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
         for release in releases:
             manifest = release.manifest
             path = folder / f"{manifest.name}-{manifest.version}.tar"
-            with _whole(path) as fresh:
+            with replacing(path) as fresh:
                 pack(release, fresh)
             size = path.stat().st_size
             entries.append(
@@ -113,25 +114,11 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
             )
             show(f"packed {path}")
         index = folder / FILE_NAME
-        with _whole(index) as fresh:
-            fresh.write_text(
-                dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries))),
-                encoding="utf-8",
-            )
+        document = dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries)))
+        write_file(index, document.encode())
     except OSError as error:
         raise FetchError(f"cannot write an index to {folder}: {error.strerror}") from None
     return index
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of another when it is done: whoever fetches meets no half of it."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        yield fresh
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path, location: str) -> Index:
@@ -144,15 +131,15 @@ def _read(path: Path, location: str) -> Index:
 def _read_remote(url: str, patience: Patience | None) -> Index:
     """Downloads an index, one process at a time, and keeps it only once it has proven to be one."""
     kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
-    fresh = kept.with_suffix(".new")
     try:
-        with locked(kept.with_suffix(".lock")):
-            fresh.with_name(f"{fresh.name}.part").unlink(
-                missing_ok=True
-            )  # it may have changed: nothing to resume
+        with (
+            wait_for_lock(kept.with_suffix(".lock"), "download the same index"),
+            tempfile.TemporaryDirectory(dir=kept.parent) as folder,
+        ):
+            fresh = Path(folder, FILE_NAME)
             download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
             index = _read(fresh, url)
-            fresh.replace(kept)
+            write_file(kept, fresh.read_bytes())
     except DcganError as error:
         if not kept.exists():
             raise

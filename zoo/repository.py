@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcgan.core.atomic import new_folder
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import RecordError, parse_json
 from dcgan.zoo.manifest import (
@@ -178,24 +177,20 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
             f"{target} exists and a released model is never changed; choose another --name or --version"
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=target.parent))
-    except OSError as error:
-        raise RepositoryError(
-            f"cannot write to the repository {repository}: {error.strerror}"
-        ) from None
-    try:
-        yield staging
-        staging.chmod(0o755)  # mkdtemp made it private
-        _flush(*staging.iterdir(), staging)
-        _rename(staging, target)
-        _flush(target.parent)
-    except OSError as error:
-        raise RepositoryError(
-            f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
-        ) from None
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(new_folder(target))
+            except OSError as error:
+                raise RepositoryError(
+                    f"cannot write to the repository {repository}: {error.strerror}"
+                ) from None
+
+            try:
+                yield folder
+                stack.close()  # puts the folder in its place
+            except OSError as error:
+                raise _refusal(target, error) from None
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
         _remove_if_empty(target.parent)
 
 
@@ -246,24 +241,14 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _rename(staging: Path, target: Path) -> None:
-    try:
-        staging.rename(target)
-    except OSError:
-        if target.exists():
-            raise RepositoryError(
-                f"{target} was published by someone else in the meantime; choose another --version"
-            ) from None
-        raise
-
-
-def _flush(*paths: Path) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _refusal(target: Path, error: OSError) -> RepositoryError:
+    if target.exists():
+        return RepositoryError(
+            f"{target} was published by another process in the meantime; choose another --version"
+        )
+    return RepositoryError(
+        f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
+    )
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -17,7 +17,8 @@ from torch.export import Dim, ExportedProgram
 from dcgan.export.errors import FailedRunError, WeightMismatchError
 from dcgan.export.formats.weights import network_of
 from dcgan.export.graph.fold import Folded
-from dcgan.export.graph.postprocess import Served, examples, to_pixels
+from dcgan.export.graph.postprocess import Served, examples
+from dcgan.training.models.pixels import to_pixels
 
 FACTS = "dcgan.json"
 """Name of the extra file inside the archive that says what the model is."""

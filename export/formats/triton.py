@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dcgan.core.atomic import new_folder, write_file
 from dcgan.zoo.manifest import Manifest, ModelFile, Tensor
 from dcgan.zoo.repository import Release, RepositoryError
 
@@ -123,16 +124,10 @@ def _write_model(release: Release, file: ModelFile, folder: Path) -> None:
     model, text = folder / model_name(manifest, file), config(manifest, file)
     version = model / str(manifest.version)
     try:
-        unfinished = model / f".{manifest.version}.part"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        shutil.copyfile(release.path(file), unfinished / MODEL)
-        unfinished.rename(version)
-        part = model / f".{CONFIG}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(model / CONFIG)
+        with new_folder(version) as unfinished:
+            shutil.copyfile(release.path(file), unfinished / MODEL)
+        write_file(model / CONFIG, text.encode())
     except OSError as error:
-        shutil.rmtree(model / f".{manifest.version}.part", ignore_errors=True)
         raise RepositoryError(
             f"cannot write {model}: {error.strerror}; choose another --triton folder"
         ) from None

@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from dcgan.training.models.pixels import to_pixels
+
 
 class Served(nn.Module):
     """A generator with its post-processing. TorchScript is traced from it, and parity is measured against it."""
@@ -32,9 +34,3 @@ def examples(latent_size: int, classes: int) -> tuple[Tensor, ...]:
     """Inputs to trace with: two images, so that nothing takes the batch axis for a constant 1."""
     z = torch.zeros(2, latent_size)
     return (z, torch.zeros(2, dtype=torch.int64)) if classes else (z,)
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """Turns [B, C, H, W] in [-1, 1] into uint8 [B, H, W, C]: (x + 1) * 127.5, half to even, clamped to 0 to 255."""
-    levels = ((images + 1.0) * 127.5).round().clamp(0.0, 255.0)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1)

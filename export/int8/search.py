@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from dcgan.core import noise
+from dcgan.core.onnx_session import CPU
 from dcgan.export.graph.fold import Folded
 from dcgan.export.graph.onnx_graph import build_graph
 from dcgan.export.int8.calibration import SEED, calibrate
 from dcgan.export.int8.plan import Int8Plan
-from dcgan.export.verify.backends import CPU, Batch, EagerRunner, open_session
+from dcgan.export.verify.backends import Batch, EagerRunner, open_session
 from dcgan.export.verify.parity import Quality, compare_quality
 from dcgan.export.verify.tolerances import LIMITS
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
 
 from dcgan.core import noise
 from dcgan.core.hardware import processor_family
 from dcgan.core.images import Pixels, encode_png, tile
 from dcgan.core.schema import dump_json
+from dcgan.core.versions import library_versions
 from dcgan.export.graph.fold import Folded
 from dcgan.export.graph.onnx_graph import OPSET
 from dcgan.export.release import model_card
@@ -35,6 +32,7 @@ from dcgan.zoo.manifest import (
 )
 from dcgan.zoo.repository import describe_file
 
+_PRODUCERS = ("dcgan-zoo", "numpy", "onnx", "onnxruntime", "safetensors", "torch")
 _GOLDEN = (
     (0, 0),
     (0, 1),
@@ -77,7 +75,7 @@ def draft_manifest(
         files=(),
         golden=Golden(images=_golden_images(config.classes), digests=()),
         parity=(),
-        producers=library_versions(),
+        producers=producer_versions(),
         training=run.training,
     )
 
@@ -121,16 +119,10 @@ def describe(
     return dataclasses.replace(manifest, files=(*files, *described))
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that write and check the files."""
-    return {
-        "dcgan-zoo": version("dcgan-zoo"),
-        "numpy": np.__version__,
-        "onnx": onnx.__version__,
-        "onnxruntime": ort.__version__,
-        "safetensors": version("safetensors"),
-        "torch": torch.__version__,
-    }
+def producer_versions() -> dict[str, str]:
+    """Returns the versions of the libraries that write and check the files."""
+    # PyTorch's own version also names its build, such as 2.11.0+cpu.
+    return library_versions(*_PRODUCERS) | {"torch": torch.__version__}
 
 
 def _golden_images(classes: int) -> tuple[GoldenImage, ...]:

@@ -7,27 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dcgan.core.hardware import CUDA_OPTIONS
+from dcgan.core import onnx_session
 from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import SessionError
+from dcgan.core.text import first_line
 from dcgan.export.errors import FailedRunError, WrongProviderError
 from dcgan.export.formats.pt2 import read_pt2
 from dcgan.export.formats.torchscript import read_torchscript
 from dcgan.export.graph.onnx_graph import FLOAT_IMAGES, expose
-from dcgan.export.graph.postprocess import Served, to_pixels
+from dcgan.export.graph.postprocess import Served
+from dcgan.training.models.pixels import to_pixels
 from dcgan.zoo.golden import golden_labels, golden_latents
 from dcgan.zoo.manifest import Manifest
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
 TORCHSCRIPT = "TorchScript"
 PT2 = "torch.export"
 EAGER = "PyTorch"
@@ -167,35 +170,15 @@ class OnnxRunner:
 
 
 def open_session(model: bytes, provider: str, name: str) -> ort.InferenceSession:
-    """Opens a session on one provider, and refuses any other.
-
-    ONNX Runtime would otherwise fall back to the CPU, for a single node or for the whole graph, and say nothing.
+    """Opens a session on one provider, and refuses any other; see `dcgan.core.onnx_session`.
 
     Raises:
         WrongProviderError: if the provider cannot run the model, or not all of it.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # its complaints come back as the exception
-    if provider != CPU:
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    chosen = (provider, CUDA_OPTIONS) if provider == CUDA else provider
     try:
-        session = ort.InferenceSession(model, options, providers=[chosen], enable_fallback=0)
-    except Exception as error:  # ONNX Runtime's own classes have no base but this
-        raise WrongProviderError(
-            f"{name} does not run on {provider}: {first_line(error)}"
-        ) from error
-    if session.get_providers()[0] != provider:
-        raise WrongProviderError(
-            f"{name} was to run on {provider} and runs on {session.get_providers()[0]}"
-        )
-    return session
-
-
-def providers_at_hand() -> list[str]:
-    """The execution providers of ONNX Runtime that this machine can use; the CPU first."""
-    cuda = CUDA in ort.get_available_providers() and torch.cuda.is_available()
-    return [CPU, CUDA] if cuda else [CPU]
+        return onnx_session.open_session(model, provider, name=name)
+    except SessionError as error:
+        raise WrongProviderError(str(error)) from error
 
 
 @contextmanager
@@ -205,8 +188,3 @@ def _failures(file: str, batch: int) -> Iterator[None]:
         yield
     except Exception as error:
         raise FailedRunError(f"{file} fails on a batch of {batch}: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, at most 200 characters of it."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcgan.core.hardware import processor_family
+from dcgan.core.onnx_session import CPU, available_providers
 from dcgan.export.formats.pt2 import read_pt2_weights
 from dcgan.export.formats.weights import read_weights
 from dcgan.export.graph.fold import Folded, round_to_half
-from dcgan.export.release.metadata import library_versions
+from dcgan.export.release.metadata import producer_versions
 from dcgan.export.verify import parity
 from dcgan.export.verify.backends import (
-    CPU,
     EagerRunner,
     OnnxRunner,
     Output,
     Pt2Runner,
     Runner,
     TorchScriptRunner,
-    providers_at_hand,
 )
 from dcgan.export.verify.parity import Distance, measure, measure_quality, run_probes
 from dcgan.export.verify.report import Report
@@ -51,7 +50,9 @@ def load(files: Sequence[ModelFile], folder: Path, draft: Manifest) -> list[Runn
         if file.role == "onnx":
             check_structure(path, draft.inputs, draft.outputs)
             precision = file.precision or "fp32"
-            here = [provider for provider in providers_at_hand() if (precision, provider) in LIMITS]
+            here = [
+                provider for provider in available_providers() if (precision, provider) in LIMITS
+            ]
             runners += [OnnxRunner(path, precision, provider) for provider in here]
         elif file.role == "torchscript":
             runners.append(TorchScriptRunner(path))
@@ -124,7 +125,7 @@ def _report(reference: str, distances: Sequence[Distance]) -> Report:
         seeds=parity.SEEDS,
         widest=parity.WIDEST,
         processor=processor_family(CPU),
-        versions=library_versions(),
+        versions=producer_versions(),
         distances=tuple(distances),
     )
 

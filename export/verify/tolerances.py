@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan.export.verify.backends import CPU, CUDA, EAGER, PT2, TORCHSCRIPT
+from dcgan.core.onnx_session import CPU, CUDA
+from dcgan.export.verify.backends import EAGER, PT2, TORCHSCRIPT
 
 QUALITY_IMAGES = 4096
 """Images over which a signal-to-noise ratio is measured."""

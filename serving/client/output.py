@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dcgan.core.atomic import new_folder, replacing, write_file
 from dcgan.core.errors import DcganError
 from dcgan.core.images import Pixels, encode_png, tile
 
@@ -56,15 +55,14 @@ def write_images(images: Pixels, out: Path, chosen: str, offset: int) -> None:
         OutputError: if it cannot be written; then nothing is.
     """
     with explained(out, "--out"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with _staging(out) as place:
-            if chosen == "grid":
-                place.write_bytes(encode_png(tile(images)))
-            elif chosen == "npy":
-                with place.open("wb") as file:
-                    np.save(file, images)
-            else:
-                place.mkdir()
+        if chosen == "grid":
+            write_file(out, encode_png(tile(images)))
+        elif chosen == "npy":
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(out) as place, place.open("wb") as file:
+                np.save(file, images)
+        else:
+            with new_folder(out) as place:
                 for i, image in enumerate(images):
                     (place / f"{offset + i:06d}.png").write_bytes(encode_png(image))
 
@@ -90,14 +88,3 @@ def explained(out: Path, option: str) -> Iterator[None]:
         raise OutputError(
             f"cannot write {str(out)!r:.100}: {error.strerror}; name another {option}"
         ) from None
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A path beside `out` that takes its place when the block ends without an error."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        yield folder / out.name
-        os.replace(folder / out.name, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

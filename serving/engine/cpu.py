@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from dcgan.core import onnx_session
 from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import CPU, SessionError, session_options
 from dcgan.serving.api.errors import ServingError
 from dcgan.zoo.manifest import Manifest
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
 DEVICES = ("auto", "cpu", "cuda")
-FATAL = 4  # of ONNX Runtime's log levels: what goes wrong is raised, and is logged by us
 
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "uint8": "tensor(uint8)"}
 
@@ -85,13 +86,11 @@ class CpuEngine:
     provider = CPU
 
     def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
-        options = session_options()
-        options.intra_op_num_threads = config.intra_op_threads
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", str(int(config.spinning))
+        options = session_options(
+            intra_op_threads=config.intra_op_threads, spinning=config.spinning
         )
         self.max_batch = config.max_batch
-        self._session = open_session(path, options, [CPU])
+        self._session = open_session(path, CPU, options)
         check_signature(self._session, manifest, path)
 
     def run(
@@ -113,35 +112,25 @@ class CpuEngine:
         return 0
 
 
-def session_options() -> ort.SessionOptions:
-    """What sessions of every provider have in common."""
-    options = ort.SessionOptions()
-    options.log_severity_level = FATAL
-    options.inter_op_num_threads = 1
-    return options
-
-
 def open_session(
-    path: Path, options: ort.SessionOptions, providers: list[str | tuple[str, dict[str, str]]]
+    path: Path,
+    provider: str,
+    options: ort.SessionOptions,
+    provider_options: dict[str, str] | None = None,
 ) -> ort.InferenceSession:
     """Loads a model file on a provider, and on no other.
 
     Raises:
         ServingError: if it cannot be loaded, or not there.
     """
-    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        problem = f"ONNX Runtime cannot load {path} on {wanted}: {first_line(error)}"
-        raise ServingError(
-            f"{problem}; check its installation, or export the model again"
-        ) from error
-    if session.get_providers()[0] != wanted:
-        raise ServingError(
-            f"ONNX Runtime gave {session.get_providers()[0]} for {path}, not {wanted}; mend its install"
+        return onnx_session.open_session(
+            path, provider, options=options, provider_options=provider_options
         )
-    return session
+    except SessionError as error:
+        raise ServingError(
+            f"{error}; check the installation of ONNX Runtime, or export the model again"
+        ) from error
 
 
 def check_signature(session: ort.InferenceSession, manifest: Manifest, path: Path) -> None:
@@ -172,8 +161,3 @@ def blank(manifest: Manifest, size: int) -> tuple[NDArray[np.float32], NDArray[n
     """Input of zeros for a batch: z [size, d], and label [size] for a conditional model."""
     z = np.zeros((size, manifest.latent_size), dtype=np.float32)
     return z, np.zeros(size, dtype=np.int64) if manifest.classes else None
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says, cut to a sentence."""
-    return str(error).partition("\n")[0][:300]

@@ -7,28 +7,28 @@ equal kernels. The buffers lie on the device and never move, so that a CUDA grap
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from dcgan.core.hardware import CUDA_OPTIONS
 from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import CUDA, count_gpus, load_onnxruntime, session_options
+from dcgan.core.text import first_line
 from dcgan.serving.api.errors import ServingError
 from dcgan.serving.engine.cpu import (
-    CUDA,
     EngineConfig,
     EngineError,
     blank,
     check_signature,
-    first_line,
     open_session,
-    session_options,
 )
 from dcgan.serving.threads import DaemonThread
 from dcgan.zoo.manifest import Manifest
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 _RUNS_BEFORE_REPLAY = (
     2  # ONNX Runtime runs once to settle its memory, captures the second run, and replays then
@@ -45,13 +45,14 @@ class CudaEngine:
     provider = CUDA
 
     def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
-        if CUDA not in ort.get_available_providers():
+        runtime = load_onnxruntime()
+        if CUDA not in runtime.get_available_providers():
             raise ServingError(
                 "this ONNX Runtime has no CUDA; install the extra dcgan-zoo[cuda], or choose --device cpu"
             )
         if count_gpus() == 0:
             raise ServingError("there is no NVIDIA GPU here that CUDA can use; choose --device cpu")
-        ort.preload_dlls()
+        runtime.preload_dlls()
         self.max_batch = config.buckets[-1]
         self._thread = DaemonThread("cuda")
         self._buckets = self._thread.submit(_open_buckets, path, manifest, config).result()
@@ -93,10 +94,11 @@ class Bucket:
         self._session = session
         self._z, self._label = blank(manifest, size)
         shape = (size, manifest.image_size, manifest.image_size, manifest.channels)
-        self._images = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, device, 0)
-        self._inputs = {"z": ort.OrtValue.ortvalue_from_numpy(self._z.copy(), device, 0)}
+        values = load_onnxruntime().OrtValue
+        self._images = values.ortvalue_from_shape_and_type(shape, np.uint8, device, 0)
+        self._inputs = {"z": values.ortvalue_from_numpy(self._z.copy(), device, 0)}
         if self._label is not None:
-            self._inputs["label"] = ort.OrtValue.ortvalue_from_numpy(self._label.copy(), device, 0)
+            self._inputs["label"] = values.ortvalue_from_numpy(self._label.copy(), device, 0)
         self._binding = session.io_binding()
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
@@ -127,10 +129,8 @@ def _open_buckets(path: Path, manifest: Manifest, config: EngineConfig) -> list[
     buckets = []
     for size in config.buckets:
         options = session_options()
-        # Without fallback a session that cannot have CUDA is an error, not a slow session on the CPU.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        chosen = CUDA_OPTIONS | ({"enable_cuda_graph": "1"} if config.cuda_graphs else {})
-        session = open_session(path, options, [(CUDA, chosen)])
+        graphs = {"enable_cuda_graph": "1"} if config.cuda_graphs else {}
+        session = open_session(path, CUDA, options, graphs)
         check_signature(session, manifest, path)
         buckets.append(Bucket(session, manifest, size))
         try:
@@ -146,14 +146,3 @@ def _open_buckets(path: Path, manifest: Manifest, config: EngineConfig) -> list[
                 f"{path} does not run on CUDA in batches of {size}: {first_line(error)}; {cure}"
             ) from error
     return buckets
-
-
-def count_gpus() -> int:
-    """GPUs that the CUDA driver offers to this process; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    ready = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if ready else 0

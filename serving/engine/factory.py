@@ -8,21 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
+from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.core.text import first_line
 from dcgan.serving.api.errors import ServingError
 from dcgan.serving.engine.cpu import (
-    CPU,
-    CUDA,
-    FATAL,
     CpuEngine,
     Engine,
     EngineConfig,
     EngineError,
     blank,
-    first_line,
 )
-from dcgan.serving.engine.cuda import CudaEngine, count_gpus
+from dcgan.serving.engine.cuda import CudaEngine
 from dcgan.zoo.manifest import Manifest
 
 _MOST_INSTANCES = 8  # that are chosen without being asked for; more were not measured
@@ -36,7 +33,6 @@ def open_engines(path: Path, manifest: Manifest, config: EngineConfig) -> list[E
     Raises:
         ServingError: if ONNX Runtime cannot load it, it is not what the manifest says, or the device is not there.
     """
-    ort.set_default_logger_severity(FATAL)
     provider = choose_provider(config.device)
     config = share_processors(config, provider, len(os.sched_getaffinity(0)))
     engines = _load(path, manifest, config, provider)
@@ -72,7 +68,7 @@ def share_processors(config: EngineConfig, provider: str, processors: int) -> En
 def choose_provider(device: str) -> str:
     """The execution provider for a device, one of DEVICES."""
     if device == "auto":
-        device = "cuda" if CUDA in ort.get_available_providers() and count_gpus() > 0 else "cpu"
+        device = "cuda" if CUDA in available_providers() else "cpu"
     return CUDA if device == "cuda" else CPU
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from dcgan.core.hardware import processor_family
 from dcgan.core.images import Pixels
+from dcgan.core.text import first_line
 from dcgan.serving.api import errors
 from dcgan.serving.api.errors import ServingError
 from dcgan.serving.encoding.codec import MESSAGE_LIMIT, Codec
 from dcgan.serving.encoding.png_queue import Encoder
-from dcgan.serving.engine.cpu import Engine, EngineConfig, EngineError, first_line
+from dcgan.serving.engine.cpu import Engine, EngineConfig, EngineError
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.observability.metrics import Metrics
 from dcgan.serving.scheduling.batcher import Batcher

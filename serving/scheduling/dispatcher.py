@@ -16,17 +16,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import run_options
 from dcgan.serving.api import errors
 from dcgan.serving.engine.cpu import Engine, EngineError
 from dcgan.serving.observability.metrics import ModelMetrics
 from dcgan.serving.scheduling.batcher import Batch, Batcher, Counts, State
 from dcgan.serving.scheduling.job import Images, Job, Latents
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 _DRAWN_AT_ONCE = 64  # images whose noise is drawn on the event loop; more would hold it up
 _LONGEST_BATCH_S = 5.0  # that the end of the process waits for; the threads are daemons
@@ -45,7 +49,7 @@ class _Run:
     """
 
     batch: Batch[Job]
-    options: ort.RunOptions = field(default_factory=ort.RunOptions)
+    options: ort.RunOptions = field(default_factory=run_options)
     told: float | None = None
 
 

@@ -15,7 +15,8 @@ from dcgan.export.formats.torchscript import read_torchscript, write_torchscript
 from dcgan.export.formats.weights import write_weights
 from dcgan.export.graph.fold import fold, round_to_half
 from dcgan.export.graph.onnx_graph import FACTS, build_graph, write_graph
-from dcgan.export.graph.postprocess import Served, to_pixels
+from dcgan.export.graph.postprocess import Served
+from dcgan.training.models.pixels import to_pixels
 
 
 def test_pixels_are_rounded_and_clamped():

@@ -9,11 +9,12 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from dcgan.core.onnx_session import CPU, CUDA, available_providers
 from dcgan.export.errors import FloatMismatchError, QualityError, WeightMismatchError
 from dcgan.export.graph.fold import fold, round_to_half
 from dcgan.export.graph.onnx_graph import PLAIN, build_graph, write_graph
 from dcgan.export.pipeline import Options, export
-from dcgan.export.verify.backends import CPU, CUDA, EagerRunner, OnnxRunner, providers_at_hand
+from dcgan.export.verify.backends import EagerRunner, OnnxRunner
 from dcgan.export.verify.parity import judge, measure, measure_quality, run_probes
 from dcgan.export.verify.tolerances import LIMITS
 from dcgan.export.verify.weight_check import check_graph_weights
@@ -103,7 +104,7 @@ def test_a_release_with_float16_holds_its_verdict_and_thresholds(run, folder):
 
 
 @pytest.mark.skipif(
-    CUDA not in providers_at_hand(),
+    CUDA not in available_providers(),
     reason="needs a GPU: float16 arithmetic itself was not measured",
 )
 def test_a_float16_graph_passes_its_gate_on_cuda(generator, tmp_path):

@@ -5,12 +5,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from dcgan.core.onnx_session import CPU, CUDA, available_providers
 from dcgan.export import errors
 from dcgan.export.errors import ParityError
 from dcgan.export.graph.fold import fold
 from dcgan.export.graph.onnx_graph import build_graph
 from dcgan.export.release.metadata import draft_manifest
-from dcgan.export.verify.backends import CPU, CUDA, open_session, providers_at_hand
+from dcgan.export.verify.backends import open_session
 from dcgan.export.verify.gate import check_weights, load, prove
 from dcgan.zoo.repository import describe_file
 
@@ -152,7 +153,9 @@ def test_each_way_to_be_wrong_has_its_error(run, generator, tmp_path, way):
     assert "generator.onnx" in str(caught.value)
 
 
-@pytest.mark.skipif(CUDA in providers_at_hand(), reason="there is a GPU, on which the file may run")
+@pytest.mark.skipif(
+    CUDA in available_providers(), reason="there is a GPU, on which the file may run"
+)
 def test_a_file_that_was_to_run_on_cuda_does_not_fall_back_to_the_cpu(generator):
     model = build_graph(fold(generator), facts="{}", half_weights=False).SerializeToString()
     open_session(model, CPU, "generator.onnx")

@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import LevelMismatchError, QualityError
 from dcgan.export.graph.builder import GraphBuilder, Steps
 from dcgan.export.graph.fold import fold
@@ -16,7 +17,7 @@ from dcgan.export.graph.onnx_graph import build_graph, write_graph
 from dcgan.export.int8.calibration import best_steps, calibrate
 from dcgan.export.int8.search import find_plan, good_enough, search
 from dcgan.export.pipeline import Options, export
-from dcgan.export.verify.backends import CPU, EagerRunner, OnnxRunner
+from dcgan.export.verify.backends import EagerRunner, OnnxRunner
 from dcgan.export.verify.parity import Quality, judge, measure, measure_quality, run_probes
 from dcgan.export.verify.tolerances import LIMITS
 

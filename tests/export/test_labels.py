@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from dcgan.core import noise
 from dcgan.core.images import decode_png, tile
+from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import (
     FailedRunError,
     FloatMismatchError,
@@ -22,7 +23,7 @@ from dcgan.export.errors import (
 from dcgan.export.formats.weights import read_weights
 from dcgan.export.graph.fold import ClassAffine, fold
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph, write_graph
-from dcgan.export.verify.backends import CPU, Batch, EagerRunner, OnnxRunner
+from dcgan.export.verify.backends import Batch, EagerRunner, OnnxRunner
 from dcgan.export.verify.parity import judge, measure, probes, run_probes
 from dcgan.export.verify.reverify import recheck
 from dcgan.export.verify.tolerances import LIMITS

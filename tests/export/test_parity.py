@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import (
     BatchDependenceError,
     FailedRunError,
@@ -23,7 +24,7 @@ from dcgan.export.graph.fold import fold
 from dcgan.export.graph.onnx_graph import build_graph, write_graph
 from dcgan.export.graph.postprocess import Served
 from dcgan.export.verify import parity
-from dcgan.export.verify.backends import CPU, EagerRunner, OnnxRunner, Output, TorchScriptRunner
+from dcgan.export.verify.backends import EagerRunner, OnnxRunner, Output, TorchScriptRunner
 from dcgan.export.verify.gate import prove
 from dcgan.export.verify.parity import judge, measure, probes, run_probes
 from dcgan.export.verify.structure import check_structure

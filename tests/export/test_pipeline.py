@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 
 from dcgan.core.hardware import processor_family
 from dcgan.core.images import decode_png
+from dcgan.core.onnx_session import CPU
 from dcgan.export import pipeline
 from dcgan.export.errors import ParityError, WeightMismatchError
 from dcgan.export.graph.fold import fold
 from dcgan.export.pipeline import Options, export, write
 from dcgan.export.release.metadata import draft_manifest
-from dcgan.export.verify.backends import CPU, Batch, OnnxRunner, golden_batch
+from dcgan.export.verify.backends import Batch, OnnxRunner, golden_batch
 from dcgan.export.verify.gate import load, prove
 from dcgan.zoo.golden import Agreement, compare, published_digest, read_golden
 from dcgan.zoo.repository import RepositoryError, find_release, read_release

@@ -120,8 +120,10 @@ def test_a_process_that_was_killed_while_decoding_leaves_nothing_in_the_way(imag
     assert [path for path in home.iterdir() if path.is_dir()] == []
     whole = load(images)
     (folder,) = (path for path in home.iterdir() if path.is_dir())
-    folder.rename(folder.with_suffix(".part"))  # as a kill leaves it
+    leftover = folder.with_name(f".{folder.name}.0123456789abcdef.part")
+    folder.rename(leftover)  # as a kill leaves it
     assert load(images).sha256 == whole.sha256
+    assert not leftover.exists()
 
 
 def take(source: Path, home: Path, out: Path) -> None:

@@ -1,7 +1,9 @@
 """The run folder: written whole, read strictly."""
 
+import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -165,10 +167,10 @@ def test_an_output_folder_that_is_taken_is_refused(tmp_path):
         check_free(tmp_path / "file")
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     folder.write("a.bin", b"old")
-    (tmp_path / ".a.bin.part").mkdir()  # the place where the new one would be written
+    monkeypatch.setattr("dcgan.core.atomic.flush", Mock(side_effect=OSError(errno.EIO, "broken")))
     with pytest.raises(TrainingError, match="cannot write .*a.bin"):
         folder.write("a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"old"

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL
 
-from dcgan.core.locks import locked
+from dcgan.core.atomic import new_folder, remove_leftovers
+from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import home
 from dcgan.core.schema import RecordError, dump_json, parse_json
 from dcgan.training.data.dataset import (
@@ -59,50 +56,32 @@ def load(source: Source, wanted: Wanted, progress: Progress) -> Dataset:
     folder = (
         home() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
     )
-    with locked(folder.with_suffix(".lock")):
+    with wait_for_lock(folder.with_suffix(".lock"), "decode the same images"):
         found = _find(source, folder)
         if found is not None:
             return found
-        staging = folder.with_suffix(
-            ".part"
-        )  # of a process that was killed, if it is there: the lock is ours
+
         try:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-            with _open_durable(staging / _PIXELS) as file:
-                written = write_pixels(source, wanted, progress, file.write)
-            dataset = _describe(source, staging, written)
-            shutil.rmtree(folder, ignore_errors=True)
-            staging.replace(folder)
+            remove_leftovers(folder.parent, folder.name)  # of a process that was killed
+            with new_folder(folder) as staging:
+                with (staging / _PIXELS).open("wb") as file:
+                    written = write_pixels(source, wanted, progress, file.write)
+                dataset = _describe(source, staging, written)
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
             raise TrainingError(
                 f"cannot keep the decoded images in {folder.parent}: {error.strerror}; make room or set DCGAN_HOME"
             ) from None
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
         return replace(dataset, images=_map(folder, written.shape))
 
 
 def _describe(source: Source, staging: Path, written: Written) -> Dataset:
     dataset = describe(source, _map(staging, written.shape), written.labels, written.corrupt)
     if written.labels is not None:
-        with _open_durable(staging / _LABELS) as file:
-            np.save(file, written.labels)
+        np.save(staging / _LABELS, written.labels)
     facts = _Facts(shape=written.shape, sha256=dataset.sha256, corrupt=written.corrupt)
-    with _open_durable(staging / _FACTS) as file:
-        file.write(dump_json(facts).encode())
+    (staging / _FACTS).write_text(dump_json(facts), encoding="utf-8")
     return dataset
-
-
-@contextmanager
-def _open_durable(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that the disk has in full before its folder is put in place."""
-    with path.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _find(source: Source, folder: Path) -> Dataset | None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan.core.atomic import is_disk_full
-from dcgan.core.locks import locked
+from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import home
 from dcgan.training.errors import TrainingError
 
@@ -129,7 +129,8 @@ def _cifar10() -> Source:
 
     folder = home() / "data" / "cifar10"
     try:
-        with locked(folder.with_suffix(".lock")):  # or two processes would write one archive
+        # Two processes would otherwise write one archive.
+        with wait_for_lock(folder.with_suffix(".lock"), "download CIFAR-10"):
             data = CIFAR10(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
         if is_disk_full(error):

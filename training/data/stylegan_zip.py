@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
+from dcgan.core.atomic import replacing
 from dcgan.core.images import encode_png
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.sources import LABELS
@@ -22,22 +22,20 @@ def pack(dataset: Dataset, out: Path) -> None:
         TrainingError: if there is such a file already, or the disk refuses.
     """
     check_absent(out)
-    staging = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            replacing(out) as staging,
+            zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive,
+        ):
             names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(dataset.images))]
             for name, image in zip(names, dataset.images, strict=True):
                 archive.writestr(zipfile.ZipInfo(name, _DATE), encode_png(image))
             archive.writestr(zipfile.ZipInfo(LABELS, _DATE), json.dumps(_table(dataset, names)))
-        staging.replace(out)
     except OSError as error:
         raise TrainingError(
             f"cannot write {out}: {error.strerror}; make room or choose another place"
         ) from None
-    finally:
-        with suppress(OSError):  # it is no longer there if all went well
-            staging.unlink()
 
 
 def check_absent(out: Path) -> None:

@@ -13,7 +13,7 @@ from dcgan.training.monitor.collapse import Alarm
 from dcgan.training.monitor.curves import draw_history
 from dcgan.training.monitor.metrics_log import History, Line
 from dcgan.training.monitor.progress import Progress
-from dcgan.training.monitor.samples import GRID_IMAGES, draw_grid, film, fixed_latents, to_pixels
+from dcgan.training.monitor.samples import GRID_IMAGES, draw_grid, film, fixed_latents, to_array
 from dcgan.training.monitor.tensorboard import Board
 from dcgan.training.run_folder import (
     DISCRIMINATOR,
@@ -62,7 +62,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Writes the grid of real images and, if there is no checkpoint yet, the one of the beginning."""
-        real = tile(to_pixels(self._trainer.feed.some_images(GRID_IMAGES)))
+        real = tile(to_array(self._trainer.feed.some_images(GRID_IMAGES)))
         self._folder.write_sample("real", encode_png(real))
         self._board.grid("real", real, self._trainer.step)
         if not (self._folder.path / CHECKPOINT).exists():

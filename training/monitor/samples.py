@@ -13,6 +13,7 @@ from torch import Tensor
 from dcgan.core import noise
 from dcgan.core.images import Pixels, tile
 from dcgan.training.models.networks import Generator, labels_in_turn
+from dcgan.training.models.pixels import to_pixels
 
 GRID_IMAGES = 64
 _FRAMES = 100  # of a film
@@ -28,7 +29,7 @@ def draw_grid(generator: Generator, z: Tensor) -> Pixels:
     """What the generator makes of latent vectors, uint8 [H, W, C]; it must be in eval mode, as it will be exported."""
     device = next(generator.parameters()).device
     label = labels_in_turn(len(z), generator.config.classes, device)
-    return tile(to_pixels(generator(z.to(device), label)))
+    return tile(to_array(generator(z.to(device), label)))
 
 
 def film(grids: list[Path]) -> bytes:
@@ -52,7 +53,6 @@ def film(grids: list[Path]) -> bytes:
     return buffer.getvalue()
 
 
-def to_pixels(images: Tensor) -> Pixels:
-    """[B, C, H, W] in [-1, 1] -> uint8 [B, H, W, C], to the nearest level."""
-    levels = ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+def to_array(images: Tensor) -> Pixels:
+    """[B, C, H, W] in [-1, 1], on any device -> uint8 [B, H, W, C] on the CPU."""
+    return np.ascontiguousarray(to_pixels(images.float()).cpu().numpy())

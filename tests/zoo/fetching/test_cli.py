@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -98,14 +99,16 @@ def test_a_pattern_that_matches_nothing_leaves_an_index_as_it_was(repository, tm
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_model_that_cannot_be_written_leaves_an_index_as_it_was(repository, copy_as, tmp_path):
+def test_a_model_that_cannot_be_written_leaves_an_index_as_it_was(
+    repository, copy_as, tmp_path, monkeypatch
+):
     out = tmp_path / "zoo"
     assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    (out / ".toy-2.tar.new").mkdir()  # where the new archive would be written
     copy_as("toy", 2)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("dcgan.core.atomic.flush", Mock(side_effect=full))
     assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 2
-    (out / ".toy-2.tar.new").rmdir()
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 

@@ -1,0 +1,132 @@
+"""ONNX Runtime: the one place that imports it, opens a session and knows its execution providers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcgan.core.errors import DcganError
+from dcgan.core.text import first_line
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+CUDA_OPTIONS = {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+"""Options of the CUDA provider, the same in the parity gate and in the server."""
+
+_LOG_FATAL = 4  # errors come back as exceptions, so that ONNX Runtime need not print them
+
+
+class SessionError(DcganError):
+    """ONNX Runtime cannot run a model on the execution provider that was asked for."""
+
+
+def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types
+    """Imports ONNX Runtime with its telemetry turned off.
+
+    Every other module calls this function instead of importing the library. Telemetry, and a machine identifier in the
+    user's cache folder, can only be refused before the first import; a user who sets ORT_DISABLE_TELEMETRY decides.
+
+    Returns:
+        The module `onnxruntime`.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+    import onnxruntime  # noqa: PLC0415 - takes half a second and must not happen on --help
+
+    onnxruntime.set_default_logger_severity(_LOG_FATAL)
+    return onnxruntime
+
+
+def session_options(
+    *, intra_op_threads: int = 0, spinning: bool | None = None
+) -> ort.SessionOptions:
+    """Returns the session options that all sessions of this project share.
+
+    Args:
+        intra_op_threads: threads that work on one operator; 0 for one per core.
+        spinning: whether idle threads spin instead of sleeping; None for ONNX Runtime's default.
+    """
+    options = load_onnxruntime().SessionOptions()
+    options.log_severity_level = _LOG_FATAL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = intra_op_threads
+
+    if spinning is not None:
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return options
+
+
+def run_options() -> ort.RunOptions:
+    """Returns options of one run; setting their `terminate` from another thread makes that run fail at its next node."""
+    return load_onnxruntime().RunOptions()
+
+
+def open_session(
+    model: Path | bytes,
+    provider: str,
+    *,
+    name: str | None = None,
+    options: ort.SessionOptions | None = None,
+    provider_options: dict[str, str] | None = None,
+) -> ort.InferenceSession:
+    """Opens a session on one execution provider and on no other.
+
+    Without these settings ONNX Runtime silently falls back to the CPU, for single nodes or for the whole graph.
+
+    Args:
+        model: path of an ONNX file, or its content.
+        provider: e.g. `CPU` or `CUDA`.
+        name: what to call the model in errors; its path by default.
+        options: from `session_options`, whose defaults are used otherwise.
+        provider_options: added to `CUDA_OPTIONS`; for CUDA only.
+
+    Raises:
+        SessionError: if the provider cannot run the model, or not all of it.
+    """
+    name = name or (str(model) if isinstance(model, Path) else "the model")
+    content = str(model) if isinstance(model, Path) else model
+    options = options or session_options()
+
+    if provider != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    providers = (
+        [(provider, CUDA_OPTIONS | (provider_options or {}))] if provider == CUDA else [provider]
+    )
+
+    try:
+        session = load_onnxruntime().InferenceSession(
+            content, options, providers=providers, enable_fallback=0
+        )
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        raise SessionError(
+            f"ONNX Runtime cannot load {name} on {provider}: {first_line(error)}"
+        ) from error
+
+    chosen = session.get_providers()[0]
+    if chosen != provider:
+        raise SessionError(f"ONNX Runtime opened {name} on {chosen} instead of {provider}")
+    return session
+
+
+def available_providers() -> list[str]:
+    """Returns the execution providers that this machine can use: the CPU, then CUDA if there is a GPU for it."""
+    cuda = CUDA in load_onnxruntime().get_available_providers() and count_gpus() > 0
+    return [CPU, CUDA] if cuda else [CPU]
+
+
+def count_gpus() -> int:
+    """Returns the number of GPUs that the CUDA driver offers to this process; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+
+    count = ctypes.c_int(0)
+    works = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if works else 0
