@@ -1,7 +1,11 @@
-"""A manifest and a model folder to bend in tests. The files hold bytes, not networks: the zoo never runs them."""
+"""A toy model and an index of it. Its files hold arbitrary bytes: the zoo never runs a model."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,10 @@ import pytest
 from dcgan.core.images import Pixels
 from dcgan.core.noise import SCHEME
 from dcgan.core.schema import dump_json
+from dcgan.zoo.catalog import list_models
+from dcgan.zoo.fetch import Patience
 from dcgan.zoo.golden import encode_golden, golden_digest
+from dcgan.zoo.index import write_index
 from dcgan.zoo.manifest import (
     FILE_NAME,
     Golden,
@@ -22,9 +29,11 @@ from dcgan.zoo.manifest import (
     Training,
 )
 from dcgan.zoo.repository import describe_file, publish
+from tests.zoo.misbehaving_server import Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
 PROVIDER, PROCESSOR = "CPUExecutionProvider", "x86-64-v3"
+IMPATIENT = Patience(attempts=3, silence_s=0.3, pause_s=0.0)
 
 
 def make_manifest(files: tuple[ModelFile, ...], *, name: str = "toy", version: int = 1) -> Manifest:
@@ -79,3 +88,59 @@ def publish_toy(repository: Path, name: str = "toy", version: int = 1) -> Path:
 def toy(tmp_path: Path) -> Path:
     """A published model folder."""
     return publish_toy(tmp_path / "models")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.ended.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def patience() -> Patience:
+    """Short timeouts and no pauses, for a server on this machine."""
+    return IMPATIENT
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no settings of the user's environment."""
+    for variable in ("DCGAN_ZOO_INDEX", "DCGAN_ZOO_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def copy_as(toy: Path) -> Callable[[str, int], Path]:
+    """Makes another model, or another version, beside the toy."""
+
+    def copy(name: str, version: int) -> Path:
+        folder = toy.parent.parent / name / str(version)
+        shutil.copytree(toy, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(
+            json.dumps(manifest | {"name": name, "version": version})
+        )
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def zoo(toy: Path, server: Server, tmp_path: Path) -> str:
+    """Address of an index that offers the toy and the models beside it."""
+    packed = tmp_path / "packed"
+    write_index(
+        [entry.release for entry in list_models("toy*", repository=toy.parent.parent)],
+        packed,
+        lambda _: None,
+    )
+    server.files.update({f"/zoo/{path.name}": path.read_bytes() for path in packed.iterdir()})
+    return server.url("/zoo/index.json")

@@ -73,7 +73,7 @@ def test_the_referee_gives_the_known_answers_of_random123(counter, key, words):
 def test_latents_follow_the_recipe_of_the_proto(seed, index, latent_size):
     expected = np.array(latents_by_the_book(seed, index, latent_size), dtype=np.float32)
     actual = latents(seed, index, 1, latent_size)[0]
-    # Two maths libraries may round the last bit of a double differently; after rounding to float32 that is rare.
+    # Maths libraries may differ in the last bit of a double, which a float32 rarely shows.
     np.testing.assert_array_max_ulp(actual, expected, maxulp=1)
 
 

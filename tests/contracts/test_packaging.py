@@ -13,7 +13,7 @@ import pytest
 
 from dcgan.serving.launch import launch_server
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("v1", "zoo", "training", "export", "serving")
 
 

@@ -1,27 +1,16 @@
-"""A web server on the loopback that misbehaves to order, and models to fetch from it."""
+"""A web server on the loopback that misbehaves as its script says."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
-import pytest
-
-from dcgan.zoo.catalog import list_models
-from dcgan.zoo.fetch import Patience
-from dcgan.zoo.index import write_index
-
-IMPATIENT = Patience(attempts=3, silence_s=0.3, pause_s=0.0)
 
 Behaviour = Callable[["Handler", bytes], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers each request as the next line of the script says, and well once the script has ended."""
+    """Answers each request as the next line of the script says; correctly after its end."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -160,59 +149,3 @@ BEHAVIOURS: dict[str, Behaviour] = {
         wrong_piece,
     )
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.ended.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def patience() -> Patience:
-    """For servers that are beside us: no pauses."""
-    return IMPATIENT
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own, and no settings from outside."""
-    for variable in ("DCGAN_ZOO_INDEX", "DCGAN_ZOO_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def copy_as(toy: Path) -> Callable[[str, int], Path]:
-    """Makes another model, or another version, beside the toy."""
-
-    def copy(name: str, version: int) -> Path:
-        folder = toy.parent.parent / name / str(version)
-        shutil.copytree(toy, folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(
-            json.dumps(manifest | {"name": name, "version": version})
-        )
-        return folder
-
-    return copy
-
-
-@pytest.fixture
-def zoo(toy: Path, server: Server, tmp_path: Path) -> str:
-    """Address of an index that offers the models beside the toy: packs them when first asked for."""
-    packed = tmp_path / "packed"
-    write_index(
-        [entry.release for entry in list_models("toy*", repository=toy.parent.parent)],
-        packed,
-        lambda _: None,
-    )
-    server.files.update({f"/zoo/{path.name}": path.read_bytes() for path in packed.iterdir()})
-    return server.url("/zoo/index.json")

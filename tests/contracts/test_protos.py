@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROTOS = Path(__file__).resolve().parent.parent / "protos"
+PROTOS = Path(__file__).resolve().parents[2] / "protos"
 STUBS = ("generator_pb2.py", "generator_pb2.pyi", "generator_pb2_grpc.py")
 
 

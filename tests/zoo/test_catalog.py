@@ -1,6 +1,5 @@
-"""Models within reach: listed once, found by name, fetched once by many processes, and only the fetched removed."""
+"""The catalog: models are listed once, found by name, fetched once by many processes, removed."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -50,10 +49,12 @@ def test_a_pattern_chooses_by_name(repository, copy_as):
     assert [entry.name for entry in list_models("toy-?", repository=repository)] == ["toy-b"]
 
 
-def test_entries_are_frozen(repository):
-    entry = get_model("toy", repository=repository)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        entry.source = "elsewhere"
+def test_an_entry_of_the_index_stays_as_it_was_when_its_model_is_fetched(zoo, patience):
+    entry = get_model("toy", index=zoo, patience=patience)
+    fetched = fetch_model(entry, patience)
+    assert (entry.source, entry.folder) == ("index", None)
+    assert (fetched.source, fetched.folder) == ("fetched", cache() / "toy" / "1")
+    assert fetched.manifest == entry.manifest
 
 
 def test_a_damaged_model_is_left_out_of_the_list_and_named_when_asked_for(

@@ -1,4 +1,4 @@
-"""A server of a model by name: what was fetched is served, and nothing is fetched unless it is told to."""
+"""From a packed model over an index to a server: nothing is fetched unless the user says so."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from dcgan.serving.launch import launch_server
 from dcgan.zoo.catalog import cache
 from dcgan.zoo.index import write_index
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 COMMANDS = Path(sys.executable).parent
 SERVE = (str(COMMANDS / "dcgan-serve"), "--port", "0", "--metrics-port", "0", "--device", "cpu")
