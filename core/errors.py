@@ -1,7 +1,7 @@
 """The one error that every part raises for what its user can mend.
 
 DcganError
-├── RecordError        a JSON or TOML document that is not what it should be   (record.py)
+├── SchemaError        a JSON or TOML document that is not what it should be   (record.py)
 ├── ManifestError      a manifest that contradicts itself                      (manifest.py)
 ├── RepositoryError    a model folder that is missing, damaged or taken        (repository.py)
 └── one subclass for each part of the project, in that part

@@ -8,7 +8,7 @@ from pathlib import Path
 from dcgan.core.errors import DcganError
 
 
-def home() -> Path:
+def cache_dir() -> Path:
     """DCGAN_HOME, or dcgan-zoo in the user's cache folder (XDG_CACHE_HOME, ~/.cache). It may not exist yet.
 
     Models lie in its folder `models`, data sets in `data`.

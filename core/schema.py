@@ -22,7 +22,7 @@ T = TypeVar("T")
 _MOST_EXACT = 2**1000  # below the largest float
 
 
-class RecordError(DcganError):
+class SchemaError(DcganError):
     """A document that is not what it should be. The message names the place in it."""
 
 
@@ -38,7 +38,7 @@ def parse(record: type[T], value: object, where: str = "document") -> T:
         where: what to call the document in errors.
 
     Raises:
-        RecordError: at the first thing that does not fit.
+        SchemaError: at the first thing that does not fit.
     """
     return cast(T, _convert(record, value, where))
 
@@ -54,7 +54,7 @@ def parse_json(record: type[T], text: str, where: str, schema_version: int | Non
             other key may be strange.
 
     Raises:
-        RecordError: if it is not JSON, repeats a key, is of another version, or does not fit the dataclass.
+        SchemaError: if it is not JSON, repeats a key, is of another version, or does not fit the dataclass.
     """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
@@ -62,10 +62,10 @@ def parse_json(record: type[T], text: str, where: str, schema_version: int | Non
         ValueError,
         RecursionError,
     ) as error:  # ValueError also for a number of thousands of digits
-        raise RecordError(f"{where} is not valid JSON: {error}") from None
+        raise SchemaError(f"{where} is not valid JSON: {error}") from None
     found = value.get("schema_version") if isinstance(value, dict) else None
     if isinstance(found, int) and schema_version not in (None, found):
-        raise RecordError(
+        raise SchemaError(
             f"{where} has schema version {found}, not {schema_version}: another release of dcgan-zoo wrote it"
         )
     return parse(record, value, where)
@@ -116,9 +116,9 @@ def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
     for kind in kinds:
         try:
             return _convert(kind, value, where)
-        except RecordError:
+        except SchemaError:
             continue
-    raise RecordError(
+    raise SchemaError(
         f"{where} must be one of {', '.join(_name(kind) for kind in kinds)}, not {value!r:.60}"
     )
 
@@ -129,7 +129,7 @@ def _convert_record(record: type[Any], value: object, where: str) -> object:
     for key in table:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
-            raise RecordError(
+            raise SchemaError(
                 f"{where} has an unknown key {key!r:.60}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
@@ -139,7 +139,7 @@ def _convert_record(record: type[Any], value: object, where: str) -> object:
         if name in table:
             arguments[name] = _convert(hints[name], table[name], f"{where}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise RecordError(f"{where} lacks the key {name!r}")
+            raise SchemaError(f"{where} lacks the key {name!r}")
     return record(**arguments)
 
 
@@ -147,11 +147,11 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < _MOST_EXACT else math.inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise RecordError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+        raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise RecordError(f"{where} must be a finite number, not {value}")
+        raise SchemaError(f"{where} must be a finite number, not {value}")
     if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
-        raise RecordError(f"{where} must be text in Unicode, not {value!r:.60}")
+        raise SchemaError(f"{where} must be text in Unicode, not {value!r:.60}")
     return value
 
 
@@ -166,14 +166,14 @@ def _is_unicode(text: str) -> bool:
 
 def _expect(kind: type[T], value: object, where: str) -> T:
     if not isinstance(value, kind):
-        raise RecordError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+        raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
     return value
 
 
 def _unique(pairs: list[tuple[str, object]], where: str) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise RecordError(f"{where} repeats a key among {', '.join(key for key, _ in pairs)}"[:200])
+        raise SchemaError(f"{where} repeats a key among {', '.join(key for key, _ in pairs)}"[:200])
     return table
 
 

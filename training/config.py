@@ -151,7 +151,7 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
 
     Raises:
         TrainingError: if there is no such recipe, or a value is out of its range.
-        RecordError: if a key is unknown or a value has the wrong type.
+        SchemaError: if a key is unknown or a value has the wrong type.
     """
     path = Path(name) if name.endswith(".toml") else _find(name)
     try:

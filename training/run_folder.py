@@ -184,7 +184,7 @@ def read_config(folder: Path) -> RunConfig:
 
     Raises:
         TrainingError: if it is no run folder, or one of another release.
-        RecordError: if config.json is damaged.
+        SchemaError: if config.json is damaged.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -199,7 +199,7 @@ def parse_config(text: str, where: str) -> RunConfig:
     """Reads the text of a config.json.
 
     Raises:
-        RecordError: if it is damaged, or that of another release.
+        SchemaError: if it is damaged, or that of another release.
     """
     return parse_json(RunConfig, text, where, SCHEMA_VERSION)
 
@@ -210,7 +210,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         TrainingError: if the folder is none of a run, the weights are missing, damaged or not finite, or do not fit
             the recipe in config.json.
-        RecordError: if config.json is damaged.
+        SchemaError: if config.json is damaged.
     """
     config = read_config(folder)
     generator = Generator(config.recipe.generator)

@@ -45,7 +45,7 @@ def unpack(
     Raises:
         RepositoryError: if it is damaged, holds anything but the files of its manifest or another model than was
             promised, or the version exists.
-        ManifestError, RecordError: if its manifest is not valid.
+        ManifestError, SchemaError: if its manifest is not valid.
     """
     try:
         with tarfile.open(archive, "r:") as tar:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from dcgan.core.errors import DcganError
 from dcgan.core.locks import wait_for_lock
-from dcgan.core.paths import home
+from dcgan.core.paths import cache_dir
 from dcgan.zoo.archive import unpack
-from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
+from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download, split_url
 from dcgan.zoo.index import IndexEntry, read_index
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
 from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
@@ -74,9 +74,9 @@ class ModelEntry:
         return sum(file.bytes for file in self.manifest.files)
 
 
-def cache() -> Path:
+def model_cache() -> Path:
     """The repository that fetched models go to."""
-    return home() / "models"
+    return cache_dir() / "models"
 
 
 def list_models(
@@ -84,7 +84,7 @@ def list_models(
     *,
     repository: Path | None = None,
     index: str | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> list[ModelEntry]:
     """Lists the models within reach, by name, the newest version first.
 
@@ -95,14 +95,14 @@ def list_models(
         pattern: shell pattern for names, such as "dcgan64-*".
         repository: a repository of one's own.
         index: address, file or folder of an index.
-        patience: with the server of the index.
+        retry: with the server of the index.
 
     Raises:
         RepositoryError: if the repository is no folder.
-        FetchError: if the index cannot be had.
+        DownloadError: if the index cannot be had.
     """
     entries: dict[tuple[str, int], ModelEntry] = {}
-    for entry in _within_reach(repository, index, patience):
+    for entry in _within_reach(repository, index, retry):
         if fnmatch.fnmatchcase(entry.name, pattern):
             entries.setdefault((entry.name, entry.version), entry)
     return sorted(entries.values(), key=lambda entry: (entry.name, -entry.version))
@@ -114,7 +114,7 @@ def get_model(
     *,
     repository: Path | None = None,
     index: str | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> ModelEntry:
     """Finds one model within reach; the newest version unless one is named. See `list_models` for the rest.
 
@@ -128,7 +128,7 @@ def get_model(
         for place, source in reversed(_repositories(repository))
         for version in versions_of(place, name)
     }
-    models = read_index(index, patience).models if index is not None else ()
+    models = read_index(index, retry).models if index is not None else ()
     remote = {entry.manifest.version: entry for entry in models if entry.manifest.name == name}
     versions = sorted({*local, *remote})
     if not versions:
@@ -153,21 +153,21 @@ def get_model(
 
 def fetch_model(
     entry: ModelEntry,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ModelEntry:
     """Brings a model of an index into the cache; one that is here already stays where it is.
 
     Raises:
-        FetchError: if its archive cannot be had, or is not what the index promised.
+        DownloadError: if its archive cannot be had, or is not what the index promised.
         RepositoryError: if the archive holds anything but the model, or the cache cannot be written.
-        DamagedError: if what is here is not what its manifest says.
+        CorruptModelError: if what is here is not what its manifest says.
     """
     if entry.archive is None:
         entry.release.verify()
         return entry
     what = Download(url=entry.archive.url, bytes=entry.archive.bytes, sha256=entry.archive.sha256)
-    release = _fetch(what, entry.manifest, patience, progress)
+    release = _fetch(what, entry.manifest, retry, progress)
     return ModelEntry(manifest=release.manifest, source="fetched", folder=release.folder)
 
 
@@ -175,7 +175,7 @@ def get_or_fetch(name: str, index: str) -> ModelEntry:
     """The newest version of a model that is here; only if there is none, that of an index, which is fetched.
 
     Raises:
-        FetchError, RepositoryError: as `get_model` and `fetch_model`.
+        DownloadError, RepositoryError: as `get_model` and `fetch_model`.
     """
     check_name(name)
     here = any(versions_of(place, name) for place in places())
@@ -185,7 +185,7 @@ def get_or_fetch(name: str, index: str) -> ModelEntry:
 def fetch_archive(
     url: str,
     digest: str | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ModelEntry:
     """Brings the model of an archive that no index lists into the cache.
@@ -193,17 +193,17 @@ def fetch_archive(
     Args:
         url: http, https or file address, or a path, of what `dcgan-zoo pack` wrote.
         digest: SHA-256 of the archive; without it the archive proves only that it is not damaged.
-        patience: with the server.
-        progress: see `dcgan.zoo.fetch.download`.
+        retry: with the server.
+        progress: see `dcgan.zoo.download.download`.
 
     Raises:
-        FetchError, RepositoryError: as `fetch_model`.
+        DownloadError, RepositoryError: as `fetch_model`.
     """
     if digest is not None and re.fullmatch(r"[0-9a-fA-F]{64}", digest) is None:
-        raise FetchError(f"{digest!r:.80} is no SHA-256: give 64 hexadecimal digits")
+        raise DownloadError(f"{digest!r:.80} is no SHA-256: give 64 hexadecimal digits")
     digest = digest.lower() if digest else None
     url = url if split_url(url).scheme else Path(url).resolve().as_uri()
-    release = _fetch(Download(url=url, sha256=digest), None, patience, progress)
+    release = _fetch(Download(url=url, sha256=digest), None, retry, progress)
     return ModelEntry(manifest=release.manifest, source="fetched", folder=release.folder)
 
 
@@ -215,28 +215,28 @@ def remove_model(name: str, version: int | None = None) -> list[Path]:
         ManifestError: if the name is not allowed.
     """
     check_name(name)
-    versions = [kept for kept in versions_of(cache(), name) if version in (None, kept)]
+    versions = [kept for kept in versions_of(model_cache(), name) if version in (None, kept)]
     if not versions:
         which = name if version is None else f"version {version} of {name}"
         raise RepositoryError(
-            f"{which} is not among the fetched models in {cache()}; nothing else is ever removed"
+            f"{which} is not among the fetched models in {model_cache()}; nothing else is ever removed"
         )
-    folders = [cache() / name / str(kept) for kept in versions]
+    folders = [model_cache() / name / str(kept) for kept in versions]
     try:
         for folder in folders:
-            grave = Path(tempfile.mkdtemp(prefix=".removed-", dir=cache()))
+            grave = Path(tempfile.mkdtemp(prefix=".removed-", dir=model_cache()))
             folder.rename(
                 grave / folder.name
             )  # at once for every reader, however long the deletion takes
             shutil.rmtree(grave)
-        if not any((cache() / name).iterdir()):
-            (cache() / name).rmdir()
+        if not any((model_cache() / name).iterdir()):
+            (model_cache() / name).rmdir()
     except OSError as error:
         raise RepositoryError(f"cannot remove {folder}: {error.strerror}") from None
     return folders
 
 
-def releases_of(repository: Path) -> Iterator[Release | RepositoryError]:
+def iterate_releases(repository: Path) -> Iterator[Release | RepositoryError]:
     """Every model of a repository, or why it cannot be read, by name and version."""
     for name in sorted({path.parent.parent.name for path in repository.glob(f"*/*/{FILE_NAME}")}):
         for version in reversed(versions_of(repository, name)):
@@ -259,46 +259,46 @@ def _repositories(repository: Path | None) -> list[tuple[Path, str]]:
     own = [(repository, "folder")] if repository else []
     return [
         (place, source)
-        for place, source in [*own, (cache(), "fetched"), (SHIPPED, "shipped")]
+        for place, source in [*own, (model_cache(), "fetched"), (SHIPPED, "shipped")]
         if place.is_dir()
     ]
 
 
 def _within_reach(
-    repository: Path | None, index: str | None, patience: Patience | None
+    repository: Path | None, index: str | None, retry: RetryPolicy | None
 ) -> Iterator[ModelEntry]:
     for place, source in _repositories(repository):
-        for release in releases_of(place):
+        for release in iterate_releases(place):
             if isinstance(release, Release):
                 yield ModelEntry(manifest=release.manifest, source=source, folder=release.folder)
             else:
                 _LOG.warning("left out: %s", release)
     if index is not None:
-        for entry in read_index(index, patience).models:
+        for entry in read_index(index, retry).models:
             yield ModelEntry(manifest=entry.manifest, source="index", archive=entry)
 
 
 def _fetch(
     what: Download,
     manifest: Manifest | None,
-    patience: Patience | None,
+    retry: RetryPolicy | None,
     progress: Callable[[int], None] | None,
 ) -> Release:
     """Downloads and unpacks, one process at a time for each address; the next finds the work done."""
-    downloads = home() / "downloads"
+    downloads = cache_dir() / "downloads"
     key = what.sha256 or hashlib.sha256(what.url.encode()).hexdigest()
     archive = downloads / f"{key}.tar"
     with wait_for_lock(downloads / f"{key}.lock", "download the same model"):
-        if manifest is not None and manifest.version in versions_of(cache(), manifest.name):
-            release = find_release(cache(), manifest.name, manifest.version)
+        if manifest is not None and manifest.version in versions_of(model_cache(), manifest.name):
+            release = find_release(model_cache(), manifest.name, manifest.version)
             if release.manifest != manifest:
                 cure = "remove it with dcgan-zoo remove, then fetch again"
                 raise RepositoryError(
                     f"{release.folder} is not the {manifest.name} of the index; {cure}"
                 )
             return release
-        download(what, archive, patience, progress)
+        download(what, archive, retry, progress)
         try:
-            return unpack(archive, cache(), what.url, manifest)
+            return unpack(archive, model_cache(), what.url, manifest)
         finally:
             archive.unlink(missing_ok=True)

@@ -145,18 +145,18 @@ def verify(
     reach: Reach, name: str | None, version: int | None, everything: bool, parity: bool
 ) -> None:
     """Check that every byte of a model is what its manifest says. Exit code 1 means that one is not."""
-    from dcgan.zoo.catalog import get_model, places, releases_of
-    from dcgan.zoo.repository import DamagedError, Release, RepositoryError
+    from dcgan.zoo.catalog import get_model, iterate_releases, places
+    from dcgan.zoo.repository import CorruptModelError, Release, RepositoryError
 
     if everything == (name is not None):
         raise click.UsageError("give the NAME of a model, or --all")
     found: list[Release | RepositoryError]
     if name is None:
-        found = [release for place in places(reach.repository) for release in releases_of(place)]
+        found = [release for place in places(reach.repository) for release in iterate_releases(place)]
     else:
         try:
             found = [get_model(name, version, repository=reach.repository).release]
-        except DamagedError as error:
+        except CorruptModelError as error:
             found = [error]
     failures = 0
     for release in found:

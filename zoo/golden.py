@@ -17,7 +17,7 @@ from dcgan.core.images import Pixels, decode_png, encode_png, tile, untile
 from dcgan.zoo.manifest import Golden, Manifest
 from dcgan.zoo.repository import Release, RepositoryError
 
-MOST_LEVELS = 1
+MAX_LEVELS = 1
 """Golden pixels may differ by this many grey levels across providers and processor families."""
 
 
@@ -84,4 +84,4 @@ def compare(images: Pixels, published: Pixels, digest: str | None) -> Agreement:
     if digest is not None and golden_digest(images) == digest:
         return Agreement.EXACT
     levels = np.abs(images.astype(np.int16) - published.astype(np.int16)).max()
-    return Agreement.CLOSE if levels <= MOST_LEVELS else Agreement.DIFFERENT
+    return Agreement.CLOSE if levels <= MAX_LEVELS else Agreement.DIFFERENT

@@ -14,10 +14,10 @@ from urllib.parse import urljoin
 from dcgan.core.atomic import replacing, write_file
 from dcgan.core.errors import DcganError
 from dcgan.core.locks import wait_for_lock
-from dcgan.core.paths import home
+from dcgan.core.paths import cache_dir
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.zoo.archive import pack
-from dcgan.zoo.fetch import Download, FetchError, Patience, download, split_url
+from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download, split_url
 from dcgan.zoo.manifest import Manifest, ManifestError
 from dcgan.zoo.repository import Release, sha256
 
@@ -68,22 +68,22 @@ class Index:
             raise ManifestError("the index lists a version of a model twice")
 
 
-def read_index(location: str, patience: Patience | None = None) -> Index:
+def read_index(location: str, retry: RetryPolicy | None = None) -> Index:
     """Reads an index. One from the network is kept, and the kept one serves while the network is away.
 
     Args:
         location: http or https address of an index; or an index file, or the folder it lies in.
-        patience: with the server.
+        retry: with the server.
 
     Returns:
         The index, the address of each archive made absolute.
 
     Raises:
-        FetchError: if it cannot be had, or points from the network into this machine.
-        ManifestError, RecordError: if it is not valid.
+        DownloadError: if it cannot be had, or points from the network into this machine.
+        ManifestError, SchemaError: if it is not valid.
     """
     if split_url(location).scheme in ("http", "https"):
-        base, index = location, _read_remote(location, patience)
+        base, index = location, _read_remote(location, retry)
     else:
         path = Path(location)
         path = path / FILE_NAME if path.is_dir() else path
@@ -98,7 +98,7 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
 
     Raises:
         RepositoryError: if a model is damaged.
-        FetchError: if the folder cannot be written.
+        DownloadError: if the folder cannot be written.
     """
     entries = []
     try:
@@ -117,7 +117,7 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
         document = dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries)))
         write_file(index, document.encode())
     except OSError as error:
-        raise FetchError(f"cannot write an index to {folder}: {error.strerror}") from None
+        raise DownloadError(f"cannot write an index to {folder}: {error.strerror}") from None
     return index
 
 
@@ -125,19 +125,19 @@ def _read(path: Path, location: str) -> Index:
     try:
         return parse_json(Index, path.read_text(encoding="utf-8"), f"the index {location}")
     except (OSError, UnicodeDecodeError) as error:
-        raise FetchError(f"cannot read the index {location}: {error}") from None
+        raise DownloadError(f"cannot read the index {location}: {error}") from None
 
 
-def _read_remote(url: str, patience: Patience | None) -> Index:
+def _read_remote(url: str, retry: RetryPolicy | None) -> Index:
     """Downloads an index, one process at a time, and keeps it only once it has proven to be one."""
-    kept = home() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    kept = cache_dir() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
     try:
         with (
             wait_for_lock(kept.with_suffix(".lock"), "download the same index"),
             tempfile.TemporaryDirectory(dir=kept.parent) as folder,
         ):
             fresh = Path(folder, FILE_NAME)
-            download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, patience)
+            download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, retry)
             index = _read(fresh, url)
             write_file(kept, fresh.read_bytes())
     except DcganError as error:
@@ -153,7 +153,7 @@ def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
     url = urljoin(base, entry.url)
     remote = ("http", "https")
     if split_url(base).scheme in remote and split_url(url).scheme not in remote:
-        raise FetchError(
+        raise DownloadError(
             f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network"
         )
     return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)

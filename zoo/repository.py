@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dcgan.core.atomic import new_folder
 from dcgan.core.errors import DcganError
-from dcgan.core.schema import RecordError, parse_json
+from dcgan.core.schema import SchemaError, parse_json
 from dcgan.zoo.manifest import (
     FILE_NAME,
     SCHEMA_VERSION,
@@ -42,7 +42,7 @@ class RepositoryError(DcganError):
     """A model folder that is missing, damaged or already taken."""
 
 
-class DamagedError(RepositoryError):
+class CorruptModelError(RepositoryError):
     """A model folder that is not what its manifest says."""
 
 
@@ -66,7 +66,7 @@ class Release:
         """Checks the SHA-256 of every file.
 
         Raises:
-            DamagedError: names the first file that is not what the manifest says.
+            CorruptModelError: names the first file that is not what the manifest says.
         """
         for file in self.manifest.files:
             self.verify_file(file)
@@ -75,7 +75,7 @@ class Release:
         """Checks the SHA-256 of one file.
 
         Raises:
-            DamagedError: if it is not what the manifest says.
+            CorruptModelError: if it is not what the manifest says.
             RepositoryError: if it cannot be read.
         """
         path = self.path(file)
@@ -86,7 +86,7 @@ class Release:
                 f"cannot read {path}: {error.strerror}; give this user the right to"
             ) from None
         if found != file.sha256:
-            raise DamagedError(
+            raise CorruptModelError(
                 f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}"
             )
 
@@ -95,21 +95,21 @@ def read_release(folder: Path) -> Release:
     """Reads a model folder: its manifest, and that each file is there with the size it should have.
 
     Raises:
-        DamagedError: if a file is missing, a size is wrong, or the manifest is not valid.
+        CorruptModelError: if a file is missing, a size is wrong, or the manifest is not valid.
         RepositoryError: if the folder has no manifest that can be read.
     """
     try:
         manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME, SCHEMA_VERSION)
-    except (ManifestError, RecordError) as error:
-        raise DamagedError(f"{folder} has a manifest that is not valid: {error}; {_CURE}") from None
+    except (ManifestError, SchemaError) as error:
+        raise CorruptModelError(f"{folder} has a manifest that is not valid: {error}; {_CURE}") from None
     for file in manifest.files:
         path = folder / file.path
         if path.is_symlink() or not path.is_file():
-            raise DamagedError(
+            raise CorruptModelError(
                 f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}"
             )
         if path.stat().st_size != file.bytes:
-            raise DamagedError(f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}")
+            raise CorruptModelError(f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}")
     return Release(folder, manifest)
 
 
@@ -227,7 +227,7 @@ def _read_placed(folder: Path) -> Release:
     release = read_release(folder)
     place = (folder.parent.name, folder.name)
     if place != (release.manifest.name, str(release.manifest.version)):
-        raise DamagedError(
+        raise CorruptModelError(
             f"{folder} holds version {release.manifest.version} of {release.manifest.name!r}; "
             "a model lies in <repository>/<name>/<version>"
         )

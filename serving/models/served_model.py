@@ -235,7 +235,7 @@ def _open_engines(
     if Agreement.DIFFERENT in found:
         raise ServingError(
             f"{release.path(file)} does not make its golden images on {provider}: they differ by more than "
-            f"{golden.MOST_LEVELS} grey level; check the installation of ONNX Runtime, or export the model again"
+            f"{golden.MAX_LEVELS} grey level; check the installation of ONNX Runtime, or export the model again"
         )
     return engines, Agreement.CLOSE if Agreement.CLOSE in found else Agreement.EXACT
 

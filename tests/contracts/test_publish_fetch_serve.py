@@ -16,7 +16,7 @@ import pytest
 
 from dcgan.serving.client.client import Client
 from dcgan.serving.launch import launch_server
-from dcgan.zoo.catalog import cache
+from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.index import write_index
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
 
@@ -58,13 +58,13 @@ def test_a_server_fetches_only_when_told_to_and_then_serves_offline(
 ):
     monkeypatch.setenv("DCGAN_ZOO_INDEX", str(packed))  # of dcgan-zoo, and no permission
     assert "there is no model 'borrowed'" in refused("--model", "borrowed")
-    assert not cache().exists()
+    assert not model_cache().exists()
     with (
         serving("--model", "borrowed", "--fetch-from", str(packed)) as address,
         Client(address) as client,
     ):
         images = client.generate(seed=1, n=2)
-    assert (cache() / "borrowed" / "1").is_dir()
+    assert (model_cache() / "borrowed" / "1").is_dir()
     shutil.rmtree(packed)
     with serving("--model", "borrowed") as address, Client(address) as client:
         assert [model.name for model in client.models()] == ["borrowed"]
@@ -93,6 +93,6 @@ def test_a_fetch_on_a_terminal_shows_how_far_it_is(packed: Path, arguments: tupl
     shown = os.read(ours, 65536).decode()
     os.close(ours)
     assert process.returncode == 0, shown
-    assert process.stdout == f"{cache() / 'borrowed' / '1'}\n"
+    assert process.stdout == f"{model_cache() / 'borrowed' / '1'}\n"
     assert "fetching" in shown
     assert (f"{size}/{size}" if arguments[0] == "--index" else "1.0 MiB") in shown

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.core.schema import RecordError, dump_json, parse, parse_json
+from dcgan.core.schema import SchemaError, dump_json, parse, parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def test_a_whole_number_is_a_number():
     ],
 )
 def test_what_does_not_fit_is_named(value, message):
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(SchemaError, match=message):
         parse(Outer, value, "it")
 
 
@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_named(value, message):
     "text", ["", "{", "[1,]", '{"name": "x", "name": "y"}', "[" * 100_000, "[" + "9" * 5001 + "]"]
 )
 def test_text_that_is_no_proper_json_is_refused(text):
-    with pytest.raises(RecordError, match="it"):
+    with pytest.raises(SchemaError, match="it"):
         parse_json(Outer, text, "it")
 
 
@@ -96,5 +96,5 @@ json_values = st.recursive(
 def test_any_value_gives_a_record_or_a_record_error(value):
     try:
         assert isinstance(parse(Outer, value), Outer)
-    except RecordError as error:
+    except SchemaError as error:
         assert "\n" not in str(error).replace(repr(value), "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.core.schema import RecordError, dump_json, parse_json
+from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.training.config import Adam, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
@@ -90,7 +90,7 @@ def test_values_are_changed_one_by_one():
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_cure(change, message):
-    with pytest.raises((TrainingError, RecordError), match=message.replace("(", r"\(")) as caught:
+    with pytest.raises((TrainingError, SchemaError), match=message.replace("(", r"\(")) as caught:
         load_recipe("digits", [change])
     assert "\n" not in str(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dcgan.core.schema import RecordError
+from dcgan.core.schema import SchemaError
 from dcgan.training.engine.checkpoint import Cadence
 from dcgan.training.engine.loop import train
 from dcgan.training.engine.signals import Stop
@@ -89,14 +89,14 @@ def test_a_missing_or_foreign_folder_is_refused(run, tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"a": 1, "a": 2}'])
 def test_a_damaged_configuration_is_refused(run, text):
     (run / CONFIG).write_text(text)
-    with pytest.raises(RecordError, match=CONFIG):
+    with pytest.raises(SchemaError, match=CONFIG):
         read_run(run)
 
 
 def test_the_configuration_of_another_release_is_refused(run):
     config = json.loads((run / CONFIG).read_text())
     (run / CONFIG).write_text(json.dumps(config | {"schema_version": 2}))
-    with pytest.raises(RecordError, match="schema version 2"):
+    with pytest.raises(SchemaError, match="schema version 2"):
         read_run(run)
 
 

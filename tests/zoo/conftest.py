@@ -15,7 +15,7 @@ from dcgan.core.images import Pixels
 from dcgan.core.noise import SCHEME
 from dcgan.core.schema import dump_json
 from dcgan.zoo.catalog import list_models
-from dcgan.zoo.fetch import Patience
+from dcgan.zoo.download import RetryPolicy
 from dcgan.zoo.golden import encode_golden, golden_digest
 from dcgan.zoo.index import write_index
 from dcgan.zoo.manifest import (
@@ -33,7 +33,7 @@ from tests.zoo.misbehaving_server import Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
 PROVIDER, PROCESSOR = "CPUExecutionProvider", "x86-64-v3"
-IMPATIENT = Patience(attempts=3, silence_s=0.3, pause_s=0.0)
+IMPATIENT = RetryPolicy(attempts=3, timeout_s=0.3, backoff_s=0.0)
 
 
 def make_manifest(files: tuple[ModelFile, ...], *, name: str = "toy", version: int = 1) -> Manifest:
@@ -103,7 +103,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def patience() -> Patience:
+def retry() -> RetryPolicy:
     """Short timeouts and no pauses, for a server on this machine."""
     return IMPATIENT
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 from click.testing import CliRunner
 
-from dcgan.zoo.catalog import cache
+from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.cli import main
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
 
@@ -52,7 +52,7 @@ def test_the_index_can_stand_in_the_environment(zoo):
 
 
 def test_fetch_path_info_verify_remove(zoo):
-    folder = cache() / "toy" / "1"
+    folder = model_cache() / "toy" / "1"
     assert dcgan_zoo("--index", zoo, "fetch", "toy").stdout == f"{folder}\n"
     assert dcgan_zoo("path", "toy").stdout == f"{folder}\n"
     assert json.loads(dcgan_zoo("info", "toy", "--json").stdout)["name"] == "toy"

@@ -17,8 +17,8 @@ import PIL
 
 from dcgan.core.atomic import new_folder, remove_leftovers
 from dcgan.core.locks import wait_for_lock
-from dcgan.core.paths import home
-from dcgan.core.schema import RecordError, dump_json, parse_json
+from dcgan.core.paths import cache_dir
+from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.training.data.dataset import (
     Dataset,
     Progress,
@@ -54,7 +54,7 @@ def load(source: Source, wanted: Wanted, progress: Progress) -> Dataset:
         return decode(source, wanted, progress)
     words = [_VERSION, PIL.__version__, source.key, *astuple(wanted)]
     folder = (
-        home() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
+        cache_dir() / "data" / "decoded" / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
     )
     with wait_for_lock(folder.with_suffix(".lock"), "decode the same images"):
         found = _find(source, folder)
@@ -90,7 +90,7 @@ def _find(source: Source, folder: Path) -> Dataset | None:
         facts = parse_json(_Facts, (folder / _FACTS).read_text(encoding="utf-8"), _FACTS)
         labels = None if source.labels is None else np.load(folder / _LABELS, allow_pickle=False)
         found = describe(source, _map(folder, facts.shape), labels, facts.corrupt)
-    except (OSError, ValueError, EOFError, RecordError):
+    except (OSError, ValueError, EOFError, SchemaError):
         return None
     return found if found.sha256 == facts.sha256 else None
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 from dcgan.core.atomic import is_disk_full
 from dcgan.core.locks import wait_for_lock
-from dcgan.core.paths import home
+from dcgan.core.paths import cache_dir
 from dcgan.training.errors import TrainingError
 
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -127,7 +127,7 @@ def _digits() -> Source:
 def _cifar10() -> Source:
     from torchvision.datasets import CIFAR10  # noqa: PLC0415 - only this source needs it
 
-    folder = home() / "data" / "cifar10"
+    folder = cache_dir() / "data" / "cifar10"
     try:
         # Two processes would otherwise write one archive.
         with wait_for_lock(folder.with_suffix(".lock"), "download CIFAR-10"):

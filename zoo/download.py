@@ -22,7 +22,7 @@ from dcgan.zoo.repository import sha256
 
 _CHUNK = 1 << 16
 _MOST_REDIRECTS = 5
-# All else is for `Patience` to say, whatever a server wants: by default urllib3 obeys a Retry-After of hours.
+# All else is for `RetryPolicy` to say, whatever a server wants: by default urllib3 obeys a Retry-After of hours.
 _REDIRECTS_ONLY = urllib3.Retry(
     total=_MOST_REDIRECTS,
     connect=0,
@@ -35,7 +35,7 @@ _REDIRECTS_ONLY = urllib3.Retry(
 _PARTIAL, _RANGE_NOT_SATISFIABLE, _TOO_MANY_REQUESTS, _SERVER_ERROR = 206, 416, 429, 500
 
 
-class FetchError(DcganError):
+class DownloadError(DcganError):
     """Something that cannot be downloaded, or that is not what was promised."""
 
 
@@ -61,24 +61,24 @@ class Download:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long to put up with a server.
 
     Attributes:
         attempts: before giving up.
-        silence_s: without a byte, after which a connection counts as broken.
-        pause_s: before the second attempt; doubled before each further one.
+        timeout_s: without a byte, after which a connection counts as broken.
+        backoff_s: before the second attempt; doubled before each further one.
     """
 
     attempts: int = 5
-    silence_s: float = 20.0
-    pause_s: float = 1.0
+    timeout_s: float = 20.0
+    backoff_s: float = 1.0
 
 
 def download(
     what: Download,
     target: Path,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Fetches a file, going on where an earlier attempt ended.
@@ -86,26 +86,26 @@ def download(
     Args:
         what: the source, with the size and digest to hold it to.
         target: where it goes, once it is whole and proven.
-        patience: with the server.
+        retry: with the server.
         progress: called with the number of bytes that lie on the disk, from time to time.
 
     Raises:
-        FetchError: if the source is missing, does not answer in time, or is not what was promised.
+        DownloadError: if the source is missing, does not answer in time, or is not what was promised.
     """
-    patience = patience or Patience()
+    retry = retry or RetryPolicy()
     part = target.with_name(f"{target.name}.part")
     progress = progress or (lambda _: None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         resumed = part.exists()
-        _receive(what, part, patience, progress)
+        _receive(what, part, retry, progress)
         if resumed and what.sha256 not in (None, sha256(part)):
             part.unlink()  # the earlier piece may have been of something else
-            _receive(what, part, patience, progress)
+            _receive(what, part, retry, progress)
         _prove(what, part)
         part.replace(target)
     except OSError as error:
-        raise FetchError(
+        raise DownloadError(
             f"cannot write the download to {target.parent}: {error.strerror}"
         ) from None
 
@@ -114,34 +114,34 @@ def split_url(url: str) -> SplitResult:
     """Takes an address apart.
 
     Raises:
-        FetchError: if it is malformed.
+        DownloadError: if it is malformed.
     """
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise FetchError(f"{url!r:.200} is no address: {error}") from None
+        raise DownloadError(f"{url!r:.200} is no address: {error}") from None
 
 
 def _receive(
-    what: Download, part: Path, patience: Patience, progress: Callable[[int], None]
+    what: Download, part: Path, retry: RetryPolicy, progress: Callable[[int], None]
 ) -> None:
     """Brings every byte to the disk, in as many attempts as it may take."""
     if split_url(what.url).scheme == "file":
         _copy(what, part, progress)
         return
     if split_url(what.url).scheme not in ("http", "https"):
-        raise FetchError(f"{what.url:.200} is no http, https or file address")
+        raise DownloadError(f"{what.url:.200} is no http, https or file address")
     with _manager(what.url) as pool:
-        for attempt in range(patience.attempts):
+        for attempt in range(retry.attempts):
             try:
-                _receive_once(pool, what, part, patience, progress)
+                _receive_once(pool, what, part, retry, progress)
             except _BrokenError as error:
-                if attempt + 1 == patience.attempts:
-                    raise FetchError(
-                        f"cannot download {what.url:.200}: {error}; tried {patience.attempts} times, "
+                if attempt + 1 == retry.attempts:
+                    raise DownloadError(
+                        f"cannot download {what.url:.200}: {error}; tried {retry.attempts} times, "
                         "what has arrived is kept for the next try"
                     ) from None
-                time.sleep(patience.pause_s * 2**attempt)
+                time.sleep(retry.backoff_s * 2**attempt)
             else:
                 return
 
@@ -150,7 +150,7 @@ def _receive_once(
     pool: urllib3.PoolManager,
     what: Download,
     part: Path,
-    patience: Patience,
+    retry: RetryPolicy,
     progress: Callable[[int], None],
 ) -> None:
     start = part.stat().st_size if part.exists() else 0
@@ -162,7 +162,7 @@ def _receive_once(
             what.url,
             headers={"Accept-Encoding": "identity"}
             | ({"Range": f"bytes={start}-"} if start else {}),
-            timeout=urllib3.Timeout(connect=patience.silence_s, read=patience.silence_s),
+            timeout=urllib3.Timeout(connect=retry.timeout_s, read=retry.timeout_s),
             retries=_REDIRECTS_ONLY,
             preload_content=False,
             decode_content=False,
@@ -189,7 +189,7 @@ def _check_answer(
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR:
         raise _BrokenError(f"the server answered {status}")
     if status not in (200, _PARTIAL):
-        raise FetchError(f"cannot download {what.url:.200}: the server answered {status}")
+        raise DownloadError(f"cannot download {what.url:.200}: the server answered {status}")
     if status == _PARTIAL and not response.headers.get("Content-Range", "").startswith(
         f"bytes {start}-"
     ):
@@ -198,7 +198,7 @@ def _check_answer(
     start = start if status == _PARTIAL else 0
     length = response.headers.get("Content-Length", "")
     if what.bytes is not None and length.isdecimal() and start + int(length) != what.bytes:
-        raise FetchError(
+        raise DownloadError(
             f"{what.url:.200} has {start + int(length)} bytes, not the promised {what.bytes}"
         )
     return start
@@ -219,7 +219,7 @@ def _append(
             if size > limit:
                 file.close()
                 part.unlink()
-                raise FetchError(f"{what.url:.200} goes on after the promised {limit} bytes")
+                raise DownloadError(f"{what.url:.200} goes on after the promised {limit} bytes")
             file.write(chunk)
             progress(size)
     if what.bytes is not None and size < what.bytes:
@@ -229,18 +229,18 @@ def _append(
 def _copy(what: Download, part: Path, progress: Callable[[int], None]) -> None:
     source = Path(urllib.request.url2pathname(split_url(what.url).path))
     if source.is_dir():
-        raise FetchError(
+        raise DownloadError(
             f"{source} is a folder; fetch an archive, or look into the folder with --model-repository"
         )
     try:
         size = source.stat().st_size
         if size > (what.bytes or what.most_bytes):
-            raise FetchError(
+            raise DownloadError(
                 f"{source} has {size} bytes, not the promised {what.bytes or what.most_bytes}"
             )
         shutil.copyfile(source, part)
     except FileNotFoundError:
-        raise FetchError(f"there is no file {source}") from None
+        raise DownloadError(f"there is no file {source}") from None
     progress(size)
 
 
@@ -249,10 +249,10 @@ def _prove(what: Download, part: Path) -> None:
     size, digest = part.stat().st_size, sha256(part)
     if what.bytes is not None and size != what.bytes:
         part.unlink()
-        raise FetchError(f"{what.url:.200} has {size} bytes, not the promised {what.bytes}")
+        raise DownloadError(f"{what.url:.200} has {size} bytes, not the promised {what.bytes}")
     if what.sha256 is not None and digest != what.sha256:
         part.unlink()
-        raise FetchError(
+        raise DownloadError(
             f"{what.url:.200} is not what was promised: its SHA-256 is {digest[:12]}..., not {what.sha256[:12]}..."
         )
 
@@ -261,7 +261,7 @@ def _manager(url: str) -> urllib3.PoolManager:
     """Connections for one address, through the proxy that the environment names.
 
     Raises:
-        FetchError: if that is no address.
+        DownloadError: if that is no address.
     """
     parts = split_url(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
@@ -276,7 +276,7 @@ def _manager(url: str) -> urllib3.PoolManager:
         )
     except (HTTPError, ValueError):
         problem = f"{parts.scheme}_proxy is no address of a proxy"
-        raise FetchError(f"{problem}; write it as http://host:port, or unset it") from None
+        raise DownloadError(f"{problem}; write it as http://host:port, or unset it") from None
 
 
 def _reason(error: Exception) -> str:

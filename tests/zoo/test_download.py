@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from dcgan.zoo.fetch import Download, FetchError, download
+from dcgan.zoo.download import Download, DownloadError, download
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -28,9 +28,9 @@ def part(target):
     return target.with_name("file.part")
 
 
-def test_a_file_arrives_whole_and_leaves_nothing_beside_it(what, target, patience):
+def test_a_file_arrives_whole_and_leaves_nothing_beside_it(what, target, retry):
     sizes = []
-    download(what, target, patience, sizes.append)
+    download(what, target, retry, sizes.append)
     assert target.read_bytes() == DATA
     assert list(target.parent.iterdir()) == [target]
     assert sizes[-1] == len(DATA)
@@ -40,61 +40,61 @@ def test_a_file_arrives_whole_and_leaves_nothing_beside_it(what, target, patienc
 @pytest.mark.parametrize(
     "fault", ["truncated", "stalled", "silent", "quietly_truncated", "status 500", "status 503"]
 )
-def test_a_fault_that_passes_is_survived(server, what, target, patience, fault):
+def test_a_fault_that_passes_is_survived(server, what, target, retry, fault):
     server.script = [fault, fault]
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
     assert len(server.requests) == 3
 
 
-def test_what_has_arrived_is_not_fetched_again(server, what, target, patience):
+def test_what_has_arrived_is_not_fetched_again(server, what, target, retry):
     server.script = ["truncated"]
-    download(what, target, patience)
+    download(what, target, retry)
     assert server.requests == [("/file", None), ("/file", f"bytes={len(DATA) // 2}-")]
 
 
-def test_an_interrupted_download_goes_on_in_the_next_command(server, what, target, part, patience):
+def test_an_interrupted_download_goes_on_in_the_next_command(server, what, target, part, retry):
     part.write_bytes(DATA[:1000])
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
     assert server.requests == [("/file", "bytes=1000-")]
 
 
-def test_a_complete_piece_needs_no_server(what, target, part, patience, server):
+def test_a_complete_piece_needs_no_server(what, target, part, retry, server):
     part.write_bytes(DATA)
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
     assert server.requests == []
 
 
-def test_a_server_that_cannot_go_on_starts_again(server, what, target, part, patience):
+def test_a_server_that_cannot_go_on_starts_again(server, what, target, part, retry):
     for answer in ("no_ranges", "wrong_piece"):
         part.write_bytes(b"something else" * 10)
         server.script = [answer]
-        download(what, target, patience)
+        download(what, target, retry)
         assert target.read_bytes() == DATA
 
 
-def test_a_piece_of_another_file_is_thrown_away(server, what, target, part, patience):
+def test_a_piece_of_another_file_is_thrown_away(server, what, target, part, retry):
     part.write_bytes(bytes(1000))
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
     assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]
 
 
-def test_a_piece_longer_than_the_file_is_thrown_away(what, target, part, patience):
+def test_a_piece_longer_than_the_file_is_thrown_away(what, target, part, retry):
     part.write_bytes(bytes(len(DATA) + 1))
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("fault", ["truncated", "silent", "status 500"])
 def test_a_fault_that_stays_is_an_error_that_keeps_what_has_arrived(
-    server, what, target, patience, fault
+    server, what, target, retry, fault
 ):
     server.script = [fault] + ["silent"] * 5
-    with pytest.raises(FetchError, match="tried 3 times"):
-        download(what, target, patience)
+    with pytest.raises(DownloadError, match="tried 3 times"):
+        download(what, target, retry)
     assert not target.exists()
     kept = target.with_name("file.part")
     assert (kept.stat().st_size if kept.exists() else 0) == (
@@ -112,49 +112,49 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_an_error_at_once_and_leaves_nothing(server, what, target, patience, lie):
+def test_a_lie_is_an_error_at_once_and_leaves_nothing(server, what, target, retry, lie):
     server.script = [lie]
-    with pytest.raises(FetchError, match=LIES[lie]):
-        download(what, target, patience)
+    with pytest.raises(DownloadError, match=LIES[lie]):
+        download(what, target, retry)
     assert len(server.requests) == 1
     assert list(target.parent.iterdir()) == []
 
 
-def test_an_endless_answer_is_cut_off_where_no_size_is_promised(server, what, target, patience):
+def test_an_endless_answer_is_cut_off_where_no_size_is_promised(server, what, target, retry):
     server.script = ["too_long"]
-    with pytest.raises(FetchError, match="goes on"):
-        download(Download(url=what.url, most_bytes=len(DATA)), target, patience)
+    with pytest.raises(DownloadError, match="goes on"):
+        download(Download(url=what.url, most_bytes=len(DATA)), target, retry)
 
 
-def test_a_redirect_is_followed(server, what, target, patience):
+def test_a_redirect_is_followed(server, what, target, retry):
     server.script = ["redirect /file", f"redirect {server.url('/file')}"]
-    download(what, target, patience)
+    download(what, target, retry)
     assert target.read_bytes() == DATA
 
 
-def test_redirects_in_a_circle_end(server, what, target, patience):
+def test_redirects_in_a_circle_end(server, what, target, retry):
     server.script = ["redirect /file"] * 100
-    with pytest.raises(FetchError, match="too many redirects"):
-        download(what, target, patience)
+    with pytest.raises(DownloadError, match="too many redirects"):
+        download(what, target, retry)
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/file"])
-def test_a_redirect_out_of_the_web_is_refused(server, what, target, patience, location):
+def test_a_redirect_out_of_the_web_is_refused(server, what, target, retry, location):
     server.script = [f"redirect {location}"] * 10
-    with pytest.raises(FetchError, match="http"):
-        download(what, target, patience)
+    with pytest.raises(DownloadError, match="http"):
+        download(what, target, retry)
     assert not target.exists()
 
 
-def test_no_server_at_all_is_one_sentence(what, target, patience, server):
+def test_no_server_at_all_is_one_sentence(what, target, retry, server):
     closed = Download(url="http://127.0.0.1:1/file")
-    with pytest.raises(FetchError, match="refused"):
-        download(closed, target, patience)
+    with pytest.raises(DownloadError, match="refused"):
+        download(closed, target, retry)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/file", "file", "javascript:alert(1)", ""])
 def test_another_kind_of_address_is_refused(target, url):
-    with pytest.raises(FetchError, match="no http, https or file address"):
+    with pytest.raises(DownloadError, match="no http, https or file address"):
         download(Download(url=url), target)
 
 
@@ -164,27 +164,27 @@ def test_a_file_address_is_copied_and_held_to_the_same_promises(tmp_path, target
     download(Download(url=source.as_uri(), bytes=len(DATA), sha256=SHA256), target)
     assert target.read_bytes() == DATA
     for promise in ({"bytes": 10}, {"bytes": 10**6}, {"sha256": "0" * 64}):
-        with pytest.raises(FetchError, match="promised"):
+        with pytest.raises(DownloadError, match="promised"):
             download(Download(url=source.as_uri(), **promise), target)
-    with pytest.raises(FetchError, match="no file"):
+    with pytest.raises(DownloadError, match="no file"):
         download(Download(url=(tmp_path / "none").as_uri()), target)
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(what, tmp_path, patience):
+def test_a_folder_that_cannot_be_written_is_one_sentence(what, tmp_path, retry):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FetchError, match="cannot write"):
-        download(what, tmp_path / "file" / "below", patience)
+    with pytest.raises(DownloadError, match="cannot write"):
+        download(what, tmp_path / "file" / "below", retry)
 
 
-def test_a_server_that_says_when_to_come_back_is_not_obeyed(server, what, target, patience):
-    server.script = ["later"] * patience.attempts
-    with pytest.raises(FetchError, match=f"answered 503; tried {patience.attempts} times"):
-        download(what, target, patience)
-    assert len(server.requests) == patience.attempts
+def test_a_server_that_says_when_to_come_back_is_not_obeyed(server, what, target, retry):
+    server.script = ["later"] * retry.attempts
+    with pytest.raises(DownloadError, match=f"answered 503; tried {retry.attempts} times"):
+        download(what, target, retry)
+    assert len(server.requests) == retry.attempts
 
 
 def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(
-    server, what, target, patience, monkeypatch
+    server, what, target, retry, monkeypatch
 ):
     monkeypatch.setenv("http_proxy", f"me:p%40ss@127.0.0.1:{server.server_port}")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -192,14 +192,14 @@ def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(
     download(
         Download(url="http://nowhere.invalid/file", bytes=len(DATA), sha256=SHA256),
         target,
-        patience,
+        retry,
     )
     assert target.read_bytes() == DATA
     assert server.logins == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
 
 
-def test_a_proxy_that_is_none_is_one_sentence(what, target, patience, monkeypatch):
+def test_a_proxy_that_is_none_is_one_sentence(what, target, retry, monkeypatch):
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(FetchError, match="http_proxy is no address of a proxy"):
-        download(what, target, patience)
+    with pytest.raises(DownloadError, match="http_proxy is no address of a proxy"):
+        download(what, target, retry)
