@@ -29,7 +29,7 @@ from tqdm import tqdm
 from dcgan.core import noise
 from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
-from dcgan.serving.engine.cpu import EngineConfig
+from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.training.data.cache import load
 from dcgan.training.data.dataset import Dataset, Wanted

@@ -34,7 +34,8 @@ from serving_models import publish_models
 from dcgan.core import noise
 from dcgan.core.onnx_session import CPU
 from dcgan.serving.client.load_test import LoadReport
-from dcgan.serving.engine.cpu import Engine, EngineConfig
+from dcgan.serving.engine.base import Engine
+from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines, share_processors
 from dcgan.zoo.repository import find_release
 

@@ -22,7 +22,8 @@ from serving_models import publish_models
 from dcgan.core import noise
 from dcgan.core.onnx_session import count_gpus
 from dcgan.serving.client.load_test import LoadConfig, run_load
-from dcgan.serving.engine.cpu import Engine, EngineConfig
+from dcgan.serving.engine.base import Engine
+from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.zoo.repository import Release, list_releases
 

@@ -1,26 +1,26 @@
-"""Addresses to listen at."""
+"""Addresses to listen on."""
 
 from __future__ import annotations
 
 import socket
 
-from dcgan.serving.api.errors import ServingError
+from dcgan.serving.errors import ServingError
 
 
 def join_address(host: str, port: int) -> str:
-    """Host and port as one word, with brackets around an IPv6 address."""
+    """Returns "host:port", with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 def check_host(host: str) -> None:
-    """Checks that a host has an address.
+    """Checks that a host name can be resolved.
 
     Raises:
-        ServingError: if it has none.
+        ServingError: if it cannot.
     """
     try:
         socket.getaddrinfo(host.strip("[]"), None)
     except (OSError, UnicodeError):
         raise ServingError(
-            f"there is no host {host!r:.80}; choose another --host, e.g. 127.0.0.1"
+            f"host {host!r:.80} cannot be resolved; choose another --host, e.g. 127.0.0.1"
         ) from None

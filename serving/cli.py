@@ -14,8 +14,8 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.serving.options import Buckets, Sizes
 
 if TYPE_CHECKING:
+    from dcgan.serving.config import ServerConfig
     from dcgan.serving.ready_file import ReadyReport
-    from dcgan.serving.server import ServerConfig
 
 _PORT = click.IntRange(0, 65535)
 _SECONDS = click.FloatRange(0, 86400)
@@ -182,16 +182,17 @@ def serve(
     )  # what goes wrong is said by us, in one sentence
     import asyncio
 
-    from dcgan.serving.observability.log import configure
+    from dcgan.serving.observability.log import LogConfig, configure_logging
     from dcgan.serving.ready_file import remove_ready_file, write_ready_file
-    from dcgan.serving.server import run
-    from dcgan.serving.workers import Logging, supervise
+    from dcgan.serving.server import run_until_signal
+    from dcgan.serving.workers import supervise
 
     config = _server_config(**options)
     if dry_run:
         click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
         return
-    configure(log_format, log_level)
+    log = LogConfig(log_format, log_level)
+    configure_logging(log)
     if ready_file is not None:
         remove_ready_file(ready_file)  # a server that was killed has left its own
 
@@ -202,18 +203,18 @@ def serve(
 
     try:
         if workers == 1:
-            asyncio.run(run(config, lambda server: announce(server.report())))
+            asyncio.run(run_until_signal(config, lambda server: announce(server.report())))
         else:
-            asyncio.run(supervise(config, workers, Logging(log_format, log_level), announce))
+            asyncio.run(supervise(config, workers, log, announce))
     finally:
         if ready_file is not None:
             remove_ready_file(ready_file, os.getpid())
 
 
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
-    from dcgan.serving.engine.cpu import EngineConfig
-    from dcgan.serving.models.served_model import ModelConfig
-    from dcgan.serving.server import ConnectionConfig, ServerConfig
+    from dcgan.serving.config import ConnectionConfig, ServerConfig
+    from dcgan.serving.engine.config import EngineConfig
+    from dcgan.serving.models.config import ModelConfig
 
     buckets = options["batch_buckets"]
     return ServerConfig(
@@ -242,11 +243,11 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             reply_bytes=options["max_reply_bytes"],
         ),
         connection=ConnectionConfig(
-            most_rpcs=options["max_concurrent_rpcs"],
-            longest_age_s=options["max_connection_age_s"],
+            max_rpcs=options["max_concurrent_rpcs"],
+            max_age_s=options["max_connection_age_s"],
             keepalive_s=options["keepalive_s"],
-            request_bytes=options["max_request_bytes"],
-            unread_bytes=options["max_unread_bytes"],
+            max_request_bytes=options["max_request_bytes"],
+            max_unread_bytes=options["max_unread_bytes"],
         ),
     )
 

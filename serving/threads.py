@@ -1,4 +1,4 @@
-"""Threads that the end of the process does not wait for."""
+"""Threads that do not keep the process from ending."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ R = TypeVar("R")
 
 
 class DaemonThread:
-    """Calls functions, one after the other, always in the same thread.
+    """Runs calls one after the other, always in the same thread.
 
-    Unlike those of a ThreadPoolExecutor, a call that never returns does not keep the process from ending.
+    Unlike the threads of a ThreadPoolExecutor, a call that never returns does not keep the process
+    from ending.
+
+    Args:
+        name: of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,13 +30,13 @@ class DaemonThread:
         threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Calls a function as soon as those before it have returned."""
+        """Queues a call and returns the future of its result."""
         future: Future[R] = Future()
         self._calls.put((future, lambda: function(*args, **kwargs)))
         return future
 
     def close(self) -> None:
-        """Ends the thread after the calls that were submitted."""
+        """Ends the thread after the calls that are queued."""
         self._calls.put(None)
 
     def _serve(self) -> None:
@@ -42,13 +46,13 @@ class DaemonThread:
                 continue
             try:
                 future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - it is for who waits for the result
+            except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
                 future.set_exception(error)
 
 
-async def call_aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Calls a function that may hang beside the event loop: whoever is cancelled meanwhile does not wait for it."""
-    thread = DaemonThread("aside")
+async def run_in_daemon_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs a call that may hang in a daemon thread; a cancelled task does not wait for it."""
+    thread = DaemonThread("daemon-call")
     try:
         return await asyncio.wrap_future(thread.submit(function, *args, **kwargs))
     finally:

@@ -1,143 +1,78 @@
-"""Several server processes on one port, when one event loop is not enough: `dcgan-serve --workers`.
+"""Several server processes on one port: `dcgan-serve --workers`.
 
-The kernel spreads connections over them (SO_REUSEPORT). Each is a whole server, with engines, a queue and metrics of
-its own. They are spawned, never forked: gRPC and ONNX Runtime have threads, and a fork would lose them. The parent
-serves nothing: it starts them, starts anew what dies, and passes on what it is told. If it dies itself, they end too.
+The kernel spreads connections over the workers (SO_REUSEPORT). Each is a whole server, with its
+engines, queues and metrics. They are spawned, not forked: gRPC and ONNX Runtime have threads, which
+a fork would lose. The parent serves nothing: it starts the workers, restarts those that die, and
+passes shutdown requests on. If the parent dies, they end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from dataclasses import replace
 
-from dcgan.core.errors import DcganError
 from dcgan.serving.address import check_host, join_address
-from dcgan.serving.api.errors import ServingError
+from dcgan.serving.config import ServerConfig
 from dcgan.serving.engine.factory import choose_provider, share_processors
-from dcgan.serving.observability.log import configure
+from dcgan.serving.errors import ServingError
+from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.ready_file import ReadyReport
-from dcgan.serving.server import RunningServer, ServerConfig, run
+from dcgan.serving.shutdown import ShutdownRequest
+from dcgan.serving.worker_process import Worker
 
-_LAST_PORT = 65535
-_PAUSE_S = 1.0  # before a worker that died is started anew
+_MAX_PORT = 65535
+_RESTART_DELAY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Logging:
-    """How each process writes its log; see log.configure."""
-
-    chosen: str
-    level: str
-
-
-class Worker:
-    """A server process, or none at the moment.
-
-    Args:
-        config: of its server.
-        log: how it writes its log.
-    """
-
-    def __init__(self, config: ServerConfig, log: Logging) -> None:
-        self._config = config
-        self._log = log
-        self._process: SpawnProcess | None = None
-        self._pipe: Connection | None = None
-
-    async def start(self) -> ReadyReport:
-        """Starts the process and waits until it is ready.
-
-        Raises:
-            ServingError: if it says that it cannot serve, or ends without a word.
-        """
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        # A daemon, so that the interpreter ends it, should the parent come to its end by an error.
-        self._process = context.Process(
-            target=_work, args=(self._config, self._log, theirs), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        try:
-            await _readable(self._pipe.fileno())
-            told = self._pipe.recv()
-        except EOFError:
-            raise ServingError("a worker ended before it was ready; its log says why") from None
-        if isinstance(told, ReadyReport):
-            return told
-        raise ServingError(str(told))
-
-    async def ended(self) -> int | None:
-        """Waits until the process has ended; gives its exit code."""
-        if self._process is None:
-            return None
-        await _readable(self._process.sentinel)
-        self._process.join()  # it may yet be at its last steps
-        return self._process.exitcode
-
-    def stop(self) -> None:
-        """Tells the process to finish what it accepted; told again, to drop it."""
-        if self._process is not None and self._process.is_alive():
-            self._process.terminate()
-
-
 async def supervise(
-    config: ServerConfig, workers: int, log: Logging, announce: Callable[[ReadyReport], None]
+    config: ServerConfig, workers: int, log: LogConfig, announce: Callable[[ReadyReport], None]
 ) -> None:
-    """Serves with several processes until SIGTERM or SIGINT; a second signal cuts the end short.
+    """Serves with several processes until SIGTERM or SIGINT; a second signal ends them at once.
 
     Args:
-        config: of each server, but for what they share.
-        workers: how many.
+        config: of the server as a whole.
+        workers: number of processes.
         log: how each writes its log.
-        announce: gets the report of all workers when all are ready.
+        announce: called with the report of all workers when all are ready.
 
     Raises:
         DcganError: if the port is taken, or a worker cannot serve.
     """
     check_host(config.host)
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, None)
+    shutdown = ShutdownRequest()
+    shutdown.listen_to_signals()
     with reserve_port(config.host, config.port) as reserved:
         config = replace(config, port=reserved.getsockname()[1], reuse_port=True)
-        team = [Worker(each, log) for each in share_out(config, workers)]
+        team = [Worker(each, log) for each in split_config(config, workers)]
         starting = asyncio.gather(*(worker.start() for worker in team))
-        told = asyncio.create_task(signals.get())
-        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
-        if not told.done():
-            try:
+        drain_requested = asyncio.create_task(shutdown.drain.wait())
+        try:
+            await asyncio.wait((starting, drain_requested), return_when=asyncio.FIRST_COMPLETED)
+            if not drain_requested.done():
                 announce(_merge(config, await starting))
-            except DcganError:
-                await _end(team, signals)
-                raise
-            await _keep_up(team, told)
-        starting.cancel()
-        await _end(team, signals)
+                await _restart_until(drain_requested, team)
+        finally:
+            starting.cancel()
+            drain_requested.cancel()
+            await _end(team, shutdown)
 
 
-def share_out(config: ServerConfig, workers: int) -> list[ServerConfig]:
-    """The configuration of each worker: an equal share of the processors, and a port for its metrics.
+def split_config(config: ServerConfig, workers: int) -> list[ServerConfig]:
+    """Returns the configuration of each worker: a share of the processors, and a metrics port.
 
     Raises:
-        ServingError: if there are not so many ports.
+        ServingError: if there are not enough ports.
     """
-    if config.metrics_port + workers - 1 > _LAST_PORT:
-        highest = _LAST_PORT - workers + 1
+    if config.metrics_port + workers - 1 > _MAX_PORT:
+        highest = _MAX_PORT - workers + 1
         raise ServingError(
-            f"{workers} workers need as many ports for metrics; choose --metrics-port {highest} or less"
+            f"{workers} workers need one metrics port each; choose --metrics-port {highest} or less"
         )
     processors = max(1, len(os.sched_getaffinity(0)) // workers)
     engine = share_processors(config.engine, choose_provider(config.engine.device), processors)
@@ -146,7 +81,7 @@ def share_out(config: ServerConfig, workers: int) -> list[ServerConfig]:
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
-    """A socket that holds a port for the workers, and takes no connections itself.
+    """Returns a socket that holds a port for the workers without accepting connections.
 
     Raises:
         ServingError: if the port is taken.
@@ -155,12 +90,13 @@ def reserve_port(host: str, port: int) -> socket.socket:
         0
     ]
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:  # this one shares with nobody
-            probe.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # connections that have ended are nobody
+        # Bind without SO_REUSEPORT first, which fails if any other process listens on the port.
+        # SO_REUSEADDR ignores closed connections.
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             address = probe.getsockname()
+
         reserved = socket.socket(family, socket.SOCK_STREAM)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(address)
@@ -170,58 +106,45 @@ def reserve_port(host: str, port: int) -> socket.socket:
     return reserved
 
 
-async def _keep_up(team: Sequence[Worker], told: asyncio.Task[None]) -> None:
-    """Starts anew what dies, until told to stop."""
-    keepers = [asyncio.create_task(_keep(worker)) for worker in team]
-    await told
-    for keeper in keepers:
-        keeper.cancel()
-    await asyncio.gather(
-        *keepers, return_exceptions=True
-    )  # nobody else watches the processes from here on
+async def _restart_until(stop: asyncio.Task[bool], team: Sequence[Worker]) -> None:
+    """Restarts workers that die until `stop` is done."""
+    restarters = [asyncio.create_task(keep_alive(worker)) for worker in team]
+    await stop
+    for restarter in restarters:
+        restarter.cancel()
+    # Wait for them, because `_end` waits for the same processes.
+    await asyncio.gather(*restarters, return_exceptions=True)
 
 
-async def _keep(worker: Worker) -> None:
+async def keep_alive(worker: Worker) -> None:
+    """Restarts a worker whenever it dies, until it is cancelled."""
     while True:
-        logger.error("a worker ended with exit code %s; it is started anew", await worker.ended())
-        await asyncio.sleep(_PAUSE_S)
+        logger.error("a worker ended with exit code %s; restarting it", await worker.wait())
+        await asyncio.sleep(_RESTART_DELAY_S)
         try:
             await worker.start()
-        except (
-            ServingError,
-            OSError,
-        ) as error:  # the system may have no room for a process just now
-            logger.error("a worker cannot be started anew: %s", error)
+        except (ServingError, OSError) as error:  # e.g. the system has no room for a process now
+            logger.error("a worker cannot be restarted: %s", error)
         else:
             logger.warning("a worker is ready again")
 
 
-async def _readable(file: int) -> None:
-    """Waits until there is something to read, or the other end is no more; without a thread, of which there are few."""
-    loop = asyncio.get_running_loop()
-    heard = asyncio.Event()
-    loop.add_reader(file, heard.set)
-    try:
-        await heard.wait()
-    finally:
-        loop.remove_reader(file)
-
-
-async def _end(team: Sequence[Worker], signals: asyncio.Queue[None]) -> None:
+async def _end(team: Sequence[Worker], shutdown: ShutdownRequest) -> None:
+    """Drains all workers, or aborts them if that is requested, and waits until they have ended."""
     for worker in team:
-        worker.stop()
-    ended = asyncio.gather(*(worker.ended() for worker in team))
-    while not ended.done():
-        again = asyncio.create_task(signals.get())
-        await asyncio.wait((ended, again), return_when=asyncio.FIRST_COMPLETED)
-        if again.done():
-            for worker in team:
-                worker.stop()
-        again.cancel()
+        worker.drain()
+    ended = asyncio.gather(*(worker.wait() for worker in team))
+    aborted = asyncio.create_task(shutdown.abort.wait())
+    await asyncio.wait((ended, aborted), return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        for worker in team:
+            worker.abort()
+    aborted.cancel()
+    await ended
 
 
 def _merge(config: ServerConfig, reports: Sequence[ReadyReport]) -> ReadyReport:
-    """Joins the reports of the workers to that of the whole server."""
+    """Merges the reports of the workers into that of the whole server."""
     return replace(
         reports[0],
         address=join_address(config.host, config.port),
@@ -231,27 +154,3 @@ def _merge(config: ServerConfig, reports: Sequence[ReadyReport]) -> ReadyReport:
             address for report in reports for address in report.metrics_addresses
         ),
     )
-
-
-def _work(config: ServerConfig, log: Logging, pipe: Connection) -> None:
-    """What a worker process does."""
-    configure(log.chosen, log.level)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches it too; the parent says what is to be done
-
-    def follow() -> None:
-        try:
-            pipe.recv()
-        except EOFError:  # the parent is no more
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def announce(server: RunningServer) -> None:
-        pipe.send(server.report())
-
-    threading.Thread(target=follow, name="parent", daemon=True).start()
-    try:
-        asyncio.run(run(config, announce, (signal.SIGTERM,)))
-    except DcganError as error:
-        pipe.send(str(error))
-        sys.exit(2)

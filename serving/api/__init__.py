@@ -1,1 +1,1 @@
-"""The gRPC API: requests, replies, status codes, health."""
+"""The API: requests, image generation independent of the protocol, and the gRPC service."""

@@ -1,4 +1,4 @@
-"""What the server tells a load balancer through `grpc.health.v1`: the process lives, and the service is ready."""
+"""Health of the server in `grpc.health.v1`, for load balancers and orchestrators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 
 class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]  # the stubs lack the module
-    """The health service. The empty name means the process, and a service's full name whether it can be used.
+    """The health service: the empty name reports liveness, the name of a service its readiness.
 
     Args:
         service: full name of the service.
@@ -17,11 +17,11 @@ class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]  
         super().__init__()
         self._service = service
 
-    async def turn(self, *, on: bool) -> None:
-        """Says whether the service can be used."""
-        status = HealthCheckResponse.SERVING if on else HealthCheckResponse.NOT_SERVING
+    async def set_ready(self, *, is_ready: bool) -> None:
+        """Reports whether the service is ready."""
+        status = HealthCheckResponse.SERVING if is_ready else HealthCheckResponse.NOT_SERVING
         await self.set(self._service, status)
 
-    async def end(self) -> None:
-        """Says that nothing can be used, for good."""
+    async def shut_down(self) -> None:
+        """Reports that nothing is ready, permanently."""
         await self.enter_graceful_shutdown()

@@ -1,4 +1,4 @@
-"""What a request asks for, checked: from here on every value is inside its range."""
+"""Validation: turns request messages into image requests whose values are in range."""
 
 from __future__ import annotations
 
@@ -8,112 +8,150 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcgan.core import noise
-from dcgan.serving.api.errors import invalid_field
+from dcgan.serving.api.errors import InvalidFieldError
+from dcgan.serving.encoding.formats import ImageFormat
 from dcgan.serving.models.served_model import ServedModel
-from dcgan.serving.scheduling.job import Latents
+from dcgan.serving.scheduling.image_job import Latents
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.zoo.manifest import Manifest
 
-SeedRequest: TypeAlias = pb.GenerateRequest | pb.GenerateStreamRequest
-AnyRequest: TypeAlias = SeedRequest | pb.InterpolateRequest
+SeedMessage: TypeAlias = pb.GenerateRequest | pb.GenerateStreamRequest
+ImageMessage: TypeAlias = SeedMessage | pb.InterpolateRequest
 
-_FORMATS = {number: name for name, number in pb.ImageFormat.items()}
+MAX_STREAMED_IMAGES = 2**32 - 1
+"""Maximum number of images of one stream."""
+
+_FORMATS: dict[int, ImageFormat] = {
+    pb.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.RGB8,
+    pb.IMAGE_FORMAT_RGB8: ImageFormat.RGB8,
+    pb.IMAGE_FORMAT_PNG: ImageFormat.PNG,
+    pb.IMAGE_FORMAT_PNG_GRID: ImageFormat.PNG_GRID,
+}
 
 
 @dataclass(frozen=True)
-class Work:
-    """Images to be made.
+class ImageRequest:
+    """A validated request for images.
 
     Attributes:
-        model: which makes them.
-        n: how many.
-        offset: index of the first, as the reply numbers them.
-        image_format: how they are written.
-        draw: makes the latent vectors of images `start` to `start + count - 1` of these n.
+        model: that makes them.
+        images: number of images.
+        offset: index of the first image.
+        image_format: how they are encoded.
+        draw: draws the latent vectors of the images at positions `start` to `start + count - 1` of
+            the request.
     """
 
     model: ServedModel
-    n: int
+    images: int
     offset: int
-    image_format: pb.ImageFormat
+    image_format: ImageFormat
     draw: Callable[[int, int], Latents]
 
 
-def read_seed_request(request: SeedRequest, model: ServedModel, most: int) -> Work:
-    """Checks a request for images of one seed.
+def read_unary_request(message: pb.GenerateRequest, model: ServedModel) -> ImageRequest:
+    """Validates a request for images in a single reply.
 
     Args:
-        request: as it came.
-        model: which it means.
-        most: how many images it may ask for.
+        message: the request.
+        model: that it asks for.
 
     Raises:
-        Refusal: names the first field that is outside its range.
+        InvalidFieldError: names the first field that is outside its range.
     """
-    n = request.n if request.HasField("n") else 1
-    if not 0 < n <= most:
-        cure = "; ask GenerateStream for more" if n > most else ""
-        raise invalid_field("n", f"must be 1 to {most} for this model and format, not {n}{cure}")
-    if request.offset > noise.INDEX_LIMIT - n:
-        raise invalid_field("offset", f"must be at most 2^64 - n, not {request.offset}")
-    manifest = model.manifest
-    label, psi, image_format = _read_common(request, manifest)
-
-    def draw(start: int, count: int) -> Latents:
-        first = request.offset + start
-        z = noise.latents(request.seed, first, count, manifest.latent_size)
-        if not manifest.classes:
-            return Latents(_scale(z, psi))
-        labels = (
-            noise.labels(first, count, manifest.classes) if label is None else np.full(count, label)
-        )
-        return Latents(_scale(z, psi), labels)
-
-    return Work(model, n, request.offset, image_format, draw)
+    # An unknown format is reported after n and offset, so any will do until then.
+    image_format = _FORMATS.get(message.format, ImageFormat.PNG)
+    return _read_seed_request(message, model, model.replies.max_images(image_format))
 
 
-def read_walk_request(request: pb.InterpolateRequest, model: ServedModel) -> Work:
-    """Checks a request for a walk between two seeds.
+def read_stream_request(message: pb.GenerateStreamRequest, model: ServedModel) -> ImageRequest:
+    """Validates a request for a stream of images.
+
+    Args:
+        message: the request.
+        model: that it asks for.
 
     Raises:
-        Refusal: names the first field that is outside its range.
+        InvalidFieldError: names the first field that is outside its range.
     """
-    steps = request.steps
+    return _read_seed_request(message, model, MAX_STREAMED_IMAGES)
+
+
+def read_interpolation(message: pb.InterpolateRequest, model: ServedModel) -> ImageRequest:
+    """Validates a request for an interpolation between two seeds.
+
+    Args:
+        message: the request.
+        model: that it asks for.
+
+    Raises:
+        InvalidFieldError: names the first field that is outside its range.
+    """
+    steps = message.steps
     if steps < 2:
-        raise invalid_field("steps", f"must be 2 to 2^32 - 1, not {steps}")
+        raise InvalidFieldError("steps", f"must be 2 to 2^32 - 1, not {steps}")
+
     manifest = model.manifest
-    label, psi, image_format = _read_common(request, manifest)
-    start_z, end_z = (
-        noise.latents(seed, 0, 1, manifest.latent_size)[0]
-        for seed in (request.seed_a, request.seed_b)
-    )
+    label, psi, image_format = _read_common_fields(message, manifest)
+    start_z = noise.latents(message.seed_a, 0, 1, manifest.latent_size)[0]
+    end_z = noise.latents(message.seed_b, 0, 1, manifest.latent_size)[0]
 
     def draw(start: int, count: int) -> Latents:
         positions = np.arange(start, start + count) / (steps - 1)
-        z = _scale(noise.interpolate(start_z, end_z, positions), psi)
+        z = _truncate(noise.interpolate(start_z, end_z, positions), psi)
         return Latents(z, np.full(count, label or 0) if manifest.classes else None)
 
-    return Work(model, steps, 0, image_format, draw)
+    return ImageRequest(model, steps, 0, image_format, draw)
 
 
-def _read_common(
-    request: AnyRequest, manifest: Manifest
-) -> tuple[int | None, float, pb.ImageFormat]:
-    label = request.label if request.HasField("label") else None
+def _read_seed_request(message: SeedMessage, model: ServedModel, max_images: int) -> ImageRequest:
+    n = message.n if message.HasField("n") else 1
+    if not 0 < n <= max_images:
+        cure = "; use GenerateStream for more" if n > max_images else ""
+        raise InvalidFieldError(
+            "n", f"must be 1 to {max_images} for this model and format, not {n}{cure}"
+        )
+    if message.offset > noise.INDEX_LIMIT - n:
+        raise InvalidFieldError("offset", f"must be at most 2^64 - n, not {message.offset}")
+
+    manifest = model.manifest
+    label, psi, image_format = _read_common_fields(message, manifest)
+
+    def draw(start: int, count: int) -> Latents:
+        first = message.offset + start
+        z = _truncate(noise.latents(message.seed, first, count, manifest.latent_size), psi)
+        if not manifest.classes:
+            return Latents(z)
+        if label is None:
+            return Latents(z, noise.labels(first, count, manifest.classes))
+        return Latents(z, np.full(count, label))
+
+    return ImageRequest(model, n, message.offset, image_format, draw)
+
+
+def _read_common_fields(
+    message: ImageMessage, manifest: Manifest
+) -> tuple[int | None, float, ImageFormat]:
+    """Returns label, truncation and format."""
+    label = message.label if message.HasField("label") else None
     if label is not None and not manifest.classes:
-        raise invalid_field("label", f"must be unset: model {manifest.name} has no labels")
+        raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no labels")
     if label is not None and label >= manifest.classes:
-        raise invalid_field("label", f"must be 0 to {manifest.classes - 1}, not {label}")
-    psi = request.truncation if request.HasField("truncation") else 1.0
+        raise InvalidFieldError("label", f"must be 0 to {manifest.classes - 1}, not {label}")
+
+    psi = message.truncation if message.HasField("truncation") else 1.0
     if not (math.isfinite(psi) and 0 < psi <= 1):
-        raise invalid_field("truncation", f"must be above 0 and at most 1, not {psi:.6g}")
-    if request.format not in _FORMATS:
-        known = ", ".join(_FORMATS.values())
-        raise invalid_field("format", f"must be one of {known}, not number {request.format}")
-    return label, psi, request.format
+        raise InvalidFieldError("truncation", f"must be above 0 and at most 1, not {psi:.6g}")
+
+    image_format = _FORMATS.get(message.format)
+    if image_format is None:
+        known = ", ".join(pb.ImageFormat.keys())
+        raise InvalidFieldError("format", f"must be one of {known}, not number {message.format}")
+    return label, psi, image_format
 
 
-def _scale(z: np.typing.NDArray[np.float32], psi: float) -> np.typing.NDArray[np.float32]:
+def _truncate(z: NDArray[np.float32], psi: float) -> NDArray[np.float32]:
     return z if psi == 1.0 else z * np.float32(psi)

@@ -1,328 +1,219 @@
-"""The RPCs of `dcgan.v1.GeneratorService`: check the request, hand it to the dispatcher, write the reply."""
+"""The gRPC service `dcgan.v1.GeneratorService`."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
 import time
 import uuid
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from dcgan.serving.api import errors
-from dcgan.serving.api.errors import Refusal
-from dcgan.serving.api.requests import Work, read_seed_request, read_walk_request
-from dcgan.serving.encoding.codec import Reply
-from dcgan.serving.encoding.png_queue import PNG_FORMATS, Place
-from dcgan.serving.engine.cpu import EngineError
-from dcgan.serving.models.served_model import Catalogue
+from dcgan.serving.api.errors import InvalidMessageError, engine_fault
+from dcgan.serving.api.generation import GeneratedImages, Generation
+from dcgan.serving.api.messages import model_message
+from dcgan.serving.api.requests import (
+    ImageRequest,
+    read_interpolation,
+    read_stream_request,
+    read_unary_request,
+)
+from dcgan.serving.api.status import GrpcStatus, status_of
+from dcgan.serving.encoding.replies import ReplyType
+from dcgan.serving.errors import RequestError
+from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
-from dcgan.serving.scheduling.job import Images
 from dcgan.v1 import generator_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 REQUEST_ID_KEY = "x-request-id"
 
-_MOST_STREAMED = 2**32 - 1
-_CHUNKS_AHEAD = (
-    2  # of a stream: one at the engine, one behind it; a slow reader holds no more than this
-)
-_LONGEST_REQUEST_ID = 64
-_ON_THE_WAY_S = 0.1  # a caller's deadline comes earlier than the server's by the time that the request was on the way
+_MAX_REQUEST_ID_LENGTH = 64
+_TRANSIT_S = 0.1  # the client's deadline passes up to this much earlier than the server's
 
 Request = TypeVar("Request", bound=Message)
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = Callable[[bytes, Context], Coroutine[Any, Any, bytes | None]]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Images of a stream that are being made.
-
-    Attributes:
-        start: the first of them.
-        images: as they will come.
-        place: in the queue for PNG.
-        held: gives back the place, and calls off what is not made yet.
-    """
-
-    start: int
-    images: asyncio.Future[Images]
-    place: Place | None
-    held: ExitStack
+ModelMessage: TypeAlias = pb.GenerateRequest | pb.GenerateStreamRequest | pb.InterpolateRequest
 
 
 class GeneratorService:
-    """Answers RPCs. Before `open` and after `close` it refuses all that make images.
+    """Answers RPCs: parses requests, serializes replies, and reports errors as statuses.
 
     Args:
-        metrics: hears of every RPC.
-        most_streams: streams that may be under way at once.
-        most_unread_bytes: of replies to `Generate` that may wait for their clients, above which no more are made. A
-            stream waits itself until what it wrote has been taken.
+        generation: makes the images.
+        metrics: of the server.
     """
 
-    def __init__(
-        self, metrics: Metrics, most_streams: int = 256, most_unread_bytes: int = 2**28
-    ) -> None:
+    def __init__(self, generation: Generation, metrics: Metrics) -> None:
+        self._generation = generation
         self._metrics = metrics
-        self._most_streams = most_streams
-        self._most_unread_bytes = most_unread_bytes
-        self._unread_bytes = 0
-        metrics.unread.set_function(lambda: self._unread_bytes)
-        self._streams = 0
-        self._catalogue: Catalogue | None = None
-        self._absent = errors.loading
-        self._active = 0  # RPCs under way
-        self._none_active = asyncio.Event()
-
-    def open(self, catalogue: Catalogue) -> None:
-        """Starts to serve these models."""
-        self._catalogue = catalogue
-
-    def close(self, reason: Callable[[], Refusal] = errors.draining) -> None:
-        """Refuses new requests from now on; those that were accepted go on."""
-        self._catalogue, self._absent = None, reason
-
-    async def finish(self) -> None:
-        """Waits until no RPC is under way: until every reply has been taken by its client."""
-        while self._active:
-            self._none_active.clear()
-            await self._none_active.wait()
+        metrics.unread.set_function(lambda: generation.in_flight.unread_bytes)
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """What to register with a server. Messages are read and written by the handlers themselves."""
-        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
-        table = {
-            "Generate": unary(self._answer("Generate", pb.GenerateRequest, self._generate)),
+        """Returns the handlers to register with a server; they parse and serialize messages."""
+        unary = grpc.unary_unary_rpc_method_handler
+        stream = grpc.unary_stream_rpc_method_handler
+        methods = {
+            "Generate": unary(self._wrap("Generate", pb.GenerateRequest, self._generate)),
             "GenerateStream": stream(
-                self._answer("GenerateStream", pb.GenerateStreamRequest, self._generate_stream)
+                self._wrap("GenerateStream", pb.GenerateStreamRequest, self._generate_stream)
             ),
             "Interpolate": stream(
-                self._answer("Interpolate", pb.InterpolateRequest, self._interpolate)
+                self._wrap("Interpolate", pb.InterpolateRequest, self._interpolate)
             ),
-            "ListModels": unary(
-                self._answer("ListModels", pb.ListModelsRequest, self._list_models)
-            ),
-            "GetModel": unary(self._answer("GetModel", pb.GetModelRequest, self._get_model)),
+            "ListModels": unary(self._wrap("ListModels", pb.ListModelsRequest, self._list_models)),
+            "GetModel": unary(self._wrap("GetModel", pb.GetModelRequest, self._get_model)),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, table)
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def _generate(self, request: pb.GenerateRequest, context: Context) -> bytes:
-        model = self._models().find(request.model, _version(request))
-        work = read_seed_request(request, model, model.codec.most_images(request.format))
-        if self._unread_bytes > self._most_unread_bytes:
-            raise errors.replies_unread(self._most_unread_bytes)
-        with _place(work, work.n, context) as place:
-            images = await self._submit(work, context, 0, work.n, place)
-            _set_times(context, images.queue_s, images.compute_s)
-            message = await self._encode(work, pb.GenerateResponse, 0, images, place)
-        self._keep(message, context)
-        return message
+    async def _generate(self, message: pb.GenerateRequest, context: Context) -> bytes:
+        request = read_unary_request(message, self._find_model(message))
+        generated = await self._generation.generate(request, _deadline(context))
+        _set_times(context, generated.images.queue_s, generated.images.compute_s)
+        reply = self._serialize(request, pb.GenerateResponse, generated)
+        self._track_unread(reply, context)
+        return reply
 
-    async def _generate_stream(self, request: pb.GenerateStreamRequest, context: Context) -> None:
-        model = self._models().find(request.model, _version(request))
-        work = read_seed_request(request, model, _MOST_STREAMED)
-        await self._stream(work, pb.GenerateStreamResponse, context)
+    async def _generate_stream(self, message: pb.GenerateStreamRequest, context: Context) -> None:
+        request = read_stream_request(message, self._find_model(message))
+        await self._stream(request, pb.GenerateStreamResponse, context)
 
-    async def _interpolate(self, request: pb.InterpolateRequest, context: Context) -> None:
-        model = self._models().find(request.model, _version(request))
-        await self._stream(read_walk_request(request, model), pb.InterpolateResponse, context)
+    async def _interpolate(self, message: pb.InterpolateRequest, context: Context) -> None:
+        request = read_interpolation(message, self._find_model(message))
+        await self._stream(request, pb.InterpolateResponse, context)
 
-    async def _list_models(self, request: pb.ListModelsRequest, context: Context) -> bytes:  # noqa: ARG002
-        return pb.ListModelsResponse(models=self._models().describe()).SerializeToString()
+    async def _list_models(self, message: pb.ListModelsRequest, context: Context) -> bytes:  # noqa: ARG002
+        registry = self._generation.registry
+        models = [model_message(model, registry) for model in registry.models]
+        return pb.ListModelsResponse(models=models).SerializeToString()
 
-    async def _get_model(self, request: pb.GetModelRequest, context: Context) -> bytes:  # noqa: ARG002
-        catalogue = self._models()
-        model = catalogue.find(request.name, _version(request))
-        return pb.GetModelResponse(
-            model=model.describe(default=model is catalogue.default)
-        ).SerializeToString()
+    async def _get_model(self, message: pb.GetModelRequest, context: Context) -> bytes:  # noqa: ARG002
+        registry = self._generation.registry
+        version = message.version if message.HasField("version") else None
+        model = registry.find(message.name, version)
+        return pb.GetModelResponse(model=model_message(model, registry)).SerializeToString()
 
-    def _models(self) -> Catalogue:
-        if self._catalogue is None:
-            raise self._absent()
-        return self._catalogue
+    def _find_model(self, message: ModelMessage) -> ServedModel:
+        version = message.version if message.HasField("version") else None
+        return self._generation.registry.find(message.model, version)
 
-    def _submit(
-        self, work: Work, context: Context, start: int, count: int, place: Place | None = None
-    ) -> asyncio.Future[Images]:
-        draw, more = partial(work.draw, start, count), start > 0
-        whole, left_s = 0 if more else work.n, context.time_remaining()
-        reserve_s = (
-            place.own_s if place else 0.0
-        )  # images that are made too late to be written are of no use
-        submit = work.model.dispatcher.submit
-        return submit(count, draw, timeout_s=left_s, reserve_s=reserve_s, more=more, whole=whole)
-
-    async def _stream(self, work: Work, reply: Reply, context: Context) -> None:
-        """Writes chunks in order, and has the engine work on the next ones meanwhile."""
-        if self._streams == self._most_streams:
-            raise errors.too_many_streams(self._most_streams)
-        size = min(work.model.codec.chunk, work.model.codec.most_images(work.image_format))
+    async def _stream(self, request: ImageRequest, reply_type: ReplyType, context: Context) -> None:
+        """Writes the chunks of a stream as they are made."""
         queue_s = compute_s = 0.0
-        starts = iter(range(0, work.n, size))
-        ahead: deque[_Chunk] = deque()
-        self._streams += 1
-        try:
-            while True:
-                for start in _first(starts, _CHUNKS_AHEAD - len(ahead)):
-                    ahead.append(self._begin_chunk(work, context, start, min(size, work.n - start)))
-                if not ahead:
-                    break
-                chunk, images = ahead[0], await ahead[0].images
-                ahead.popleft()
-                queue_s, compute_s = queue_s + images.queue_s, compute_s + images.compute_s
-                with chunk.held:
-                    message = await self._encode(work, reply, chunk.start, images, chunk.place)
-                await context.write(message)
-        finally:
-            self._streams -= 1
-            for chunk in ahead:
-                chunk.held.close()
+        async with aclosing(self._generation.stream(request, _deadline(context))) as chunks:
+            async for generated in chunks:
+                await context.write(self._serialize(request, reply_type, generated))
+                queue_s += generated.images.queue_s
+                compute_s += generated.images.compute_s
         _set_times(context, queue_s, compute_s)
 
-    def _begin_chunk(self, work: Work, context: Context, start: int, count: int) -> _Chunk:
-        """Has the engine work on images of a stream, which have a place in the queue for PNG from now on."""
-        with ExitStack() as held:
-            place = held.enter_context(_place(work, count, context, start=start))
-            images = self._submit(work, context, start, count, place)
-            held.callback(images.cancel)
-            return _Chunk(start, images, place, held.pop_all())
-
-    async def _encode(
-        self, work: Work, reply: Reply, start: int, images: Images, place: Place | None
+    def _serialize(
+        self, request: ImageRequest, reply_type: ReplyType, generated: GeneratedImages
     ) -> bytes:
         began = time.perf_counter()
-        model, offset = work.model, work.offset + start
-        if place is None:
-            message = model.codec.encode_pixels(reply, offset, images.parts)
+        replies = request.model.replies
+        offset = request.offset + generated.start
+        if generated.files is None:
+            reply = replies.encode_pixels(reply_type, offset, generated.images.parts)
         else:
-            message = await model.encoder.encode(
-                place, reply, offset, images.parts, work.image_format
-            )
-        self._metrics.postprocess.observe(time.perf_counter() - began)
-        return message
+            reply = replies.encode_files(reply_type, offset, generated.count, generated.files)
+        self._metrics.postprocess.observe(generated.png_s + time.perf_counter() - began)
+        return reply
 
-    def _begin(self, context: Context) -> None:
-        """Counts an RPC as under way until it is over."""
-        self._active += 1
-        _when_over(context, self._end)
+    def _track_unread(self, reply: bytes, context: Context) -> None:
+        """Counts a reply as unread until the RPC is over."""
+        in_flight = self._generation.in_flight
+        in_flight.unread_bytes += len(reply)
 
-    def _end(self) -> None:
-        self._active -= 1
-        if not self._active:
-            self._none_active.set()
+        def release() -> None:
+            in_flight.unread_bytes -= len(reply)
 
-    def _keep(self, message: bytes, context: Context) -> None:
-        """Counts a reply as unread until its RPC is over."""
-        self._unread_bytes += len(message)
+        _on_rpc_done(context, release)
 
-        def let_go() -> None:
-            self._unread_bytes -= len(message)
-
-        _when_over(context, let_go)
-
-    def _answer(
+    def _wrap(
         self,
         method: str,
-        kind: type[Request],
+        request_type: type[Request],
         handler: Callable[[Request, Context], Awaitable[bytes | None]],
     ) -> Handler:
-        """Wraps a handler: reads its request, counts it, and turns what it raises into a status."""
+        """Wraps a handler: parses the request, counts the RPC, and turns errors into statuses."""
         metrics = self._metrics.of_method(method)
+        in_flight = self._generation.in_flight
 
-        async def answer(data: bytes, context: Context) -> bytes | None:
+        async def handle(data: bytes, context: Context) -> bytes | None:
             began = time.perf_counter()
             metrics.started.inc()
-            message, refusal, code = None, None, grpc.StatusCode.CANCELLED
-            self._begin(context)
+            in_flight.begin_call()
+            _on_rpc_done(context, in_flight.end_call)
+            reply: bytes | None = None
+            failure: GrpcStatus | None = None
+            code = grpc.StatusCode.CANCELLED
             try:
-                message = await handler(_parse(kind, data), context)
+                reply = await handler(_parse(request_type, data), context)
                 code = grpc.StatusCode.OK
-            except (
-                asyncio.CancelledError,
-                grpc.aio.InternalError,
-            ) as error:  # nobody is there, or writing failed
-                left_s = context.time_remaining()
-                if left_s is not None and left_s < _ON_THE_WAY_S:
+            except (asyncio.CancelledError, grpc.aio.InternalError) as error:
+                # The client has left, or writing to it failed.
+                if _is_deadline_over(context):
                     code = grpc.StatusCode.DEADLINE_EXCEEDED
                 raise asyncio.CancelledError from error
-            except Exception as error:  # noqa: BLE001 - it is logged, and no caller sees a trace
-                refusal = _refusal(error, context)
-                code = refusal.code
-                self._metrics.rejected.labels(refusal.reason).inc()
-            finally:  # before the caller has the answer, and may ask for the metrics
+            except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
+                failure = self._failure(error, context)
+                code = failure.code
+            finally:  # count it before the client has the answer, and may read the metrics
                 metrics.ended(code, time.perf_counter() - began)
-            if refusal is not None:
-                await context.abort(refusal.code, refusal.message, refusal.trailers())
-            return message
 
-        return answer
+            if failure is not None:
+                await context.abort(failure.code, failure.message, failure.trailers)
+            return reply
 
+        return handle
 
-def _when_over(context: Context, callback: Callable[[], None]) -> None:
-    """Calls back once the client has taken the last byte of an RPC, or never will."""
-    context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]  # the stubs know no function to be one
-
-
-def _place(
-    work: Work, n: int, context: Context, start: int = 0
-) -> AbstractContextManager[Place | None]:
-    """A place in the queue for PNG, for n images from `start` on; pixels need none."""
-    if work.image_format not in PNG_FORMATS:
-        return nullcontext()
-    return work.model.encoder.admit(
-        n, work.image_format, context.time_remaining(), more=start > 0, whole=work.n
-    )
+    def _failure(self, error: Exception, context: Context) -> GrpcStatus:
+        if not isinstance(error, RequestError):
+            error = engine_fault(error, _request_id(context))
+        self._metrics.rejected.labels(error.reason).inc()
+        return status_of(error)
 
 
-def _parse(kind: type[Request], data: bytes) -> Request:
+def _parse(request_type: type[Request], data: bytes) -> Request:
     try:
-        return kind.FromString(data)
+        return request_type.FromString(data)
     except DecodeError:
-        raise errors.invalid_message(kind.DESCRIPTOR.full_name) from None
+        raise InvalidMessageError(request_type.DESCRIPTOR.full_name) from None
 
 
-def _refusal(error: Exception, context: Context) -> Refusal:
-    if isinstance(error, Refusal):
-        return error
-    request_id = _request_id(context)
-    if not isinstance(error, EngineError):  # the dispatcher has logged those
-        logger.exception("request %s failed", request_id)
-    else:
-        logger.error("request %s was in a batch that failed", request_id)
-    return errors.engine_fault(request_id)
+def _deadline(context: Context) -> float:
+    """Returns the deadline of an RPC on the monotonic clock; infinity if there is none."""
+    left_s = context.time_remaining()
+    return math.inf if left_s is None else time.monotonic() + left_s
+
+
+def _is_deadline_over(context: Context) -> bool:
+    left_s = context.time_remaining()
+    return left_s is not None and left_s < _TRANSIT_S
+
+
+def _on_rpc_done(context: Context, callback: Callable[[], None]) -> None:
+    """Calls back once the client has read the last byte of an RPC, or has left."""
+    context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]  # the stubs reject functions
 
 
 def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY:
-            return str(value)[:_LONGEST_REQUEST_ID]
+            return str(value)[:_MAX_REQUEST_ID_LENGTH]
     return uuid.uuid4().hex
 
 
-def _version(request: Any) -> int | None:  # noqa: ANN401
-    return request.version if request.HasField("version") else None
-
-
 def _set_times(context: Context, queue_s: float, compute_s: float) -> None:
-    times = (
-        ("dcgan-queue-us", str(round(queue_s * 1e6))),
-        ("dcgan-compute-us", str(round(compute_s * 1e6))),
+    context.set_trailing_metadata(
+        (
+            ("dcgan-queue-us", str(round(queue_s * 1e6))),
+            ("dcgan-compute-us", str(round(compute_s * 1e6))),
+        )
     )
-    context.set_trailing_metadata(times)
-
-
-def _first(starts: Iterator[int], count: int) -> Iterator[int]:
-    for _, start in zip(range(count), starts, strict=False):
-        yield start

@@ -20,7 +20,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from dcgan.core.errors import DcganError
-from dcgan.serving.api.errors import DETAILS_KEY
+
+DETAILS_KEY = "grpc-status-details-bin"
 
 
 class ClientError(DcganError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from dcgan.serving.api.errors import ServingError
+from dcgan.serving.errors import ServingError
 from dcgan.serving.client.calls import channel_options
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub

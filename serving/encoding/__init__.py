@@ -1,1 +1,1 @@
-"""Images as bytes: reply messages, and the queue for PNG."""
+"""Encoding: images to PNG files, and to the bytes of reply messages."""

@@ -1,8 +1,8 @@
-"""PNG replies: written beside the event loop, by threads with a queue of their own.
+"""The PNG queue: encodes images as PNG on threads beside the event loop.
 
-To compress an image can take longer than to make it, so what the batcher does for the engines is done here, too: no
-more is taken on than the queue may hold and the deadline allows, and a large request is cut up, so that a small one
-does not wait for all of it.
+Compressing an image can take longer than making it, so the rules of the batcher hold here as well:
+a request is refused if the queue is full or its deadline cannot be met, and large requests are
+split, so that small ones do not wait for all of a large one.
 """
 
 from __future__ import annotations
@@ -14,144 +14,145 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dcgan.core.images import Pixels
-from dcgan.serving.api import errors
-from dcgan.serving.encoding.codec import Codec, Reply
-from dcgan.serving.scheduling.rate import Rate, can_promise
-from dcgan.v1 import generator_pb2 as pb
+import numpy as np
+
+from dcgan.core.images import Pixels, encode_png, tile
+from dcgan.serving.scheduling.demand import Demand
+from dcgan.serving.scheduling.errors import DeadlineUnreachableError, QueueFullError
+from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
 
 _THREADS = 2
-_TURN = 16  # images that are written at once, unless they are one picture
-
-PNG_FORMATS = frozenset({pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_PNG_GRID})
+_IMAGES_PER_TASK = 16  # images that one thread encodes at a time; a grid is always one task
 
 
 @dataclass(eq=False, slots=True)
-class Place:
-    """A request's place in the queue.
+class PngReservation:
+    """The place of a request in the PNG queue.
 
     Attributes:
-        left: images that are not written yet.
-        turn: most of them that are written at once.
-        own_s: time that writing all of them is expected to take, once they are made and nobody is ahead.
-        more: whether they belong to a request that was accepted before, and so do not count against the limit.
+        images_left: number of images that are not encoded yet.
+        task_images: number of images in one task.
+        encode_s: estimated time to encode all of them once they are made, if nothing else is in the
+            queue.
+        is_grid: whether all images go into one picture.
+        is_continuation: whether the request was admitted before, so that it does not count against
+            the limit.
     """
 
-    left: int
-    turn: int
-    own_s: float
-    more: bool
+    images_left: int
+    task_images: int
+    encode_s: float
+    is_grid: bool
+    is_continuation: bool
 
 
-class Encoder:
-    """Writes the PNG replies of one model.
+class PngQueue:
+    """Encodes the images of one model.
 
     Args:
-        codec: of the model.
-        queue_limit: most images that may be waiting, from the moment that their request is accepted; a single request
-            that is larger waits alone.
-        clock: monotonic, in seconds.
+        queue_limit: maximum number of images in the queue, counted from the admission of their
+            request; an empty queue admits a larger request.
+        clock: monotonic, in seconds; measures the throughput.
     """
 
-    def __init__(
-        self, codec: Codec, queue_limit: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._codec = codec
+    def __init__(self, queue_limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue_limit = queue_limit
         self._clock = clock
-        self._rate = Rate(_THREADS)
-        self._places: set[Place] = set()
+        self._throughput = ThroughputEstimate(_THREADS)
+        self._reservations: set[PngReservation] = set()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="encode")
 
     def waiting_images(self) -> int:
-        """Images that were accepted and are not written yet, made or not."""
-        return sum(
-            place.left for place in tuple(self._places)
-        )  # a copy: the thread of the metrics calls this, too
+        """Returns how many admitted images are not encoded yet, whether they are made or not."""
+        # Copy the set: the thread of the metrics server calls this as well.
+        return sum(reservation.images_left for reservation in tuple(self._reservations))
 
     @contextmanager
-    def admit(
-        self,
-        n: int,
-        image_format: pb.ImageFormat,
-        left_s: float | None = None,
-        *,
-        more: bool = False,
-        whole: int = 0,
-    ) -> Iterator[Place]:
-        """Takes on n images for as long as the block lasts.
+    def reserve(self, demand: Demand, *, is_grid: bool) -> Iterator[PngReservation]:
+        """Admits a request, which stays in the queue for as long as the block lasts.
 
         Args:
-            n: number of images.
-            image_format: one of PNG_FORMATS.
-            left_s: time until nobody wants them any more.
-            more: whether they belong to a request that was accepted before.
-            whole: images of the whole request, if it has more than these.
+            demand: what is asked for.
+            is_grid: whether all images go into one picture.
 
         Raises:
-            Refusal: if the queue is full, or the deadline cannot be met.
+            QueueFullError: if the queue has no room for it.
+            DeadlineUnreachableError: if its deadline cannot be met.
         """
-        turn = n if image_format == pb.IMAGE_FORMAT_PNG_GRID else min(n, _TURN)
-        place = Place(n, turn, self._own_s(n), more)
-        if not more:
-            self._check(place, max(n, whole), left_s)
-        self._places.add(place)
-        try:
-            yield place
-        finally:
-            self._places.remove(place)
+        images = demand.images
+        reservation = PngReservation(
+            images_left=images,
+            task_images=images if is_grid else min(images, _IMAGES_PER_TASK),
+            encode_s=self._encode_s(images),
+            is_grid=is_grid,
+            is_continuation=demand.is_continuation,
+        )
+        if not demand.is_continuation:
+            self._check_admission(demand)
 
-    async def encode(
-        self,
-        place: Place,
-        reply: Reply,
-        offset: int,
-        parts: Sequence[Pixels],
-        image_format: pb.ImageFormat,
-    ) -> bytes:
-        """A serialised reply with PNG files: one for each image, or one of all.
+        self._reservations.add(reservation)
+        try:
+            yield reservation
+        finally:
+            self._reservations.remove(reservation)
+
+    async def encode(self, reservation: PngReservation, parts: Sequence[Pixels]) -> list[bytes]:
+        """Encodes the images of a request.
 
         Args:
-            place: in the queue.
-            reply: kind of message.
-            offset: index of the first image.
-            parts: uint8 [k, H, W, C], in order.
-            image_format: one of PNG_FORMATS.
+            reservation: of the request.
+            parts: the images, uint8 [k, H, W, C] each, in order.
+
+        Returns:
+            The PNG files: one per image, or one of all.
         """
-        grid = image_format == pb.IMAGE_FORMAT_PNG_GRID
-        turns = (
-            [parts]
-            if grid
-            else [[part[i : i + _TURN]] for part in parts for i in range(0, len(part), _TURN)]
-        )
-        files = []
-        for turn in turns:
-            written, seconds = await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._write, turn, grid
+        loop = asyncio.get_running_loop()
+        files: list[bytes] = []
+        for task in _split(parts, reservation):
+            encoded, seconds = await loop.run_in_executor(
+                self._pool, self._encode_task, task, reservation.is_grid
             )
-            files.append(written)
-            count = sum(map(len, turn))
-            place.left -= count
-            self._rate.measure(count, seconds)
-        return self._codec.join_files(reply, offset, sum(map(len, parts)), files)
+            files += encoded
+            images = sum(map(len, task))
+            reservation.images_left -= images
+            self._throughput.measure(images, seconds)
+        return files
 
-    def _own_s(self, n: int) -> float:
-        """Time to write n images of one request: one thread at a time does."""
-        return self._rate.time_for(_THREADS * n)
+    def _encode_s(self, images: int) -> float:
+        """Returns the estimated time to encode one request, which occupies one thread at a time."""
+        return self._throughput.time_for(_THREADS * images)
 
-    def _write(self, images: Sequence[Pixels], grid: bool) -> tuple[bytes, float]:
+    def _encode_task(self, parts: Sequence[Pixels], is_grid: bool) -> tuple[list[bytes], float]:
         began = self._clock()
-        return self._codec.encode_files(images, grid=grid), self._clock() - began
+        images = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        files = [encode_png(tile(images))] if is_grid else [encode_png(image) for image in images]
+        return files, self._clock() - began
 
-    def _check(self, place: Place, whole: int, left_s: float | None) -> None:
-        limited = sum(each.left for each in self._places if not each.more)
-        excess = limited + place.left - self._queue_limit
+    def _check_admission(self, demand: Demand) -> None:
+        limited = sum(each.images_left for each in self._reservations if not each.is_continuation)
+        excess = limited + demand.images - self._queue_limit
         if limited and excess > 0:
-            raise errors.queue_full(self._queue_limit, self._rate.retry_s(excess))
-        # Each request has one turn in the queue at a time, so a small one is behind no more than that of each.
+            raise QueueFullError(self._queue_limit, self._throughput.retry_after_s(excess))
+
+        # Each request has one task in the pool at a time, so a small request waits for one task of
+        # each other one.
+        images = demand.request_images
+        is_small = images <= _IMAGES_PER_TASK
         ahead = sum(
-            min(each.left, each.turn) if whole <= _TURN else each.left for each in self._places
+            min(each.images_left, each.task_images) if is_small else each.images_left
+            for each in self._reservations
         )
-        needed = max(self._rate.time_for(ahead + whole), self._own_s(whole))
-        if left_s is not None and not can_promise(needed, left_s):
-            raise errors.deadline_unreachable(needed, left_s)
+        needed_s = max(self._throughput.time_for(ahead + images), self._encode_s(images))
+        if not fits_deadline(needed_s, demand.time_left_s):
+            raise DeadlineUnreachableError(needed_s, demand.time_left_s)
+
+
+def _split(parts: Sequence[Pixels], reservation: PngReservation) -> list[list[Pixels]]:
+    """Splits the images of a request into tasks for the pool."""
+    if reservation.is_grid:
+        return [list(parts)]
+    return [
+        [part[start : start + _IMAGES_PER_TASK]]
+        for part in parts
+        for start in range(0, len(part), _IMAGES_PER_TASK)
+    ]

@@ -1,1 +1,1 @@
-"""ONNX Runtime sessions on the CPU and on CUDA."""
+"""Engines: ONNX Runtime sessions on the CPU and on CUDA."""

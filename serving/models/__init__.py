@@ -1,1 +1,1 @@
-"""The models that a server has loaded."""
+"""Models: found in a repository, loaded, tested, and looked up by name."""

@@ -1,1 +1,1 @@
-"""Metrics and logs."""
+"""Observability: metrics and logs."""

@@ -1,10 +1,11 @@
-"""What the server writes on standard error: text for people, or one JSON object a line."""
+"""Logs on standard error: text for people, or one JSON object per line."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 
 import grpc
 
@@ -12,19 +13,32 @@ FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def configure(chosen: str, level: str) -> None:
-    """Sets up logging for the process: one of FORMATS, from one of LEVELS upwards."""
+@dataclass(frozen=True)
+class LogConfig:
+    """How a process writes its log.
+
+    Attributes:
+        format: one of FORMATS.
+        level: one of LEVELS, the least severe that is written.
+    """
+
+    format: str = "text"
+    level: str = "info"
+
+
+def configure_logging(config: LogConfig) -> None:
+    """Sets up logging for the process."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if chosen == "json" else text)
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("grpc._cython.cygrpc").addFilter(is_news)
+    handler.setFormatter(_JsonFormatter() if config.format == "json" else text)
+    logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_relevant)
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is worth a line. grpc.aio calls it an error if a client goes before it has read its reply."""
-    gone = (asyncio.CancelledError, grpc.aio.InternalError)
-    return not (record.exc_info and isinstance(record.exc_info[1], gone))
+def is_relevant(record: logging.LogRecord) -> bool:
+    """Returns whether a record of gRPC is worth a line: that a client left early is not."""
+    client_left = (asyncio.CancelledError, grpc.aio.InternalError)
+    return not (record.exc_info and isinstance(record.exc_info[1], client_left))
 
 
 class _JsonFormatter(logging.Formatter):

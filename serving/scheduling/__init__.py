@@ -1,1 +1,1 @@
-"""Batching: the queue of a model, its engines' threads, and admission."""
+"""Scheduling: admission control, batching and the engine threads of one model."""

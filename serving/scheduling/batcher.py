@@ -1,300 +1,287 @@
-"""Which images an engine makes next. Pure: no threads, no sockets, and the time is always passed in.
+"""The queue of one model: admission control and batch formation.
 
-It counts images, not requests. An engine that asks for work gets at once whatever waits, up to the batch limit; what
-arrives while engines are busy gathers. Waiting tickets take turns of `quantum` images (deficit round robin, Shreedhar
-and Varghese 1995), so one image beside a request for ten thousand waits for about one batch and not for all of them.
+The batcher is pure: it has no threads and no clock; every method that needs the time takes it as an
+argument.
 
-Of the large tickets, those of more than one turn, only the first takes turns with the small ones; the others wait for
-it. If all did, each would be slowed by those that came after it, and when too much is asked for, all would be late.
+It counts images, not requests. A free engine gets whatever waits at once, up to the batch limit;
+what arrives while the engines are busy gathers. Items are served by deficit round robin with a
+quantum of images (Shreedhar and Varghese 1995), so one image beside a request for ten thousand
+waits for about one batch, not for all of them.
 
-At any moment: offered = accepted + rejected, and accepted = ok + failed + cancelled + expired + waiting.
+Only one large item, of more than a quantum, is in the rotation at a time; the others follow in
+order of arrival. If all were, each would be slowed down by those that came after it, and under
+overload all would miss their deadlines.
 """
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from dcgan.serving.api import errors
-from dcgan.serving.scheduling.rate import Rate, can_promise
+from dcgan.serving.errors import RequestError
+from dcgan.serving.scheduling.demand import Demand
+from dcgan.serving.scheduling.errors import (
+    DeadlinePassedError,
+    DeadlineUnreachableError,
+    QueueFullError,
+)
+from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
+from dcgan.serving.scheduling.work_item import WorkCounts, WorkItem, WorkState
 
-_LARGE_AT_ONCE = 1  # tickets of more than a turn that take turns; the rest follow in order
+_MAX_LARGE_IN_ROTATION = 1
 
-
-class State(Enum):
-    """What became of a ticket."""
-
-    WAITING = "waiting"
-    OK = "ok"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Ticket:
-    """A number of images that are asked for. Subclasses add what they are made of.
-
-    Attributes:
-        n: how many images, 1 or more.
-        arrived: when they were asked for.
-        deadline: when they are of no use any more; infinity for never.
-        reserve: time that is left for what is done with them once they are made: their deadline is so much before that
-            of the request.
-        more: whether they belong to a request that was accepted before. Neither the queue limit nor an estimate of the
-            time stops those, and the limit does not count them.
-        whole: images of the whole request, if it has more than these.
-        started: when the first of its images went to an engine.
-        taken: how many images engines have been given.
-        done: how many images engines have made.
-        state: what became of it.
-        turns: whether it takes turns now, or will as soon as it is put in line.
-    """
-
-    n: int
-    arrived: float
-    deadline: float = math.inf
-    reserve: float = 0.0
-    more: bool = False
-    whole: int = 0
-    started: float = math.inf
-    taken: int = 0
-    done: int = 0
-    state: State = State.WAITING
-    turns: bool = False
-
-
-T = TypeVar("T", bound=Ticket)
+T = TypeVar("T", bound=WorkItem)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[T]):
-    """Images `start` to `start + count - 1` of a ticket."""
+    """Images `start` to `start + count - 1` of a work item."""
 
-    ticket: T
+    item: T
     start: int
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[T]):
-    """Work for one run of an engine."""
+    """The input of one engine run.
+
+    Attributes:
+        slices: the images, in order.
+        images: number of images.
+        started: time when it was given to an engine.
+    """
 
     slices: tuple[Slice[T], ...]
     images: int
     started: float
 
 
-@dataclass(slots=True)
-class Counts:
-    """Tickets since the start. `waiting` are those accepted and not settled, on an engine or not."""
-
-    offered: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    waiting: int = 0
-    settled: dict[State, int] = field(
-        default_factory=lambda: {state: 0 for state in State if state != State.WAITING}
-    )
-
-
 class Batcher(Generic[T]):
-    """The queue of one model.
+    """Admits work items and forms batches of them.
 
     Args:
-        max_batch: most images in a batch.
-        quantum: images that a ticket gets in one turn.
-        queue_limit: most images that may wait for an engine; a single request that is larger waits alone.
-        engines: how many engines work at once; the rate is theirs together.
+        max_batch: maximum number of images in a batch.
+        quantum: images that an item gets in one turn of the round robin.
+        queue_limit: maximum number of images that wait for an engine; an empty queue admits a
+            larger request.
+        engines: number of engines that run in parallel.
+
+    Attributes:
+        counts: number of items by outcome.
+        waiting_images: images that were admitted and not yet given to an engine.
+        running_images: images that engines are making.
     """
 
     def __init__(self, *, max_batch: int, quantum: int, queue_limit: int, engines: int = 1) -> None:
         self.max_batch = max_batch
         self.quantum = quantum
         self.queue_limit = queue_limit
-        self.counts = Counts()
-        self.waiting_images = 0  # accepted, not yet given to an engine
-        self.running_images = 0  # with an engine
-        self._limited_images = 0  # of those that wait: the ones that count against the limit
-        self._rate = Rate(engines)
-        self._line: OrderedDict[int, T] = (
-            OrderedDict()
-        )  # tickets that take turns, by identity, next turn first
-        self._later: OrderedDict[int, T] = OrderedDict()  # large ones that will, in order
-        self._large = 0  # how many in the line are large
-        self._one_round = 0  # images in one turn of every ticket that takes turns
+        self.counts = WorkCounts()
+        self.waiting_images = 0
+        self.running_images = 0
+        self._limited_images = 0  # the waiting images that count against the queue limit
+        self._throughput = ThroughputEstimate(engines)
+        self._rotation: OrderedDict[int, T] = OrderedDict()  # by identity, the next turn first
+        self._backlog: OrderedDict[int, T] = OrderedDict()  # large items outside the rotation
+        self._large_in_rotation = 0
+        self._round_images = 0  # images that one full round of the rotation makes
 
     @property
-    def rate(self) -> float | None:
-        """Images a second of all engines together when busy; None before the first batch."""
-        return self._rate.per_s
+    def images_per_s(self) -> float | None:
+        """Estimated throughput of all engines when busy; None before the first batch."""
+        return self._throughput.images_per_s
 
-    def admit(self, ticket: T) -> None:
-        """Accepts a ticket, which runs as soon as `enqueue` is called.
+    def admit(self, item: T) -> None:
+        """Admits an item. It is not scheduled before `enqueue` is called.
 
         Raises:
-            Refusal: if the queue is full, or the deadline has passed or cannot be met.
+            QueueFullError: if the queue has no room for it.
+            DeadlinePassedError: if its deadline has passed.
+            DeadlineUnreachableError: if its deadline cannot be met.
         """
         self.counts.offered += 1
-        refusal = self._refusal(ticket)
-        if refusal is not None:
+        error = self._admission_error(item.demand)
+        if error is not None:
             self.counts.rejected += 1
-            raise refusal
+            raise error
+
         self.counts.accepted += 1
         self.counts.waiting += 1
-        self._change_waiting(ticket, ticket.n)
-        if not self._is_large(ticket):
-            self._take_turns(ticket)
+        self._change_waiting(item, item.images)
+        if not self._is_large(item):
+            self._join_rotation(item)
 
-    def enqueue(self, ticket: T) -> None:
-        """Puts an admitted ticket in line, unless it was cancelled in the meantime."""
-        if ticket.state is State.WAITING:
-            (self._later if self._is_large(ticket) else self._line)[id(ticket)] = ticket
-            self._promote()
+    def enqueue(self, item: T) -> None:
+        """Schedules an admitted item, unless it was cancelled in the meantime."""
+        if item.state is not WorkState.WAITING:
+            return
+        queue = self._backlog if self._is_large(item) else self._rotation
+        queue[id(item)] = item
+        self._promote()
 
-    def take(self, now: float) -> tuple[Batch[T] | None, list[T]]:
-        """Gives an engine that is free its next batch.
+    def next_batch(self, now: float) -> tuple[Batch[T] | None, list[T]]:
+        """Forms the next batch for a free engine.
 
         Returns:
-            The batch, None if nothing waits; and the tickets that were found to have expired on the way.
+            The batch, or None if nothing waits; and the items that were found to have expired.
         """
         counts: dict[int, int] = {}
-        tickets: dict[int, T] = {}
+        items: dict[int, T] = {}
         expired: list[T] = []
         room = self.max_batch
-        while room and self._line:
-            key, ticket = next(iter(self._line.items()))
-            if ticket.deadline <= now:
-                self._settle(ticket, State.EXPIRED)
-                expired.append(ticket)
+
+        while room and self._rotation:
+            key, item = next(iter(self._rotation.items()))
+            if item.is_expired(now):
+                self._settle(item, WorkState.EXPIRED)
+                expired.append(item)
                 continue
-            count = min(self.quantum, room, ticket.n - ticket.taken - counts.get(key, 0))
+
+            # Give the item one turn.
+            left = item.undispatched - counts.get(key, 0)
+            count = min(self.quantum, room, left)
             counts[key] = counts.get(key, 0) + count
-            tickets[key] = ticket
+            items[key] = item
             room -= count
-            if ticket.taken + counts[key] < ticket.n:
-                self._line.move_to_end(key)
+
+            if count < left:
+                self._rotation.move_to_end(key)
             else:
-                self._leave(ticket)
+                self._leave(item)
+
         if not counts:
             return None, expired
-        slices = tuple(self._cut(tickets[key], count, now) for key, count in counts.items())
+        slices = tuple(self._dispatch(items[key], count, now) for key, count in counts.items())
         return Batch(slices, self.max_batch - room, now), expired
 
     def finish(self, batch: Batch[T], now: float) -> list[T]:
-        """Records that a batch was made.
+        """Records that an engine has made a batch.
 
         Returns:
-            The tickets that are complete with it.
+            The items that are complete with it.
         """
         self.running_images -= batch.images
-        self._rate.measure(batch.images, now - batch.started)
+        self._throughput.measure(batch.images, now - batch.started)
+
         complete = []
         for piece in batch.slices:
-            piece.ticket.done += piece.count
-            if piece.ticket.done == piece.ticket.n and piece.ticket.state is State.WAITING:
-                self._settle(piece.ticket, State.OK)
-                complete.append(piece.ticket)
+            item = piece.item
+            item.completed += piece.count
+            if item.completed == item.images and item.state is WorkState.WAITING:
+                self._settle(item, WorkState.OK)
+                complete.append(item)
         return complete
 
     def fail(self, batch: Batch[T]) -> list[T]:
-        """Records that a batch could not be made.
+        """Records that an engine failed on a batch.
 
         Returns:
-            The tickets that failed with it.
+            The items that failed with it.
         """
         self.running_images -= batch.images
-        failed = [piece.ticket for piece in batch.slices if piece.ticket.state is State.WAITING]
-        for ticket in failed:
-            self._settle(ticket, State.FAILED)
+        failed = [piece.item for piece in batch.slices if piece.item.state is WorkState.WAITING]
+        for item in failed:
+            self._settle(item, WorkState.FAILED)
         return failed
 
-    def fail_line(self) -> list[T]:
-        """Fails everything that waits for an engine, in part or in whole.
+    def fail_waiting(self) -> list[T]:
+        """Fails every item that has images which wait for an engine.
 
         Returns:
-            The tickets that failed.
+            The items that failed.
         """
-        failed = [*self._line.values(), *self._later.values()]
-        for ticket in reversed(failed):  # so that none is let into the line on the way
-            self._settle(ticket, State.FAILED)
+        failed = [*self._rotation.values(), *self._backlog.values()]
+        # In reverse order, so that no item of the backlog enters the rotation in between.
+        for item in reversed(failed):
+            self._settle(item, WorkState.FAILED)
         return failed
 
-    def fail_ticket(self, ticket: T) -> None:
-        """Fails a ticket for which there is nothing that an engine could be given."""
-        if ticket.state is State.WAITING:
-            self._settle(ticket, State.FAILED)
+    def fail_item(self, item: T) -> None:
+        """Fails an item for which there is no input."""
+        if item.state is WorkState.WAITING:
+            self._settle(item, WorkState.FAILED)
 
-    def cancel(self, ticket: T, now: float) -> None:
-        """Drops a ticket that nobody waits for any more. After its deadline it counts as expired."""
-        if ticket.state is State.WAITING:
-            self._settle(ticket, State.EXPIRED if ticket.deadline <= now else State.CANCELLED)
+    def cancel(self, item: T, now: float) -> None:
+        """Drops an item that has no client any more. After its deadline it counts as expired."""
+        if item.state is WorkState.WAITING:
+            state = WorkState.EXPIRED if item.is_expired(now) else WorkState.CANCELLED
+            self._settle(item, state)
 
-    def _refusal(self, ticket: T) -> errors.Refusal | None:
-        left = ticket.deadline - ticket.arrived
-        if left <= 0:
-            return errors.deadline_passed()
-        if ticket.more:
+    def _admission_error(self, demand: Demand) -> RequestError | None:
+        left_s = demand.engine_deadline - demand.arrived
+        if left_s <= 0:
+            return DeadlinePassedError()
+        if demand.is_continuation:
             return None
-        excess = self._limited_images + ticket.n - self.queue_limit
-        if excess > 0 and self._limited_images:  # an empty queue takes anything
-            return errors.queue_full(self.queue_limit, self._rate.retry_s(excess))
-        whole = max(ticket.n, ticket.whole)
-        if not self.waiting_images and whole <= self.max_batch:
-            return None  # all of it is in the next batch, which also puts a wrong rate right
-        needed = self._rate.time_for(self._ahead_of(whole) + whole)
-        if can_promise(needed, left):
+
+        # An empty queue admits a request of any size.
+        excess = self._limited_images + demand.images - self.queue_limit
+        if excess > 0 and self._limited_images:
+            return QueueFullError(self.queue_limit, self._throughput.retry_after_s(excess))
+
+        # A request that fits in the next batch is admitted whatever the estimate says: its
+        # measurement corrects a wrong estimate.
+        images = demand.request_images
+        if not self.waiting_images and images <= self.max_batch:
             return None
-        return errors.deadline_unreachable(needed + ticket.reserve, left + ticket.reserve)
 
-    def _ahead_of(self, n: int) -> int:
-        """Images that are made before the last of n new ones, unless many more come: a round of turns, or all."""
-        return self.running_images + (self._one_round if n <= self.quantum else self.waiting_images)
+        needed_s = self._throughput.time_for(self._images_ahead_of(images) + images)
+        if fits_deadline(needed_s, left_s):
+            return None
+        return DeadlineUnreachableError(needed_s + demand.reserve_s, demand.time_left_s)
 
-    def _is_large(self, ticket: T) -> bool:
-        return ticket.n > self.quantum
+    def _images_ahead_of(self, images: int) -> int:
+        """Returns how many images are made before the last image of a new request."""
+        ahead = self._round_images if images <= self.quantum else self.waiting_images
+        return self.running_images + ahead
 
-    def _take_turns(self, ticket: T) -> None:
-        ticket.turns = True
-        self._one_round += min(ticket.n - ticket.taken, self.quantum)
+    def _is_large(self, item: T) -> bool:
+        return item.images > self.quantum
+
+    def _join_rotation(self, item: T) -> None:
+        item.in_rotation = True
+        self._round_images += min(item.undispatched, self.quantum)
 
     def _promote(self) -> None:
-        """Lets large tickets into the line, as many as may be."""
-        while self._later and self._large < _LARGE_AT_ONCE:
-            key, ticket = self._later.popitem(last=False)
-            self._line[key] = ticket
-            self._large += 1
-            self._take_turns(ticket)
+        """Moves large items from the backlog into the rotation while there is room."""
+        while self._backlog and self._large_in_rotation < _MAX_LARGE_IN_ROTATION:
+            key, item = self._backlog.popitem(last=False)
+            self._rotation[key] = item
+            self._large_in_rotation += 1
+            self._join_rotation(item)
 
-    def _leave(self, ticket: T) -> None:
-        """Takes a ticket out of the line, if it is in it."""
-        self._later.pop(id(ticket), None)
-        if self._line.pop(id(ticket), None) is not None and self._is_large(ticket):
-            self._large -= 1
+    def _leave(self, item: T) -> None:
+        """Removes an item from the rotation or the backlog, if it is there."""
+        self._backlog.pop(id(item), None)
+        if self._rotation.pop(id(item), None) is not None and self._is_large(item):
+            self._large_in_rotation -= 1
             self._promote()
 
-    def _cut(self, ticket: T, count: int, now: float) -> Slice[T]:
-        piece = Slice(ticket, ticket.taken, count)
-        self._one_round -= min(ticket.n - ticket.taken, self.quantum)
-        ticket.taken += count
-        self._one_round += min(ticket.n - ticket.taken, self.quantum)
-        ticket.started = min(ticket.started, now)
-        self._change_waiting(ticket, -count)
+    def _dispatch(self, item: T, count: int, now: float) -> Slice[T]:
+        piece = Slice(item, item.dispatched, count)
+
+        self._round_images -= min(item.undispatched, self.quantum)
+        item.dispatched += count
+        self._round_images += min(item.undispatched, self.quantum)
+
+        item.started = min(item.started, now)
+        self._change_waiting(item, -count)
         self.running_images += count
         return piece
 
-    def _settle(self, ticket: T, state: State) -> None:
-        left = ticket.n - ticket.taken
-        self._leave(ticket)
-        self._one_round -= min(left, self.quantum) if ticket.turns else 0
-        self._change_waiting(ticket, -left)
-        ticket.state = state
+    def _settle(self, item: T, state: WorkState) -> None:
+        self._leave(item)
+        if item.in_rotation:
+            self._round_images -= min(item.undispatched, self.quantum)
+        self._change_waiting(item, -item.undispatched)
+
+        item.state = state
         self.counts.waiting -= 1
         self.counts.settled[state] += 1
 
-    def _change_waiting(self, ticket: T, images: int) -> None:
+    def _change_waiting(self, item: T, images: int) -> None:
         self.waiting_images += images
-        self._limited_images += 0 if ticket.more else images
+        if not item.demand.is_continuation:
+            self._limited_images += images

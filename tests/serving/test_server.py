@@ -27,7 +27,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving import cli
 from dcgan.serving.client.client import Client, ClientError, RefusedError
-from dcgan.serving.observability.log import is_news
+from dcgan.serving.observability.log import is_relevant
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 
@@ -113,14 +113,14 @@ def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics
 def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
     program = f"""
 import asyncio, contextlib, json, pathlib, sys
-from dcgan.serving import cli, client, server
+from dcgan.serving import cli, client, config, server
 from dcgan.serving.client import output
 from dcgan.serving.observability.metrics import Metrics
 
 async def main():
-    config = server.ServerConfig(model_repository=pathlib.Path({str(repository)!r}), port=0, metrics_port=0)
+    settings = config.ServerConfig(model_repository=pathlib.Path({str(repository)!r}), port=0, metrics_port=0)
     async with contextlib.AsyncExitStack() as stack:
-        running = await server.start(config, Metrics(), stack)
+        running = await server.start(settings, Metrics(), stack)
         with client.Client(running.address) as connected:
             await asyncio.to_thread(connected.generate, 7, 3)
 asyncio.run(main())
@@ -516,4 +516,4 @@ def test_a_client_that_goes_early_is_no_error_of_ours(error, news):
     record = logging.LogRecord(
         "grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None)
     )
-    assert is_news(record) is news
+    assert is_relevant(record) is news

@@ -17,9 +17,10 @@ from click.testing import CliRunner
 from dcgan.serving import cli, workers
 from dcgan.serving.client.client import Client
 from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
+from dcgan.serving.config import ServerConfig
 from dcgan.serving.launch import launch_server
-from dcgan.serving.server import ServerConfig
-from dcgan.serving.workers import Logging, Worker
+from dcgan.serving.observability.log import LogConfig
+from dcgan.serving.worker_process import Worker
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
 
@@ -92,7 +93,7 @@ def test_a_worker_that_dies_comes_back_and_clients_see_nothing(start_server, onl
                 log += read_log(server)
             assert len(pids := children(server.process.pid)) == 2
             assert victim not in pids
-    assert log.count(b"it is started anew") == 2
+    assert log.count(b"restarting it") == 2
     assert b"exit code -9" in log
 
 
@@ -171,16 +172,16 @@ def test_a_port_of_others_is_not_shared(only, reuse):
 async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only):
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
-    team = [Worker(config, Logging("text", "error")) for _ in range(2)]
+    team = [Worker(config, LogConfig(level="error")) for _ in range(2)]
     await asyncio.gather(*(worker.start() for worker in team))
-    ended = [asyncio.ensure_future(worker.ended()) for worker in team]
+    ended = [asyncio.ensure_future(worker.wait()) for worker in team]
     try:
-        os.kill(team[1]._process.pid, signal.SIGKILL)
+        os.kill(team[1].pid, signal.SIGKILL)
         assert await asyncio.wait_for(asyncio.shield(ended[1]), timeout=30) == -signal.SIGKILL
         assert not ended[0].done()
     finally:
         for worker in team:
-            worker.stop()
+            worker.drain()
         codes = await asyncio.gather(*ended)
     assert codes == [0, -signal.SIGKILL]
 
@@ -193,7 +194,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch, caplo
             self.outcomes = [OSError(11, "Resource temporarily unavailable"), None]
             self.ready = asyncio.Event()
 
-        async def ended(self) -> int:
+        async def wait(self) -> int:
             if not self.outcomes:
                 await asyncio.Event().wait()
             return 1
@@ -203,9 +204,9 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch, caplo
                 raise error
             self.ready.set()
 
-    monkeypatch.setattr(workers, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(workers, "_RESTART_DELAY_S", 0.0)
     worker = Reluctant()
-    keeper = asyncio.create_task(workers._keep(worker))
+    keeper = asyncio.create_task(workers.keep_alive(worker))
     await worker.ready.wait()
     keeper.cancel()
-    assert "cannot be started anew: [Errno 11]" in caplog.text
+    assert "cannot be restarted: [Errno 11]" in caplog.text

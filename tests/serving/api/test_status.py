@@ -12,12 +12,18 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from dcgan.core import noise
-from dcgan.serving.api.errors import ServingError, model_not_found
+from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.service import GeneratorService
-from dcgan.serving.engine.cpu import EngineConfig
-from dcgan.serving.models.served_model import Catalogue, ModelConfig, load_model
+from dcgan.serving.api.status import status_of
+from dcgan.serving.config import ServerConfig
+from dcgan.serving.engine.config import EngineConfig
+from dcgan.serving.errors import ServingError
+from dcgan.serving.models.config import ModelConfig
+from dcgan.serving.models.loader import load_model
+from dcgan.serving.models.registry import ModelNotFoundError, ModelRegistry
 from dcgan.serving.observability.metrics import Metrics
-from dcgan.serving.server import RunningServer, ServerConfig, run
+from dcgan.serving.server import RunningServer, run
+from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo.repository import find_release
@@ -192,8 +198,8 @@ def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
         assert next(watch).status == SERVING
         assert stub.Generate(pb.GenerateRequest(seed=poisoned_seed(False))).n == 1
         watch.cancel()
-    assert "told to give up" in server.log[0]
-    assert "well again" in server.log[0]
+    assert "terminating the run" in server.log[0]
+    assert "healthy again" in server.log[0]
 
 
 async def test_a_server_whose_engine_hangs_for_good_ends(only):
@@ -205,12 +211,12 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
         engine=EngineConfig(instances=1),
     )
     ready: asyncio.Future[RunningServer] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(run(config, ready.set_result))
+    serving = asyncio.create_task(run(config, ready.set_result, ShutdownRequest()))
     server = await ready
     released = threading.Event()
-    for worker in server.catalogue.default.dispatcher._workers:
-        original = worker.engine.run
-        worker.engine.run = lambda *given, original=original: (released.wait(60), original(*given))[
+    for thread in server.registry.default.dispatcher._threads:
+        original = thread.engine.run
+        thread.engine.run = lambda *given, original=original: (released.wait(60), original(*given))[
             1
         ]
     async with grpc.aio.insecure_channel(server.address) as channel:
@@ -218,7 +224,7 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
             await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     released.set()
-    with pytest.raises(ServingError, match="does not give up; start the server again"):
+    with pytest.raises(ServingError, match="cannot be terminated; restart the server"):
         await serving
 
 
@@ -240,12 +246,12 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
 
 
 async def test_only_so_many_streams_are_taken_on(only, answering):
-    service = GeneratorService(Metrics(), most_streams=2)
+    generation = Generation(max_streams=2)
     model = await load_model(
         find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics()
     )
-    service.open(Catalogue([model]))
-    async with answering(service) as stub:
+    generation.open(ModelRegistry([model]))
+    async with answering(GeneratorService(generation, Metrics())) as stub:
         streams = [stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1)) for _ in range(2)]
         for stream in streams:
             assert (await stream.read()).n == 64
@@ -259,14 +265,14 @@ async def test_only_so_many_streams_are_taken_on(only, answering):
 
 
 def test_a_server_of_many_models_lists_some_of_them():
-    error = model_not_found("nobody", None, [f"model-{i}" for i in range(300)])
-    assert "model-19, and 280 more" in error.message
-    assert sum(len(key) + len(value) for key, value in error.trailers()) < 4096
+    status = status_of(ModelNotFoundError("nobody", None, [f"model-{i}" for i in range(300)]))
+    assert "model-19, and 280 more" in status.message
+    assert sum(len(key) + len(value) for key, value in status.trailers) < 4096
 
 
 async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable(answering):
-    service = GeneratorService(Metrics())
-    async with answering(service) as stub:
+    generation = Generation()
+    async with answering(GeneratorService(generation, Metrics())) as stub:
         for wanted in ("LOADING", "DRAINING"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Generate(pb.GenerateRequest())
@@ -275,7 +281,7 @@ async def test_before_it_has_loaded_and_after_it_drains_a_server_is_unavailable(
             assert status.details[0].Unpack(info)
             assert status.details[1].Unpack(retry)
             assert (caught.value.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, wanted)
-            service.close()
+            generation.close()
 
 
 def poisoned_seed(poisoned: bool) -> int:

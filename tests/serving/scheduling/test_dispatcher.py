@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from dcgan.core import noise
-from dcgan.serving.api.errors import Refusal, ServingError
-from dcgan.serving.engine.cpu import EngineConfig, EngineError
+from dcgan.serving.engine.base import EngineError
+from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
+from dcgan.serving.errors import ServingError
 from dcgan.serving.observability.metrics import Metrics
-from dcgan.serving.scheduling.batcher import Batcher, State
+from dcgan.serving.scheduling.batcher import Batcher
+from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.dispatcher import Dispatcher
-from dcgan.serving.scheduling.job import Job, Latents
+from dcgan.serving.scheduling.errors import EngineStuckError
+from dcgan.serving.scheduling.image_job import ImageJob, Latents
+from dcgan.serving.scheduling.work_item import WorkState
 from dcgan.zoo.repository import find_release
 
 
@@ -33,11 +37,15 @@ def engines(repository):
 async def dispatcher(engines):
     made = Dispatcher(
         engines,
-        Batcher[Job](max_batch=8, quantum=8, queue_limit=10_000, engines=2),
+        Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=10_000, engines=2),
         Metrics().of_model("tiny"),
     )
     yield made
     await made.stop()
+
+
+def demand(n: int) -> Demand:
+    return Demand(images=n, request_images=n, arrived=0.0)
 
 
 def draw(n: int):
@@ -50,7 +58,7 @@ async def test_a_large_request_wakes_every_engine_that_it_can_use(engines, dispa
         original = engine.run
         engine.run = lambda *given, original=original: (both.wait(), original(*given))[1]
     images = await dispatcher.submit(
-        16, draw(16)
+        demand(16), draw(16)
     )  # two batches: each waits until the other runs, too
     assert [len(part) for part in images.parts] == [8, 8]
 
@@ -65,7 +73,7 @@ async def test_one_request_after_the_other_goes_to_the_engine_that_is_warm(engin
     for _ in range(20):
         while len(dispatcher._idle) < len(engines):
             await asyncio.sleep(0)
-        await dispatcher.submit(1, draw(1))
+        await dispatcher.submit(demand(1), draw(1))
     assert used == 20 * [used[0]]
 
 
@@ -76,7 +84,7 @@ async def test_the_noise_of_many_images_is_drawn_beside_the_loop(dispatcher):
         threads.append(threading.current_thread())
         return draw(1000)()
 
-    images = await dispatcher.submit(1000, record)
+    images = await dispatcher.submit(demand(1000), record)
     assert sum(len(part) for part in images.parts) == 1000
     assert threads[0] is not threading.main_thread()
 
@@ -89,7 +97,7 @@ async def test_noise_of_work_that_was_called_off_is_not_drawn(dispatcher):
         return lambda: (drawn.append(name), released.wait(30), draw(100)())[2]
 
     first, second, third = (
-        dispatcher.submit(100, draw_later(name)) for name in ("first", "second", "third")
+        dispatcher.submit(demand(100), draw_later(name)) for name in ("first", "second", "third")
     )
     second.cancel()
     await asyncio.sleep(0)  # one turn of the loop, in which the dispatcher hears of it
@@ -104,10 +112,10 @@ async def test_noise_that_cannot_be_drawn_fails_its_request_alone(dispatcher):
 
     for n in (1, 1000):
         with pytest.raises(EngineError):
-            await dispatcher.submit(n, fail)
+            await dispatcher.submit(demand(n), fail)
     settled = dispatcher.counts().settled
-    assert (settled[State.FAILED], settled[State.CANCELLED]) == (2, 0)
-    assert len((await dispatcher.submit(1, draw(1))).parts[0]) == 1
+    assert (settled[WorkState.FAILED], settled[WorkState.CANCELLED]) == (2, 0)
+    assert len((await dispatcher.submit(demand(1), draw(1))).parts[0]) == 1
     assert dispatcher.queued_images() == 0
 
 
@@ -116,19 +124,19 @@ async def test_cancelling_one_of_many_leaves_the_others_right(engines, dispatche
     for engine in engines:
         original = engine.run
         engine.run = lambda *given, original=original: (cancelled.wait(30), original(*given))[1]
-    futures = [dispatcher.submit(20, draw(20)) for _ in range(10)]
+    futures = [dispatcher.submit(demand(20), draw(20)) for _ in range(10)]
     futures[3].cancel()
     await asyncio.sleep(0)  # one turn of the loop, in which the dispatcher hears of it
     cancelled.set()
     results = await asyncio.gather(*futures, return_exceptions=True)
-    wanted = np.concatenate((await dispatcher.submit(20, draw(20))).parts)
+    wanted = np.concatenate((await dispatcher.submit(demand(20), draw(20))).parts)
     for i, images in enumerate(results):
         assert isinstance(images, asyncio.CancelledError) == (i == 3)
         if i != 3:
             np.testing.assert_array_equal(np.concatenate(images.parts), wanted)
     counts = dispatcher.counts()
     assert (counts.accepted, counts.waiting) == (11, 0)
-    assert (counts.settled[State.OK], counts.settled[State.CANCELLED]) == (10, 1)
+    assert (counts.settled[WorkState.OK], counts.settled[WorkState.CANCELLED]) == (10, 1)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -143,7 +151,7 @@ async def test_a_thread_that_died_is_revived_and_its_batch_fails(engines, dispat
 
     for engine in engines:
         engine.run = partial(die, engine.run)
-    jobs = [dispatcher.submit(8, draw(8)) for _ in range(20)]
+    jobs = [dispatcher.submit(demand(8), draw(8)) for _ in range(20)]
     while not died:
         await asyncio.sleep(0)
     await asyncio.to_thread(died[0].join, 30)
@@ -151,8 +159,8 @@ async def test_a_thread_that_died_is_revived_and_its_batch_fails(engines, dispat
     results = await asyncio.gather(*jobs, return_exceptions=True)
     assert any(isinstance(result, EngineError) for result in results)  # the batch that it was at
     assert dispatcher.check(60.0)
-    assert all(worker.thread.is_alive() for worker in dispatcher._workers)
-    assert sum(len(part) for part in (await dispatcher.submit(32, draw(32))).parts) == 32
+    assert all(thread.is_alive for thread in dispatcher._threads)
+    assert sum(len(part) for part in (await dispatcher.submit(demand(32), draw(32))).parts) == 32
     assert dispatcher.counts().waiting == 0
 
 
@@ -160,18 +168,18 @@ async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engine
     began, released, now = threading.Event(), threading.Event(), 0.0
     original = engines[0].run
     engines[0].run = lambda *given: (began.set(), released.wait(30), original(*given))[2]
-    batcher = Batcher[Job](max_batch=8, quantum=8, queue_limit=100)
+    batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
     dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), lambda: now)
-    hanging = dispatcher.submit(8, draw(8))
+    hanging = dispatcher.submit(demand(8), draw(8))
     assert await asyncio.to_thread(began.wait, 30)
-    behind = dispatcher.submit(8, draw(8))
+    behind = dispatcher.submit(demand(8), draw(8))
     now = 61.0
     assert not dispatcher.check(60.0)
-    with pytest.raises(Refusal, match="stuck"):
+    with pytest.raises(EngineStuckError):
         await behind
     now = 122.0
     with pytest.raises(
-        ServingError, match="for over 120 s and does not give up; start the server again"
+        ServingError, match="for over 120 s and cannot be terminated; restart the server"
     ):
         dispatcher.check(60.0)
     with pytest.raises(EngineError):
@@ -201,11 +209,11 @@ async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_a
         return 100.0
 
     engines[0].run = run
-    batcher = Batcher[Job](max_batch=8, quantum=8, queue_limit=100)
+    batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
     dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), clock)
-    first = dispatcher.submit(8, draw(8))
+    first = dispatcher.submit(demand(8), draw(8))
     assert await asyncio.to_thread(began.wait, 30)
-    second = dispatcher.submit(8, draw(8))
+    second = dispatcher.submit(demand(8), draw(8))
     watching = True
     assert not dispatcher.check(60.0)
     told.set()

@@ -1,7 +1,9 @@
-"""The batcher under a simulated clock: thousands of random schedules against an independent model of it, and overload.
+"""The batcher under a simulated clock: thousands of random schedules against an independent model
+of it, and overload.
 
-The model knows every image by itself, keeps no sums, and finds everything anew by looking through all that ever
-happened. It says what must become of each request, which images each batch holds, and what the counts are.
+The model knows every image by itself, keeps no sums, and finds everything anew by looking through
+all that ever happened. It says what must become of each request, which images each batch holds, and
+what the counts are.
 """
 
 import math
@@ -11,11 +13,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dcgan.serving.api.errors import Refusal
-from dcgan.serving.scheduling.batcher import Batcher, State, Ticket
+from dcgan.serving.errors import RequestError
+from dcgan.serving.scheduling.batcher import Batcher
+from dcgan.serving.scheduling.demand import Demand
+from dcgan.serving.scheduling.work_item import WorkItem, WorkState
 
 WAITING, RUNNING, MADE = "waiting", "running", "made"
-EVENTS = ["put"] * 6 + ["take"] * 5 + ["finish"] * 4 + ["cancel", "draw", "fail", "fail line"]
+EVENTS = ["put"] * 6 + ["take"] * 5 + ["finish"] * 4 + ["cancel", "draw", "fail", "fail waiting"]
 
 
 @dataclass(eq=False)
@@ -27,10 +31,10 @@ class Asked:
     more: bool
     large: bool
     images: list[str] = field(default_factory=list)
-    state: State = State.WAITING
+    state: WorkState = WorkState.WAITING
 
     def left(self) -> int:
-        return self.images.count(WAITING) if self.state is State.WAITING else 0
+        return self.images.count(WAITING) if self.state is WorkState.WAITING else 0
 
 
 @dataclass
@@ -86,7 +90,7 @@ class Model:
         while self.line and len(pieces) < self.max_batch:
             asked = self.line.pop(0)
             if asked.deadline <= now:
-                asked.state = State.EXPIRED
+                asked.state = WorkState.EXPIRED
                 expired.append(asked)
                 self.promote()
                 continue
@@ -110,16 +114,18 @@ class Model:
         done = [
             each
             for each in self.asked
-            if each.state is State.WAITING and set(each.images) == {MADE}
+            if each.state is WorkState.WAITING and set(each.images) == {MADE}
         ]
-        return self.settle(done, State.OK)
+        return self.settle(done, WorkState.OK)
 
     def fail(self, number: int) -> list[Asked]:
         pieces, _ = self.running.pop(number)
-        return self.settle(list({id(asked): asked for asked, _ in pieces}.values()), State.FAILED)
+        return self.settle(
+            list({id(asked): asked for asked, _ in pieces}.values()), WorkState.FAILED
+        )
 
-    def settle(self, some: list[Asked], state: State) -> list[Asked]:
-        some = [asked for asked in some if asked.state is State.WAITING]
+    def settle(self, some: list[Asked], state: WorkState) -> list[Asked]:
+        some = [asked for asked in some if asked.state is WorkState.WAITING]
         for asked in some:
             asked.state = state
             self.line = [other for other in self.line if other is not asked]
@@ -128,7 +134,7 @@ class Model:
         return some
 
     def enqueue(self, asked: Asked) -> None:
-        if asked.state is State.WAITING:
+        if asked.state is WorkState.WAITING:
             (self.later if asked.large else self.line).append(asked)
             self.promote()
 
@@ -150,11 +156,11 @@ class Play:
             source.choice([1, 1, 2]),
         )
         self.model = Model(*sizes)
-        self.batcher: Batcher[Ticket] = Batcher(
+        self.batcher: Batcher[WorkItem] = Batcher(
             max_batch=sizes[0], quantum=sizes[1], queue_limit=sizes[2], engines=sizes[3]
         )
-        self.pairs: list[tuple[Ticket, Asked]] = []
-        self.drawing: list[tuple[Ticket, Asked]] = []  # accepted, and not yet in line
+        self.pairs: list[tuple[WorkItem, Asked]] = []
+        self.drawing: list[tuple[WorkItem, Asked]] = []  # accepted, and not yet in line
         self.batches: dict[int, object] = {}
         self.now = 0.0
         self.number = 0
@@ -165,10 +171,10 @@ class Play:
         elif event == "draw" and self.drawing:
             self.enqueue(*self.drawing.pop(self.source.randrange(len(self.drawing))))
         elif event == "cancel" and self.pairs:
-            ticket, asked = self.source.choice(self.pairs)
-            self.batcher.cancel(ticket, self.now)
+            item, asked = self.source.choice(self.pairs)
+            self.batcher.cancel(item, self.now)
             self.model.settle(
-                [asked], State.EXPIRED if asked.deadline <= self.now else State.CANCELLED
+                [asked], WorkState.EXPIRED if asked.deadline <= self.now else WorkState.CANCELLED
             )
         elif event == "take" and len(self.batches) < self.model.engines:
             self.take()
@@ -181,48 +187,56 @@ class Play:
         elif event == "fail" and self.batches:
             number = self.source.choice(list(self.batches))
             self.compare(self.batcher.fail(self.batches.pop(number)), self.model.fail(number))
-        elif event == "fail line" and self.source.random() < 0.2:
+        elif event == "fail waiting" and self.source.random() < 0.2:
             self.compare(
-                self.batcher.fail_line(),
-                self.model.settle([*self.model.line, *self.model.later], State.FAILED),
+                self.batcher.fail_waiting(),
+                self.model.settle([*self.model.line, *self.model.later], WorkState.FAILED),
             )
         self.check()
 
     def put(self) -> None:
         n, more = self.source.choice([1, 1, 2, 7, 40]), self.source.random() < 0.1
         deadline = self.now + self.source.choice([0.0, 0.05, 0.5, 5.0, math.inf])
-        ticket, asked = (
-            Ticket(n=n, arrived=self.now, deadline=deadline, more=more),
+        item, asked = (
+            WorkItem(
+                demand=Demand(
+                    images=n,
+                    request_images=n,
+                    arrived=self.now,
+                    deadline=deadline,
+                    is_continuation=more,
+                )
+            ),
             Asked(n, deadline, more, n > self.model.quantum),
         )
         expected = self.model.refusal(n, self.now, deadline, more)
         try:
-            self.batcher.admit(ticket)
-        except Refusal as refusal:
+            self.batcher.admit(item)
+        except RequestError as refusal:
             assert refusal.reason == expected
             self.model.refused += 1
             return
         assert expected is None
         asked.images = [WAITING] * n
         self.model.asked.append(asked)
-        self.pairs.append((ticket, asked))
+        self.pairs.append((item, asked))
         if self.source.random() < 0.2:
-            self.drawing.append((ticket, asked))
+            self.drawing.append((item, asked))
         else:
-            self.enqueue(ticket, asked)
+            self.enqueue(item, asked)
 
-    def enqueue(self, ticket: Ticket, asked: Asked) -> None:
-        self.batcher.enqueue(ticket)
+    def enqueue(self, item: WorkItem, asked: Asked) -> None:
+        self.batcher.enqueue(item)
         self.model.enqueue(asked)
 
     def take(self) -> None:
         self.number += 1
-        batch, expired = self.batcher.take(self.now)
+        batch, expired = self.batcher.next_batch(self.now)
         pieces, expected = self.model.take(self.number, self.now)
         self.compare(expired, expected)
         slices = () if batch is None else batch.slices
         given = [
-            (self.asked(piece.ticket), piece.start + i)
+            (self.asked(piece.item), piece.start + i)
             for piece in slices
             for i in range(piece.count)
         ]
@@ -234,28 +248,28 @@ class Play:
     def check(self) -> None:
         """What became of every request, and that nothing is lost or counted twice."""
         states = [asked.state for _, asked in self.pairs]
-        assert [ticket.state for ticket, _ in self.pairs] == states
+        assert [item.state for item, _ in self.pairs] == states
         counts, batcher = self.batcher.counts, self.batcher
         assert (counts.accepted, counts.rejected) == (len(states), self.model.refused)
         assert counts.offered == counts.accepted + counts.rejected
-        assert counts.waiting == states.count(State.WAITING)
+        assert counts.waiting == states.count(WorkState.WAITING)
         assert counts.settled == {
-            state: states.count(state) for state in State if state is not State.WAITING
+            state: states.count(state) for state in WorkState if state is not WorkState.WAITING
         }
         assert counts.accepted == counts.waiting + sum(counts.settled.values())
         assert batcher.waiting_images == sum(asked.left() for _, asked in self.pairs)
         assert batcher.running_images == sum(
             len(pieces) for pieces, _ in self.model.running.values()
         )
-        assert batcher.rate == pytest.approx(self.model.rate())
+        assert batcher.images_per_s == pytest.approx(self.model.rate())
 
-    def compare(self, tickets: list[Ticket], expected: list[Asked]) -> None:
-        assert {self.order((self.asked(ticket), 0)) for ticket in tickets} == {
+    def compare(self, items: list[WorkItem], expected: list[Asked]) -> None:
+        assert {self.order((self.asked(item), 0)) for item in items} == {
             self.order((a, 0)) for a in expected
         }
 
-    def asked(self, ticket: Ticket) -> Asked:
-        return next(asked for each, asked in self.pairs if each is ticket)
+    def asked(self, item: WorkItem) -> Asked:
+        return next(asked for each, asked in self.pairs if each is item)
 
     def order(self, piece: tuple[Asked, int]) -> tuple[int, int]:
         return next(i for i, (_, asked) in enumerate(self.pairs) if asked is piece[0]), piece[1]
@@ -291,17 +305,20 @@ def test_however_much_is_asked_for_engines_work_on_what_will_be_in_time(sizes, f
         moment = min([due, *(end for end, _ in running)])
         now = moment
         if moment == due:
-            ticket = Ticket(n=source.choice(sizes), arrived=now, deadline=now + 1.0)
-            with suppress(Refusal):
-                batcher.admit(ticket)
-                batcher.enqueue(ticket)
+            n = source.choice(sizes)
+            item = WorkItem(
+                demand=Demand(images=n, request_images=n, arrived=now, deadline=now + 1.0)
+            )
+            with suppress(RequestError):
+                batcher.admit(item)
+                batcher.enqueue(item)
             due += source.expovariate(factor * rate * len(sizes) / sum(sizes))
         else:
             ended = min(running, key=lambda pair: pair[0])
             running.remove(ended)
             good += sum(
-                ticket.n for ticket in batcher.finish(ended[1], now) if now <= ticket.deadline
+                item.images for item in batcher.finish(ended[1], now) if now <= item.demand.deadline
             )
-        while len(running) < engines and (batch := batcher.take(now)[0]) is not None:
+        while len(running) < engines and (batch := batcher.next_batch(now)[0]) is not None:
             running.append((now + batch.images * engines / rate, batch))
     assert good > 0.93 * rate * seconds

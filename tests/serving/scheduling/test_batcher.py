@@ -4,66 +4,80 @@ import math
 
 import pytest
 
-from dcgan.serving.api.errors import Refusal
-from dcgan.serving.scheduling.batcher import Batcher, State, Ticket
+from dcgan.serving.errors import RequestError
+from dcgan.serving.scheduling.batcher import Batcher
+from dcgan.serving.scheduling.demand import Demand
+from dcgan.serving.scheduling.errors import QueueFullError
+from dcgan.serving.scheduling.work_item import WorkItem, WorkState
 
 
-def make(max_batch=16, quantum=4, queue_limit=1000, engines=1) -> Batcher[Ticket]:
+def make(max_batch=16, quantum=4, queue_limit=1000, engines=1) -> Batcher[WorkItem]:
     return Batcher(max_batch=max_batch, quantum=quantum, queue_limit=queue_limit, engines=engines)
 
 
-def put(batcher: Batcher[Ticket], n: int, now=0.0, deadline=math.inf, *, more=False) -> Ticket:
-    ticket = Ticket(n=n, arrived=now, deadline=deadline, more=more)
-    batcher.admit(ticket)
-    batcher.enqueue(ticket)
-    return ticket
+def put(batcher: Batcher[WorkItem], n: int, now=0.0, deadline=math.inf, *, more=False) -> WorkItem:
+    item = make_item(n, now, deadline, more=more)
+    batcher.admit(item)
+    batcher.enqueue(item)
+    return item
 
 
-def run(batcher: Batcher[Ticket], now=0.0, seconds=1.0):
-    batch, _ = batcher.take(now)
+def make_item(n: int, now=0.0, deadline=math.inf, *, whole=0, more=False) -> WorkItem:
+    demand = Demand(
+        images=n,
+        request_images=whole or n,
+        arrived=now,
+        deadline=deadline,
+        is_continuation=more,
+    )
+    return WorkItem(demand=demand)
+
+
+def run(batcher: Batcher[WorkItem], now=0.0, seconds=1.0):
+    batch, _ = batcher.next_batch(now)
     batcher.finish(batch, now + seconds)
     return batch
 
 
-def refusal(batcher: Batcher[Ticket], n: int, now=0.0, deadline=math.inf) -> Refusal:
-    with pytest.raises(Refusal) as caught:
+def refusal(batcher: Batcher[WorkItem], n: int, now=0.0, deadline=math.inf) -> RequestError:
+    with pytest.raises(RequestError) as caught:
         put(batcher, n, now, deadline)
     return caught.value
 
 
 def test_a_free_engine_gets_whatever_waits_at_once():
     batcher = make()
-    ticket = put(batcher, 1)
-    batch, expired = batcher.take(0.0)
-    assert ([(piece.ticket, piece.start, piece.count) for piece in batch.slices], expired) == (
-        [(ticket, 0, 1)],
+    item = put(batcher, 1)
+    batch, expired = batcher.next_batch(0.0)
+    assert ([(piece.item, piece.start, piece.count) for piece in batch.slices], expired) == (
+        [(item, 0, 1)],
         [],
     )
 
 
 def test_nothing_waits_then_there_is_no_batch():
-    assert make().take(0.0) == (None, [])
+    assert make().next_batch(0.0) == (None, [])
 
 
 def test_what_arrives_while_the_engine_works_gathers():
     batcher = make()
     put(batcher, 1)
-    batch, _ = batcher.take(0.0)
+    batch, _ = batcher.next_batch(0.0)
     for _ in range(5):
         put(batcher, 2)
     batcher.finish(batch, 1.0)
-    assert batcher.take(1.0)[0].images == 10
+    assert batcher.next_batch(1.0)[0].images == 10
 
 
 def test_a_large_ticket_is_split_and_complete_only_at_the_end():
     batcher = make()
-    ticket = put(batcher, 40)
+    item = put(batcher, 40)
     sizes, complete = [], []
-    while (batch := batcher.take(0.0)[0]) is not None:
+    while (batch := batcher.next_batch(0.0)[0]) is not None:
         sizes.append(batch.images)
         complete.append(batcher.finish(batch, 1.0))
     assert sizes == [16, 16, 8]
-    assert complete == [[], [], [ticket]]
+    assert complete == [[], [], [item]]
 
 
 def test_one_image_beside_ten_thousand_is_in_the_next_batch():
@@ -71,13 +85,13 @@ def test_one_image_beside_ten_thousand_is_in_the_next_batch():
     put(batcher, 10_000)
     run(batcher)
     single = put(batcher, 1)
-    assert any(piece.ticket is single for piece in batcher.take(0.0)[0].slices)
+    assert any(piece.item is single for piece in batcher.next_batch(0.0)[0].slices)
 
 
 def test_small_tickets_take_turns_with_one_large_one_and_the_next_follows():
     batcher = make(max_batch=12, quantum=4)
     a, b, c, d = put(batcher, 20), put(batcher, 20), put(batcher, 2), put(batcher, 2)
-    given = [{piece.ticket: piece.count for piece in run(batcher).slices} for _ in range(4)]
+    given = [{piece.item: piece.count for piece in run(batcher).slices} for _ in range(4)]
     assert given == [{a: 8, c: 2, d: 2}, {a: 12}, {b: 12}, {b: 8}]
 
 
@@ -85,25 +99,25 @@ def test_a_cancelled_ticket_costs_nothing_more():
     batcher = make()
     first, second = put(batcher, 5), put(batcher, 5)
     batcher.cancel(first, 0.0)
-    batch, _ = batcher.take(0.0)
-    assert [piece.ticket for piece in batch.slices] == [second]
-    assert (first.state, batcher.counts.settled[State.CANCELLED]) == (State.CANCELLED, 1)
+    batch, _ = batcher.next_batch(0.0)
+    assert [piece.item for piece in batch.slices] == [second]
+    assert (first.state, batcher.counts.settled[WorkState.CANCELLED]) == (WorkState.CANCELLED, 1)
 
 
 def test_a_ticket_cancelled_before_it_is_put_in_line_stays_out():
     batcher = make()
-    ticket = Ticket(n=3, arrived=0.0)
-    batcher.admit(ticket)
-    batcher.cancel(ticket, 0.0)
-    batcher.enqueue(ticket)
-    assert batcher.take(0.0) == (None, [])
+    item = make_item(3)
+    batcher.admit(item)
+    batcher.cancel(item, 0.0)
+    batcher.enqueue(item)
+    assert batcher.next_batch(0.0) == (None, [])
     assert batcher.waiting_images == 0
 
 
 def test_cancelling_one_of_a_batch_leaves_the_others():
     batcher = make()
     first, second = put(batcher, 5), put(batcher, 5)
-    batch, _ = batcher.take(0.0)
+    batch, _ = batcher.next_batch(0.0)
     batcher.cancel(first, 0.0)
     assert batcher.finish(batch, 1.0) == [second]
 
@@ -111,25 +125,25 @@ def test_cancelling_one_of_a_batch_leaves_the_others():
 def test_what_has_expired_is_dropped_and_told():
     batcher = make()
     late, good = put(batcher, 5, deadline=1.0), put(batcher, 5, deadline=3.0)
-    batch, expired = batcher.take(2.0)
+    batch, expired = batcher.next_batch(2.0)
     assert expired == [late]
-    assert [piece.ticket for piece in batch.slices] == [good]
+    assert [piece.item for piece in batch.slices] == [good]
 
 
 def test_cancelling_after_the_deadline_counts_as_expired():
     batcher = make()
-    ticket = put(batcher, 5, deadline=1.0)
-    batcher.cancel(ticket, 1.5)
-    assert ticket.state is State.EXPIRED
+    item = put(batcher, 5, deadline=1.0)
+    batcher.cancel(item, 1.5)
+    assert item.state is WorkState.EXPIRED
 
 
 def test_a_batch_that_fails_takes_its_own_tickets_and_no_others():
     batcher = make()
     large = put(batcher, 20)
-    batch, _ = batcher.take(0.0)
+    batch, _ = batcher.next_batch(0.0)
     other = put(batcher, 3)
     assert batcher.fail(batch) == [large]
-    assert [piece.ticket for piece in batcher.take(0.0)[0].slices] == [other]
+    assert [piece.item for piece in batcher.next_batch(0.0)[0].slices] == [other]
     assert (batcher.running_images, batcher.waiting_images) == (3, 0)
 
 
@@ -139,13 +153,14 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
     run(batcher, seconds=0.5)  # 20 images a second
     put(batcher, 20)
     error = refusal(batcher, 10)
-    assert (error.reason, error.retry_s) == ("QUEUE_FULL", pytest.approx(0.5))
+    assert isinstance(error, QueueFullError)
+    assert error.retry_after_s == pytest.approx(0.5)
 
 
 def test_before_the_first_batch_a_full_queue_asks_for_a_second():
     batcher = make(queue_limit=5)
     put(batcher, 5)
-    assert refusal(batcher, 1).retry_s == 1.0
+    assert refusal(batcher, 1).retry_after_s == 1.0
 
 
 def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits():
@@ -157,7 +172,7 @@ def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits():
 def test_the_queue_limit_does_not_stop_the_rest_of_an_accepted_request():
     batcher = make(queue_limit=5)
     put(batcher, 5)
-    assert put(batcher, 5, more=True).state is State.WAITING
+    assert put(batcher, 5, more=True).state is WorkState.WAITING
 
 
 def test_a_deadline_that_has_passed_is_refused():
@@ -173,7 +188,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once():
     assert (
         refusal(batcher, 4, deadline=1.4).reason == "DEADLINE_UNREACHABLE"
     )  # 4 + 4 of the others go first: 1.2 s
-    assert put(batcher, 4, deadline=1.6).state is State.WAITING
+    assert put(batcher, 4, deadline=1.6).state is WorkState.WAITING
 
 
 def test_two_engines_are_twice_as_fast():
@@ -181,7 +196,7 @@ def test_two_engines_are_twice_as_fast():
     for batcher in (one, two):
         put(batcher, 10)
         run(batcher, seconds=1.0)
-    assert (one.rate, two.rate) == (pytest.approx(10), pytest.approx(20))
+    assert (one.images_per_s, two.images_per_s) == (pytest.approx(10), pytest.approx(20))
 
 
 def test_a_stall_does_not_make_an_idle_engine_refuse_for_ever():
@@ -191,22 +206,22 @@ def test_a_stall_does_not_make_an_idle_engine_refuse_for_ever():
         run(batcher, seconds=0.1)  # 100 images a second
     put(batcher, 10)
     run(batcher, seconds=60.0)  # the machine slept
-    assert batcher.rate > 50
-    assert put(batcher, 10, deadline=0.2).state is State.WAITING
+    assert batcher.images_per_s > 50
+    assert put(batcher, 10, deadline=0.2).state is WorkState.WAITING
 
 
 def test_when_nothing_waits_one_batch_is_never_refused_on_an_estimate():
     batcher = make()
     put(batcher, 10)
     run(batcher, seconds=100.0)
-    assert put(batcher, 10, deadline=1.0).state is State.WAITING
+    assert put(batcher, 10, deadline=1.0).state is WorkState.WAITING
 
 
 def test_streams_do_not_fill_the_queue_for_others():
     batcher = make(queue_limit=20)
     for _ in range(10):
         put(batcher, 64, more=True)
-    assert put(batcher, 20).state is State.WAITING
+    assert put(batcher, 20).state is WorkState.WAITING
     assert refusal(batcher, 1).reason == "QUEUE_FULL"
 
 
@@ -214,9 +229,9 @@ def test_the_deadline_of_a_stream_is_held_against_all_of_it():
     batcher = make()
     put(batcher, 10)
     run(batcher, seconds=1.0)
-    with pytest.raises(Refusal, match="would be ready in 100 s"):
-        batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=50.0))
-    batcher.admit(Ticket(n=10, whole=1000, arrived=0.0, deadline=150.0))
+    with pytest.raises(RequestError, match="would be ready in 100 s"):
+        batcher.admit(make_item(10, deadline=50.0, whole=1000))
+    batcher.admit(make_item(10, deadline=150.0, whole=1000))
 
 
 def test_an_accepted_stream_ends_at_its_deadline_and_not_at_an_estimate():
@@ -225,6 +240,6 @@ def test_an_accepted_stream_ends_at_its_deadline_and_not_at_an_estimate():
     run(batcher, seconds=1.0)  # 10 images a second
     put(batcher, 100)
     assert refusal(batcher, 10, deadline=2.0).reason == "DEADLINE_UNREACHABLE"
-    assert put(batcher, 10, deadline=2.0, more=True).state is State.WAITING
-    with pytest.raises(Refusal, match="the time of the request was up"):
+    assert put(batcher, 10, deadline=2.0, more=True).state is WorkState.WAITING
+    with pytest.raises(RequestError, match="the deadline of the request passed"):
         put(batcher, 10, now=2.0, deadline=2.0, more=True)

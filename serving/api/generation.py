@@ -1,0 +1,234 @@
+"""Image generation behind every protocol: admission, scheduling, streaming and PNG encoding.
+
+This module knows neither gRPC nor HTTP. A protocol validates its request, calls `generate` or
+`stream`, writes the result in its own way, and maps the errors to its status codes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+from dcgan.serving.api.errors import DrainingError, LoadingError, TooManyStreamsError
+from dcgan.serving.api.in_flight import InFlight
+from dcgan.serving.api.requests import ImageRequest
+from dcgan.serving.encoding.formats import ImageFormat
+from dcgan.serving.encoding.png_queue import PngReservation
+from dcgan.serving.errors import RequestError
+from dcgan.serving.models.registry import ModelRegistry
+from dcgan.serving.scheduling.demand import Demand
+from dcgan.serving.scheduling.image_job import Images
+
+# Chunks of a stream in the making: one on the engine and one behind it. This bounds what a slow
+# reader holds.
+_CHUNKS_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImages:
+    """Images of a request, or of one chunk of a stream.
+
+    Attributes:
+        start: position of the first image in the request.
+        count: number of images.
+        images: pixels and times.
+        files: PNG files; None if the request is for pixels.
+        png_s: time that the PNG queue took.
+    """
+
+    start: int
+    count: int
+    images: Images
+    files: list[bytes] | None = None
+    png_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingChunk:
+    """A chunk of a stream that is being made.
+
+    Attributes:
+        start: position of its first image in the request.
+        count: number of images.
+        images: future of the images.
+        reservation: in the PNG queue; None if the request is for pixels.
+        resources: cancels what is not made yet and releases the reservation when it is closed.
+    """
+
+    start: int
+    count: int
+    images: asyncio.Future[Images]
+    reservation: PngReservation | None
+    resources: ExitStack
+
+
+class Generation:
+    """Generates images for requests of any protocol.
+
+    Before `open` and after `close` it refuses all requests.
+
+    Args:
+        max_streams: maximum number of streams at a time.
+        max_unread_bytes: bytes of finished replies that clients have not read, above which
+            `generate` is refused.
+        clock: monotonic, in seconds; the one of the dispatchers.
+
+    Attributes:
+        in_flight: calls in flight, of all protocols.
+    """
+
+    def __init__(
+        self,
+        max_streams: int = 256,
+        max_unread_bytes: int = 2**28,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.in_flight = InFlight(max_unread_bytes)
+        self._max_streams = max_streams
+        self._streams = 0
+        self._clock = clock
+        self._registry: ModelRegistry | None = None
+        self._closed_with: Callable[[], RequestError] = LoadingError
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The models.
+
+        Raises:
+            RequestError: if requests are refused at the moment.
+        """
+        if self._registry is None:
+            raise self._closed_with()
+        return self._registry
+
+    def open(self, registry: ModelRegistry) -> None:
+        """Admits requests for these models from now on."""
+        self._registry = registry
+
+    def close(self, error: Callable[[], RequestError] = DrainingError) -> None:
+        """Refuses new requests from now on; admitted ones are finished.
+
+        Args:
+            error: creates the error that new requests get.
+        """
+        self._registry = None
+        self._closed_with = error
+
+    async def generate(self, request: ImageRequest, deadline: float) -> GeneratedImages:
+        """Makes all images of a request.
+
+        Args:
+            request: validated request.
+            deadline: of the client, on the monotonic clock; infinity if there is none.
+
+        Raises:
+            RequestError: if the request is refused or its deadline passes.
+            EngineError: if an engine fails.
+        """
+        self.in_flight.check_unread()
+        model = request.model
+        count = request.images
+        demand = self._demand(request, deadline, 0, count)
+        draw = partial(request.draw, 0, count)
+        if not request.image_format.is_png:
+            images = await model.dispatcher.submit(demand, draw)
+            return GeneratedImages(0, count, images)
+
+        is_grid = request.image_format is ImageFormat.PNG_GRID
+        with model.png_queue.reserve(demand, is_grid=is_grid) as reservation:
+            demand = replace(demand, reserve_s=reservation.encode_s)
+            images = await model.dispatcher.submit(demand, draw)
+            return await self._encode_png(request, 0, count, images, reservation)
+
+    async def stream(
+        self, request: ImageRequest, deadline: float
+    ) -> AsyncGenerator[GeneratedImages, None]:
+        """Makes the images of a request in chunks, in order.
+
+        Close the generator when the client leaves, so that the chunks in the making are dropped.
+
+        Args:
+            request: validated request.
+            deadline: of the client, on the monotonic clock; infinity if there is none.
+
+        Raises:
+            RequestError: if the request is refused or its deadline passes.
+            EngineError: if an engine fails.
+        """
+        if self._streams >= self._max_streams:
+            raise TooManyStreamsError(self._max_streams)
+
+        replies = request.model.replies
+        size = min(replies.chunk_images, replies.max_images(request.image_format))
+        starts = iter(range(0, request.images, size))
+        pending: deque[_PendingChunk] = deque()
+        self._streams += 1
+        try:
+            while True:
+                # Keep the engines busy with the next chunks while this one is encoded and written.
+                for start in islice(starts, _CHUNKS_AHEAD - len(pending)):
+                    count = min(size, request.images - start)
+                    pending.append(self._begin_chunk(request, deadline, start, count))
+                if not pending:
+                    return
+
+                chunk = pending[0]
+                images = await chunk.images
+                pending.popleft()
+                with chunk.resources:
+                    generated = await self._encode_png(
+                        request, chunk.start, chunk.count, images, chunk.reservation
+                    )
+                yield generated
+        finally:
+            self._streams -= 1
+            for chunk in pending:
+                chunk.resources.close()
+
+    def _demand(self, request: ImageRequest, deadline: float, start: int, count: int) -> Demand:
+        return Demand(
+            images=count,
+            request_images=request.images if start == 0 else count,
+            arrived=self._clock(),
+            deadline=deadline,
+            is_continuation=start > 0,
+        )
+
+    def _begin_chunk(
+        self, request: ImageRequest, deadline: float, start: int, count: int
+    ) -> _PendingChunk:
+        """Submits a chunk, with a reservation in the PNG queue if it needs one."""
+        model = request.model
+        demand = self._demand(request, deadline, start, count)
+        reservation = None
+        with ExitStack() as resources:
+            if request.image_format.is_png:
+                is_grid = request.image_format is ImageFormat.PNG_GRID
+                reservation = resources.enter_context(
+                    model.png_queue.reserve(demand, is_grid=is_grid)
+                )
+                demand = replace(demand, reserve_s=reservation.encode_s)
+            images = model.dispatcher.submit(demand, partial(request.draw, start, count))
+            resources.callback(images.cancel)
+            return _PendingChunk(start, count, images, reservation, resources.pop_all())
+
+    async def _encode_png(
+        self,
+        request: ImageRequest,
+        start: int,
+        count: int,
+        images: Images,
+        reservation: PngReservation | None,
+    ) -> GeneratedImages:
+        """Encodes images as PNG; without a reservation, the request is for pixels."""
+        if reservation is None:
+            return GeneratedImages(start, count, images)
+        began = time.perf_counter()
+        files = await request.model.png_queue.encode(reservation, images.parts)
+        return GeneratedImages(start, count, images, files, time.perf_counter() - began)

@@ -1,0 +1,68 @@
+"""Configuration of the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dcgan.serving.engine.config import EngineConfig
+from dcgan.serving.models.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionConfig:
+    """How gRPC connections are handled.
+
+    Attributes:
+        max_rpcs: maximum number of concurrent RPCs, above which gRPC answers RESOURCE_EXHAUSTED; 0
+            for no limit.
+        max_age_s: age at which a client is asked to reconnect, so that the load spreads to new
+            servers; 0 for none.
+        keepalive_s: idle time after which the server pings a client.
+        max_request_bytes: maximum size of a request; a valid one has less than 200 bytes.
+        max_unread_bytes: maximum size of finished replies that clients have not read.
+    """
+
+    max_rpcs: int = 0
+    max_age_s: float = 0.0
+    keepalive_s: float = 7200.0
+    max_request_bytes: int = 64 * 2**10
+    max_unread_bytes: int = 2**28
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """What to serve, and where.
+
+    Attributes:
+        model_repository: serve the newest version of every model in this folder; None for the model
+            that ships.
+        model: name of the default model; None for the first by name.
+        fetch_from: index of models, from which `model` is fetched if it is not here; None to fetch
+            nothing.
+        host: address to listen on.
+        port: of gRPC; 0 for any free port.
+        reuse_port: whether other workers listen on the same port.
+        metrics_port: of the metrics; 0 for any free port.
+        drain_delay_s: time between the end of readiness and the refusal of requests, for load
+            balancers to notice.
+        exit_timeout_s: time that admitted requests have to finish after that.
+        longest_batch_s: duration after which a run of an engine counts as stalled.
+        engine: how engines run.
+        models: how each model is served.
+        connection: how connections are handled.
+    """
+
+    model_repository: Path | None = None
+    model: str | None = None
+    fetch_from: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8001
+    reuse_port: bool = False
+    metrics_port: int = 8002
+    drain_delay_s: float = 0.0
+    exit_timeout_s: float = 30.0
+    longest_batch_s: float = 60.0
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    models: ModelConfig = field(default_factory=ModelConfig)
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)

@@ -1,0 +1,32 @@
+"""Requests to shut down, from signals or from a parent process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class ShutdownRequest:
+    """Whether a process has been asked to shut down, and how. Create it in a running event loop.
+
+    Attributes:
+        drain: set to finish the requests that were admitted, and then end.
+        abort: set to end at once.
+    """
+
+    def __init__(self) -> None:
+        self.drain = asyncio.Event()
+        self.abort = asyncio.Event()
+
+    def listen_to_signals(self) -> None:
+        """Drains at the first SIGTERM or SIGINT, and aborts at the second."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self.drain.is_set():
+            self.abort.set()
+        self.drain.set()
