@@ -29,11 +29,11 @@ import torch
 from dcgan.core import noise
 from dcgan.core.hardware import processor_family, processor_name
 from dcgan.core.onnx_session import CPU, CUDA, CUDA_OPTIONS, available_providers
-from dcgan.export.graph.fold import Folded, fold, round_to_half
-from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph
+from dcgan.export.formats.onnx_file import read_onnx_weights
+from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
-from dcgan.export.verify.parity import compare_quality
-from dcgan.export.verify.weight_check import read_graph
+from dcgan.export.verify.quality import compare_quality
 from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
@@ -47,7 +47,7 @@ PROFILED = (
 )
 
 
-def random_network(width: int) -> Folded:
+def random_network(width: int) -> FoldedGenerator:
     """A folded generator of the seed model's shape, its activations of the size that training gives them."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(image_size=64, channels=3, latent_size=100, width=width))
@@ -58,19 +58,19 @@ def random_network(width: int) -> Folded:
     return fold(generator.eval())
 
 
-def trained_network() -> Folded:
+def trained_network() -> FoldedGenerator:
     """The shipped model, read back from its ONNX file."""
-    return read_graph(find_release(SHIPPED, DEFAULT_MODEL).folder / "generator.onnx")
+    return read_onnx_weights(find_release(SHIPPED, DEFAULT_MODEL).folder / "generator.onnx")
 
 
-def candidates(network: Folded) -> dict[str, bytes]:
+def candidates(network: FoldedGenerator) -> dict[str, bytes]:
     """Each graph by name; the plain one, which is the denominator, first."""
     plan = find_plan(network)
 
     def exported(**how: object) -> onnx.ModelProto:
-        return build_graph(network, **({"facts": "{}", "half_weights": False} | how))  # type: ignore[arg-type]
+        return build_onnx(network, **how)  # type: ignore[arg-type]
 
-    half = {"half_weights": True, "half_arithmetic": True, "form": PLAIN}
+    half = {"float16_weights": True, "float16_compute": True, "form": PLAIN}
     models = {
         "plain, fp32": exported(form=PLAIN),
         "plain but for a Gemm first, fp32": graph_forms.plain_with_gemm(network),
@@ -87,7 +87,7 @@ def candidates(network: Folded) -> dict[str, bytes]:
             network, None
         ),
         "as exported, fp32": exported(form=SUBPIXEL),
-        "as exported, fp16": build_graph(round_to_half(network), facts="{}", **half),  # type: ignore[arg-type]
+        "as exported, fp16": build_onnx(round_to_float16(network), **half),  # type: ignore[arg-type]
         "int8 of 0.1.0 (float head and tail)": graph_forms.float_tail(network, plan),
         "int8, float head": exported(plan=graph_forms.head_in_float(plan)),
         "as exported, int8": exported(plan=plan),

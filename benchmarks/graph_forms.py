@@ -7,16 +7,16 @@ import onnx
 from onnx import helper
 
 from dcgan.export.graph.builder import GraphBuilder
-from dcgan.export.graph.fold import Folded
-from dcgan.export.graph.onnx_graph import add_levels, wrap
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.onnx_graph import make_model
 from dcgan.export.graph.subpixel import join_phases
 from dcgan.export.graph.subpixel_graph import add_first, add_hidden, interleave
-from dcgan.export.int8.plan import HEAD, Int8Plan
+from dcgan.export.graph.quantization import HEAD, Int8Plan
 
 
-def plain_with_gemm(network: Folded) -> onnx.ModelProto:
+def plain_with_gemm(network: FoldedGenerator) -> onnx.ModelProto:
     """Transposed convolutions, but for the first layer, which is one matrix product."""
-    graph = GraphBuilder(half_weights=False)
+    graph = GraphBuilder(float16_weights=False)
     x = add_first(graph, network, None)
     for i, layer in enumerate(network.layers[1:], start=1):
         last = i == len(network.hidden)
@@ -31,16 +31,16 @@ def plain_with_gemm(network: Folded) -> onnx.ModelProto:
             pads=[1, 1, 1, 1],
         )
         x = graph.node("Tanh" if last else "Relu", [x], f"{i}.out")
-    graph.transpose(add_levels(graph, x), [0, 2, 3, 1], "images")
-    return wrap(graph, network, "{}")
+    graph.transpose(graph.to_uint8(x), [0, 2, 3, 1], "images")
+    return make_model(graph, network, "{}")
 
 
-def joined(network: Folded, *, depth_to_space: bool) -> onnx.ModelProto:
+def joined(network: FoldedGenerator, *, depth_to_space: bool) -> onnx.ModelProto:
     """One 2x2 convolution for each layer on a grid that is larger by one, then depth to space, then a crop.
 
     Depth to space is ONNX's own operator, or moves whole pixels as the exported form does.
     """
-    graph = GraphBuilder(half_weights=False)
+    graph = GraphBuilder(float16_weights=False)
     x, size = add_first(graph, network, None), 4
     for i, layer in enumerate(network.layers[1:], start=1):
         last = i == len(network.hidden)
@@ -69,13 +69,13 @@ def joined(network: Folded, *, depth_to_space: bool) -> onnx.ModelProto:
             )
             x = graph.transpose(x, [0, 3, 1, 2], f"{i}.out")
         size *= 2
-    graph.transpose(add_levels(graph, x), [0, 2, 3, 1], "images")
-    return wrap(graph, network, "{}")
+    graph.transpose(graph.to_uint8(x), [0, 2, 3, 1], "images")
+    return make_model(graph, network, "{}")
 
 
-def float_tail(network: Folded, plan: Int8Plan | None) -> onnx.ModelProto:
+def float_tail(network: FoldedGenerator, plan: Int8Plan | None) -> onnx.ModelProto:
     """The form of release 0.1.0: the last convolution in float32, and depth to space on floats before the rounding."""
-    graph = GraphBuilder(half_weights=False)
+    graph = GraphBuilder(float16_weights=False)
     x = add_first(graph, network, plan)
     for i in range(1, len(network.hidden)):
         x = add_hidden(graph, network, i, x, plan)
@@ -84,17 +84,17 @@ def float_tail(network: Folded, plan: Int8Plan | None) -> onnx.ModelProto:
     weight = graph.weight("head.weight", join_phases(network.head.weight.numpy()))
     x = graph.node("Conv", [x, weight], "head.conv", kernel_shape=[2, 2], pads=[1, 1, 1, 1])
     x = graph.node("DepthToSpace", [graph.node("Tanh", [x], "head.bent")], "bordered", blocksize=2)
-    graph.transpose(add_levels(graph, _crop(graph, x, [2, 3], "cropped")), [0, 2, 3, 1], "images")
-    return wrap(graph, network, "{}")
+    graph.transpose(graph.to_uint8(_crop(graph, x, [2, 3], "cropped")), [0, 2, 3, 1], "images")
+    return make_model(graph, network, "{}")
 
 
-def first_as_convolution(network: Folded, model: onnx.ModelProto) -> onnx.ModelProto:
+def first_as_convolution(network: FoldedGenerator, model: onnx.ModelProto) -> onnx.ModelProto:
     """The exported graph with its first layer as a transposed convolution again."""
     other = onnx.ModelProto()
     other.CopyFrom(model)
     kept = [node for node in other.graph.node if not node.output[0].startswith("hidden.0.")]
-    graph, layer = GraphBuilder(half_weights=False), network.layers[0]
-    grid = graph.node("Unsqueeze", ["z", graph.integers([2, 3])], "first.grid")
+    graph, layer = GraphBuilder(float16_weights=False), network.layers[0]
+    grid = graph.node("Unsqueeze", ["z", graph.int64_constant([2, 3])], "first.grid")
     inputs = [
         grid,
         graph.weight("first.weight", layer.weight.numpy()),
@@ -125,5 +125,5 @@ def head_in_float(plan: Int8Plan) -> Int8Plan:
 
 def _crop(graph: GraphBuilder, x: str, axes: list[int], output: str) -> str:
     return graph.node(
-        "Slice", [x, *(graph.integers(values) for values in ([1, 1], [-1, -1], axes))], output
+        "Slice", [x, *(graph.int64_constant(values) for values in ([1, 1], [-1, -1], axes))], output
     )

@@ -1,1 +1,1 @@
-"""From weights to a model folder that is proven to be the same function."""
+"""Export of a training run to a released model: verified ONNX, TorchScript and safetensors."""

@@ -18,15 +18,14 @@ class GateFailure(click.ClickException):
 
 
 class ExportCommand(Command):
-    """A command whose failed parity gate has an exit code of its own."""
+    """A command with exit code 1 for a failed parity gate."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Runs the command."""
         from dcgan.export.errors import ParityError
 
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # ends as Ctrl-C does: what was begun is removed
+        # SIGTERM ends the command as Ctrl-C does, which removes unfinished files.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -41,7 +40,7 @@ class ExportCommand(Command):
     "--out",
     "repository",
     type=click.Path(path_type=Path),
-    help="Repository to publish the model in.",
+    help="Model repository to publish in.",
 )
 @click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
 @click.option(
@@ -53,28 +52,29 @@ class ExportCommand(Command):
 @click.option(
     "--onnx",
     is_flag=True,
-    help="Write ONNX. Without this, --torchscript, --safetensors and --pt2, the first three are written.",
+    help="Write ONNX. If none of --onnx, --torchscript, --safetensors and --pt2 is given, "
+    "the first three are written.",
 )
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
-@click.option("--safetensors", is_flag=True, help="Write the weights alone.")
-@click.option("--pt2", is_flag=True, help="Write an exported program, TorchScript's successor.")
+@click.option("--safetensors", is_flag=True, help="Write the weights as safetensors.")
 @click.option(
-    "--int8", is_flag=True, help="Write another ONNX file that computes in int8, for CPUs."
+    "--pt2", is_flag=True, help="Write an exported program (torch.export), TorchScript's successor."
 )
+@click.option("--int8", is_flag=True, help="Also write an ONNX file quantized to int8, for CPUs.")
 @click.option(
-    "--fp16", is_flag=True, help="Write another ONNX file that computes in float16, for CUDA."
+    "--fp16", is_flag=True, help="Also write an ONNX file that computes in float16, for CUDA."
 )
 @click.option(
     "--target",
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
-    help="Write the float32 ONNX graph in the form that is fastest there; it runs on both.",
+    help="Provider on which the float32 ONNX graph should be fast; it runs on both.",
 )
 @click.option(
     "--weights",
     type=click.Choice(["fp32", "fp16"]),
     default="fp32",
-    help="Release the weights as they are, or rounded to float16 in half the space.",
+    help="Release the weights as trained, or rounded to float16 at half the size.",
 )
 @click.option(
     "--license",
@@ -85,22 +85,22 @@ class ExportCommand(Command):
 @click.option(
     "--description",
     default="",
-    show_default="the run's own",
-    help="What the model makes, in a sentence.",
+    show_default="the recipe's description",
+    help="What the model generates, in a sentence.",
 )
 @click.option(
     "--triton",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Also add the ONNX files to this model repository of Triton; RUN may then be a model folder.",
+    help="Also add the ONNX files to this Triton model repository; RUN may then be a model folder.",
 )
 @click.option(
     "--check",
     type=click.Path(path_type=Path),
     metavar="MODEL_FOLDER",
-    help="Check a released model again, and stop.",
+    help="Verify a released model again, and exit.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be released, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit.")
 def main(
     *,
     run: Path | None,
@@ -121,40 +121,39 @@ def main(
     check: Path | None,
     dry_run: bool,
 ) -> None:
-    """Turn the training run in folder RUN into a released model.
+    """Export the training run in folder RUN as a released model.
 
-    The model lands in OUT/NAME/VERSION, whole or not at all. Each file is first compared with the trained network;
-    exit code 1 means that one is not the same function.
+    The model is published as OUT/NAME/VERSION, completely or not at all. Each file is first
+    compared with the trained network; exit code 1 means that one of them is not the same function.
     """
     if check is not None:
-        from dcgan.export.verify.reverify import recheck
+        from dcgan.export.verify.reverify import reverify
 
-        recheck(check, click.echo)
+        reverify(check, click.echo)
         return
-    if run is not None and triton is not None and (repository, name) == (None, None):
-        if len(_given()) > 2:
+
+    is_model_folder = (repository, name) == (None, None)
+    if run is not None and triton is not None and is_model_folder:
+        if len(_given_parameters()) > 2:
             raise click.UsageError(
                 "--triton copies the files of a model folder as they are; leave other options out"
             )
-        _write_triton(run, triton)
+        _add_to_triton(run, triton)
         return
+
     if run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
-    from dcgan.core.schema import dump_json
-    from dcgan.export.pipeline import FORMATS, Options, export
-    from dcgan.training.run_folder import read_run
+
+    from dcgan.export.options import DEFAULT_FORMATS, ExportOptions
     from dcgan.zoo.manifest import check_name
-    from dcgan.zoo.repository import versions_of
 
     check_name(name)
-    named = {"onnx": onnx, "torchscript": torchscript, "pt2": pt2, "safetensors": safetensors}
-    formats = tuple(key for key, wanted in named.items() if wanted) or FORMATS
-    for flag, wanted in {"--int8": int8, "--fp16": fp16, "--triton": triton is not None}.items():
-        if wanted and "onnx" not in formats:
-            raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
-    options = Options(
+    flags = {"onnx": onnx, "torchscript": torchscript, "pt2": pt2, "safetensors": safetensors}
+    formats = tuple(key for key, is_wanted in flags.items() if is_wanted) or DEFAULT_FORMATS
+    _check_has_float32(formats, {"--int8": int8, "--fp16": fp16, "--triton": triton is not None})
+    options = ExportOptions(
         name=name,
-        version=version or max(versions_of(repository, name), default=0) + 1,
+        version=version or _next_version(repository, name),
         formats=formats,
         weights=weights,
         int8=int8,
@@ -163,33 +162,48 @@ def main(
         license=license,
         description=description,
     )
+
     if dry_run:
+        from dcgan.core.schema import dump_json
+
         click.echo(dump_json(options), nl=False)
         return
+
     if triton is not None:
         from dcgan.export.formats.triton import check_free
 
-        extra = {"int8": int8, "fp16": fp16}
-        check_free(
-            triton,
-            name,
-            options.version,
-            ["fp32", *(key for key, wanted in extra.items() if wanted)],
-        )
+        check_free(triton, name, options.version, options.onnx_precisions)
+
+    from dcgan.export.pipeline import export
+    from dcgan.training.run_folder import read_run
+
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
-        _write_triton(release.folder, triton)
+        _add_to_triton(release.folder, triton)
 
 
-def _given() -> list[str]:
-    """The arguments and options of this call that its user gave."""
+def _given_parameters() -> list[str]:
+    """Returns the arguments and options that the user gave."""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     return [name for name in context.params if context.get_parameter_source(name) is not default]
 
 
-def _write_triton(folder: Path, triton: Path) -> None:
+def _check_has_float32(formats: tuple[str, ...], flags: dict[str, bool]) -> None:
+    """Checks that options which need the float32 ONNX file beside theirs come with it."""
+    for flag, is_given in flags.items():
+        if is_given and "onnx" not in formats:
+            raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
+
+
+def _next_version(repository: Path, name: str) -> int:
+    from dcgan.zoo.repository import versions_of
+
+    return max(versions_of(repository, name), default=0) + 1
+
+
+def _add_to_triton(folder: Path, triton: Path) -> None:
     from dcgan.export.formats.triton import write_triton
     from dcgan.zoo.repository import read_release
 

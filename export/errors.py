@@ -1,18 +1,19 @@
-"""What can go wrong between a run folder and a released model.
+"""The errors of an export.
 
-ExportError                the run, or a file made from it, cannot be released                       exit code 2
-└── ParityError            a written file is not the trained function; one subclass for each way     exit code 1
-    ├── InvalidGraphError       `onnx.checker` refuses the file, or it has a foreign operator set
+ExportError                the run, or a file made from it, cannot be released                  exit
+code 2 └── ParityError            a written file is not the trained function; one subclass per cause
+  exit code 1
+    ├── InvalidGraphError       `onnx.checker` rejects the file, or it needs foreign operators
     ├── WrongInterfaceError     an input or output has another name, type or shape
     ├── StaticBatchError        the batch axis has a fixed size
-    ├── UnfoldedNormError       a batch normalisation is left in the graph
+    ├── UnfoldedNormError       a batch normalization is left in the graph
     ├── WrongProviderError      the file runs, in part or whole, on another execution provider
-    ├── BatchDependenceError    an image depends on the batch it shares
+    ├── BatchDependenceError    an image depends on the batch that it is in
     ├── FloatMismatchError      float images are further from the reference than allowed
-    ├── LevelMismatchError      pixels are further from the reference, or more of them differ, than allowed
-    ├── QualityError            the signal-to-noise ratio of an int8 file is below the limit
+    ├── LevelMismatchError      pixels are further from the reference, or more differ, than allowed
+    ├── QualityError            the signal-to-noise ratio of an int8 or float16 file is too low
     ├── WeightMismatchError     a stored weight is not, bit for bit, that of the released network
-    └── FailedRunError          the file fails while it runs, or gives images of another shape
+    └── FailedRunError          the file cannot be loaded, fails, or returns another shape
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class ParityError(ExportError):
 
 
 class InvalidGraphError(ParityError):
-    """An ONNX file that the standard does not allow, or that needs more than the standard operators."""
+    """An ONNX file that is invalid, or needs more than the standard operators."""
 
 
 class WrongInterfaceError(ParityError):
@@ -41,15 +42,15 @@ class StaticBatchError(ParityError):
 
 
 class UnfoldedNormError(ParityError):
-    """A batch normalisation that was not folded into its convolution."""
+    """A batch normalization that was not folded into its convolution."""
 
 
 class WrongProviderError(ParityError):
-    """A file that runs elsewhere than on the execution provider that was asked for."""
+    """A file that runs on another execution provider than the one that was asked for."""
 
 
 class BatchDependenceError(ParityError):
-    """An image that changes with the batch it shares."""
+    """An image that changes with the batch that it is in."""
 
 
 class FloatMismatchError(ParityError):
@@ -61,7 +62,7 @@ class LevelMismatchError(ParityError):
 
 
 class QualityError(ParityError):
-    """An int8 file whose images are too far from those in float32, all in all."""
+    """A reduced-precision file whose images are too far from those in float32."""
 
 
 class WeightMismatchError(ParityError):
@@ -69,4 +70,4 @@ class WeightMismatchError(ParityError):
 
 
 class FailedRunError(ParityError):
-    """A file that fails on some batch, or gives images of another shape."""
+    """A file that cannot be loaded, fails on some batch, or returns images of another shape."""

@@ -1,1 +1,1 @@
-"""The other formats of a released model: TorchScript, exported programs, safetensors, Triton."""
+"""The files of a model: ONNX, TorchScript, exported programs, safetensors; Triton's layout."""

@@ -1,7 +1,7 @@
-"""TorchScript: the network traced, frozen and saved, with bytes that depend on the network alone.
+"""`generator.ts`: the network as TorchScript, with bytes that depend on the network alone.
 
-TorchScript is deprecated in favour of `torch.export` and unsupported from Python 3.14 on. This is the only file of the
-project that touches it, and the only one that silences its warnings, by their text.
+TorchScript is deprecated in favour of `torch.export` and unsupported from Python 3.14 on. No other
+file of the project touches it, and no other one silences its warnings.
 """
 
 from __future__ import annotations
@@ -17,52 +17,81 @@ from typing import cast
 
 import torch
 
-from dcgan.export.graph.postprocess import Served, examples
+from dcgan.export.errors import FailedRunError
+from dcgan.export.graph.postprocess import PixelGenerator, example_inputs
 
-FACTS = "dcgan.json"
-"""Name of the extra file inside the archive that says what the model is."""
+METADATA_FILE = "dcgan.json"
+"""Name of the extra file inside the archive that holds the manifest."""
 
 _METHODS = ("forward", "float_images")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can hold
-_MANGLED = re.compile(rb"___torch_mangle_\d+")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
+_MANGLED_CLASS = re.compile(rb"___torch_mangle_\d+")
 
 
 def write_torchscript(
-    network: Served, path: Path, *, latent_size: int, facts: str, classes: int = 0
+    generator: PixelGenerator, path: Path, *, latent_size: int, classes: int = 0, metadata: str
 ) -> None:
     """Traces `forward` (pixels) and `float_images`, freezes both, and saves them.
 
     Args:
-        network: what to trace, in evaluation mode.
+        generator: what to trace, in evaluation mode.
         path: the file to write.
         latent_size: length of a latent vector.
-        facts: JSON document to embed.
-        classes: number of classes, 0 without labels; both methods take `label` after `z` where there are any.
+        classes: number of classes, 0 without labels; with classes both methods take `label` after
+            `z`.
+        metadata: JSON document to embed.
     """
+    inputs = example_inputs(latent_size, classes)
+    archive = io.BytesIO()
     with _deprecation_silenced():
-        # Without torch's own check, which runs the example once more: the parity gate runs the saved file on far more.
+        # Skip torch's own check of the trace: the parity gate runs the saved file on far more
+        # inputs.
         traced = torch.jit.trace_module(  # type: ignore[no-untyped-call]
-            network, dict.fromkeys(_METHODS, examples(latent_size, classes)), check_trace=False
+            generator, dict.fromkeys(_METHODS, inputs), check_trace=False
         )
         frozen = torch.jit.freeze(traced, preserved_attrs=["float_images"])
-        archive = io.BytesIO()
-        torch.jit.save(frozen, archive, _extra_files={FACTS: facts})
+        torch.jit.save(frozen, archive, _extra_files={METADATA_FILE: metadata})
     path.write_bytes(_reproducible(archive.getvalue()))
 
 
 def read_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Loads a file that `write_torchscript` wrote. It can run code: never load one from a stranger."""
-    with _deprecation_silenced():
-        return cast(torch.jit.ScriptModule, torch.jit.load(path, map_location="cpu"))  # type: ignore[no-untyped-call]
+    """Loads a TorchScript file. Loading can run code: call it on trusted files only.
+
+    Raises:
+        FailedRunError: if it cannot be loaded.
+    """
+    try:
+        with _deprecation_silenced():
+            module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+    except Exception as error:  # torch raises RuntimeError, ValueError and more
+        raise FailedRunError(f"{path.name} cannot be loaded: {type(error).__name__}") from error
+    return cast(torch.jit.ScriptModule, module)
+
+
+def read_torchscript_constants(path: Path) -> set[tuple[tuple[int, ...], bytes]]:
+    """Reads the constants of a frozen TorchScript file: the shape and bytes of each tensor.
+
+    Raises:
+        FailedRunError: if it cannot be loaded.
+    """
+    module = read_torchscript(path)  # must outlive its graph
+    nodes = module.graph.findAllNodes("prim::Constant", recurse=True)  # type: ignore[attr-defined]
+    tensors = [
+        node.t("value")
+        for node in nodes
+        if node.hasAttribute("value") and node.kindOf("value") == "t"
+    ]
+    return {(tuple(t.shape), t.numpy().tobytes()) for t in tensors if t.ndim > 0}
 
 
 def _reproducible(archive: bytes) -> bytes:
-    """Writes a TorchScript archive again without what varies between machines and processes.
+    """Rewrites a TorchScript archive without what varies between machines and processes.
 
-    That is: where each line of Python stood (`.debug_pkl`), a digest of this (`serialization_id`), and a running
-    number in class names. The stack of folders is `generator/`, whatever the file is called.
+    Removed are the positions of Python source lines (`.debug_pkl`) and a digest of them
+    (`serialization_id`). Running numbers in class names are renumbered, and the root folder becomes
+    `generator/`.
     """
-    clean = io.BytesIO()
+    output = io.BytesIO()
     numbers: dict[bytes, int] = {}
 
     def renumber(match: re.Match[bytes]) -> bytes:
@@ -70,18 +99,19 @@ def _reproducible(archive: bytes) -> bytes:
 
     with (
         zipfile.ZipFile(io.BytesIO(archive)) as source,
-        zipfile.ZipFile(clean, "w", zipfile.ZIP_STORED) as target,
+        zipfile.ZipFile(output, "w", zipfile.ZIP_STORED) as target,
     ):
         for entry in source.infolist():
-            inside = entry.filename.partition("/")[2]
-            if inside.endswith((".debug_pkl", "serialization_id")):
+            inner_name = entry.filename.partition("/")[2]
+            if inner_name.endswith((".debug_pkl", "serialization_id")):
                 continue
-            code = inside.startswith("code/") or inside.endswith(".pkl")
+
             data = source.read(entry)
-            name = _MANGLED.sub(renumber, f"generator/{inside}".encode()).decode()
-            info = zipfile.ZipInfo(name, date_time=_EPOCH)
-            target.writestr(info, _MANGLED.sub(renumber, data) if code else data)
-    return clean.getvalue()
+            if inner_name.startswith("code/") or inner_name.endswith(".pkl"):
+                data = _MANGLED_CLASS.sub(renumber, data)
+            name = _MANGLED_CLASS.sub(renumber, f"generator/{inner_name}".encode()).decode()
+            target.writestr(zipfile.ZipInfo(name, date_time=_EPOCH), data)
+    return output.getvalue()
 
 
 @contextmanager

@@ -1,15 +1,16 @@
-"""Batch normalisation folded into the transposed convolutions, and weights rounded for release.
+"""Folding of batch normalization into convolutions, and rounding of weights for release.
 
-In evaluation a batch normalisation is a scale and a shift for each channel, so it disappears into the weights and bias
-of the convolution before it; one with classes leaves a scale and a shift of each channel for each class. Folding here,
-once, gives every format the same network; ONNX Runtime is not known to fold it into a transposed convolution by itself
-(microsoft/onnxruntime#14270).
+In evaluation a batch normalization is a scale and a shift for each channel, so it disappears into
+the weights and bias of the convolution before it; a class-conditional one leaves a scale and a
+shift of each channel for each class. Folding once, before any format is written, gives every format
+the same weights; ONNX Runtime is not known to fold batch normalization into a transposed
+convolution (microsoft/onnxruntime#14270).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -21,7 +22,7 @@ from dcgan.training.models.networks import ConditionalNorm, Generator
 
 
 class ClassAffine(nn.Module):
-    """A scale and a shift of each channel for each class: what is left of a conditional batch normalisation."""
+    """A scale and a shift of each channel for each class, from a conditional normalization."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -30,13 +31,16 @@ class ClassAffine(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """[B, C, H, W] and classes [B] -> [B, C, H, W]."""
-        return x * self.gain[label][:, :, None, None] + self.shift[label][:, :, None, None]
+        gain = self.gain[label][:, :, None, None]
+        shift = self.shift[label][:, :, None, None]
+        return x * gain + shift
 
 
-class Folded(nn.Module):
-    """A generator without normalisation: transposed convolutions with biases, ReLU between, tanh at the end.
+class FoldedGenerator(nn.Module):
+    """A generator without normalization.
 
-    One with classes has a `ClassAffine` after each hidden convolution in place of its bias.
+    It has transposed convolutions with biases, ReLU between them and tanh at the end. One with
+    classes has a `ClassAffine` after each hidden convolution in place of its bias.
     """
 
     def __init__(
@@ -49,6 +53,23 @@ class Folded(nn.Module):
         self.hidden = nn.ModuleList(hidden)
         self.head = head
         self.affines = nn.ModuleList(affines)
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> FoldedGenerator:
+        """Builds the network that has these weights, named as in its `state_dict`.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: if they are not the weights of one generator.
+        """
+        count = sum(name.startswith("hidden.") and name.endswith(".weight") for name in weights)
+        hidden = [_empty_layer(weights, f"hidden.{i}", first=i == 0) for i in range(count)]
+        head = _empty_layer(weights, "head", first=False)
+        tables = [weights.get(f"affines.{i}.gain") for i in range(count)]
+        affines = [ClassAffine(*table.shape) for table in tables if table is not None]
+
+        network = cls(hidden, head, affines)
+        network.load_state_dict(weights)
+        return network.eval().requires_grad_(False)
 
     @property
     def layers(self) -> list[nn.ConvTranspose2d]:
@@ -74,11 +95,11 @@ class Folded(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Height and width of an image: 4 after the first layer, doubled by each other."""
+        """Height and width of an image: 4 after the first layer, doubled by each other one."""
         return 4 << len(self.hidden)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1].
+        """Standard normals [B, latent_size] -> images [B, channels, H, W] in [-1, 1].
 
         A network with classes also takes the class of each image, int64 [B].
         """
@@ -97,65 +118,48 @@ class Folded(nn.Module):
         return torch.relu(x)
 
 
-def fold(generator: Generator) -> Folded:
-    """Folds each batch normalisation into its convolution; the generator itself is left as it is.
+def fold(generator: Generator) -> FoldedGenerator:
+    """Folds each batch normalization into its convolution; the generator itself is unchanged.
 
-    The arithmetic is done in double precision, so that each folded weight is the float32 nearest to the true one.
-    A parametrization, such as spectral norm, is left behind: the weight that it makes is the weight.
+    The arithmetic is done in float64, so that each folded weight is the float32 nearest to the
+    exact one. Parametrizations such as spectral norm are resolved: the folded network holds the
+    weight that they compute.
 
     Raises:
-        ExportError: if the generator is in training mode, where there is nothing to fold, or has another normalisation.
+        ExportError: if the generator is in training mode, or has another normalization.
     """
     if any(module.training for module in generator.modules()):
         raise ExportError(
-            "the generator, or a part of it, is in training mode; call eval() on it before the export"
+            "the generator, or a part of it, is in training mode; call eval() on it first"
         )
-    hidden, affines = [], []
+
+    hidden = []
+    affines = []
     for i, layer in enumerate(generator.hidden):
-        conv, norm = layer.conv, layer.norm
+        conv = layer.conv
+        norm = layer.norm
         if not isinstance(conv, nn.ConvTranspose2d) or not isinstance(
             norm, nn.BatchNorm2d | ConditionalNorm
         ):
             raise ExportError(
-                f"hidden layer {i} is not a transposed convolution with batch normalisation; retrain it"
+                f"hidden layer {i} is not a transposed convolution with batch normalization; "
+                "train it again"
             )
-        conv, norm = _plain(conv).double(), copy.deepcopy(norm).double()
+
+        conv = _without_parametrization(conv).double()
+        norm = copy.deepcopy(norm).double()
         if isinstance(norm, ConditionalNorm):
             affines.append(_fold_conditional(conv, norm))
             hidden.append(conv.float())
         else:
             hidden.append(fuse_conv_bn_eval(conv, norm, transpose=True).float())
-    return Folded(hidden, _plain(generator.head), affines).eval().requires_grad_(False)
+
+    head = _without_parametrization(generator.head)
+    return FoldedGenerator(hidden, head, affines).eval().requires_grad_(False)
 
 
-def _fold_conditional(conv: nn.ConvTranspose2d, norm: ConditionalNorm) -> ClassAffine:
-    """Folds the part that all classes share into the convolution, in place, and returns the part of each class."""
-    mean, variance = cast(Tensor, norm.norm.running_mean), cast(Tensor, norm.norm.running_var)
-    factor = torch.rsqrt(variance + norm.norm.eps)  # [C]
-    conv.weight = nn.Parameter(conv.weight * factor[:, None, None])  # [in, C, 4, 4]
-    gain, shift = norm.scale.weight, norm.shift.weight  # [classes, C]
-    affine = ClassAffine(*gain.shape)
-    affine.gain = nn.Parameter(gain.float())
-    affine.shift = nn.Parameter((shift - mean * factor * gain).float())
-    return affine
-
-
-def _plain(conv: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
-    """A copy that holds the weight itself, whatever it is made of."""
-    stride, padding = [(number, number) for number in (conv.stride[0], int(conv.padding[0]))]
-    biased = conv.bias is not None
-    plain = nn.ConvTranspose2d(
-        conv.in_channels, conv.out_channels, 4, stride, padding, bias=biased
-    ).eval()
-    with torch.no_grad():
-        plain.weight.copy_(conv.weight)
-        if plain.bias is not None and conv.bias is not None:
-            plain.bias.copy_(conv.bias)
-    return plain
-
-
-def round_to_half(network: Folded) -> Folded:
-    """Rounds every weight to the nearest float16, kept as float32: a new network, half the size when stored.
+def round_to_float16(network: FoldedGenerator) -> FoldedGenerator:
+    """Returns a copy of a network with every weight rounded to float16, kept as float32.
 
     Raises:
         ExportError: if a weight is too large for float16.
@@ -168,3 +172,41 @@ def round_to_half(network: Folded) -> Folded:
                 f"{name} has weights beyond the range of float16; export with --weights fp32"
             )
     return rounded
+
+
+def _fold_conditional(conv: nn.ConvTranspose2d, norm: ConditionalNorm) -> ClassAffine:
+    """Folds what all classes share into the convolution, in place, and returns the rest."""
+    mean = cast(Tensor, norm.norm.running_mean)
+    variance = cast(Tensor, norm.norm.running_var)
+    factor = torch.rsqrt(variance + norm.norm.eps)  # [C]
+    conv.weight = nn.Parameter(conv.weight * factor[:, None, None])  # [in, C, 4, 4]
+
+    gain = norm.scale.weight  # [classes, C]
+    shift = norm.shift.weight  # [classes, C]
+    affine = ClassAffine(*gain.shape)
+    affine.gain = nn.Parameter(gain.float())
+    affine.shift = nn.Parameter((shift - mean * factor * gain).float())
+    return affine
+
+
+def _without_parametrization(conv: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
+    """Returns a copy that holds the effective weight as a plain parameter."""
+    stride = conv.stride[0]
+    padding = int(conv.padding[0])
+    biased = conv.bias is not None
+    plain = nn.ConvTranspose2d(
+        conv.in_channels, conv.out_channels, 4, (stride, stride), (padding, padding), bias=biased
+    )
+
+    with torch.no_grad():
+        plain.weight.copy_(conv.weight)
+        if plain.bias is not None and conv.bias is not None:
+            plain.bias.copy_(conv.bias)
+    return plain.eval()
+
+
+def _empty_layer(weights: Mapping[str, Tensor], name: str, *, first: bool) -> nn.ConvTranspose2d:
+    channels_in, channels_out, *_ = weights[f"{name}.weight"].shape
+    stride, padding = (1, 0) if first else (2, 1)
+    biased = f"{name}.bias" in weights
+    return nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=biased)

@@ -1,117 +1,99 @@
-"""The ONNX graph, written node by node: nothing in it depends on an exporter's version, a path or the day.
+"""The ONNX model of a generator.
 
-There are two forms of the same function (measured in `benchmarks/bench_export.py`), and int8 steps for the second.
+It is written node by node, so that its bytes hold no exporter's version, path or date.
+There are two forms of the same function (measured in `benchmarks/bench_export.py`): plain
+(`plain_graph`), which is faster on CUDA, and subpixel (`subpixel_graph`), which is faster on the
+CPU, where ONNX Runtime has no fast transposed convolution.
 
-plain, as the network is trained:
-    z [batch, d] -> ConvTranspose, Relu (repeated) -> ConvTranspose -> Tanh = float_images [batch, C, H, W]
+Both take `z` [batch, d], and `label` [batch] if the network has classes, and return `images` uint8
+[batch, H, W, C]. On the CPU a label beyond the last class is an error of Gather. The float images
+are not an output, which would copy them for every caller; `expose_float_images` adds them.
 
-subpixel, faster on the CPU, where ONNX Runtime has no fast transposed convolution: see `subpixel_graph`
-
-Both end in Add 1 -> Mul 127.5 -> Round (half to even) -> Cast to uint8, and put their channels last before or after:
-images [batch, H, W, C]. Tanh stays within one rounding of [-1, 1], so that Round already ends at 0 and 255 and
-there is nothing to clamp. A network with classes takes `label` [batch] too, and gathers the scales and shifts of each
-image's class; on the CPU a label beyond the last is an error of Gather. The float images are no output, which would
-cost every caller its bytes; `expose` brings them back.
-
-Operator set 18 is the newest for which every ONNX Runtime of the last years has kernels of each operator here on every
-provider (ConvTranspose 22 came to CUDA only in 2026: microsoft/onnxruntime#27710); nothing newer is needed.
+Operator set 18 is the newest for which recent ONNX Runtime releases have kernels of each operator
+here on every provider (ConvTranspose 22 came to CUDA only in 2026: microsoft/onnxruntime#27710);
+nothing newer is needed.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import cast
-
 import onnx
 from onnx import TensorProto, helper
-from torch import nn
 
 from dcgan.export.graph.builder import GraphBuilder
-from dcgan.export.graph.fold import ClassAffine, Folded
-from dcgan.export.graph.subpixel_graph import TANH, add_subpixel, interleave
-from dcgan.export.int8.plan import Int8Plan
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.plain_graph import FLOAT_IMAGES, add_plain_graph
+from dcgan.export.graph.quantization import Int8Plan
+from dcgan.export.graph.subpixel_graph import TANH, add_subpixel_graph, crop, interleave
 
 OPSET = 18
 IR_VERSION = 8
-"""Of the file format: the one that came with operator set 18."""
+"""Version of the file format: the one released with operator set 18."""
 
-PLAIN, SUBPIXEL = "plain", "subpixel"
+PLAIN = "plain"
+SUBPIXEL = "subpixel"
 
-FLOAT_IMAGES = "float_images"
-FACTS = "dcgan"
-"""Key of the metadata property that says what the model is."""
+METADATA_KEY = "dcgan"
+"""Key of the metadata property that holds the manifest."""
 
 
-def build_graph(
-    network: Folded,
+def build_onnx(
+    network: FoldedGenerator,
     *,
-    facts: str,
-    half_weights: bool,
+    metadata: str = "{}",
     form: str = SUBPIXEL,
     plan: Int8Plan | None = None,
-    half_arithmetic: bool = False,
+    float16_weights: bool = False,
+    float16_compute: bool = False,
 ) -> onnx.ModelProto:
-    """Writes the graph of a folded network.
+    """Builds the ONNX model of a folded network.
 
     Args:
-        network: the network; its weights are the graph's.
-        facts: JSON document to embed.
-        half_weights: store float weights as float16. Exact if they were rounded by `round_to_half`.
+        network: the network, whose weights the model gets.
+        metadata: JSON document to embed.
         form: PLAIN or SUBPIXEL.
-        plan: which convolutions of a subpixel graph run in int8, in which steps; None for one that runs in float32.
-        half_arithmetic: compute a plain graph in float16, from z to the last convolution; the tanh and what follows
-            stay in float32.
+        plan: which convolutions of a subpixel graph run in int8; None for float32.
+        float16_weights: store float weights as float16. Exact if they were rounded by
+            `round_to_float16`.
+        float16_compute: compute a plain graph in float16, from z to the last convolution.
     """
-    graph = GraphBuilder(half_weights=half_weights, half_arithmetic=half_arithmetic)
+    graph = GraphBuilder(float16_weights=float16_weights, float16_compute=float16_compute)
     if form == PLAIN:
-        _add_pixels_of_plain(graph, _add_plain(graph, network, half=half_arithmetic))
+        add_plain_graph(graph, network, float16=float16_compute)
     else:
-        _add_pixels_of_subpixel(graph, add_subpixel(graph, network, plan), network)
-    return wrap(graph, network, facts)
+        add_subpixel_graph(graph, network, plan)
+    return make_model(graph, network, metadata)
 
 
-def wrap(graph: GraphBuilder, network: Folded, facts: str) -> onnx.ModelProto:
-    """Makes a model of the nodes of a graph that takes the inputs of a network and gives `images`."""
-    size, channels = network.image_size, network.channels
+def make_model(graph: GraphBuilder, network: FoldedGenerator, metadata: str) -> onnx.ModelProto:
+    """Makes a model of a graph that takes the inputs of a network and returns `images`."""
+    size = network.image_size
     inputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", network.latent_size])]
     if network.classes:
         inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
-    images = helper.make_tensor_value_info(
-        "images", TensorProto.UINT8, ["batch", size, size, channels]
-    )
-    proto = helper.make_graph(
-        graph.nodes, "generator", inputs, [images], list(graph.initializers.values())
-    )
+    image_shape: list[str | int] = ["batch", size, size, network.channels]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, image_shape)
+
+    initializers = list(graph.initializers.values())
+    proto = helper.make_graph(graph.nodes, "generator", inputs, [images], initializers)
     model = helper.make_model(
         proto,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="dcgan-zoo",
     )
-    helper.set_model_props(model, {FACTS: facts})
+    helper.set_model_props(model, {METADATA_KEY: metadata})
     return model
 
 
-def write_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Writes the graph as one file, weights included."""
-    path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def expose(model: onnx.ModelProto, channels: int, image_size: int) -> onnx.ModelProto:
-    """A copy of the graph with the float images [batch, C, H, W] as a second output, for comparison."""
+def expose_float_images(model: onnx.ModelProto, channels: int, image_size: int) -> onnx.ModelProto:
+    """Returns a copy of a model with the float images [batch, C, H, W] as a second output."""
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
-    if not any(FLOAT_IMAGES in node.output for node in model.graph.node):
-        extra = GraphBuilder(half_weights=False)
-        whole = _crop(
-            extra, interleave(extra, TANH, channels, image_size // 2 + 1, "float"), "float.cropped"
-        )
-        extra.transpose(whole, [0, 3, 1, 2], FLOAT_IMAGES)
-        known = {tensor.name for tensor in model.graph.initializer}
-        exposed.graph.node.extend(extra.nodes)
-        exposed.graph.initializer.extend(
-            tensor for name, tensor in extra.initializers.items() if name not in known
-        )
+
+    has_float_images = any(FLOAT_IMAGES in node.output for node in model.graph.node)
+    if not has_float_images:
+        _add_float_images(exposed.graph, channels, image_size)
+
     shape: list[str | int] = ["batch", channels, image_size, image_size]
     exposed.graph.output.append(
         helper.make_tensor_value_info(FLOAT_IMAGES, TensorProto.FLOAT, shape)
@@ -119,70 +101,14 @@ def expose(model: onnx.ModelProto, channels: int, image_size: int) -> onnx.Model
     return exposed
 
 
-def _add_plain(graph: GraphBuilder, network: Folded, *, half: bool) -> str:
-    """Adds the network as it is trained, up to the tanh: [batch, C, H, W]."""
-    z = graph.node("Cast", ["z"], "z.half", to=TensorProto.FLOAT16) if half else "z"
-    x = graph.node("Unsqueeze", [z, graph.integers([2, 3])], "grid")  # [batch, d, 1, 1]
-    for i, layer in enumerate(network.layers[:-1]):
-        x = _add_up(graph, layer, x, f"hidden.{i}")
-        if network.classes:
-            x = _add_affine(graph, cast(ClassAffine, network.affines[i]), x, f"affines.{i}")
-        x = graph.node("Relu", [x], f"hidden.{i}.out")
-    x = _add_up(graph, network.head, x, "head")
-    return graph.node("Cast", [x], "head.float", to=TensorProto.FLOAT) if half else x
+def _add_float_images(proto: onnx.GraphProto, channels: int, image_size: int) -> None:
+    """Adds float images, channels first, to a subpixel graph."""
+    graph = GraphBuilder(float16_weights=False)
+    bordered = interleave(graph, TANH, channels, image_size // 2 + 1, "float")
+    images = crop(graph, bordered, "float.cropped")
+    graph.transpose(images, [0, 3, 1, 2], FLOAT_IMAGES)
 
-
-def _add_up(graph: GraphBuilder, layer: nn.ConvTranspose2d, x: str, name: str) -> str:
-    """Adds one transposed convolution: [batch, C, H, W] -> [batch, C', 2H, 2W] (or 4x4 from 1x1)."""
-    inputs = [x, graph.weight(f"{name}.weight", layer.weight.numpy())]
-    if layer.bias is not None:
-        inputs.append(graph.weight(f"{name}.bias", layer.bias.numpy()))
-    return graph.node(
-        "ConvTranspose",
-        inputs,
-        f"{name}.conv",
-        kernel_shape=list(layer.kernel_size),
-        strides=list(layer.stride),
-        pads=[int(padding) for padding in layer.padding] * 2,
-    )
-
-
-def _add_affine(graph: GraphBuilder, affine: ClassAffine, x: str, name: str) -> str:
-    """Adds the scale and shift of each image's class, channels first."""
-    gain, shift = (
-        graph.node(
-            "Gather",
-            [graph.weight(f"{name}.{part}", table.numpy()[:, :, None, None]), "label"],
-            f"{name}.{part}s",
-        )
-        for part, table in (("gain", affine.gain), ("shift", affine.shift))
-    )
-    return graph.node("Add", [graph.node("Mul", [x, gain], f"{name}.scaled"), shift], f"{name}.out")
-
-
-def add_levels(graph: GraphBuilder, x: str) -> str:
-    """Adds the way from [-1, 1] to uint8."""
-    x = graph.node(
-        "Mul", [graph.node("Add", [x, graph.number(1.0)], "shifted"), graph.number(127.5)], "scaled"
-    )
-    return graph.node("Cast", [graph.node("Round", [x], "levels")], "pixels", to=TensorProto.UINT8)
-
-
-def _add_pixels_of_plain(graph: GraphBuilder, x: str) -> None:
-    graph.transpose(
-        add_levels(graph, graph.node("Tanh", [x], FLOAT_IMAGES)), [0, 2, 3, 1], "images"
-    )
-
-
-def _add_pixels_of_subpixel(graph: GraphBuilder, x: str, network: Folded) -> None:
-    """Four phases [batch, H/2 + 1, W/2 + 1, 4 C] become pixels first, so that single bytes move, and then the image."""
-    x = interleave(
-        graph, add_levels(graph, x), network.channels, network.image_size // 2 + 1, "bordered"
-    )
-    _crop(graph, x, "images")
-
-
-def _crop(graph: GraphBuilder, x: str, output: str) -> str:
-    """Cuts off the border of one pixel that `join_phases` leaves: [batch, H + 2, W + 2, C] -> [batch, H, W, C]."""
-    cut = [graph.integers(values) for values in ([1, 1], [-1, -1], [1, 2])]
-    return graph.node("Slice", [x, *cut], output)
+    known = {tensor.name for tensor in proto.initializer}
+    added = [tensor for name, tensor in graph.initializers.items() if name not in known]
+    proto.node.extend(graph.nodes)
+    proto.initializer.extend(added)

@@ -1,11 +1,13 @@
-"""A transposed convolution (kernel 4, stride 2, padding 1) written as ordinary convolutions with 2x2 kernels.
+"""A transposed convolution rewritten as ordinary convolutions with 2x2 kernels.
 
-Along one axis, output 2i + a takes two inputs: i - 1 and i where a is 0, i and i + 1 where a is 1, with the kernel's
-taps (3, 1) and (2, 0). So each of the four phases (a, b) of the image is an ordinary 2x2 convolution, and their
-interleaving is the result (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?"). It is the
-same function, with the same products; only the order of sums differs.
+The transposed convolution has kernel 4, stride 2 and padding 1. Along one axis, output 2i + a takes
+two inputs: i - 1 and i where a is 0, i and i + 1 where a is 1, with the kernel's taps (3, 1) and
+(2, 0). So each of the four phases (a, b) of the image is an ordinary 2x2 convolution, and their
+interleaving is the result (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional
+layer?"). The products are the same; only the order of sums differs.
 
-ONNX Runtime has blocked kernels for convolutions that run at the peak of the processor, and none for transposed ones.
+ONNX Runtime has blocked kernels for convolutions that reach the processor's peak, and none for
+transposed ones.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TAPS = {0: [3, 1], 1: [2, 0]}
+
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column of each phase in a 2x2 cell of the output."""
+
+PHASE_NAMES = tuple(f"{row}{column}" for row, column in PHASES)
 
 
 @dataclass(frozen=True)
@@ -36,22 +41,31 @@ class Phase:
 
 
 def split_phases(weight: NDArray[np.float32]) -> list[Phase]:
-    """Splits a transposed convolution's weight [in, out, 4, 4] into four convolutions that keep the input's size."""
-    return [Phase(f"{a}{b}", _kernel(weight, a, b), [1 - a, 1 - b, a, b]) for a, b in PHASES]
+    """Splits a weight [in, out, 4, 4] into four convolutions that keep the input's size."""
+    return [
+        Phase(name=f"{a}{b}", kernel=_kernel(weight, a, b), pads=[1 - a, 1 - b, a, b])
+        for a, b in PHASES
+    ]
 
 
 def join_phases(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One convolution [4 out, in, 2, 2] for all phases, on a grid one larger than the input, padded by 1 all round.
+    """Joins the four phases of a weight [in, out, 4, 4] into one convolution.
 
-    After depth-to-space (in the order of PHASES) the result has a border of one pixel to be cut off. On this grid the
-    phases swap places: cell u holds the end of input pixel u - 1 and the beginning of input pixel u.
+    It works on a grid one larger than the input.     The input is padded by 1 on each side. After
+    depth-to-space (in the order of PHASES) the result has a border of one pixel to crop. On this
+    grid the phases swap places: cell u holds the end of input pixel u - 1 and the beginning of
+    input pixel u.
+
+    Returns:
+        kernel [4 out, in, 2, 2].
     """
     return np.concatenate([_kernel(weight, 1 - a, 1 - b) for a, b in PHASES])
 
 
 def merge_phases(kernels: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The inverse of `split_phases`: kernels [out, in, 2, 2] by name of the phase -> weight [in, out, 4, 4]."""
+    """The inverse of `split_phases`: kernels [out, in, 2, 2] by name -> weight [in, out, 4, 4]."""
     channels_out, channels_in = kernels["00"].shape[:2]
+
     weight = np.empty((channels_in, channels_out, 4, 4), dtype=np.float32)
     for a, b in PHASES:
         rows, columns = np.ix_(_TAPS[a], _TAPS[b])

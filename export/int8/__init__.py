@@ -1,1 +1,1 @@
-"""Quantization: calibration, the plan of what runs in int8, and the search for it."""
+"""Quantization: calibration, and the search for which convolutions run in int8."""

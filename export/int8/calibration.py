@@ -1,7 +1,7 @@
-"""The steps of 8 bits for int8, from the noise distribution itself.
+"""Calibration: quantization parameters of the activations, from the noise distribution itself.
 
-Every image ever asked for comes from the same standard normals, so that any sample of them is exact calibration data:
-there is no data set to choose, and nothing to be unlike it later.
+Every image that will be generated comes from standard normals, so any sample of them is exact
+calibration data: there is no calibration set to choose and none that could be unrepresentative.
 """
 
 from __future__ import annotations
@@ -12,35 +12,44 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.core import noise
-from dcgan.export.graph.builder import Steps
-from dcgan.export.graph.fold import Folded
-from dcgan.export.int8.plan import Int8Plan
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.quantization import Int8Plan, QuantizationParams
 
 SEED = 2**32
-"""Far from the seeds that people type, and from those on which quality is measured."""
+"""Seed of the calibration noise: far from the seeds on which quality is measured."""
 
-_IMAGES, _BATCH = 512, 64
-_BINS, _CANDIDATES = 4096, 64
-_LEVELS = 255
+_IMAGES = 512
+_BATCH = 64
+_BINS = 4096
+_CANDIDATES = 64
+_MAX_LEVEL = 255  # of uint8
 _MIDDLE = 128
 
 
-def calibrate(network: Folded) -> Int8Plan:
-    """The steps with which every convolution but the first runs in int8.
+def calibrate(network: FoldedGenerator) -> Int8Plan:
+    """Returns a plan in which every convolution but the first runs in int8.
 
-    Each has the least mean square error over the calibration images: a smaller step rounds more finely and cuts off
-    more of the tail.
+    Each scale has the least mean square error over the calibration images: a smaller scale rounds
+    more finely and clips more of the tail.
     """
     x = torch.from_numpy(noise.latents(SEED, 0, _IMAGES, network.latent_size))[:, :, None, None]
     label = torch.from_numpy(noise.labels(0, _IMAGES, network.classes)) if network.classes else None
-    activations, outputs = [], []
+    activations = []
+    outputs = []
+
     with torch.inference_mode():
         for i, layer in enumerate(network.hidden):
+            # With classes, the output before scale and shift is quantized as well.
             output = _in_batches(layer, x) if network.classes else None
             x = _activations(network, i, x, label)
-            activations.append(best_steps(x))
-            outputs.append(activations[-1] if output is None else best_steps(output, zero=_MIDDLE))
-        head = best_steps(_in_batches(network.head, x), zero=_MIDDLE, bend=torch.tanh)
+            activations.append(best_params(x))
+            if output is None:
+                outputs.append(activations[-1])
+            else:
+                outputs.append(best_params(output, zero_point=_MIDDLE))
+        head_output = _in_batches(network.head, x)
+        head = best_params(head_output, zero_point=_MIDDLE, nonlinearity=torch.tanh)
+
     return Int8Plan(
         activations=tuple(activations),
         outputs=tuple(outputs),
@@ -49,36 +58,46 @@ def calibrate(network: Folded) -> Int8Plan:
     )
 
 
-def best_steps(
-    values: Tensor, *, zero: int = 0, bend: Callable[[Tensor], Tensor] | None = None
-) -> Steps:
-    """The steps that round values with the least mean square error.
+def best_params(
+    values: Tensor, *, zero_point: int = 0, nonlinearity: Callable[[Tensor], Tensor] | None = None
+) -> QuantizationParams:
+    """Returns the parameters that quantize values with the least mean square error.
 
     Args:
-        values: any number of them; 0 or more where `zero` is 0.
-        zero: the step that stands for 0.
-        bend: what is done to the values next, after which the error counts.
+        values: any number of them; 0 or more where `zero_point` is 0.
+        zero_point: the level that stands for 0.
+        nonlinearity: applied to the values next; the error is counted after it.
     """
-    bend = bend or (lambda values: values)
-    least, most = (float(bound) for bound in torch.aminmax(values))
-    reach = max(
-        most / (_LEVELS - zero), -least / zero if zero else 0.0, 1e-9
-    )  # the step that cuts off nothing
-    low, high = min(least, 0.0), max(most, 1e-6)
+    apply = nonlinearity or (lambda values: values)
+    lowest, highest = (float(bound) for bound in torch.aminmax(values))
+
+    # The candidates are fractions of the scale that clips nothing.
+    above = highest / (_MAX_LEVEL - zero_point)
+    below = -lowest / zero_point if zero_point else 0.0
+    full_scale = max(above, below, 1e-9)
+    scales = torch.linspace(0.2, 1.0, _CANDIDATES, dtype=torch.float64) * full_scale
+
+    # Count the values in a histogram.
+    low = min(lowest, 0.0)
+    high = max(highest, 1e-6)
     counts = torch.histc(values, _BINS, low, high).double()
     centres = low + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * ((high - low) / _BINS)
-    sizes = torch.linspace(0.2, 1.0, _CANDIDATES, dtype=torch.float64) * reach
-    steps = (centres / sizes[:, None]).round().clamp(-zero, _LEVELS - zero)  # [candidates, bins]
-    errors = (counts * (bend(steps * sizes[:, None]) - bend(centres)) ** 2).sum(dim=1)
-    return Steps(
-        float(torch.tensor(float(sizes[errors.argmin()]), dtype=torch.float32)), zero
-    )  # as the graph holds it
+
+    # Quantize the bin centres with each candidate.
+    levels = (centres / scales[:, None]).round().clamp(-zero_point, _MAX_LEVEL - zero_point)
+    difference = apply(levels * scales[:, None]) - apply(centres)  # [candidates, bins]
+    errors = (counts * difference**2).sum(dim=1)
+
+    best = float(scales[errors.argmin()])
+    as_float32 = float(torch.tensor(best, dtype=torch.float32))  # as the graph stores it
+    return QuantizationParams(as_float32, zero_point)
 
 
-def _activations(network: Folded, i: int, x: Tensor, label: Tensor | None) -> Tensor:
-    labels = [None] * len(x) if label is None else torch.split(label, _BATCH)
+def _activations(network: FoldedGenerator, i: int, x: Tensor, label: Tensor | None) -> Tensor:
+    batches = torch.split(x, _BATCH)
+    labels = [None] * len(batches) if label is None else torch.split(label, _BATCH)
     return torch.cat(
-        [network.activation(i, *pair) for pair in zip(torch.split(x, _BATCH), labels, strict=False)]
+        [network.activation(i, batch, label) for batch, label in zip(batches, labels, strict=True)]
     )
 
 

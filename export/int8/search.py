@@ -1,4 +1,4 @@
-"""Finds out how much of a network can run in int8 before its images suffer."""
+"""The search for the int8 plan: which convolutions can run in int8 at good image quality."""
 
 from __future__ import annotations
 
@@ -6,71 +6,68 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
-from dcgan.core import noise
 from dcgan.core.onnx_session import CPU
-from dcgan.export.graph.fold import Folded
-from dcgan.export.graph.onnx_graph import build_graph
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.onnx_graph import build_onnx
+from dcgan.export.graph.quantization import Int8Plan
 from dcgan.export.int8.calibration import SEED, calibrate
-from dcgan.export.int8.plan import Int8Plan
-from dcgan.export.verify.backends import Batch, EagerRunner, open_session
-from dcgan.export.verify.parity import Quality, compare_quality
-from dcgan.export.verify.tolerances import LIMITS
+from dcgan.export.verify.backends import EagerBackend
+from dcgan.export.verify.inputs import seed_inputs
+from dcgan.export.verify.quality import Quality, compare_quality
+from dcgan.export.verify.session import open_session
+from dcgan.export.verify.tolerances import TOLERANCES
 
-_IMAGES, _BATCH = 512, 64
-_ROOM_DB, _ROOM_LEVELS = 0.5, 16
-"""How much better than the limits of the gate, which measures other images."""
+_IMAGES = 512
+_BATCH = 64
+
+# The gate measures other images, so the search keeps this far from its tolerances.
+_MARGIN_DB = 0.5
+_MARGIN_LEVELS = 16
 
 
-def find_plan(network: Folded) -> Int8Plan:
-    """Calibrates a network, and leaves in float32 whatever keeps its images from being good enough."""
+def find_plan(network: FoldedGenerator) -> Int8Plan:
+    """Calibrates a network, and leaves in float32 the convolutions that need it for quality."""
+    # Use images that were not used for calibration.
+    shape = {"latent_size": network.latent_size, "classes": network.classes}
     batches = [
-        _batch(network, offset) for offset in range(_IMAGES, 2 * _IMAGES, _BATCH)
-    ]  # not those of calibration
-    source = EagerRunner(network, "released network")
-    with torch.inference_mode():
-        expected = np.concatenate([source(batch).images for batch in batches])
+        seed_inputs(SEED, offset, _BATCH, **shape) for offset in range(_IMAGES, 2 * _IMAGES, _BATCH)
+    ]
+    eager = EagerBackend(network, "released network")
+    expected = np.concatenate([eager(inputs).images for inputs in batches])
 
     def measure(plan: Int8Plan) -> Quality:
-        model = build_graph(network, facts="{}", half_weights=False, plan=plan).SerializeToString()
+        model = build_onnx(network, plan=plan).SerializeToString()
         session = open_session(model, CPU, "a graph in int8")
-        return compare_quality(
-            np.concatenate([session.run(["images"], batch.feeds)[0] for batch in batches]), expected
-        )
+        images = [session.run(["images"], inputs.feeds)[0] for inputs in batches]
+        return compare_quality(np.concatenate(images), expected)
 
-    return search(calibrate(network), measure, good_enough)
+    return search(calibrate(network), measure, is_good_enough)
 
 
 def search(
-    plan: Int8Plan, measure: Callable[[Int8Plan], Quality], enough: Callable[[Quality], bool]
+    plan: Int8Plan, measure: Callable[[Int8Plan], Quality], accept: Callable[[Quality], bool]
 ) -> Int8Plan:
-    """Leaves convolutions in float32, one after another, each time the one that helps most, until the images are good.
+    """Moves convolutions to float32 until quality is accepted, each time the one that helps most.
 
     Args:
-        plan: where to begin.
-        measure: how good the images of a plan are.
-        enough: whether that will do. If nothing will, the best plan with a convolution in int8 is returned, and the
-            gate will say so.
+        plan: the first to try.
+        measure: returns the image quality of a plan.
+        accept: whether a quality will do. If none will, the best plan with one int8 convolution is
+            returned, and the parity gate will fail it.
     """
-    while not enough(measure(plan)):
-        left = [name for name in plan.names if plan.is_int8(name)]
-        if len(left) == 1:
+    while not accept(measure(plan)):
+        int8_names = [name for name in plan.names if plan.is_int8(name)]
+        if len(int8_names) == 1:
             break
-        further = (dataclasses.replace(plan, floats=plan.floats | {name}) for name in left)
-        plan = max(further, key=lambda candidate: measure(candidate).psnr)
+        candidates = [dataclasses.replace(plan, floats=plan.floats | {name}) for name in int8_names]
+        plan = max(candidates, key=lambda candidate: measure(candidate).psnr)
     return plan
 
 
-def good_enough(quality: Quality) -> bool:
-    """Whether images in int8 are within the limits of their gate, and some way from them."""
-    limits = LIMITS["int8", CPU]
-    loud = quality.psnr >= (limits.min_psnr or 0.0) + _ROOM_DB
-    return (
-        loud and quality.max_levels <= (limits.quality_levels or limits.max_levels) - _ROOM_LEVELS
-    )
-
-
-def _batch(network: Folded, offset: int) -> Batch:
-    labels = noise.labels(offset, _BATCH, network.classes) if network.classes else None
-    return Batch(noise.latents(SEED, offset, _BATCH, network.latent_size), labels)
+def is_good_enough(quality: Quality) -> bool:
+    """Whether int8 images are within the tolerances of the parity gate, with a margin."""
+    tolerances = TOLERANCES["int8", CPU]
+    min_psnr = (tolerances.min_psnr or 0.0) + _MARGIN_DB
+    max_levels = (tolerances.quality_levels or tolerances.max_levels) - _MARGIN_LEVELS
+    return quality.psnr >= min_psnr and quality.max_levels <= max_levels

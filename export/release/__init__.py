@@ -1,1 +1,1 @@
-"""What is published beside the files: manifest, golden images, samples, model card."""
+"""What is published beside the model's files, one module for each file."""

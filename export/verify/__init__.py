@@ -1,1 +1,1 @@
-"""The parity gate: backends, tolerances, comparison, report, and verification of released models."""
+"""Verification of files just written or released: structure, weights and the parity gate."""

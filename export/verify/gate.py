@@ -1,153 +1,148 @@
-"""From written files to a verdict: load each again from disk, run it, compare it."""
+"""The parity gate: is every written file the function that was trained?
+
+Each file is loaded again from disk and run beside the reference, in batches of several sizes, on
+the noise that users will send, on zeros and on out-of-distribution latents. It is measured in float
+error and in what a user sees: grey levels. The batch sizes vary because a dynamic batch axis is
+what breaks in exported models.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.core.hardware import processor_family
-from dcgan.core.onnx_session import CPU, available_providers
-from dcgan.export.formats.pt2 import read_pt2_weights
-from dcgan.export.formats.weights import read_weights
-from dcgan.export.graph.fold import Folded, round_to_half
-from dcgan.export.release.metadata import producer_versions
-from dcgan.export.verify import parity
-from dcgan.export.verify.backends import (
-    EagerRunner,
-    OnnxRunner,
-    Output,
-    Pt2Runner,
-    Runner,
-    TorchScriptRunner,
-)
-from dcgan.export.verify.parity import Distance, measure, measure_quality, run_probes
-from dcgan.export.verify.report import Report
-from dcgan.export.verify.structure import check_structure
-from dcgan.export.verify.tolerances import LIMITS
-from dcgan.export.verify.weight_check import (
-    check_graph_weights,
-    check_same_weights,
-    check_torchscript_weights,
-)
-from dcgan.training.models.networks import Generator
+from dcgan.core.onnx_session import CPU
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.stages import NetworkStages
+from dcgan.export.verify import probes
+from dcgan.export.verify.backends import Backend, EagerBackend, OnnxBackend
+from dcgan.export.verify.distance import Distance, measure
+from dcgan.export.verify.inputs import ModelOutputs
+from dcgan.export.verify.loading import load_backends
+from dcgan.export.verify.probes import run_probes
+from dcgan.export.verify.producers import producer_versions
+from dcgan.export.verify.quality import measure_quality
+from dcgan.export.verify.report import ParityReport
+from dcgan.export.verify.tolerances import TOLERANCES
+from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import Manifest, ModelFile
 
-_ROOM = 4.0
-"""Another order of sums may err this many times as far as the network's own float32."""
+_ROUNDING_FACTOR = 4.0
+"""Another order of sums may err this many times as much as the network's own float32 does."""
 
 
-def load(files: Sequence[ModelFile], folder: Path, draft: Manifest) -> list[Runner]:
-    """Loads each written file that computes images again, on each provider at hand.
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of the parity gate.
+
+    Attributes:
+        backends: the loaded files, each on every available provider.
+        report: how far each is from the reference.
+    """
+
+    backends: list[Backend]
+    report: ParityReport
+
+
+def verify_files(
+    stages: NetworkStages, files: Sequence[ModelFile], folder: Path, draft: Manifest
+) -> Verification:
+    """Loads written files again and compares them with the trained network.
+
+    A file that is too far from it does not raise: see `ParityReport.raise_failure`.
+
+    Args:
+        stages: the network, from training to release.
+        files: what was written.
+        folder: where it lies.
+        draft: the manifest, with the inputs and outputs that the files must have.
 
     Raises:
-        ParityError: if a file is not what the manifest promises before it even runs, or does not run where it should.
-        ExportError: if the weights cannot be read.
+        ParityError: if a file cannot be loaded or run, or its structure or weights are wrong.
     """
-    runners: list[Runner] = []
-    for file in files:
-        path = folder / file.path
-        if file.role == "onnx":
-            check_structure(path, draft.inputs, draft.outputs)
-            precision = file.precision or "fp32"
-            here = [
-                provider for provider in available_providers() if (precision, provider) in LIMITS
-            ]
-            runners += [OnnxRunner(path, precision, provider) for provider in here]
-        elif file.role == "torchscript":
-            runners.append(TorchScriptRunner(path))
-        elif file.role == "pt2":
-            runners.append(Pt2Runner(path))
-        elif file.role == "safetensors":
-            runners.append(EagerRunner(read_weights(path), path.name))
-    return runners
+    backends = load_backends(files, folder, draft)
+    check_weights(files, folder, stages.released)
+    report = compare_with_training(stages, backends)
+    return Verification(backends, report)
 
 
-def check_weights(files: Sequence[ModelFile], folder: Path, released: Folded) -> None:
-    """Compares the weights in each float file, bit for bit, with those of the released network.
+def compare_with_training(stages: NetworkStages, backends: Sequence[Backend]) -> ParityReport:
+    """Measures every stage from the trained network to the files.
 
-    Raises:
-        WeightMismatchError: names the file and the weight.
+    The reference is the trained network in float64. What float32 does to the trained network itself
+    is reported first, and sets the tolerance where it is more than usual. Where weights were
+    rounded for release, the rounded network is the reference of the files; its distance from the
+    trained network is reported without a verdict.
     """
-    for file in files:
-        path = folder / file.path
-        if file.role == "onnx" and file.precision == "fp32":
-            check_graph_weights(path, released)
-        elif file.role == "onnx" and file.precision == "fp16":
-            check_graph_weights(path, round_to_half(released))
-        elif file.role == "pt2":
-            check_same_weights(path.name, read_pt2_weights(path), released)
-        elif file.role == "torchscript":
-            check_torchscript_weights(path, released)
-        elif file.role == "safetensors":
-            check_same_weights(path.name, read_weights(path), released)
+    released = stages.released
+    trained_outputs = _run(EagerBackend(stages.trained, "trained network", double=True), released)
+
+    trained = EagerBackend(stages.trained, "trained network")
+    distances = [measure(trained, _run(trained, released), trained_outputs)]
+    tolerance = _ROUNDING_FACTOR * distances[0].max_abs_error
+
+    folded = EagerBackend(stages.folded, "folded network")
+    distances.append(_compare(folded, trained_outputs, released, tolerance))
+
+    reference = "the trained network, in PyTorch in double precision"
+    reference_outputs = trained_outputs
+    if released is not stages.folded:
+        rounded = EagerBackend(released, "rounded network", double=True)
+        reference = "the network with float16 weights, in PyTorch in double precision"
+        reference_outputs = _run(rounded, released)
+        distances.append(measure(rounded, reference_outputs, trained_outputs))
+
+    for backend in backends:
+        distances.append(_compare(backend, reference_outputs, released, tolerance))
+    return _report(reference, distances)
 
 
-def prove(
-    trained: Generator, folded: Folded, released: Folded, runners: Sequence[Runner]
-) -> Report:
-    """Compares every step from the trained network to the files.
+def compare_with_weights(released: FoldedGenerator, backends: Sequence[Backend]) -> ParityReport:
+    """Measures the files of a released model against its published weights, in float64."""
+    reference = _run(EagerBackend(released, "released network", double=True), released)
 
-    The trained network in double precision is the reference: what float32 does to the network as it was trained is
-    reported first, and sets the limit where it is more than usual. Where weights were rounded for release, the rounded
-    network is the reference: how far it is from the trained one is reported, and is a choice, not a fault.
-    """
-    reference = _run(EagerRunner(trained, "trained network", double=True), released)
-    steps = [_report_only(EagerRunner(trained, "trained network"), released, reference)]
-    room = _ROOM * steps[0].max_abs_error
-    steps.append(_compare(EagerRunner(folded, "folded network"), reference, released, room))
-    name = "the trained network, in PyTorch in double precision"
-    if released is not folded:
-        rounded = EagerRunner(released, "rounded network", double=True)
-        steps.append(_report_only(rounded, released, reference))
-        reference, name = (
-            _run(rounded, released),
-            "the network with float16 weights, in PyTorch in double precision",
-        )
-    return _report(
-        name, [*steps, *(_compare(runner, reference, released, room) for runner in runners)]
-    )
+    eager = EagerBackend(released, "released network")
+    distances = [measure(eager, _run(eager, released), reference)]
+    tolerance = _ROUNDING_FACTOR * distances[0].max_abs_error
 
-
-def prove_again(released: Folded, runners: Sequence[Runner]) -> Report:
-    """Compares the files of a released model with its published weights."""
-    reference = _run(EagerRunner(released, "released network", double=True), released)
-    steps = [_report_only(EagerRunner(released, "released network"), released, reference)]
-    room = _ROOM * steps[0].max_abs_error
-    steps += [_compare(runner, reference, released, room) for runner in runners]
-    return _report("the released weights, in PyTorch in double precision", steps)
-
-
-def _report(reference: str, distances: Sequence[Distance]) -> Report:
-    return Report(
-        reference=reference,
-        batches=parity.BATCHES,
-        seeds=parity.SEEDS,
-        widest=parity.WIDEST,
-        processor=processor_family(CPU),
-        versions=producer_versions(),
-        distances=tuple(distances),
-    )
-
-
-def _run(runner: Runner, network: Folded) -> list[Output]:
-    return run_probes(runner, network.latent_size, network.classes)
-
-
-def _report_only(runner: Runner, network: Folded, reference: Sequence[Output]) -> Distance:
-    return measure(runner, _run(runner, network), reference)
+    for backend in backends:
+        distances.append(_compare(backend, reference, released, tolerance))
+    return _report("the released weights, in PyTorch in double precision", distances)
 
 
 def _compare(
-    runner: Runner, reference: Sequence[Output], released: Folded, room: float
+    backend: Backend,
+    reference: Sequence[ModelOutputs],
+    released: FoldedGenerator,
+    min_tolerance: float,
 ) -> Distance:
-    """Measures one runner within the limits for its kind, or within `room` where that is more."""
-    limits = LIMITS[runner.precision, runner.provider]
-    limits = dataclasses.replace(limits, max_abs_error=max(limits.max_abs_error, room))
-    distance = measure(runner, _run(runner, released), reference, limits)
-    if limits.min_psnr is None or not isinstance(runner, OnnxRunner):
+    """Measures one backend with the tolerances of its kind, on float error at least this one."""
+    tolerances = TOLERANCES[backend.precision, backend.provider]
+    max_abs_error = max(tolerances.max_abs_error, min_tolerance)
+    tolerances = dataclasses.replace(tolerances, max_abs_error=max_abs_error)
+    distance = measure(backend, _run(backend, released), reference, tolerances)
+
+    if tolerances.min_psnr is None or not isinstance(backend, OnnxBackend):
         return distance
-    source = EagerRunner(released, "released network")
-    return dataclasses.replace(
-        distance, quality=measure_quality(runner, source, released.latent_size, released.classes)
+    source = EagerBackend(released, "released network")
+    quality = measure_quality(backend, source, released.latent_size, released.classes)
+    return dataclasses.replace(distance, quality=quality)
+
+
+def _run(backend: Backend, network: FoldedGenerator) -> list[ModelOutputs]:
+    return run_probes(backend, network.latent_size, network.classes)
+
+
+def _report(reference: str, distances: Sequence[Distance]) -> ParityReport:
+    return ParityReport(
+        reference=reference,
+        batches=probes.BATCHES,
+        seeds=probes.SEEDS,
+        widest=probes.WIDEST,
+        processor=processor_family(CPU),
+        versions=producer_versions(),
+        distances=tuple(distances),
     )

@@ -1,4 +1,4 @@
-"""The parity gate run again on a released model, on this machine: are its files still one and the same function?"""
+"""Verification of a released model on this machine (`dcgan-export --check`)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import torch
 
 from dcgan.core.hardware import processor_family
 from dcgan.export.errors import LevelMismatchError
-from dcgan.export.formats.weights import read_weights
-from dcgan.export.verify.backends import OnnxRunner, Runner, golden_batch
-from dcgan.export.verify.gate import check_weights, load, prove_again
-from dcgan.export.verify.weight_check import read_graph
+from dcgan.export.formats.onnx_file import read_onnx_weights
+from dcgan.export.formats.safetensors_file import read_safetensors
+from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.verify.backends import Backend, OnnxBackend
+from dcgan.export.verify.gate import compare_with_weights
+from dcgan.export.verify.inputs import golden_inputs
+from dcgan.export.verify.loading import load_backends
+from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.repository import Release, read_release
 
 
-def recheck(folder: Path, show: Callable[[str], None]) -> None:
-    """Checks a model folder: digests, structure, golden images, and parity with the published weights.
-
-    Where the weights are not published alone, those inside the float32 graph are taken: it then still has to compute
-    what PyTorch makes of them.
+def reverify(folder: Path, show: Callable[[str], None]) -> None:
+    """Verifies a model folder: digests, structure, golden images, weights and parity.
 
     Args:
         folder: of one version of one model.
@@ -35,42 +36,67 @@ def recheck(folder: Path, show: Callable[[str], None]) -> None:
     """
     torch.set_num_threads(
         1
-    )  # as the export does; a second thread gains nothing in batches this small
+    )  # as in the export; a second thread gains nothing in batches this small
     release = read_release(folder)
     release.verify()
-    manifest = release.manifest
-    runners = load(manifest.files, folder, manifest)
-    _check_golden(release, runners, show)
-    weights = manifest.file("safetensors")
-    graph = manifest.file("onnx", "fp32")
-    if weights is None and graph is None:
-        show(
-            f"{folder} publishes no weights in float: its golden images were checked, and nothing else can be"
-        )
+
+    files = release.manifest.files
+    backends = load_backends(files, folder, release.manifest)
+    _check_golden_images(release, backends, show)
+
+    released = _read_reference(release, show)
+    if released is None:
         return
-    if weights is not None:
-        released = read_weights(release.path(weights))
-    elif graph is not None:
-        released = read_graph(release.path(graph))
-        show(f"{folder} publishes no weights alone: those inside {graph.path} are the reference")
-    check_weights(manifest.files, folder, released)
-    report = prove_again(released, runners)
+
+    check_weights(files, folder, released)
+    report = compare_with_weights(released, backends)
     show(report.table())
     report.raise_failure()
 
 
-def _check_golden(release: Release, runners: Sequence[Runner], show: Callable[[str], None]) -> None:
-    """Compares the golden images of each ONNX file; int8 promises its bytes on the published processor family only."""
-    manifest, published = release.manifest, golden.read_golden(release)
-    batch = golden_batch(manifest)
-    for runner in runners:
-        if not isinstance(runner, OnnxRunner):
+def _read_reference(release: Release, show: Callable[[str], None]) -> FoldedGenerator | None:
+    """Reads the published weights: those of the safetensors file, or else of the float32 graph.
+
+    Parity with the graph's own weights still shows that it computes what PyTorch computes with
+    them.
+    """
+    weights = release.manifest.file("safetensors")
+    if weights is not None:
+        return read_safetensors(release.path(weights))
+
+    graph = release.manifest.file("onnx", "fp32")
+    if graph is not None:
+        show(
+            f"{release.folder} has no safetensors file: "
+            f"the weights in {graph.path} are the reference"
+        )
+        return read_onnx_weights(release.path(graph))
+
+    show(f"{release.folder} publishes no float weights: only its golden images were checked")
+    return None
+
+
+def _check_golden_images(
+    release: Release, backends: Sequence[Backend], show: Callable[[str], None]
+) -> None:
+    """Compares the golden images of each ONNX file.
+
+    An int8 file promises its bytes only on the processor family that its digest was published for.
+    """
+    manifest = release.manifest
+    published = golden.read_golden(release)
+    inputs = golden_inputs(manifest)
+
+    for backend in backends:
+        if not isinstance(backend, OnnxBackend):
             continue
-        family = processor_family(runner.provider)
-        digest = golden.published_digest(manifest, runner.file, runner.provider, family)
-        found = golden.compare(runner.images(batch), published, digest)
-        if found is Agreement.DIFFERENT and (runner.precision == "fp32" or digest is not None):
+        family = processor_family(backend.provider)
+        digest = golden.published_digest(manifest, backend.file, backend.provider, family)
+        agreement = golden.compare(backend.images(inputs), published, digest)
+
+        is_promised = backend.precision == "fp32" or digest is not None
+        if agreement is Agreement.DIFFERENT and is_promised:
             raise LevelMismatchError(
-                f"{runner.file} on {runner.provider} does not make its golden images on {family}"
+                f"{backend.file} on {backend.provider} does not make its golden images on {family}"
             )
-        show(f"golden images of {runner.file} on {runner.provider}: {found.value}")
+        show(f"golden images of {backend.file} on {backend.provider}: {agreement.value}")

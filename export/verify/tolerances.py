@@ -1,27 +1,32 @@
-"""How far a file of each precision may be from the reference on each execution provider, and why so."""
+"""Tolerances of the parity gate for each precision and provider, with the reason of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from dcgan.core.onnx_session import CPU, CUDA
-from dcgan.export.verify.backends import EAGER, PT2, TORCHSCRIPT
+
+EAGER = "PyTorch"
+TORCHSCRIPT = "TorchScript"
+PT2 = "torch.export"
+"""Providers beside those of ONNX Runtime, as the manifest and parity.json have them."""
 
 QUALITY_IMAGES = 4096
 """Images over which a signal-to-noise ratio is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How far a file may be from the reference.
+class Tolerances:
+    """How far a file may be from the reference. The fields are keys in parity.json.
 
     Attributes:
         max_abs_error: of a float pixel in [-1, 1]; one grey level is 7.8e-3.
-        max_levels: of a channel of a pixel, over all probes, the strange ones included.
+        max_levels: of a channel of a pixel, over all probes, including out-of-distribution ones.
         pixels_changed: share of pixels that may differ at all.
         batch_invariant: whether an image must have the same bytes in every batch.
-        reason: why so.
-        min_psnr: least signal-to-noise ratio over QUALITY_IMAGES images, in decibels; None to measure none.
+        reason: for these values.
+        min_psnr: least signal-to-noise ratio over QUALITY_IMAGES images, in decibels; None if it is
+            not measured.
         quality_levels: of a channel of a pixel, over these images.
     """
 
@@ -34,62 +39,74 @@ class Limits:
     quality_levels: int | None = None
 
 
-_SAME_ARITHMETIC = "float32 sums in another order; a pixel changes only where its value lay on the edge of two levels"
-LIMITS = {
-    ("fp32", EAGER): Limits(
+_SAME_ARITHMETIC = (
+    "float32 sums in another order; "
+    "a pixel changes only where its value lay on the edge of two levels"
+)
+
+TOLERANCES = {
+    ("fp32", EAGER): Tolerances(
         max_abs_error=1e-5,
         max_levels=1,
         pixels_changed=1e-3,
         batch_invariant=False,
         reason=_SAME_ARITHMETIC,
     ),
-    ("fp32", TORCHSCRIPT): Limits(
+    ("fp32", TORCHSCRIPT): Tolerances(
         max_abs_error=1e-5,
         max_levels=1,
         pixels_changed=1e-3,
         batch_invariant=False,
         reason=_SAME_ARITHMETIC,
     ),
-    ("fp32", PT2): Limits(
+    ("fp32", PT2): Tolerances(
         max_abs_error=1e-5,
         max_levels=1,
         pixels_changed=1e-3,
         batch_invariant=False,
         reason=_SAME_ARITHMETIC,
     ),
-    ("fp32", CPU): Limits(
+    ("fp32", CPU): Tolerances(
         max_abs_error=1e-5,
         max_levels=1,
         pixels_changed=1e-3,
         batch_invariant=True,
         reason=_SAME_ARITHMETIC,
     ),
-    ("fp32", CUDA): Limits(
+    ("fp32", CUDA): Tolerances(
         max_abs_error=5e-3,
         max_levels=1,
         pixels_changed=0.25,
         batch_invariant=False,
-        reason="room for TF32, which a convolution may use though it is told not to (microsoft/onnxruntime#21752)",
+        reason=(
+            "room for TF32, which a convolution may use though it is told not to "
+            "(microsoft/onnxruntime#21752)"
+        ),
     ),
-    ("fp16", CPU): Limits(
+    ("fp16", CPU): Tolerances(
         max_abs_error=2e-2,
         max_levels=3,
         pixels_changed=0.5,
         batch_invariant=True,
         min_psnr=50.0,
         quality_levels=3,
-        reason="weights with 11 significant bits; the CPU has no float16 kernels and computes with them in float32",
+        reason=(
+            "weights with 11 significant bits; "
+            "the CPU has no float16 kernels and computes with them in float32"
+        ),
     ),
-    ("fp16", CUDA): Limits(
+    ("fp16", CUDA): Tolerances(
         max_abs_error=4e-2,
         max_levels=4,
         pixels_changed=0.75,
         batch_invariant=False,
         min_psnr=45.0,
         quality_levels=4,
-        reason="weights and activations with 11 significant bits; not measured yet, for want of a GPU",
+        reason=(
+            "weights and activations with 11 significant bits; not measured yet, for want of a GPU"
+        ),
     ),
-    ("int8", CPU): Limits(
+    ("int8", CPU): Tolerances(
         max_abs_error=2.0,
         max_levels=255,
         pixels_changed=1.0,
@@ -97,7 +114,8 @@ LIMITS = {
         min_psnr=38.0,
         quality_levels=64,
         reason=(
-            "8 bits of activation and weight: another function by design, held to how alike the images look; "
+            "8 bits of activation and weight: another function by design, "
+            "held to how alike the images look; "
             "the steps cut off what noise stretched to 4 and 8 makes, which nobody asks for"
         ),
     ),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan.export.pipeline import Options, export
+from dcgan.export.options import ExportOptions
+from dcgan.export.pipeline import export
 from dcgan.training.config import load_recipe
 from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
 from dcgan.training.run_folder import DataFacts, Run, RunConfig, RunFolder
@@ -20,7 +21,7 @@ TRAINING = Training(
 
 
 def lively_generator(**shape: int) -> Generator:
-    """A generator whose batch normalisations have statistics of their own, so that folding them changes something."""
+    """Returns a generator whose batch normalizations have statistics that folding must use."""
     generator = Generator(
         GeneratorConfig(**{"image_size": 32, "latent_size": 10, "width": 8} | shape)
     )
@@ -58,7 +59,7 @@ def make_module_generator() -> Callable[..., Generator]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread, and wait for it where the machine is busy."""
+    """Networks this small gain nothing from a second thread, and a busy machine delays it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -85,7 +86,10 @@ def run(generator: Generator) -> Run:
 def release(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """One released model that tests only read."""
     return export(
-        run, tmp_path_factory.mktemp("models"), Options(name="small", version=1), lambda _: None
+        run,
+        tmp_path_factory.mktemp("models"),
+        ExportOptions(name="small", version=1),
+        lambda _: None,
     )
 
 
@@ -94,7 +98,7 @@ def labelled(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """One released model with classes, in every format, that tests only read."""
     generator = lively_generator(classes=3)
     named = dataclasses.replace(run, generator=generator, class_names=("cat", "dog", "ship"))
-    options = Options(
+    options = ExportOptions(
         name="labelled",
         version=1,
         formats=("onnx", "torchscript", "pt2", "safetensors"),

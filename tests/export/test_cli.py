@@ -1,4 +1,4 @@
-"""The command: one sentence and exit code 2 for what the user can mend, 1 for a failed gate, nothing half-published."""
+"""The command: exit codes, one sentence for each error, nothing published in part."""
 
 import json
 import signal
@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dcgan.export import pipeline
 from dcgan.export.cli import main
+from dcgan.export.errors import ExportError, ParityError
 from dcgan.training.run_folder import RunFolder
 from dcgan.zoo.repository import read_release
 
@@ -131,6 +133,28 @@ def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(
     assert list(folder.rglob("*")) == []
 
 
+@pytest.mark.parametrize("kind", ParityError.__subclasses__())
+def test_every_kind_of_parity_error_is_one_sentence_and_exit_code_1(
+    run_folder, folder, monkeypatch, kind
+):
+    def fail(*_):
+        raise kind("generator.onnx is not the trained function")
+
+    monkeypatch.setattr(pipeline, "verify_files", fail)
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")
+    assert_refused(result, "generator.onnx is not the trained function", code=1)
+    assert list(folder.rglob("*")) == []
+
+
+def test_an_export_error_that_is_no_parity_error_has_exit_code_2(run_folder, folder, monkeypatch):
+    def fail(*_):
+        raise ExportError("the run cannot be released")
+
+    monkeypatch.setattr(pipeline, "verify_files", fail)
+    result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")
+    assert_refused(result, "the run cannot be released", code=2)
+
+
 def test_an_export_without_its_arguments_is_refused(run_folder, folder):
     assert_refused(dcgan_export(run_folder, "--out", folder), "--name")
     assert_refused(dcgan_export("--out", folder, "--name", "tiny"), "RUN")
@@ -164,7 +188,10 @@ def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
 
 
 def test_help_needs_no_torch():
-    program = "import sys; from dcgan.export import cli; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    program = (
+        "import sys; from dcgan.export import cli; "
+        "sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -172,7 +199,7 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
     program = (
         "import resource, sys\n"
         "from dcgan.export.cli import main\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # no file may grow beyond this\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "main(sys.argv[1:])\n"
     )
     command = [

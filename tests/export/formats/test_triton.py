@@ -1,4 +1,4 @@
-"""A repository of Triton. None is at hand: the text is read as protobuf reads it, the files as ONNX Runtime does."""
+"""A Triton repository: its text is parsed as protobuf, its files are run by ONNX Runtime."""
 
 import dataclasses
 import shutil
@@ -12,10 +12,15 @@ from dcgan.export.cli import main
 from dcgan.export.formats.triton import check_free, config, write_triton
 from dcgan.zoo.repository import RepositoryError
 
-# The part of Triton's model_config.proto that is used, with its field numbers.
 KINDS = ("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL")
+
+
 TYPES = {"TYPE_INVALID": 0, "TYPE_UINT8": 2, "TYPE_INT64": 9, "TYPE_FP32": 11}
+
+
 STRING, INT32, UINT64, INT64, ENUM, MESSAGE = 9, 5, 4, 3, 14, 11
+
+
 FIELDS = {
     "Reshape": [("shape", 1, INT64, None, True)],
     "ModelInput": [

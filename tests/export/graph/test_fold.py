@@ -1,4 +1,4 @@
-"""Folding keeps the function, and nothing else is left of batch normalisation."""
+"""Folding keeps the function and leaves no batch normalization."""
 
 import pytest
 import torch
@@ -6,8 +6,11 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from dcgan.export.errors import ExportError
-from dcgan.export.graph.fold import fold, round_to_half
+from dcgan.export.errors import (
+    ExportError,
+)
+from dcgan.export.graph.fold import ClassAffine, fold, round_to_float16
+from dcgan.training.models.networks import ConditionalNorm
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_another_normalisation_is_refused(make_generator):
 
 def test_rounded_weights_are_exact_in_float16_and_a_new_network(generator):
     folded = fold(generator)
-    rounded = round_to_half(folded)
+    rounded = round_to_float16(folded)
     for weight, original in zip(rounded.parameters(), folded.parameters(), strict=True):
         assert torch.equal(weight, weight.half().float())
         assert not torch.equal(weight, original)
@@ -75,4 +78,35 @@ def test_weights_beyond_float16_are_refused(generator):
     folded = fold(generator)
     folded.head.weight[0, 0, 0, 0] = 1e6
     with pytest.raises(ExportError, match=r"head\.weight.*--weights fp32"):
-        round_to_half(folded)
+        round_to_float16(folded)
+
+
+CLASSES = 3
+
+
+@pytest.fixture(scope="module")
+def conditional(make_module_generator):
+    return make_module_generator(classes=CLASSES)
+
+
+def test_a_folded_network_is_the_same_function_of_each_class(conditional):
+    folded = fold(conditional)
+    assert folded.classes == CLASSES
+    assert not any(isinstance(module, ConditionalNorm) for module in folded.modules())
+    assert sum(isinstance(module, ClassAffine) for module in folded.modules()) == len(
+        conditional.hidden
+    )
+    z = torch.randn(1, 10, generator=torch.manual_seed(0))
+    images = []
+    with torch.inference_mode():
+        for label in range(CLASSES):
+            images.append(folded(z, torch.tensor([label])))
+            torch.testing.assert_close(
+                images[-1], conditional(z, torch.tensor([label])), rtol=0, atol=1e-5
+            )
+    assert not torch.allclose(images[0], images[1], atol=0.1)
+
+
+def test_a_network_with_classes_does_not_run_without_labels(conditional):
+    with pytest.raises(ValueError, match="labels"):
+        fold(conditional)(torch.zeros(1, 10))

@@ -1,4 +1,4 @@
-"""The exported program: one function with the others, any batch, and no trace of where it was written."""
+"""The exported program: the same function as the other files, for any batch."""
 
 import zipfile
 
@@ -9,24 +9,29 @@ import torch
 from dcgan.export.errors import FailedRunError, WeightMismatchError
 from dcgan.export.formats.pt2 import read_pt2_weights, write_pt2
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.postprocess import Served
-from dcgan.export.pipeline import Options, export
-from dcgan.export.verify.backends import EagerRunner, Pt2Runner
-from dcgan.export.verify.parity import judge, measure, run_probes
-from dcgan.export.verify.tolerances import LIMITS
+from dcgan.export.graph.postprocess import PixelGenerator
+from dcgan.export.options import ExportOptions
+from dcgan.export.pipeline import export
+from dcgan.export.verify.backends import EagerBackend, Pt2Backend
+from dcgan.export.verify.distance import measure
+from dcgan.export.verify.probes import run_probes
+from dcgan.export.verify.tolerances import TOLERANCES
+from dcgan.export.verify.verdict import judge
 from dcgan.export.verify.weight_check import check_same_weights
 
 
 def written(network, path):
-    write_pt2(Served(network), path, latent_size=10, facts='{"name": "small"}')
+    write_pt2(PixelGenerator(network), path, latent_size=10, metadata='{"name": "small"}')
     return path
 
 
 def test_an_exported_program_passes_the_gate(generator, tmp_path):
-    runner = Pt2Runner(written(fold(generator), tmp_path / "g.pt2"))
-    reference = run_probes(EagerRunner(generator, "trained network", double=True), 10)
+    backend = Pt2Backend(written(fold(generator), tmp_path / "g.pt2"))
+    reference = run_probes(EagerBackend(generator, "trained network", double=True), 10)
     assert (
-        judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"]))
+        judge(
+            measure(backend, run_probes(backend, 10), reference, TOLERANCES["fp32", "torch.export"])
+        )
         == []
     )
 
@@ -34,9 +39,11 @@ def test_an_exported_program_passes_the_gate(generator, tmp_path):
 def test_an_exported_program_of_another_network_fails_it(generator, tmp_path):
     network = fold(generator)
     network.head.weight.mul_(1.01)
-    runner = Pt2Runner(written(network, tmp_path / "g.pt2"))
-    reference = run_probes(EagerRunner(generator, "trained network", double=True), 10)
-    assert judge(measure(runner, run_probes(runner, 10), reference, LIMITS["fp32", "torch.export"]))
+    backend = Pt2Backend(written(network, tmp_path / "g.pt2"))
+    reference = run_probes(EagerBackend(generator, "trained network", double=True), 10)
+    assert judge(
+        measure(backend, run_probes(backend, 10), reference, TOLERANCES["fp32", "torch.export"])
+    )
 
 
 def test_its_weights_are_read_back_bit_for_bit(generator, tmp_path):
@@ -62,13 +69,13 @@ def test_it_says_what_it_is_and_not_where_it_was_made(generator, tmp_path):
 def test_a_file_that_is_none_is_refused(tmp_path, data):
     (tmp_path / "g.pt2").write_bytes(data)
     with pytest.raises(FailedRunError, match=r"g\.pt2 cannot be loaded"):
-        Pt2Runner(tmp_path / "g.pt2")
+        Pt2Backend(tmp_path / "g.pt2")
 
 
 def test_a_release_has_one_only_on_request(run, release, folder):
     assert release.manifest.file("pt2") is None
     asked = export(
-        run, folder, Options(name="small", version=1, formats=("onnx", "pt2")), lambda _: None
+        run, folder, ExportOptions(name="small", version=1, formats=("onnx", "pt2")), lambda _: None
     )
     assert {verdict.path for verdict in asked.manifest.parity} == {
         "generator.onnx",

@@ -9,13 +9,19 @@ import torch.nn.functional as F
 
 from dcgan.core import noise
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_graph
-from dcgan.export.graph.subpixel import PHASES, join_phases, split_phases
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
+from dcgan.export.graph.subpixel import (
+    PHASES,
+    join_phases,
+    merge_joined,
+    merge_phases,
+    split_phases,
+)
 
 
 @pytest.fixture
 def layer():
-    """An input [2, 3, 5, 4] and a weight [3, 2, 4, 4], of whole numbers, so that every sum is exact."""
+    """An input [2, 3, 5, 4] and a weight [3, 2, 4, 4] of integers, so that every sum is exact."""
     rng = np.random.default_rng(0)
     return rng.integers(-9, 9, (2, 3, 5, 4)).astype(np.float32), rng.integers(
         -9, 9, (3, 2, 4, 4)
@@ -59,7 +65,7 @@ def test_both_forms_of_the_graph_give_the_same_images(make_generator, shape):
     z = noise.latents(0, 0, 9, network.latent_size)
     images = {}
     for form in (PLAIN, SUBPIXEL):
-        model = build_graph(network, facts="{}", half_weights=False, form=form)
+        model = build_onnx(network, form=form)
         onnx.checker.check_model(model, full_check=True)
         session = ort.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -70,9 +76,14 @@ def test_both_forms_of_the_graph_give_the_same_images(make_generator, shape):
 
 
 def test_the_subpixel_form_has_no_transposed_convolution(generator):
-    operators = {
-        node.op_type
-        for node in build_graph(fold(generator), facts="{}", half_weights=False).graph.node
-    }
+    operators = {node.op_type for node in build_onnx(fold(generator)).graph.node}
     assert "Conv" in operators
     assert "ConvTranspose" not in operators
+
+
+def test_the_phases_merge_into_the_weight_they_came_from():
+    weight = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
+    assert np.array_equal(
+        merge_phases({phase.name: phase.kernel for phase in split_phases(weight)}), weight
+    )
+    assert np.array_equal(merge_joined(join_phases(weight)), weight)

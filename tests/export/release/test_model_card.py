@@ -1,0 +1,112 @@
+"""The model card: metadata for the hub, and a program that does what it says."""
+
+import dataclasses
+import runpy
+import shutil
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from dcgan.core import noise
+from dcgan.core.images import decode_png, tile
+from dcgan.core.onnx_session import CPU
+from dcgan.export.options import ExportOptions
+from dcgan.export.pipeline import export
+from dcgan.export.release.usage_example import usage_example
+
+
+@pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
+def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
+    run, make_generator, tmp_path, monkeypatch, shape
+):
+    import dataclasses
+
+    generator = make_generator(**shape)
+    release = export(
+        dataclasses.replace(run, generator=generator),
+        tmp_path,
+        ExportOptions(name="a", version=1),
+        lambda _: None,
+    )
+    card = (release.folder / "README.md").read_text()
+    program = card.partition("```python\n")[2].partition("```")[0]
+    assert program == usage_example(release.manifest)
+    assert "dcgan" not in program
+    (tmp_path / "example.py").write_text(program)
+    shutil.copy(release.folder / "generator.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("example.py")
+    session = ort.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
+    (images,) = session.run(None, {"z": noise.latents(7, 0, 64, generator.config.latent_size)})
+    assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
+
+
+def test_the_card_has_metadata_that_the_hub_takes(release):
+    card = (release.folder / "README.md").read_text()
+    head, _, body = card.removeprefix("---\n").partition("\n---\n")
+    metadata = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    assert metadata["license"] == '"unknown"'
+    assert metadata["pipeline_tag"] == "unconditional-image-generation"
+    assert "  - onnx" in head.splitlines()
+    assert body.startswith("\n# small, version 1\n")
+
+
+def test_the_card_tells_recipe_data_proof_and_that_nothing_was_measured(release):
+    card = (release.folder / "README.md").read_text()
+    for piece in (
+        "`digits`",
+        "640 real images",
+        "| generator.onnx ",
+        "Nothing was measured",
+        "(samples.png)",
+    ):
+        assert piece in card
+
+
+def test_a_card_without_onnx_does_not_say_how_to_use_it(run, tmp_path):
+    weights = export(
+        run,
+        tmp_path,
+        ExportOptions(name="small", version=1, formats=("safetensors",)),
+        lambda _: None,
+    )
+    card = (weights.folder / "README.md").read_text()
+    assert "## Proof" in card
+    assert "## Use" not in card
+    assert "onnxruntime.InferenceSession" not in card
+
+
+CLASSES = 3
+
+
+def test_the_card_names_the_classes_and_its_example_runs(labelled, tmp_path, monkeypatch):
+    card = (labelled.folder / "README.md").read_text()
+    assert "0 cat, 1 dog, 2 ship" in card
+    assert "pipeline_tag" not in card
+    (tmp_path / "example.py").write_text(card.partition("```python\n")[2].partition("```")[0])
+    shutil.copy(labelled.folder / "generator.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("example.py")
+    feeds = {"z": noise.latents(7, 0, 64, 10), "label": noise.labels(0, 64, CLASSES)}
+    (images,) = ort.InferenceSession("generator.onnx", providers=[CPU]).run(None, feeds)
+    assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
+
+
+def test_names_that_are_the_numbers_of_their_classes_are_not_repeated(labelled):
+    from dcgan.export.release.model_card import _labels
+
+    text = _labels(dataclasses.replace(labelled.manifest, class_names=("0", "1", "2")))
+    assert text.startswith("`label` is the class of each image, 0 to 2. ")
+
+
+def test_a_model_of_more_classes_than_a_card_lists_counts_the_rest(labelled):
+    from dcgan.export.release.model_card import _labels
+    from dcgan.export.release.samples import sample_columns
+
+    names = tuple(f"c{i}" for i in range(150))
+    manifest = labelled.manifest
+    many = dataclasses.replace(manifest, classes=150, class_names=names)
+    text = _labels(many)
+    assert "99 c99, and 50 more" in text
+    assert sample_columns(150) == 8

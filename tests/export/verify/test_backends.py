@@ -1,0 +1,79 @@
+"""Backends run the whole file, on the right provider, or fail by name."""
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.export import errors
+from dcgan.export.errors import (
+    FailedRunError,
+    WrongProviderError,
+)
+from dcgan.export.formats.onnx_file import write_onnx
+from dcgan.export.graph.fold import fold
+from dcgan.export.graph.onnx_graph import build_onnx
+from dcgan.export.verify.backends import OnnxBackend
+from dcgan.export.verify.inputs import ModelInputs
+from dcgan.export.verify.probes import run_probes
+from dcgan.export.verify.session import open_session
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "generator.onnx"
+
+
+def edited(path, network, edit):
+    """Writes a graph, lets `edit` change it, and writes it again."""
+    model = build_onnx(network)
+    edit(model.graph)
+    write_onnx(model, path)
+    return path
+
+
+def test_a_file_that_fails_on_some_batch_is_named_with_it(generator, path):
+    def fix_inside(graph):
+        (shape,) = [t for t in graph.initializer if t.name == "ints_-1_4_4_32"]
+        shape.CopyFrom(numpy_helper.from_array(np.array([2, 4, 4, 32]), shape.name))
+
+    edited(path, fold(generator), fix_inside)
+    backend = OnnxBackend(path, "fp32", CPU)
+    with pytest.raises(FailedRunError, match=r"generator\.onnx fails on a batch of 1"):
+        run_probes(backend, 10)
+
+
+def test_a_provider_that_is_not_at_hand_fails(generator, path):
+    written(fold(generator), path)
+    with pytest.raises(WrongProviderError, match="TensorrtExecutionProvider"):
+        OnnxBackend(path, "fp32", "TensorrtExecutionProvider")
+
+
+def written(network, path):
+    write_onnx(build_onnx(network), path)
+    return OnnxBackend(path, "fp32", CPU)
+
+
+@pytest.mark.skipif(
+    CUDA in available_providers(), reason="there is a GPU, on which the file may run"
+)
+def test_a_file_that_was_to_run_on_cuda_does_not_fall_back_to_the_cpu(generator):
+    model = build_onnx(fold(generator)).SerializeToString()
+    open_session(model, CPU, "generator.onnx")
+    with pytest.raises(errors.WrongProviderError, match=CUDA):
+        open_session(model, CUDA, "generator.onnx")
+
+
+CLASSES = 3
+
+
+@pytest.fixture(scope="module")
+def conditional(make_module_generator):
+    return make_module_generator(classes=CLASSES)
+
+
+def test_a_label_beyond_the_classes_fails_and_is_not_taken_for_another(conditional, tmp_path):
+    write_onnx(build_onnx(fold(conditional)), tmp_path / "g.onnx")
+    backend = OnnxBackend(tmp_path / "g.onnx", "fp32", CPU)
+    with pytest.raises(FailedRunError, match="out of data bounds"):
+        backend.images(ModelInputs(np.zeros((1, 10), np.float32), np.array([CLASSES])))

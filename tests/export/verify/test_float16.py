@@ -1,0 +1,59 @@
+"""The gate of a float16 file."""
+
+import dataclasses
+
+import pytest
+
+from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.export.errors import FloatMismatchError, QualityError
+from dcgan.export.formats.onnx_file import write_onnx
+from dcgan.export.graph.fold import fold, round_to_float16
+from dcgan.export.graph.onnx_graph import PLAIN, build_onnx
+from dcgan.export.verify.backends import EagerBackend, OnnxBackend
+from dcgan.export.verify.distance import measure
+from dcgan.export.verify.probes import run_probes
+from dcgan.export.verify.quality import measure_quality
+from dcgan.export.verify.tolerances import TOLERANCES
+from dcgan.export.verify.verdict import judge
+
+
+def written(network, path):
+    rounded = round_to_float16(network)
+    write_onnx(build_onnx(rounded, float16_weights=True, form=PLAIN, float16_compute=True), path)
+    return path
+
+
+def verdict(backend, network):
+    source = EagerBackend(network, "released network")
+    limits = TOLERANCES["fp16", backend.provider]
+    distance = measure(backend, run_probes(backend, 10), run_probes(source, 10), limits)
+    return {
+        type(e)
+        for e in judge(dataclasses.replace(distance, quality=measure_quality(backend, source, 10)))
+    }
+
+
+def test_a_float16_graph_is_half_the_size_and_passes_its_gate(generator, tmp_path):
+    network = fold(generator)
+    path = written(network, tmp_path / "g.onnx")
+    write_onnx(build_onnx(network, form=PLAIN), tmp_path / "whole.onnx")
+    assert path.stat().st_size < 0.6 * (tmp_path / "whole.onnx").stat().st_size
+    assert verdict(OnnxBackend(path, "fp16", CPU), network) == set()
+
+
+def test_a_float16_graph_of_another_network_fails_its_gate(generator, make_generator, tmp_path):
+    other = make_generator()
+    other.head.weight.data.mul_(1.2)
+    backend = OnnxBackend(written(fold(generator), tmp_path / "g.onnx"), "fp16", CPU)
+    assert {FloatMismatchError, QualityError} <= verdict(backend, fold(other))
+
+
+@pytest.mark.skipif(
+    CUDA not in available_providers(),
+    reason="needs a GPU: float16 arithmetic itself was not measured",
+)
+def test_a_float16_graph_passes_its_gate_on_cuda(generator, tmp_path):
+    network = fold(generator)
+    assert (
+        verdict(OnnxBackend(written(network, tmp_path / "g.onnx"), "fp16", CUDA), network) == set()
+    )
