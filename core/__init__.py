@@ -1,1 +1,1 @@
-"""What every part stands on: noise, images, schema, paths, locks, atomic writes, hardware, errors, command lines."""
+"""What all parts share: noise, images, schemas, files, locks, sessions, errors, commands."""

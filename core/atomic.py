@@ -1,7 +1,8 @@
-"""Atomic writes: after a crash or with a full disk, a path holds its old content or its new one, never a part of it.
+"""Atomic writes: a path holds its old content or its new one, after a crash or with a full disk.
 
-The context managers give a temporary path beside the target, flush it to the disk, and rename it over the target when
-the block ends without an error. They raise `OSError`; callers turn it into a message that names their option.
+The context managers give a temporary path beside the target, flush it to the disk, and rename it
+over the target when the block ends without an error. They raise `OSError`; callers turn it into a
+message that names their option.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def is_disk_full(error: Exception) -> TypeGuard[OSError]:
 
 
 def _temporary_path(target: Path) -> Path:
-    # The name cannot be guessed, so that nobody can plant a link there. It is cut to fit the file system's limit.
+    # The name cannot be guessed, so that nobody can plant a link there. It is cut to fit the file
+    # system's limit.
     name = os.fsdecode(os.fsencode(target.name)[:200])
     return target.with_name(f".{name}.{secrets.token_hex(8)}.part")
 

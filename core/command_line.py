@@ -1,23 +1,29 @@
-"""How every command line of the project behaves: help, environment, errors, exit codes.
+"""What all commands share: environment variables, errors, exit codes and `--version`.
 
-An option such as `--metrics-port` of `dcgan-serve` can be given as DCGAN_SERVE_METRICS_PORT in the environment.
-Mistakes and faults the user can mend are one sentence on standard error and exit code 2; Ctrl-C is exit code 130.
+An option such as `--metrics-port` of `dcgan-serve` can also be set by the environment variable
+DCGAN_SERVE_METRICS_PORT. An error that the user can fix is one sentence on standard error and exit
+code 2; Ctrl-C is exit code 130.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from dcgan.core.errors import DcganError
+from dcgan.core.text import escape_unprintable
 
-INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
-
-# What a base install lacks, by the extra that brings it.
-_EXTRAS = dict.fromkeys(
-    ("matplotlib", "safetensors", "sklearn", "torch", "torchvision", "tqdm"), "train"
-) | {"onnx": "export"}
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell reports a process that SIGINT ended."""
 
 CONTEXT_SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -25,32 +31,62 @@ CONTEXT_SETTINGS: dict[str, Any] = {
     "max_content_width": 100,
 }
 
+# Packages that the base install lacks, with the extra that brings them.
+_EXTRAS = dict.fromkeys(
+    ("matplotlib", "safetensors", "sklearn", "torch", "torchvision", "tqdm"), "train"
+) | {"onnx": "export"}
+
+# Kubernetes sets such variables for every Service: DCGAN_SERVE_PORT for one called dcgan-serve.
+_INJECTED = re.compile(r"(tcp|udp|sctp)://")
+
 
 class UserError(click.ClickException):
-    """One sentence and exit code 2."""
+    """An error that is shown as one sentence, with exit code 2."""
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(escape_unprintable(message))
+
 
 class Command(click.Command):
-    """A click command that shows a DcganError as one sentence, with exit code 2."""
+    """A click command with the behaviour that this module describes."""
 
     def __init__(self, name: str | None, **attributes: Any) -> None:  # noqa: ANN401 - click's signature
         super().__init__(name, **attributes)
         _name_variables(self, name)
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Returns the options, with `--version` if the command is not part of a group."""
+        return _with_version(super().get_params(ctx), ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the command line and the environment."""
+        _drop_injected_variables(self)
+        with _variables_named(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Runs the command."""
         try:
-            return super().invoke(ctx)
+            with _variables_named(ctx):
+                return super().invoke(ctx)
         except DcganError as error:
-            raise UserError(str(error)) from error
+            raise UserError(f"{error}{_sources(ctx, str(error))}") from error
         except ModuleNotFoundError as error:
             extra = _EXTRAS.get(str(error.name).partition(".")[0])
             if extra is None:
                 raise
-            cure = f"install the extra {extra}: in the checkout, pip install -c constraints.txt '.[{extra}]'"
-            raise UserError(f"this needs the package {error.name}; {cure}") from error
+            raise UserError(
+                f"this needs the package {error.name}; install the extra {extra}: "
+                f"in the checkout, pip install -c constraints.txt '.[{extra}]'"
+            ) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            raise UserError(
+                f"cannot write the output: {error.strerror}; make room for it"
+            ) from None
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(INTERRUPTED)
@@ -66,14 +102,102 @@ class Group(click.Group):
         _name_variables(self, name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Adds a command, whose variables begin with the name of the group."""
+        """Adds a command; its environment variables begin with the name of the group."""
         super().add_command(cmd, name)
         _name_variables(cmd, f"{self.name} {name or cmd.name}")
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Returns the options, with `--version`."""
+        return _with_version(super().get_params(ctx), ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the command line and the environment."""
+        _drop_injected_variables(self)
+        with _variables_named(ctx):
+            return super().parse_args(ctx, args)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats log records without control characters: foreign text cannot forge lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Formats a record; only the line breaks of a traceback remain."""
+        text = super().format(record)
+        return escape_unprintable(text, keep="\n" if record.exc_info else "")
+
 
 def _name_variables(command: click.Command, name: str | None) -> None:
-    """Lets every option be given in the environment, by the name it has on the command line and that of its command."""
+    """Gives every option its environment variable: the name of the command and of the option."""
     for option in command.params:
         if isinstance(option, click.Option) and name:
             flag = max(option.opts, key=len).lstrip("-")
             option.envvar = f"{name} {flag}".upper().replace("-", "_").replace(" ", "_")
+
+
+def _with_version(params: list[click.Parameter], ctx: click.Context) -> list[click.Parameter]:
+    if ctx.parent is not None:
+        return params
+
+    def show(context: click.Context, parameter: click.Parameter, given: bool) -> None:  # noqa: ARG001
+        if given and not context.resilient_parsing:
+            click.echo(f"{context.info_name} {version('dcgan-zoo')}")
+            context.exit()
+
+    # `--version` of dcgan-export is that of the model.
+    taken = any("--version" in param.opts for param in params)
+    option = click.Option(
+        ["-V"] if taken else ["-V", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Show the version of dcgan-zoo and exit.",
+    )
+    return [*params, option]
+
+
+def _drop_injected_variables(command: click.Command) -> None:
+    for option in command.params:
+        variable = option.envvar
+        if isinstance(variable, str) and _INJECTED.match(os.environ.get(variable, "")):
+            value = os.environ.pop(variable)
+            message = (
+                f"ignoring the variable {variable}={value}, which Kubernetes sets for a Service"
+            )
+            click.echo(f"Warning: {escape_unprintable(message)}", err=True)
+
+
+@contextmanager
+def _variables_named(ctx: click.Context) -> Iterator[None]:
+    """Lets errors about a value from the environment name its variable."""
+    try:
+        yield
+    except click.BadParameter as error:
+        option = error.param
+        if option is not None and _is_from_environment(ctx, option):
+            error.param_hint = f"the variable {option.envvar} (option {option.opts[-1]})"
+        raise
+
+
+def _sources(ctx: click.Context, message: str) -> str:
+    """Returns a remark for every option that a message names and a variable has set."""
+    remarks = []
+    context: click.Context | None = ctx
+    while context is not None:
+        for option in context.command.params:
+            named = any(
+                re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", message) for flag in option.opts
+            )
+            if named and _is_from_environment(context, option):
+                remarks.append(f" ({option.opts[-1]} was set by the variable {option.envvar})")
+        context = context.parent
+    return "".join(remarks)
+
+
+def _is_from_environment(ctx: click.Context, option: click.Parameter) -> bool:
+    source = ctx.get_parameter_source(option.name) if option.name else None
+    return source is ParameterSource.ENVIRONMENT
+
+
+if logging.lastResort is not None:  # prints the warnings of commands that configure no logging
+    logging.lastResort.setFormatter(PrintableFormatter())

@@ -1,19 +1,24 @@
-"""The one error that every part raises for what its user can mend.
+"""The base class of all errors that a user can fix.
 
 DcganError
-├── SchemaError        a JSON or TOML document that is not what it should be   (record.py)
-├── ManifestError      a manifest that contradicts itself                      (manifest.py)
-├── RepositoryError    a model folder that is missing, damaged or taken        (repository.py)
-└── one subclass for each part of the project, in that part
+├── CacheError                  the cache folder cannot be used                  (core)
+├── SchemaError                 a JSON or TOML document of the wrong form        (core.schema)
+├── SessionError                a model that ONNX Runtime cannot run             (core.onnx_session)
+├── ManifestError               a manifest that contradicts itself               (zoo.manifest)
+├── RepositoryError             a model folder that is missing or taken          (zoo.repository)
+│   └── CorruptModelError       a model folder that differs from its manifest    (zoo.repository)
+├── DownloadError               a file that cannot be downloaded                 (zoo.download)
+└── TrainingError, ExportError, ServingError, ClientError and others, in their parts
 """
 
 
 class DcganError(Exception):
-    """Something the user can mend. The message is one sentence that names the thing and the cure.
+    """An error that the user can fix; its message is one sentence that names thing and cure.
 
-    Command lines print it without a traceback and exit with code 2; everything else that escapes is a bug.
+    Commands print the message without a traceback and exit with code 2. Every other exception that
+    escapes is a bug.
     """
 
 
 class CacheError(DcganError):
-    """The cache folder cannot be written."""
+    """The cache folder cannot be found, created or written."""

@@ -1,4 +1,4 @@
-"""Which family of processors runs the arithmetic: images are promised byte for byte within one family."""
+"""The family and the name of the processor; images are equal byte for byte within one family."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dcgan.core.onnx_session import CUDA
 
-# What each x86-64 level asks for beyond the one below, by the flags of /proc/cpuinfo. Source: the x86-64 psABI,
-# "Micro-Architecture Levels". ONNX Runtime chooses its kernels, and with them the
-# order of sums, by these instruction sets.
+# Flags of /proc/cpuinfo that each x86-64 level adds to the one below. ONNX Runtime chooses its
+# kernels, and with them the order of sums, by these instruction sets. Source: the x86-64 psABI,
+# "Micro-Architecture Levels".
 _X86_64_LEVELS = (
     ("x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
     ("x86-64-v3", {"avx2", "bmi1", "bmi2", "fma", "f16c"}),
@@ -17,20 +17,21 @@ _X86_64_LEVELS = (
 
 
 def processor_family(provider: str) -> str:
-    """Names the family of the processor that an ONNX Runtime execution provider uses on this machine.
+    """Returns the family of the processor that an execution provider of ONNX Runtime uses here.
 
     Args:
         provider: e.g. "CPUExecutionProvider" or "CUDAExecutionProvider".
 
     Returns:
-        For the CPU, its instruction-set level or architecture, e.g. "x86-64-v4" or "aarch64"; for CUDA, the name of the
-        first GPU, e.g. "NVIDIA H100 80GB HBM3", or "cuda" where the driver does not tell.
+        For the CPU, its instruction-set level or architecture, e.g. "x86-64-v4" or "aarch64". For
+        CUDA, the name of the first GPU, e.g. "NVIDIA H100 80GB HBM3", or "cuda" if the driver does
+        not report it.
     """
     return _gpu_name() if provider == CUDA else _cpu_family()
 
 
 def processor_name() -> str:
-    """Names this machine's processor as its maker does, for people; "unknown processor" where it cannot be told."""
+    """Returns the product name of this machine's processor, or "unknown processor"."""
     lines = _read_lines(Path("/proc/cpuinfo"))
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or "unknown processor")

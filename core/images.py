@@ -1,4 +1,4 @@
-"""Images as arrays, grids and PNG files: the one way in which every part of the project draws."""
+"""Images as arrays, as grids and as PNG files."""
 
 from __future__ import annotations
 
@@ -10,68 +10,71 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
-"""uint8 images, [n, height, width, channels] or one [height, width, channels]; channels 3 (RGB) or 1 (grey)."""
+"""uint8 [n, height, width, channels] or [height, width, channels]; 3 channels (RGB) or 1 (grey)."""
 
 
 def tile(images: Pixels, columns: int | None = None) -> Pixels:
-    """Lays images out row by row in a grid.
+    """Arranges images row by row in a grid.
 
     Args:
         images: uint8 [n, H, W, C], n 1 or more.
-        columns: images in a row; by default the grid is as nearly square as it can be, no taller than wide.
+        columns: images in a row; by default ceil(sqrt(n)).
 
     Returns:
-        uint8 [rows * H, columns * W, C]. Places that stay empty are black.
+        uint8 [rows * H, columns * W, C]. Unused cells are black.
     """
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
+
     grid = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
     grid[:n] = images
-    grid = grid.reshape(rows, columns, height, width, channels).transpose(
-        0, 2, 1, 3, 4
-    )  # [rows, H, columns, W, C]
+    grid = grid.reshape(rows, columns, height, width, channels)
+    grid = grid.transpose(0, 2, 1, 3, 4)  # [rows, H, columns, W, C]
     return grid.reshape(rows * height, columns * width, channels)
 
 
 def untile(grid: Pixels, n: int, columns: int) -> Pixels:
-    """Cuts the first n images out of a grid: the inverse of `tile`.
+    """Cuts the first n images out of a grid; the inverse of `tile`.
 
     Returns:
         uint8 [n, H, W, C].
 
     Raises:
-        ValueError: if the grid does not divide into that many columns and rows.
+        ValueError: if the size of the grid is not a multiple of its rows and columns.
     """
     rows = math.ceil(n / columns)
-    (total_height, total_width, channels) = grid.shape
+    total_height, total_width, channels = grid.shape
     if total_height % rows or total_width % columns:
         raise ValueError(
-            f"a picture of {total_width} x {total_height} is not a grid of {columns} x {rows} images"
+            f"a picture of {total_width} x {total_height} pixels "
+            f"is not a grid of {columns} x {rows} images"
         )
-    height, width = total_height // rows, total_width // columns
+
+    height = total_height // rows
+    width = total_width // columns
     cells = grid.reshape(rows, height, columns, width, channels).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(cells.reshape(rows * columns, height, width, channels)[:n])
 
 
 def to_pillow(image: Pixels) -> Image.Image:
-    """One image [H, W, C] as Pillow has it: RGB, or L if it has one channel."""
+    """Converts one image [H, W, C] to Pillow, with mode RGB, or L if it has one channel."""
     array = image[:, :, 0] if image.shape[2] == 1 else image
     return Image.fromarray(np.ascontiguousarray(array))
 
 
 def encode_png(image: Pixels) -> bytes:
-    """Writes one image [H, W, C] as a PNG file. Equal pixels give equal bytes on one build of Pillow."""
+    """Encodes one image [H, W, C] as PNG; equal pixels give equal bytes in one build of Pillow."""
     buffer = io.BytesIO()
     to_pillow(image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def decode_png(data: bytes) -> Pixels:
-    """Reads a PNG file that `encode_png` wrote, as uint8 [H, W, C].
+    """Decodes a PNG in grey or RGB to uint8 [H, W, C].
 
     Raises:
-        ValueError: if it is not a readable PNG in grey or RGB.
+        ValueError: if it is no such PNG.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from dcgan.core.errors import CacheError
 
@@ -25,8 +26,8 @@ class LockUnsupportedError(OSError):
 def wait_for_lock(path: Path, purpose: str) -> Iterator[None]:
     """Holds an exclusive lock of the cache; waits while another process holds it, and says so.
 
-    On a file system without locks it warns and goes on: what the cache holds is written atomically, so that two
-    processes then do the same work twice and no harm.
+    On a file system without locks it warns and goes on: what the cache holds is written
+    atomically, so that two processes then do the same work twice and no harm.
 
     Args:
         path: of the lock file; it and its folder are created, and the file stays, empty.
@@ -39,12 +40,13 @@ def wait_for_lock(path: Path, purpose: str) -> Iterator[None]:
         file = _open(path)
     except OSError as error:
         raise CacheError(
-            f"cannot write to the cache {path.parent}: {error.strerror}; set DCGAN_HOME to another folder"
+            f"cannot write to the cache {path.parent}: {error.strerror}; "
+            "set DCGAN_HOME to another folder"
         ) from None
 
     with file:
         try:
-            _lock(file)
+            _lock(file, path)
         except BlockingIOError:
             _LOG.warning("waiting for another process to %s (lock %s)", purpose, path)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -69,7 +71,7 @@ def try_lock(path: Path) -> BinaryIO:
     """
     file = _open(path)
     try:
-        _lock(file)
+        _lock(file, path)
     except OSError:
         file.close()
         raise
@@ -83,14 +85,15 @@ def _warn_once(message: str) -> None:
 
 def _open(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("ab")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return cast(BinaryIO, os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0))
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _UNSUPPORTED:
-            reason = f"the file system of {Path(file.name).parent} has no file locks"
+            reason = f"the file system of {path.parent} has no file locks"
             raise LockUnsupportedError(error.errno, reason) from None
         raise

@@ -1,11 +1,19 @@
-"""Latent vectors: a pure function of (seed, index), the same in every language and for ever.
+"""Latent vectors as a pure function of (seed, index), the same in every language and release.
 
-(But for the last bit of a float32 in some 10^9 values, where another library rounds a logarithm or a cosine otherwise.)
+One value in about 10^9 may differ in the last bit of its float32, where another library rounds a
+logarithm or a cosine differently.
+ The scheme is specified step by step, with test vectors, at the head of
+`protos/dcgan/v1/generator.proto`. It uses the bit stream of Philox4x64-10 (Salmon, Moraes, Dror
+and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), which NumPy promises to keep, and
+its own Box-Muller transform, because NumPy does not promise to keep `standard_normal` (NEP 19). A
+new way to draw noise gets a new scheme name; an old name never changes its meaning.
 
-The scheme is written down, step by step, at the head of `protos/dcgan/v1/generator.proto`. It rests on the bit stream
-of Philox4x64-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), which NumPy
-promises to keep, and on a Box-Muller transform of our own, because NumPy does not promise to keep `standard_normal`
-(NEP 19). A new way to draw noise gets a new scheme name; an old name never changes its meaning.
+With NumPy alone, the words of image `i` are, with B = ceil(d / 4) blocks per image:
+
+    key = numpy.array([seed, 0], dtype=numpy.uint64)
+    numpy.random.Philox(key=key).advance(i * B).random_raw(4 * B)
+
+A plain list as the key would go through float64, which changes most seeds of 2^63 and above.
 """
 
 from __future__ import annotations
@@ -16,19 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCHEME = "philox4x64-boxmuller-v1"
-"""Name of the one noise scheme that this release knows."""
+"""Name of the only noise scheme of this release."""
 
 INDEX_LIMIT = 2**64
-"""Seeds and indices are below this."""
+"""Seeds and indices are smaller than this."""
 
 _WORDS_PER_BLOCK = 4
 _TO_UNIT_INTERVAL = 2.0**-53
 
 
 def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.float32]:
-    """Draws the latent vectors of images `offset` to `offset + n - 1` of a seed.
+    """Returns the latent vectors of images `offset` to `offset + n - 1` of a seed.
 
-    Any range costs the same: Philox is a counter, so nothing before `offset` is computed.
+    The cost does not depend on `offset`: Philox is a counter-based generator.
 
     Args:
         seed: 0 to 2**64 - 1.
@@ -37,7 +45,7 @@ def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.floa
         latent_size: length d of a latent vector, 1 or more.
 
     Returns:
-        Standard normals, float32 [n, d], C-contiguous. Row i depends on (seed, offset + i, d) alone.
+        Standard normals, float32 [n, d], C-contiguous. Row i depends on (seed, offset + i, d) only.
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -50,10 +58,10 @@ def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.floa
 
 
 def labels(offset: int, n: int, classes: int) -> NDArray[np.int64]:
-    """The classes of images `offset` to `offset + n - 1` where a request names none: image i has class i mod classes.
+    """Returns the classes of images `offset` to `offset + n - 1` of a request without a label.
 
     Returns:
-        int64 [n].
+        int64 [n]; image i has class i mod `classes`.
     """
     return (offset % classes + np.arange(n, dtype=np.int64)) % classes
 
@@ -61,29 +69,35 @@ def labels(offset: int, n: int, classes: int) -> NDArray[np.int64]:
 def interpolate(
     start: NDArray[np.float32], end: NDArray[np.float32], positions: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Walks the great circle between two latent vectors (slerp; Shoemake 1985, White 2016).
+    """Interpolates along the great circle between two latent vectors (slerp).
+
+    Source: Shoemake 1985; White 2016.
 
     Args:
-        start: float32 [d], reached at position 0.
-        end: float32 [d], reached at position 1.
+        start: float32 [d], the result at position 0.
+        end: float32 [d], the result at position 1.
         positions: float64 [n], each in [0, 1].
 
     Returns:
-        float32 [n, d]. The two ends are exact. Vectors that are almost parallel are joined by a straight line.
+        float32 [n, d]. Both ends are exact. Almost parallel vectors are interpolated linearly.
     """
-    a, b, t = start.astype(np.float64), end.astype(np.float64), positions[:, None]
+    a = start.astype(np.float64)
+    b = end.astype(np.float64)
+    t = positions[:, None]
+
     cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     if np.sin(angle) < 1e-6:
         walk = (1.0 - t) * a + t * b
     else:
         walk = (np.sin((1.0 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
     walk = np.where(t == 0.0, a, np.where(t == 1.0, b, walk))
     return walk.astype(np.float32)
 
 
 class _Stream(threading.local):
-    """A Philox for each thread: making one takes entropy from the system, five times as long as moving one."""
+    """A Philox for each thread; creating one costs five times as much as setting its state."""
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(0)
@@ -93,13 +107,17 @@ _stream = _Stream()
 
 
 def _philox_words(seed: int, block: int, blocks: int) -> NDArray[np.uint64]:
-    """The words of blocks `block` to `block + blocks - 1` of Philox4x64-10 with key (seed, 0), uint64 [4 * blocks]."""
+    """Returns blocks `block` to `block + blocks - 1` of Philox4x64-10 with key (seed, 0).
+
+    Returns:
+        uint64 [4 * blocks].
+    """
     counter = np.array([block % 2**64, block >> 64, 0, 0], dtype=np.uint64)
     _stream.philox.state = {
         "bit_generator": "Philox",
         "state": {"counter": counter, "key": np.array([seed, 0], dtype=np.uint64)},
         "buffer": np.zeros(_WORDS_PER_BLOCK, dtype=np.uint64),
-        "buffer_pos": _WORDS_PER_BLOCK,  # nothing is left of the block before
+        "buffer_pos": _WORDS_PER_BLOCK,  # the buffer is empty
         "has_uint32": 0,
         "uinteger": 0,
     }
@@ -107,12 +125,16 @@ def _philox_words(seed: int, block: int, blocks: int) -> NDArray[np.uint64]:
 
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Turns 64-bit words, uint64 [2m], pair by pair into standard normals, float32 [2m]."""
+    """Transforms 64-bit words, uint64 [2m], pair by pair into standard normals, float32 [2m]."""
     uniforms = (words >> np.uint64(11)) * _TO_UNIT_INTERVAL
-    # Copied, not strided: NumPy may take another code path, with another last bit, for strided input.
-    u1, u2 = uniforms[0::2].copy(), uniforms[1::2].copy()
+
+    # Copies instead of strided views: NumPy may take another code path, with another last bit.
+    u1 = uniforms[0::2].copy()
+    u2 = uniforms[1::2].copy()
+
     radius = np.sqrt(-2.0 * np.log(1.0 - u1))
     angle = (2.0 * np.pi) * u2
+
     normals = np.empty(len(words), dtype=np.float32)
     normals[0::2] = radius * np.cos(angle)
     normals[1::2] = radius * np.sin(angle)

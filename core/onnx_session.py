@@ -1,4 +1,4 @@
-"""ONNX Runtime: the one place that imports it, opens a session and knows its execution providers."""
+"""ONNX Runtime: the only module that imports it, opens sessions and knows execution providers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class SessionError(DcganError):
 def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types
     """Imports ONNX Runtime with its telemetry turned off.
 
-    Every other module calls this function instead of importing the library. Telemetry, and a machine identifier in the
-    user's cache folder, can only be refused before the first import; a user who sets ORT_DISABLE_TELEMETRY decides.
+    Every other module calls this function instead of importing the library. Telemetry, and a
+    machine identifier in the user's cache folder, can only be refused before the first import; a
+    user who sets ORT_DISABLE_TELEMETRY decides.
 
     Returns:
         The module `onnxruntime`.
@@ -63,7 +64,7 @@ def session_options(
 
 
 def run_options() -> ort.RunOptions:
-    """Returns options of one run; setting their `terminate` from another thread makes that run fail at its next node."""
+    """Returns options of one run; setting `terminate` on them stops that run at its next node."""
     return load_onnxruntime().RunOptions()
 
 
@@ -77,7 +78,8 @@ def open_session(
 ) -> ort.InferenceSession:
     """Opens a session on one execution provider and on no other.
 
-    Without these settings ONNX Runtime silently falls back to the CPU, for single nodes or for the whole graph.
+    Without these settings ONNX Runtime silently falls back to the CPU, for single nodes or for the
+    whole graph.
 
     Args:
         model: path of an ONNX file, or its content.
@@ -115,13 +117,13 @@ def open_session(
 
 
 def available_providers() -> list[str]:
-    """Returns the execution providers that this machine can use: the CPU, then CUDA if there is a GPU for it."""
+    """Returns the execution providers that work on this machine: the CPU, and CUDA with a GPU."""
     cuda = CUDA in load_onnxruntime().get_available_providers() and count_gpus() > 0
     return [CPU, CUDA] if cuda else [CPU]
 
 
 def count_gpus() -> int:
-    """Returns the number of GPUs that the CUDA driver offers to this process; 0 without a driver."""
+    """Returns how many GPUs the CUDA driver offers to this process; 0 without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,7 +1,8 @@
 """Strict, typed reading and canonical writing of frozen dataclasses, as JSON or TOML values.
 
-Used for the manifest of a model and the configuration of a training run. Nothing is guessed: an unknown key, a missing
-key or a value of another type is an error that names the place, and the nearest known key where one is near.
+Used for manifests, indexes and run configurations. An unknown key, a missing key or a value of
+another type is an error that names its place in the document and suggests the most similar known
+key.
 """
 
 from __future__ import annotations
@@ -16,67 +17,69 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from dcgan.core.errors import DcganError
+from dcgan.core.text import printable
 
 T = TypeVar("T")
 
-_MOST_EXACT = 2**1000  # below the largest float
+_MAX_INTEGER = 2**1000  # below the largest float
 
 
 class SchemaError(DcganError):
-    """A document that is not what it should be. The message names the place in it."""
+    """A document that does not fit its schema; the message names the place in it."""
 
 
-def parse(record: type[T], value: object, where: str = "document") -> T:
-    """Builds a dataclass from plain values, with every type checked, at any depth.
+def parse(schema: type[T], value: object, where: str = "document") -> T:
+    """Builds a dataclass from plain values and checks every type, at any depth.
 
-    Fields may be str, int, float, bool, None, dataclasses, `tuple[X, ...]`, `dict[str, X]` and unions of these. An int
-    is taken where a float is asked for; a bool is never a number; a float must be finite.
+    Fields may be str, int, float, bool, None, dataclasses, `tuple[X, ...]`, `dict[str, X]` and
+    unions of these. An int is accepted for a float; a bool is not a number; a float must be
+    finite.
 
     Args:
-        record: the dataclass.
-        value: what `json.loads` or `tomllib.loads` gave.
+        schema: the dataclass.
+        value: a result of `json.loads` or `tomllib.loads`.
         where: what to call the document in errors.
 
     Raises:
-        SchemaError: at the first thing that does not fit.
+        SchemaError: at the first value that does not fit.
     """
-    return cast(T, _convert(record, value, where))
+    return cast(T, _convert(schema, value, where))
 
 
-def parse_json(record: type[T], text: str, where: str, schema_version: int | None = None) -> T:
+def parse_json(schema: type[T], text: str, where: str, schema_version: int | None = None) -> T:
     """Builds a dataclass from JSON text.
 
     Args:
-        record: the dataclass.
-        text: the document.
-        where: what to call it in errors.
-        schema_version: what its key of that name must be. It is looked at first: in a document of another version every
-            other key may be strange.
+        schema: the dataclass.
+        text: the document. Parsing takes up to 40 times its size in memory: the caller bounds it.
+        where: what to call the document in errors.
+        schema_version: expected value of the key of that name. It is checked first, because any
+            other key may differ in a document of another version.
 
     Raises:
-        SchemaError: if it is not JSON, repeats a key, is of another version, or does not fit the dataclass.
+        SchemaError: if the text is not JSON, repeats a key, has another version, or does not fit.
     """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError also for a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError also for thousands of digits
         raise SchemaError(f"{where} is not valid JSON: {error}") from None
+
     found = value.get("schema_version") if isinstance(value, dict) else None
     if isinstance(found, int) and schema_version not in (None, found):
         raise SchemaError(
-            f"{where} has schema version {found}, not {schema_version}: another release of dcgan-zoo wrote it"
+            f"{where} has schema version {found}, not {schema_version}: "
+            "it was written by another release of dcgan-zoo"
         )
-    return parse(record, value, where)
+    return parse(schema, value, where)
 
 
-def dump_json(record: object) -> str:
-    """Writes a dataclass as JSON that is the same for equal records: fields in order of definition, one final newline.
+def dump_json(value: object) -> str:
+    """Returns a dataclass as JSON, the same text for equal values.
 
-    Fields that are None are left out.
+    Fields appear in the order of their definition, those that are None are left out, and the text
+    ends with one newline.
     """
-    return json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: object) -> object:
@@ -91,7 +94,9 @@ def _plain(value: object) -> object:
 
 
 def _convert(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type expression has no type of its own
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if origin is tuple:
@@ -100,16 +105,18 @@ def _convert(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - 
     if origin is dict:
         table = _expect(dict, value, where)
         return {
-            str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in table.items()
+            str(key): _convert(arguments[1], item, f"{where}.{printable(key, 60)}")
+            for key, item in table.items()
         }
     if dataclasses.is_dataclass(kind):
-        return _convert_record(cast(type[Any], kind), value, where)
+        return _convert_dataclass(cast(type[Any], kind), value, where)
     return _convert_scalar(kind, value, where)
 
 
 def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
     if value is None and types.NoneType in kinds:
         return None
+
     kinds = tuple(kind for kind in kinds if kind is not types.NoneType)
     if len(kinds) == 1:
         return _convert(kinds[0], value, where)
@@ -123,9 +130,10 @@ def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
     )
 
 
-def _convert_record(record: type[Any], value: object, where: str) -> object:
+def _convert_dataclass(schema: type[Any], value: object, where: str) -> object:
     table = _expect(dict, value, where)
-    fields = {field.name: field for field in dataclasses.fields(record)}
+
+    fields = {field.name: field for field in dataclasses.fields(schema)}
     for key in table:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
@@ -133,19 +141,20 @@ def _convert_record(record: type[Any], value: object, where: str) -> object:
                 f"{where} has an unknown key {key!r:.60}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
-    hints = typing.get_type_hints(record)
+
+    hints = typing.get_type_hints(schema)
     arguments = {}
     for name, field in fields.items():
         if name in table:
             arguments[name] = _convert(hints[name], table[name], f"{where}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"{where} lacks the key {name!r}")
-    return record(**arguments)
+    return schema(**arguments)
 
 
 def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < _MOST_EXACT else math.inf
+        value = float(value) if abs(value) < _MAX_INTEGER else math.inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
     if isinstance(value, float) and not math.isfinite(value):
@@ -156,7 +165,7 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether text can be written in UTF-8: half of a surrogate pair, which JSON can spell, cannot."""
+    """Returns whether text can be encoded in UTF-8; a lone surrogate in JSON cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -173,7 +182,8 @@ def _expect(kind: type[T], value: object, where: str) -> T:
 def _unique(pairs: list[tuple[str, object]], where: str) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise SchemaError(f"{where} repeats a key among {', '.join(key for key, _ in pairs)}"[:200])
+        keys = ", ".join(key for key, _ in pairs)
+        raise SchemaError(f"{where} repeats a key among {printable(keys, 120)}")
     return table
 
 

@@ -15,7 +15,8 @@ def library_versions(*names: str) -> dict[str, str]:
     """Returns the installed version of each library, in the order given.
 
     Args:
-        names: of distributions; "python" means the interpreter, and "onnxruntime" whichever variant is installed.
+        names: of distributions; "python" means the interpreter, and "onnxruntime" whichever
+            variant is installed.
 
     Raises:
         PackageNotFoundError: if one is not installed.
@@ -27,7 +28,7 @@ def project_commit() -> str | None:
     """Returns the git commit of this project, or None if it does not run from a checkout."""
     here = Path(__file__)
     try:
-        # An environment may lie inside somebody else's checkout; git does not track this file there.
+        # An environment may lie inside another project's checkout, where git tracks other files.
         _git(here.parent, "ls-files", "--error-unmatch", here.name)
         return _git(here.parent, "rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
