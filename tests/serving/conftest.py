@@ -130,6 +130,13 @@ def only(repository, tmp_path_factory):
     return copy
 
 
+@pytest.fixture
+def copied(repository, tmp_path):
+    """A repository of its own with the model `tiny`, to be damaged."""
+    shutil.copytree(repository / "tiny" / "2", tmp_path / "tiny" / "2")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def large(tmp_path_factory) -> Path:
     """A repository with one model of such large images that 13 fit in a message."""
@@ -152,7 +159,7 @@ def start_server():
 
 @pytest.fixture(scope="session")
 def answering():
-    """The stub of a service that runs in this process, for as long as a block lasts: a function of the service."""
+    """A context manager that runs a service in this process and gives a stub of it."""
 
     @asynccontextmanager
     async def serve_here(service: GeneratorService) -> AsyncIterator[GeneratorServiceStub]:
@@ -175,7 +182,7 @@ def run():
 
 @pytest.fixture(scope="session")
 def expected(repository):
-    """What a server must give, computed without it: a function of model, seed, indices and label."""
+    """What a server must return, computed without it, by model, seed, indices and label."""
 
     def compute(name: str, seed: int, indices, label: int | None = None) -> np.ndarray:
         z = np.concatenate([noise.latents(seed, index, 1, LATENT_SIZE) for index in indices])
@@ -196,7 +203,7 @@ def client(server) -> Iterator[Client]:
 
 @contextmanager
 def serve(repository: Path, *options: str, noisy: bool = False) -> Iterator[Server]:
-    """Starts dcgan-serve on free ports; at the end it must stop when told to, and have had nothing to complain of."""
+    """Starts dcgan-serve on free ports; at the end it must exit cleanly, with a quiet log."""
     ports = ["--port", "0", "--metrics-port", "0"]
     command = [*_entry_point("serve"), "--model-repository", str(repository), *ports, *options]
     log: list[str] = []

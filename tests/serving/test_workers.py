@@ -5,8 +5,6 @@ import os
 import select
 import signal
 import socket
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from dcgan.serving.config import ServerConfig
 from dcgan.serving.launch import launch_server
 from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.worker_process import Worker
+from tests.serving.support import poll
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
 
@@ -37,13 +36,6 @@ def children(pid: int) -> list[int]:
         if parent == pid and worker:
             found.append(int(folder.name))
     return found
-
-
-def poll(holds: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def read_log(server) -> bytes:

@@ -1,4 +1,4 @@
-"""Generation behind the protocols: PNG and engines share the time, and streams obey the same rules."""
+"""Generation behind the protocols: engines and the PNG queue share the time of a request."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Whatever comes in: the right code, an exact account of it, and the next request is served as if nothing had been."""
+"""Hostile requests: each gets the right code and is counted, and the next one is served."""
 
 import math
 import time
@@ -50,7 +50,7 @@ def _goes_on(stub, server, read_metrics):
 
 
 def all_settled(model: str, values: dict[str, float]) -> bool:
-    """Whether no work waits, by a page of metrics on which each series is of a moment of its own."""
+    """Whether no work waits, by a page of metrics whose series are not of one moment."""
     work = {
         each: values[f'dcgan_work_total{{model="{model}",outcome="{each}"}}'] for each in OUTCOMES
     }

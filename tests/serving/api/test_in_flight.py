@@ -1,4 +1,4 @@
-"""Clients that do not read what they asked for: they lose nothing, and cannot fill the server's memory."""
+"""Clients that do not read their replies: they lose nothing, and cannot fill the memory."""
 
 import socket
 import struct
@@ -17,7 +17,7 @@ GENERATED = 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"}'
 
 
 class Peer:
-    """A client of HTTP/2 (RFC 9113) that asks for images and takes none of their bytes before it is told to."""
+    """A client of HTTP/2 (RFC 9113) that asks for images and reads none of them until `read`."""
 
     DATA, HEADERS, SETTINGS, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 7, 8
     END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -96,9 +96,7 @@ def test_a_server_that_stops_waits_until_its_replies_have_been_read(
         server.process.terminate()
         with grpc.insecure_channel(server.target) as channel:
             stub = GeneratorServiceStub(channel)
-            for _ in range(
-                2
-            ):  # were it not for the reply, it would end at once, after the first refusal at the latest
+            for _ in range(2):  # without the unread reply, it would end by the first refusal
                 while not is_draining(stub):
                     assert server.process.poll() is None
         assert peer.read(1).pixels == expected("tiny", 7, range(3)).tobytes()

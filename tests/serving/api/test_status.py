@@ -64,7 +64,7 @@ def stub(server):
 
 
 def fail(call, request, **options):
-    """Calls, and gives the code, the message and the details of the failure, checked for what all of them share."""
+    """Calls; returns the error, its reason and its details, after checks that all errors pass."""
     with pytest.raises(grpc.RpcError) as caught:
         result = call(request, **options)
         list(result) if hasattr(result, "__next__") else result

@@ -1,4 +1,4 @@
-"""How many engines with how many threads; and the buckets of CUDA, as far as a machine without a GPU can tell."""
+"""How many engines with how many threads; and the buckets of CUDA, as far as a CPU can tell."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,10 +8,12 @@ import pytest
 
 from dcgan.core import noise
 from dcgan.core.onnx_session import CPU, CUDA, count_gpus
+from dcgan.serving.client.client import Client
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.cuda import Bucket, CudaEngine
 from dcgan.serving.engine.factory import open_engines, share_processors
 from dcgan.zoo.repository import find_release
+from tests.serving.support import refuse_to_start
 
 needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
 
@@ -109,3 +111,22 @@ def test_on_cuda_every_bucket_gives_the_images_of_the_cpu_within_a_grey_level(
         images = engine.run(noise.latents(7, 0, n, 8), None)
         assert np.abs(images.astype(int) - wanted[:n]).max() <= 1
         np.testing.assert_array_equal(images, engine.run(noise.latents(7, 0, n, 8), None))
+
+
+def test_asked_for_cuda_without_a_gpu_it_refuses_to_start(repository):
+    assert "--device cpu" in refuse_to_start(repository, "--device", "cuda")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--instances", "1"),
+        ("--instances", "3"),
+        ("--intra-op-threads", "2"),
+        ("--max-batch-size", "3"),
+        ("--quantum-images", "1"),
+    ],
+)
+def test_the_bytes_do_not_depend_on_how_engines_run(start_server, only, expected, options):
+    with start_server(only("tiny"), *options) as server, Client(server.target) as client:
+        np.testing.assert_array_equal(client.generate(7, 50), expected("tiny", 7, range(50)))

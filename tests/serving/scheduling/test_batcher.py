@@ -1,4 +1,4 @@
-"""The batcher under a simulated clock: single rules. `test_schedules.py` has what follows from all of them."""
+"""Single rules of the batcher; `test_batcher_schedules.py` has what follows from all of them."""
 
 import math
 

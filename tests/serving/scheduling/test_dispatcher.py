@@ -204,7 +204,8 @@ async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_a
     def clock() -> float:
         if not watching or threading.current_thread() is not threading.main_thread():
             return 0.0
-        late.set()  # the watchdog has seen the first batch: before it can say so, the engine is at the second
+        # The watchdog has seen the first batch; before it can act, the engine is at the second.
+        late.set()
         assert following.wait(30)
         return 100.0
 

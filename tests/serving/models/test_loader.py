@@ -1,0 +1,95 @@
+"""Models that must not be served: damaged, foreign, or different from their golden images."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from dcgan.serving.client.client import Client
+from dcgan.zoo import golden
+from dcgan.zoo.repository import describe_file, read_release
+from tests.serving.support import refuse_to_start
+
+
+@pytest.fixture
+def copied_classy(repository, tmp_path):
+    shutil.copytree(repository / "classy" / "2", tmp_path / "classy" / "2")
+    return tmp_path
+
+
+def test_a_damaged_model_is_not_served(copied):
+    file = copied / "tiny" / "2" / "generator.onnx"
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    assert "is damaged" in refuse_to_start(copied)
+
+
+def test_a_model_that_onnx_runtime_cannot_load_is_not_served(copied):
+    file = copied / "tiny" / "2" / "generator.onnx"
+    file.write_bytes(b"x" * file.stat().st_size)
+    change_manifest(file.parent, file.name)
+    assert "ONNX Runtime cannot load" in refuse_to_start(copied)
+
+
+def test_a_model_whose_golden_images_differ_is_not_served(copied):
+    change_golden(copied, levels=2)
+    assert "golden images" in refuse_to_start(copied)
+
+
+def test_a_model_within_one_grey_level_is_served_and_said_to_be_close(copied, start_server):
+    change_golden(copied, levels=1)
+    with start_server(copied) as server, Client(server.target) as client:
+        assert "golden images close" in server.ready_line
+        assert client.model().agreement == 2
+
+
+def change_golden(repository: Path, levels: int) -> None:
+    """Publishes golden images that are so many grey levels from those that the model makes."""
+    folder = repository / "tiny" / "2"
+    pixels = golden.read_golden(read_release(folder)).astype(int)
+    pixels = np.where(pixels < 128, pixels + levels, pixels - levels).astype(np.uint8)
+    (folder / "golden.png").write_bytes(golden.encode_golden(pixels))
+    change_manifest(folder, "golden.png")
+
+
+def change_manifest(folder: Path, name: str) -> None:
+    """Makes the manifest agree with a file that was changed, and withdraws the golden digests."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    entry = next(file for file in manifest["files"] if file["path"] == name)
+    described = describe_file(folder / name, entry["role"])
+    entry |= {"bytes": described.bytes, "sha256": described.sha256}
+    manifest["golden"]["digests"] = []
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("change", ["batch", "latent", "layout", "type"])
+def test_a_model_that_is_not_what_its_manifest_says_is_not_served(copied, change):
+    path = copied / "tiny" / "2" / "generator.onnx"
+    model = onnx.load(path)
+    z, images = model.graph.input[0].type.tensor_type, model.graph.output[0].type.tensor_type
+    if change == "batch":
+        z.shape.dim[0].dim_value = 1
+    elif change == "latent":
+        z.shape.dim[1].dim_param = "any"
+    elif change == "layout":
+        model.graph.node[-2].attribute[0].ints[:] = [0, 1, 2, 3]
+        images.shape.dim[1].dim_value, images.shape.dim[3].dim_value = 3, 8
+    else:
+        z.elem_type = onnx.TensorProto.DOUBLE
+        cast = onnx.helper.make_node("Cast", ["z"], ["single"], to=onnx.TensorProto.FLOAT)
+        model.graph.node[0].input[0] = "single"
+        model.graph.node.insert(0, cast)
+    onnx.save(model, path)
+    change_manifest(path.parent, path.name)
+    assert "generator.onnx" in refuse_to_start(copied)
+
+
+def test_a_golden_label_that_the_model_has_not_is_said(copied_classy):
+    path = copied_classy / "classy" / "2" / "manifest.json"
+    path.write_text(path.read_text().replace('"label": 0', '"label": 7'))
+    refuse_to_start(copied_classy)

@@ -1,0 +1,49 @@
+"""Options of dcgan-serve."""
+
+import json
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+from dcgan.serving import cli
+from tests.serving.support import refuse_to_start
+
+
+def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
+    command = [*entry_point("serve"), "--model-repository", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: ")
+    assert "is no folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [("--port", "70000"), ("--device", "tpu"), ("--porr", "1")])
+def test_a_bad_option_is_said_in_one_sentence(repository, options):
+    assert options[0] in refuse_to_start(repository, *options)
+
+
+def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
+    monkeypatch.setenv("DCGAN_SERVE_METRICS_PORT", "1234")
+    monkeypatch.setenv("DCGAN_SERVE_MAX_BATCH_SIZE", "4")
+    arguments = [
+        "--dry-run",
+        "--max-batch-size",
+        "5",
+        "--batch-buckets",
+        "2,4",
+        "--deterministic",
+        "--instances",
+        "3",
+    ]
+    result = CliRunner().invoke(cli.serve, arguments)
+    config = json.loads(result.stdout)
+    assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
+    assert (config["engine"]["buckets"], config["engine"]["instances"]) == ([4], 3)
+
+
+@pytest.mark.parametrize("sizes", ["", "8,4", "0,1", "1,1", "one", "1,,2", "-1"])
+def test_batch_buckets_must_rise(sizes):
+    result = CliRunner().invoke(cli.serve, ["--dry-run", "--batch-buckets", sizes])
+    assert (result.exit_code, "--batch-buckets" in result.stderr) == (2, True)
