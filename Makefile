@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PARTS := v1 core zoo training export serving
-LINTED := core zoo training export serving tests benchmarks scripts
+LINTED := core zoo training export serving docs tests benchmarks scripts
 STAMP := .venv/.installed
 
 # Everything stays inside this folder, caches included, unless the environment says where they should be.
@@ -16,10 +16,11 @@ export DCGAN_HOME ?= $(CURDIR)/.cache/dcgan-zoo
 export ORT_DISABLE_TELEMETRY ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types protos bench check constraints wheel clean
+.PHONY: help install demo test test-fast coverage lint format types docs readme protos bench check constraints wheel \
+  release-check clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 install: $(STAMP) ## Make .venv with the project, editable, and everything it needs
 
@@ -34,13 +35,25 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## Train, export, serve and draw handwritten digits: the whole road in one to three minutes
 	$(BIN)/python scripts/demo.py
 
-test: install ## Run the tests
+test: install ## Run all tests
 	$(BIN)/python -m pytest
 
-lint: install ## Check style and the contract
+test-fast: install ## Run the tests that are not marked slow, in two processes
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+
+coverage: install ## Run all tests and print the branch coverage of each part
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/coverage report --skip-covered
+
+lint: install ## Check style, the contract, workflows and metadata
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/buf lint
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: install ## Bring the code into its style
 	$(BIN)/ruff format $(LINTED)
@@ -53,6 +66,12 @@ types: install ## Check the types
 	@ln -sfn ../../../protos/dcgan/v1 build/typing/dcgan/v1
 	$(BIN)/mypy $(addprefix -p dcgan.,$(PARTS))
 
+docs: install ## Build the documentation site into docs/_build/html; any warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+readme: install ## Generate the tables of README.md from benchmarks/results
+	$(BIN)/python -m docs.generate readme
+
 protos: install ## Generate the stubs from generator.proto
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos --grpc_python_out=protos \
 	  protos/dcgan/v1/generator.proto
@@ -62,7 +81,7 @@ bench: install ## Measure graphs, serving and training on this machine, into ben
 	$(BIN)/python benchmarks/bench_serving.py
 	$(BIN)/python benchmarks/bench_training.py
 
-check: lint types test ## What continuous integration runs: lint, types, test
+check: lint types docs test ## Lint, types, docs and all tests
 
 constraints: install ## Pin every dependency anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
@@ -71,5 +90,8 @@ constraints: install ## Pin every dependency anew, for all platforms
 wheel: install ## Build the wheel into dist/
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
 
+release-check: install ## Check version, changelog, tag, wheel contents and a fresh installation of the wheel
+	$(BIN)/python scripts/check_release.py
+
 clean: ## Remove everything that was made here
-	rm -rf .venv .cache build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache build dist demo docs/_build docs/_generated docs/reference/commands/dcgan-*.md .coverage* *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

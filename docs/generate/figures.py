@@ -1,0 +1,217 @@
+"""Tables of measured figures, from benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from docs.generate.markdown import cell, table
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+
+_LOADS = ("n=1 callers=32", "n=16 callers=8", "n=64 callers=4")
+_LOAD_NAMES = ("32 callers of n = 1", "8 callers of n = 16", "4 callers of n = 64")
+
+
+def alternatives() -> str:
+    """Return images/s of dcgan-serve beside other ways to serve the same network."""
+    result = _read("alternatives.json")
+    rows = [
+        [cell(server), *(f"{loads[load]['images_per_s']:,.0f}" for load in _LOADS)]
+        for server, loads in result["servers"].items()
+    ]
+    return table(["server, images/s", *_LOAD_NAMES], rows) + _machine(result["machine"])
+
+
+def serving() -> str:
+    """Return images/s through the service beside bare ONNX Runtime sessions."""
+    result = _read("serving.json")
+    rates = result["images_per_s"]
+    pools = ("one session", "as served")
+
+    bare = [rates[f"raw batch=64, {pool}"] for pool in pools]
+    rows = [["bare session, batch 64", f"{bare[0]:,.0f} / {bare[1]:,.0f}", "1", "1"]]
+    for load, name in zip(_LOADS, _LOAD_NAMES, strict=True):
+        n = load.partition(" ")[0].removeprefix("n=")
+        beside = "raw best batch" if n == "1" else f"raw batch={n}"
+        ratios = [f"{result['claims'][f'served n={n} / {beside}, {pool}']:.2f}" for pool in pools]
+        rows.append([name, f"{rates[f'served {load}']:,.0f}", *ratios])
+
+    head = ["load", "images/s", "ratio to one session", "ratio to the same engines"]
+    return table(head, rows) + _machine(result["machine"])
+
+
+def serving_latency() -> str:
+    """Return latency, start-up, fairness and overload of one server."""
+    result = _read("serving.json")
+    idle = result["latency_ms"]["served n=1 callers=1"]
+    extra = result["claims"]["idle p50 over echo p50 and raw after a pause, ms"]
+    overload = result["overload"]
+    rows = [
+        ["idle server, n = 1: p50 / p99", f"{idle['50']:.1f} / {idle['99']:.1f} ms"],
+        ["of which the service itself (p50, beyond RPC and session)", f"{extra:.1f} ms"],
+        ["start of the process to ready", f"{result['ready_s']:.1f} s"],
+        [
+            "p99 of n = 1 beside a client that streams 1,024 / beside others of n = 1",
+            f"{result['fairness']['ratio']:.2f}",
+        ],
+        ["goodput at 2x the capacity / peak", f"{100 * overload['goodput_at_2x']:.0f} %"],
+        ["goodput at 5x the capacity / peak", f"{100 * overload['goodput_at_5x']:.0f} %"],
+    ]
+    return table(["measure", "value"], rows)
+
+
+def serving_options() -> str:
+    """Return what engines, threads and batch sizes change."""
+    result = _read("serving-options.json")
+    measures = list(next(iter(result["table"].values())))
+    rows = [
+        [cell(name), *(f"{values[measure]:,.4g}" for measure in measures)]
+        for name, values in result["table"].items()
+    ]
+    return table(["server", *map(cell, measures)], rows) + _machine(result["machine"])
+
+
+def endurance() -> str:
+    """Return what was counted in the soak test and in the comparison of bytes."""
+    soak = _read("serving-soak.json")
+    same = _read("serving-same-bytes.json")
+    kills = _read("kills.json")
+    rows = [
+        [
+            "random requests to two servers of different settings, one of them restarted",
+            f"{same['replies']:,} replies, {same['images']:,} images, "
+            f"{same['differing_bytes']} bytes differ",
+        ],
+        ["of these cancelled half-way", f"{same['called_off']:,}"],
+        [
+            f"mixed load for {soak['minutes']:.0f} minutes, growth of memory",
+            f"{soak['rss_slope_mb_per_min']:.2f} MB a minute",
+        ],
+        [
+            f"`kill -9` of a training run at random, {len(kills['killed_at_steps'])} times",
+            f"{kills['files_compared']} files compared with an uninterrupted run, "
+            f"{len(kills['files_that_differ'])} differ",
+        ],
+    ]
+    return table(["what was done", "result"], rows)
+
+
+def graphs() -> str:
+    """Return images/s of the exported graphs in a bare session."""
+    one = _read("export-cpu-1-thread.json")
+    two = _read("export-cpu-2-threads.json")
+    plain = "plain, fp32"
+    rows = []
+    for form, quality in two["candidates"].items():
+        rates = [_graph_rate(result, form) for result in (one, two)]
+        ratios = [
+            rate / _graph_rate(result, plain)
+            for rate, result in zip(rates, (one, two), strict=True)
+        ]
+        rows.append(
+            [
+                cell(form),
+                *(f"{rate:,.0f} ({ratio:.2f})" for rate, ratio in zip(rates, ratios, strict=True)),
+                f"{quality['psnr_db_dcgan64-tiny']:.1f} dB",
+                f"{quality['bytes'] / 2**20:.1f} MiB",
+            ]
+        )
+    head = ["graph", "1 thread", "2 threads", "PSNR on `dcgan64-tiny`", "file"]
+    note = f"\nImages/s at batch 16 (ratio to the plain graph). {two['hardware']}, {two['date']}.\n"
+    return table(head, rows) + note
+
+
+def training() -> str:
+    """Return images/s of the training step, switch by switch, on each machine measured."""
+    results = [_read(name) for name in ("training.json", "training-amx.json")]
+    names = [name for name in results[0]["images_per_second"] if not name.startswith("peak")]
+    rows = []
+    for name in names:
+        cells = []
+        for result in results:
+            rates = result["images_per_second"]
+            rate = rates.get(name)
+            cells.append(f"{rate:.0f} ({rate / rates['plain loop']:.2f})" if rate else "")
+        rows.append([cell(name), *cells])
+    head = ["step of `dcgan64-seed`, batch 64", *(cell(result["hardware"]) for result in results)]
+    return table(head, rows)
+
+
+def quality(name: str) -> str:
+    """Return distances from the data in the features of a small classifier."""
+    result = _read(name)
+    rows = [[cell(model), f"{value:.2f}"] for model, value in result["distance"].items()]
+    note = f"\n{result['images']:,} images of each; {result['data']}; {result['date']}.\n"
+    return table(["images", "distance"], rows) + note
+
+
+def headline() -> str:
+    """Return the table of the README: one line for each claim."""
+    servers = _read("alternatives.json")["servers"]
+    steps = _read("training.json")["images_per_second"]
+    same = _read("serving-same-bytes.json")
+    kills = _read("kills.json")
+
+    def rate(server: str) -> str:
+        return f"{servers[server]['n=64 callers=4']['images_per_s']:,.0f} images/s"
+
+    rows = [
+        ["`dcgan-serve`, fp32, 2 cores", rate("dcgan-serve")],
+        ["`dcgan-serve --precision int8`", rate("dcgan-serve --precision int8")],
+        [
+            "Triton (Python backend), plain graph, same cores",
+            rate("Triton, ONNX Runtime, plain graph"),
+        ],
+        [
+            "hand-written gRPC handler with PyTorch, same cores",
+            rate("gRPC handler, PyTorch"),
+        ],
+        [
+            "training step in bf16 / plain PyTorch loop",
+            f"{steps['all of them in bf16']:.0f} / {steps['plain loop']:.0f} images/s",
+        ],
+        [
+            "random requests to two servers, one of them restarted",
+            f"{same['replies']:,} replies, {same['differing_bytes']} bytes differ",
+        ],
+        [
+            f"`kill -9` of training, {len(kills['killed_at_steps'])} times, then resumed",
+            f"{kills['files_compared']} files, {len(kills['files_that_differ'])} differ",
+        ],
+    ]
+    return table(["measured", "result"], rows)
+
+
+FIGURES: Mapping[str, Callable[[], str]] = {
+    "alternatives": alternatives,
+    "endurance": endurance,
+    "graphs": graphs,
+    "headline": headline,
+    "quality-32": lambda: quality("quality-32x32.json"),
+    "quality-64": lambda: quality("quality.json"),
+    "serving": serving,
+    "serving-latency": serving_latency,
+    "serving-options": serving_options,
+    "training": training,
+}
+
+
+def _graph_rate(result: Mapping[str, Any], form: str) -> float:
+    rates: Mapping[str, float] = result["speed"]["CPUExecutionProvider"][form]
+    return rates["images_per_s_batch_16"]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    versions = machine["libraries"]
+    return (
+        f"\n{machine['cores']} cores of an {machine['processor']} ({machine['family']}), clients on"
+        f" the same cores, ONNX Runtime {versions['onnxruntime-gpu']}, {machine['date']}.\n"
+    )
+
+
+def _read(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return result

@@ -1,0 +1,21 @@
+"""Markdown: tables and escaping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in pipe syntax; the cells are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def cell(text: str) -> str:
+    """Return text as one table cell: on one line, with pipes and angle brackets escaped."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def code(text: str) -> str:
+    """Return text as inline code, which may stand in a table."""
+    return f"`{text}`" if text else ""
