@@ -33,10 +33,10 @@ from serving_models import publish_models
 
 from dcgan.core import noise
 from dcgan.core.onnx_session import CPU
-from dcgan.serving.client.load_test import LoadReport
 from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines, share_processors
+from dcgan.serving.load_test import LoadTestReport
 from dcgan.zoo.repository import find_release
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], None]
@@ -91,7 +91,7 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         "again and again": [],
         "after a pause": [],
     }  # one image, on one of the engines
-    reports: dict[str, list[LoadReport]] = {}
+    reports: dict[str, list[LoadTestReport]] = {}
     with (
         started(ECHO) as (bare, _),
         started(serving(only_null, *ON_CPU)) as (null, _),
@@ -145,7 +145,7 @@ def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
 
 
 def idle(
-    reports: dict[str, list[LoadReport]], alone: dict[str, list[float]]
+    reports: dict[str, list[LoadTestReport]], alone: dict[str, list[float]]
 ) -> dict[str, list[float]]:
     """What an idle server adds to a bare RPC and a bare run, round by round: all three drift, and together."""
     p50 = {
@@ -207,7 +207,7 @@ def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
     return statistics.median(times) * 1000
 
 
-def summarise(reports: list[LoadReport]) -> dict:
+def summarise(reports: list[LoadTestReport]) -> dict:
     percentiles = reports[0].latency_ms
     return {
         "images_per_s": round(max(report.images_per_s for report in reports), 1),

@@ -21,10 +21,10 @@ from serving_models import publish_models
 
 from dcgan.core import noise
 from dcgan.core.onnx_session import count_gpus
-from dcgan.serving.client.load_test import LoadConfig, run_load
 from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
+from dcgan.serving.load_test import LoadTestConfig, run_load_test
 from dcgan.zoo.repository import Release, list_releases
 
 BUCKETS = (1, 8, 64, 256)
@@ -94,7 +94,7 @@ def measure_served(repository: Path, workers: list[int]) -> dict[str, float]:
             with started(command) as (target, _):
                 name = f"{number} workers, {graphs.removeprefix('--')}"
                 for sizes in (((1, 1.0),), ((64, 1.0),), ((256, 1.0),), MIXED):
-                    config = LoadConfig(
+                    config = LoadTestConfig(
                         targets=(target,),
                         sizes=sizes,
                         concurrency=64,
@@ -102,7 +102,9 @@ def measure_served(repository: Path, workers: list[int]) -> dict[str, float]:
                         duration_s=SECONDS,
                     )
                     label = f"n={sizes[0][0]}" if len(sizes) == 1 else "n mixed"
-                    found[f"{name}, {label}"] = round(asyncio.run(run_load(config)).images_per_s, 1)
+                    found[f"{name}, {label}"] = round(
+                        asyncio.run(run_load_test(config)).images_per_s, 1
+                    )
     return found
 
 

@@ -14,8 +14,8 @@ import grpc
 import numpy as np
 from servers import config, load
 
-from dcgan.serving.client.aio import AsyncClient
-from dcgan.serving.client.load_test import run_load
+from dcgan.serving.client import AsyncClient
+from dcgan.serving.load_test import run_load_test
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -64,9 +64,9 @@ def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
 
 
 async def beside_singles(target: str, seconds: float) -> dict[str, float]:
-    others = run_load(config(target, n=1, callers=30, seconds=seconds))
+    others = run_load_test(config(target, n=1, callers=30, seconds=seconds))
     report, _ = await asyncio.gather(
-        run_load(config(target, n=1, callers=2, seconds=seconds)), others
+        run_load_test(config(target, n=1, callers=2, seconds=seconds)), others
     )
     return report.latency_ms
 
@@ -79,7 +79,7 @@ async def beside_1024(target: str, seconds: float) -> dict[str, float]:
                     pass
 
     hog = asyncio.ensure_future(ask_on())
-    report = await run_load(config(target, n=1, callers=2, seconds=seconds))
+    report = await run_load_test(config(target, n=1, callers=2, seconds=seconds))
     if hog.done():
         hog.result()  # it failed, and there was nobody beside
     hog.cancel()

@@ -28,7 +28,9 @@ from servers import SERVE, describe_machine
 
 from dcgan.core import noise
 from dcgan.core.images import decode_png, untile
-from dcgan.serving.client.calls import Response, channel_options, read_pixels, resolve
+from dcgan.serving.client.channel import channel_options
+from dcgan.serving.client.replies import Response, read_pixels
+from dcgan.serving.client.targets import TargetResolver
 from dcgan.serving.launch import LaunchedServer, NotReadyError, launch_server
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub as Stub
@@ -101,7 +103,9 @@ async def compare(first: Path, second: Path, requests: int, seed: int) -> Findin
         two = await start(stack, second, "0", *ODD)
         target = f"{one.address},{two.address}"
         options = channel_options(target)
-        async with grpc.aio.insecure_channel(resolve(target), options=options) as channel:
+        async with grpc.aio.insecure_channel(
+            TargetResolver(target).resolve(), options=options
+        ) as channel:
             stub = Stub(channel)
             workers = [
                 ask_on(stub, expected, findings, numbers, random.Random(source.random()))

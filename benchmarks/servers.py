@@ -18,8 +18,8 @@ from serving_models import IMAGE_SIZE
 
 from dcgan.core.hardware import processor_family, processor_name
 from dcgan.core.onnx_session import CPU
-from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
 from dcgan.serving.launch import launch_server
+from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_test
 from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb
 
@@ -28,7 +28,7 @@ ECHO = [sys.executable, "-c", "import asyncio, servers; asyncio.run(servers.echo
 SERVE = [
     sys.executable,
     "-c",
-    "from dcgan.serving.cli import serve; serve()",
+    "from dcgan.serving.cli.serve import main; main()",
     "--port",
     "0",
     "--metrics-port",
@@ -57,12 +57,12 @@ def split(repository: Path, name: str) -> Path:
     return alone
 
 
-def load(target: str, *, n: int, callers: int, seconds: float) -> LoadReport:
-    return asyncio.run(run_load(config(target, n=n, callers=callers, seconds=seconds)))
+def load(target: str, *, n: int, callers: int, seconds: float) -> LoadTestReport:
+    return asyncio.run(run_load_test(config(target, n=n, callers=callers, seconds=seconds)))
 
 
-def config(target: str, *, n: int, callers: int, seconds: float) -> LoadConfig:
-    return LoadConfig(
+def config(target: str, *, n: int, callers: int, seconds: float) -> LoadTestConfig:
+    return LoadTestConfig(
         targets=(target,), sizes=((n, 1.0),), concurrency=callers, duration_s=seconds, warmup_s=0.5
     )
 

@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 from servers import SERVE, describe_machine
 
-from dcgan.serving.client.aio import AsyncClient
-from dcgan.serving.client.errors import ClientError
+from dcgan.serving.client import AsyncClient, ClientError
 from dcgan.serving.launch import launch_server
 
 SAMPLE_S = 10.0

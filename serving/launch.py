@@ -1,4 +1,4 @@
-"""Starting a server as a child process and waiting until it is ready, for tests, benchmarks and the demo."""
+"""Starting a server as a child process, for tests, benchmarks and the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ready file of `dcgan-serve --ready-file`: JSON that says where a server listens and what it serves."""
+"""The file of `dcgan-serve --ready-file`: JSON with the server's addresses and models."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def remove_ready_file(path: Path, pid: int | None = None) -> None:
 
     Args:
         path: the file.
-        pid: process id that the file must name; a file of another process is left alone. None removes any.
+        pid: process id that the file must name, so that the file of another process stays; None
+            to remove any.
     """
     with suppress(OSError, ValueError):
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,10 +1,11 @@
-"""The client for programs with an event loop: as `client.Client`, with `await` and `async for`."""
+"""The client for event loops: `Client` with `await` and `async for`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, Unpack
 
@@ -12,45 +13,31 @@ import grpc
 from PIL import Image
 
 from dcgan.core.images import Pixels
-from dcgan.serving.client import calls
-from dcgan.serving.client.calls import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, Options, Response
-from dcgan.serving.client.errors import ClientError, RefusedError, message, translated
+from dcgan.serving.client.base import ClientBase, needs_stream
+from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableError
+from dcgan.serving.client.replies import (
+    ImageCollector,
+    Response,
+    read_exactly,
+    read_pixels,
+    to_pillow_images,
+)
+from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
+from dcgan.serving.client.retry import is_retryable
+from dcgan.serving.client.settings import ClientSettings
+from dcgan.serving.client.status import translating
+from dcgan.serving.client.stream import ResumableStream
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 
-class StreamCall(Protocol):
-    """A streaming call under way, as grpc.aio gives it."""
+class AsyncClient(ClientBase):
+    """A client of one server, or of several, for event loops; it takes the arguments of `Client`.
 
-    def __aiter__(self) -> AsyncIterator[Response]:
-        """Waits for each response."""
-
-    def cancel(self) -> bool:
-        """Ends the call."""
-
-
-class AsyncClient:
-    """A connection to one server, or to several that take turns; see `client.Client`, whose arguments it takes.
-
-    Make it while the event loop runs. Cancelling the task that waits for images drops their work on the server.
+    It may be made anywhere, and used from several event loops: each gets its own connection.
+    Cancelling the task that waits for images drops their work on the server.
     """
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        hedge_after_s: float | None = None,
-    ) -> None:
-        self.target = target
-        self._timeout_s = timeout_s
-        self._hedge_after_s = calls.check_hedge(hedge_after_s)
-        self._budget = calls.HedgeBudget()
-        self._channel = grpc.aio.insecure_channel(
-            calls.resolve(target), options=calls.channel_options(target)
-        )
-        self._closed = False
-        self._service = GeneratorServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,9 +51,11 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection of this event loop, and ends the calls that are under way."""
         self._closed = True
-        await self._channel.close(None)
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            await connection.channel.close(None)
 
     async def generate(
         self,
@@ -75,20 +64,22 @@ class AsyncClient:
         *,
         offset: int = 0,
         timeout_s: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ImageOptions],
     ) -> Pixels:
-        """Makes images `offset` to `offset + n - 1` of a seed, uint8 [n, H, W, C]; see `client.Client.generate`."""
-        limit = self._limit(timeout_s)
-        request = message(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
-        if n <= calls.MOST_UNARY:
+        """Generates images, uint8 [n, H, W, C]; see `Client.generate`."""
+        deadline = self._deadline(timeout_s)
+        request = build_request(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
+        if n <= MAX_UNARY_IMAGES:
             try:
-                with self._translated():
-                    return calls.read_all(await self._ask(request, limit.left_s()), n)
+                with self._translating():
+                    return read_exactly(await self._send(request, deadline.remaining_s()), n)
             except RefusedError as error:
-                if not calls.is_too_large(error, n):
+                if not needs_stream(error, n):
                     raise
-        collector = calls.Collector(n)
-        async for chunk in self.stream(seed, n, offset=offset, timeout_s=limit.left_s(), **options):
+
+        left_s = deadline.remaining_s()
+        collector = ImageCollector(n)
+        async for chunk in self.stream(seed, n, offset=offset, timeout_s=left_s, **options):
             collector.add(chunk)
         return collector.images()
 
@@ -99,12 +90,11 @@ class AsyncClient:
         *,
         offset: int = 0,
         timeout_s: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ImageOptions],
     ) -> list[Image.Image]:
-        """As `generate`, but images of Pillow."""
-        return calls.to_pictures(
-            await self.generate(seed, n, offset=offset, timeout_s=timeout_s, **options)
-        )
+        """Generates images as `generate` does, and returns them as Pillow images."""
+        images = await self.generate(seed, n, offset=offset, timeout_s=timeout_s, **options)
+        return to_pillow_images(images)
 
     async def stream(
         self,
@@ -113,19 +103,19 @@ class AsyncClient:
         *,
         offset: int = 0,
         timeout_s: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ImageOptions],
     ) -> AsyncIterator[Pixels]:
-        """As `generate`, for any n, in chunks as they come: each uint8 [k, H, W, C]."""
-        limit, stream = self._limit(timeout_s), calls.Stream(seed, n, offset, options)
+        """Generates any number of images, in chunks; see `Client.stream`."""
+        deadline = self._deadline(timeout_s)
+        stream = ResumableStream(seed, n, offset, options)
         while True:
-            call = self._stub.GenerateStream(stream.request(), timeout=limit.left_s())
             try:
-                async for response in self._read(call):
+                request = stream.request()
+                async for response in self._read("GenerateStream", request, deadline.remaining_s()):
                     yield stream.read(response)
-            except ClientError as error:
-                stream.broke(error)
-            else:
                 return
+            except ClientError as error:
+                stream.retry_or_raise(error)
 
     async def interpolate(
         self,
@@ -134,86 +124,161 @@ class AsyncClient:
         steps: int,
         *,
         timeout_s: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ImageOptions],
     ) -> AsyncIterator[Pixels]:
-        """Walks from image 0 of one seed to image 0 of another, in chunks as they come: each uint8 [k, H, W, C]."""
-        request = message(
+        """Walks from image 0 of one seed to image 0 of another; see `Client.interpolate`."""
+        request = build_request(
             pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options
         )
-        call = self._stub.Interpolate(request, timeout=self._limit(timeout_s).left_s())
-        async for response in self._read(call):
-            yield calls.read_pixels(response)
+        left_s = self._deadline(timeout_s).remaining_s()
+        async for response in self._read("Interpolate", request, left_s):
+            yield read_pixels(response)
 
     async def models(self) -> list[pb.Model]:
-        """Every model of the server, its default first."""
-        with self._translated():
-            reply = await self._stub.ListModels(
-                pb.ListModelsRequest(), timeout=self._limit(None).left_s()
+        """Returns all models of the server, the default first; see `Client.models`."""
+        with self._translating():
+            connection = await self._connect()
+            response: pb.ListModelsResponse = await connection.stub.ListModels(
+                pb.ListModelsRequest(),
+                timeout=self._deadline(None).remaining_s(),
+                metadata=self._settings.metadata,
             )
-        return list(reply.models)
+        return list(response.models)
 
     async def model(self, name: str = "", version: int | None = None) -> pb.Model:
-        """One model; the server's default, and its newest version, unless they are named."""
-        request = message(pb.GetModelRequest, name=name, version=version)
-        with self._translated():
-            response: pb.GetModelResponse = await self._stub.GetModel(
-                request, timeout=self._limit(None).left_s()
+        """Returns one model; see `Client.model`."""
+        request = build_request(pb.GetModelRequest, name=name, version=version)
+        with self._translating():
+            connection = await self._connect()
+            response: pb.GetModelResponse = await connection.stub.GetModel(
+                request,
+                timeout=self._deadline(None).remaining_s(),
+                metadata=self._settings.metadata,
             )
         return response.model
 
-    @property
-    def _stub(self) -> GeneratorServiceStub:
+    def _set_up(self, settings: ClientSettings) -> None:
+        super()._set_up(settings)
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+
+    async def _connect(self) -> _Connection:
+        """Returns the connection for a new call in the running event loop.
+
+        Its caller keeps it until the call has ended: once the addresses of the servers have
+        changed, a connection is closed by its last reference.
+        """
+        target = self._resolver.current()
+        if target is None:
+            target = await asyncio.to_thread(self._resolver.resolve)
         if self._closed:
-            raise calls.closed(self.target)
-        return self._service
+            raise self._closed_error()
+
+        loop = asyncio.get_running_loop()
+        connection = self._connections.get(loop)
+        if connection is None or connection.target != target:
+            for other in [other for other in self._connections if other.is_closed()]:
+                self._connections.pop(other, None)
+            connection = _open(target, self._settings)
+            self._connections[loop] = connection
+        return connection
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turns what a call raises into a ClientError, also where `close` ended it: its caller was not cancelled."""
+    def _translating(self) -> Iterator[None]:
+        """Turns what a call raises into a ClientError, also where `close` ended it."""
         try:
-            with translated(self.target):
+            with translating(self.target):
                 yield
+        except UnreachableError:
+            self._resolver.report_failure()
+            raise
         except asyncio.CancelledError:
+            # `close` cancels the call, not the task that waits for it.
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
-                raise calls.closed(self.target) from None
+                raise self._closed_error() from None
             raise
 
-    def _limit(self, timeout_s: float | None) -> calls.Limit:
-        return calls.Limit(self._timeout_s if timeout_s is None else timeout_s)
-
-    async def _read(self, call: StreamCall) -> AsyncIterator[Response]:
+    async def _read(
+        self,
+        method: str,
+        request: pb.GenerateStreamRequest | pb.InterpolateRequest,
+        timeout_s: float,
+    ) -> AsyncIterator[Response]:
+        """Sends a streaming request, and yields its responses."""
+        connection = await self._connect()
+        call: _StreamCall = getattr(connection.stub, method)(
+            request, timeout=timeout_s, metadata=self._settings.metadata
+        )
         try:
-            with self._translated():
+            with self._translating():
                 async for response in call:
                     yield response
         finally:
             call.cancel()
-
-    async def _ask(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
-        """The answer to a request, or to its twin if that one is first."""
-        if self._hedge_after_s is None:
-            return await self._send(request, timeout_s)
-        self._budget.earn()
-        sent = [asyncio.ensure_future(self._send(request, timeout_s))]
-        try:
-            await asyncio.wait(sent, timeout=self._hedge_after_s)
-            if not sent[0].done() and self._budget.spend():
-                sent.append(
-                    asyncio.ensure_future(self._send(request, timeout_s - self._hedge_after_s))
-                )
-            ended, others = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
-            first = min(
-                ended, key=lambda call: call.exception() is not None
-            )  # if both have, the one with images
-            if others and calls.may_pass(first.exception()):
-                first = others.pop()
-            return await first
-        finally:
-            for call in sent:
-                call.cancel()
-            await asyncio.gather(*sent, return_exceptions=True)
+            del connection  # which was kept until here
 
     async def _send(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
-        response: pb.GenerateResponse = await self._stub.Generate(request, timeout=timeout_s)
+        """Sends a request, a second time if that is due, and returns the first answer."""
+        connection = await self._connect()
+        delay_s = self._settings.hedge_after_s
+        if delay_s is None:
+            return await self._start(connection, request, timeout_s)
+
+        self._hedge_budget.earn()
+        calls = [asyncio.ensure_future(self._start(connection, request, timeout_s))]
+        try:
+            await asyncio.wait(calls, timeout=delay_s)
+            if not calls[0].done() and self._hedge_budget.spend():
+                second = self._start(connection, request, timeout_s - delay_s)
+                calls.append(asyncio.ensure_future(second))
+            done, pending = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            # If both have ended, take the one with images.
+            first = min(done, key=lambda call: call.exception() is not None)
+            if pending and is_retryable(first.exception()):
+                first = pending.pop()
+            return await first
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    async def _start(
+        self, connection: _Connection, request: pb.GenerateRequest, timeout_s: float
+    ) -> pb.GenerateResponse:
+        response: pb.GenerateResponse = await connection.stub.Generate(
+            request, timeout=timeout_s, metadata=self._settings.metadata
+        )
         return response
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A channel.
+
+    Attributes:
+        target: resolved target that it leads to.
+        channel: the channel.
+        stub: methods of the service on that channel.
+    """
+
+    target: str
+    channel: grpc.aio.Channel
+    stub: GeneratorServiceStub
+
+
+class _StreamCall(Protocol):
+    """A streaming call under way, as grpc.aio returns it."""
+
+    def __aiter__(self) -> AsyncIterator[Response]: ...
+
+    def cancel(self) -> bool: ...
+
+
+def _open(target: str, settings: ClientSettings) -> _Connection:
+    options = channel_options(settings.target, tls=settings.tls)
+    credentials = channel_credentials(settings)
+    if credentials is None:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = grpc.aio.secure_channel(target, credentials, options=options)
+    return _Connection(target, channel, GeneratorServiceStub(channel))  # type: ignore[no-untyped-call]

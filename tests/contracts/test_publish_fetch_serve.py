@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.index import write_index

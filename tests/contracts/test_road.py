@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 
 COMMANDS = Path(sys.executable).parent

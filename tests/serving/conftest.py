@@ -2,6 +2,7 @@
 
 import functools
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,7 +22,7 @@ from dcgan.core import noise
 from dcgan.core.hardware import processor_family
 from dcgan.core.schema import dump_json
 from dcgan.serving.api.service import GeneratorService
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
@@ -201,6 +202,14 @@ def client(server) -> Iterator[Client]:
         yield connected
 
 
+@pytest.fixture
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so that nobody else takes it
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
 @contextmanager
 def serve(repository: Path, *options: str, noisy: bool = False) -> Iterator[Server]:
     """Starts dcgan-serve on free ports; at the end it must exit cleanly, with a quiet log."""
@@ -253,7 +262,7 @@ def _entry_point(name: str) -> list[str]:
     return [
         sys.executable,
         "-c",
-        f"from dcgan.serving.cli import {name} as main; main(prog_name='dcgan-{name}')",
+        f"from dcgan.serving.cli.{name} import main; main(prog_name='dcgan-{name}')",
     ]
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from dcgan.serving import cli
+from dcgan.serving.cli.serve import main
 
 SERVICE = "dcgan.v1.GeneratorService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -19,9 +19,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 def refuse_to_start(repository: Path, *options: str) -> str:
     """Starts a server that must not start, and gives its one sentence."""
     ports = ["--port", "0", "--metrics-port", "0"]
-    result = CliRunner().invoke(
-        cli.serve, ["--model-repository", str(repository), *ports, *options]
-    )
+    result = CliRunner().invoke(main, ["--model-repository", str(repository), *ports, *options])
     assert isinstance(result.exception, SystemExit)
     assert (result.exit_code, result.stdout) == (2, "")
     assert len([line for line in result.stderr.splitlines() if line.startswith("Error: ")]) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving.cli import serve
+from dcgan.serving.cli.serve import main
 from dcgan.serving.launch import wait_until_ready
 from dcgan.serving.ready_file import (
     ReadyFileError,
@@ -76,7 +76,7 @@ def test_a_file_of_a_killed_server_is_removed_at_the_next_start(only, tmp_path):
     ready_file = tmp_path / "ready.json"
     write_ready_file(ready_file, REPORT)
     nothing = ["--model-repository", str(tmp_path / "nowhere"), "--ready-file", str(ready_file)]
-    result = CliRunner().invoke(serve, [*nothing, "--port", "0", "--metrics-port", "0"])
+    result = CliRunner().invoke(main, [*nothing, "--port", "0", "--metrics-port", "0"])
     assert result.exit_code == 2
     assert not ready_file.exists()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan.serving.client.client import Client, ClientError
+from dcgan.serving.client import Client, ClientError
 from tests.serving.support import is_ready, poll, refuse_to_start
 
 WAITING = 'dcgan_queue_requests{model="slow"}'
@@ -28,8 +28,8 @@ def test_one_line_says_where_and_what_and_how_well(server):
 def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
     program = f"""
 import asyncio, contextlib, json, pathlib, sys
-from dcgan.serving import cli, client, config, server
-from dcgan.serving.client import output
+from dcgan.serving import client, config, server
+from dcgan.serving.cli import generate, output, serve
 from dcgan.serving.observability.metrics import Metrics
 
 async def main():

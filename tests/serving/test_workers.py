@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving import cli, workers
-from dcgan.serving.client.client import Client
-from dcgan.serving.client.load_test import LoadConfig, LoadReport, run_load
+from dcgan.serving import workers
+from dcgan.serving.cli.serve import main
+from dcgan.serving.client import Client
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.launch import launch_server
+from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_test
 from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.worker_process import Worker
 from tests.serving.support import poll
@@ -47,12 +48,12 @@ def read_log(server) -> bytes:
     return more
 
 
-def load(server) -> LoadReport:
+def load(server) -> LoadTestReport:
     """Many connections, so that the kernel gives each worker some; every reply is compared."""
-    config = LoadConfig(
+    config = LoadTestConfig(
         targets=(server.target,), connections=16, duration_s=0.5, warmup_s=0.0, verify=True
     )
-    return asyncio.run(run_load(config))
+    return asyncio.run(run_load_test(config))
 
 
 def test_all_workers_serve_the_same_bytes_and_each_has_metrics(
@@ -123,7 +124,7 @@ def test_without_their_parent_workers_end(only, entry_point):
 
 
 def refuse(*options: str) -> str:
-    result = CliRunner().invoke(cli.serve, [*TWO, "--metrics-port", "0", *options])
+    result = CliRunner().invoke(main, [*TWO, "--metrics-port", "0", *options])
     assert (result.exit_code, result.stdout) == (2, "")
     return result.stderr
 
@@ -144,7 +145,7 @@ def test_workers_whose_ports_for_metrics_would_not_exist_are_refused(only):
         "--metrics-port",
         "65535",
     ]
-    result = CliRunner().invoke(cli.serve, options)
+    result = CliRunner().invoke(main, options)
     assert result.exit_code == 2
     assert "choose --metrics-port 65534 or less" in result.stderr
 

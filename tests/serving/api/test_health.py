@@ -5,7 +5,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from tests.serving.support import NOT_SERVING, SERVICE, SERVING, is_ready, poll
 
 

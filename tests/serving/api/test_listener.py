@@ -5,7 +5,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from dcgan.serving.client.client import Client, RefusedError
+from dcgan.serving.client import Client, RefusedError
 from tests.serving.support import SERVICE, refuse_to_start
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dcgan.core import noise
 from dcgan.core.images import decode_png, untile
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 

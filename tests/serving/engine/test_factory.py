@@ -8,7 +8,7 @@ import pytest
 
 from dcgan.core import noise
 from dcgan.core.onnx_session import CPU, CUDA, count_gpus
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.cuda import Bucket, CudaEngine
 from dcgan.serving.engine.factory import open_engines, share_processors

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 from tests.serving.support import refuse_to_start

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dcgan.serving.client.client import Client, RefusedError
+from dcgan.serving.client import Client, RefusedError
 
 
 def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics):

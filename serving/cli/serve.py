@@ -1,4 +1,4 @@
-"""`dcgan-serve`, `dcgan-generate` and `dcgan-bench`."""
+"""`dcgan-serve`: the server's options."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
-from dcgan.serving.options import Buckets, Sizes
+from dcgan.serving.cli.param_types import PORT, SECONDS, BatchSizes
 
 if TYPE_CHECKING:
     from dcgan.serving.config import ServerConfig
     from dcgan.serving.ready_file import ReadyReport
-
-_PORT = click.IntRange(0, 65535)
-_SECONDS = click.FloatRange(0, 86400)
-_UINT64 = click.IntRange(0, 2**64 - 1)
 
 
 @click.command("dcgan-serve", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -31,8 +27,8 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
 )
 @click.option(
     "--model",
-    help="Model of requests that name none; without --model-repository, the only one that is served.  "
-    "[default: the first by name]",
+    help="Model of requests that name none; without --model-repository, the only one that is "
+    "served.  [default: the first by name]",
 )
 @click.option(
     "--fetch-from",
@@ -46,9 +42,9 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Which file to run.",
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", type=_PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
+@click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
 @click.option(
-    "--metrics-port", type=_PORT, default=8002, help="Port of Prometheus; 0 for any that is free."
+    "--metrics-port", type=PORT, default=8002, help="Port of Prometheus; 0 for any that is free."
 )
 @click.option(
     "--device",
@@ -60,7 +56,8 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     "--workers",
     type=click.IntRange(1, 256),
     default=1,
-    help="Server processes on the port, with a queue each, and with metrics on ports of their own from --metrics-port.",
+    help="Server processes on the port, each with its own queue, and with metrics on its own port, "
+    "counted from --metrics-port.",
 )
 @click.option(
     "--instances",
@@ -81,7 +78,9 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     default=16,
     help="Most images in a batch on the CPU.",
 )
-@click.option("--batch-buckets", type=Buckets(), default="1,8,64,256", help="Batch sizes on CUDA.")
+@click.option(
+    "--batch-buckets", type=BatchSizes(), default="1,8,64,256", help="Batch sizes on CUDA."
+)
 @click.option(
     "--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it."
 )
@@ -102,7 +101,8 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     "--max-reply-bytes",
     type=click.IntRange(1),
     default=4 * 2**20,
-    help="Size of a reply, and so the most images of a request; gRPC's clients take no more unless told to.",
+    help="Size of a reply, and so the most images of a request; gRPC clients accept no more than "
+    "the default, unless they are configured to.",
 )
 @click.option(
     "--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request."
@@ -121,25 +121,25 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
 )
 @click.option(
     "--max-connection-age-s",
-    type=_SECONDS,
+    type=SECONDS,
     default=0.0,
     help="Age of a connection; 0 for no limit.",
 )
 @click.option(
     "--keepalive-s",
-    type=_SECONDS,
+    type=SECONDS,
     default=7200.0,
     help="Time without traffic after which the server pings a client.",
 )
 @click.option(
     "--drain-delay-s",
-    type=_SECONDS,
+    type=SECONDS,
     default=0.0,
     help="At the end, time between turning readiness off and refusing requests.",
 )
 @click.option(
     "--exit-timeout-s",
-    type=_SECONDS,
+    type=SECONDS,
     default=30.0,
     help="At the end, time that accepted requests have to finish.",
 )
@@ -167,7 +167,7 @@ _UINT64 = click.IntRange(0, 2**64 - 1)
     help="Write this JSON file once ready to serve; removed at the start and at a clean exit.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
-def serve(
+def main(
     *,
     workers: int,
     log_format: str,
@@ -250,148 +250,3 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             max_unread_bytes=options["max_unread_bytes"],
         ),
     )
-
-
-@click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option("--seed", type=_UINT64, required=True, help="Any 64-bit number; it names the images.")
-@click.option("-n", "n", type=click.IntRange(1, 2**32 - 1), default=1, help="How many images.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A .png for a grid, a .npy, or else a folder of PNGs.",
-)
-@click.option(
-    "--target",
-    default="127.0.0.1:8001",
-    help="Address of the server, or of several with commas between them.",
-)
-@click.option("--model", default="", show_default="the server's", help="Name of a model.")
-@click.option(
-    "--model-version",
-    type=click.IntRange(1, 2**32 - 1),
-    help="Version of it.  [default: the newest]",
-)
-@click.option("--offset", type=_UINT64, default=0, help="Index of the first image.")
-@click.option(
-    "--label",
-    type=click.IntRange(0, 2**32 - 1),
-    help="Class of all images, for a conditional model.  [default: image i has class i mod classes]",
-)
-@click.option(
-    "--truncation", type=click.FloatRange(0, 1, min_open=True), help="Scale of the latent vectors."
-)
-@click.option(
-    "--format",
-    "named",
-    type=click.Choice(["auto", "grid", "npy", "folder"]),
-    default="auto",
-    help="What to write; auto goes by the ending of --out.",
-)
-@click.option("--timeout-s", type=_SECONDS, default=60.0, help="Time to wait for images.")
-def generate(
-    *,
-    seed: int,
-    n: int,
-    out: Path,
-    target: str,
-    model: str,
-    model_version: int | None,
-    offset: int,
-    label: int | None,
-    truncation: float | None,
-    named: str,
-    timeout_s: float,
-) -> None:
-    """Asks a server for images and writes them to a file or folder."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import sys
-
-    from dcgan.serving.client.calls import MOST_UNARY, Options, collect
-    from dcgan.serving.client.client import Client
-    from dcgan.serving.client.output import choose_format, write_images
-    from dcgan.serving.client.progress import watched
-
-    chosen = choose_format(out, named)
-    wanted = {"model": model, "version": model_version, "label": label, "truncation": truncation}
-    options = cast("Options", {name: value for name, value in wanted.items() if value is not None})
-    with Client(target, timeout_s=timeout_s) as client:
-        if n > MOST_UNARY:
-            images = collect(
-                watched(client.stream(seed, n, offset=offset, **options), n, sys.stderr), n
-            )
-        else:
-            images = client.generate(seed, n, offset=offset, **options)
-    write_images(images, out, chosen, offset)
-    click.echo(f"wrote images {offset} to {offset + n - 1} of seed {seed} to {out}")
-
-
-@click.command("dcgan-bench", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    default=["127.0.0.1:8001"],
-    help="Address of a server; repeat the option for several.",
-)
-@click.option(
-    "-n", "sizes", type=Sizes(), default="1", help="Images of a request, e.g. 1; or 1:0.9,64:0.1."
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    default=32,
-    help="Callers, each with one request.",
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, min_open=True),
-    help="Requests a second, by a Poisson process, instead of callers.",
-)
-@click.option(
-    "--duration-s",
-    type=click.FloatRange(0, min_open=True),
-    default=10.0,
-    help="Time that is measured.",
-)
-@click.option("--warmup-s", type=_SECONDS, default=1.0, help="Time before that.")
-@click.option(
-    "--timeout-s",
-    type=click.FloatRange(0, min_open=True),
-    default=30.0,
-    help="Deadline of a request.",
-)
-@click.option(
-    "--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target."
-)
-@click.option("--model", default="", show_default="the server's", help="Name of a model.")
-@click.option(
-    "--verify", is_flag=True, help="Compare every reply with images that were fetched before."
-)
-@click.option(
-    "--seed", type=_UINT64, default=0, help="Seed of what is asked for, and of when at a --rate."
-)
-@click.option(
-    "--json",
-    "out",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Also write a report as JSON.",
-)
-def bench(*, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Puts load on servers and reports throughput, latency and errors. Exit code 1 if --verify finds a wrong reply."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import asyncio
-
-    from dcgan.core.schema import dump_json
-    from dcgan.serving.client.load_test import LoadConfig, run_load
-    from dcgan.serving.client.output import check_place, explained
-
-    if out is not None:
-        check_place(out, "--json")
-    report = asyncio.run(run_load(LoadConfig(**options)))
-    click.echo(report.table())
-    if out is not None:
-        with explained(out, "--json"):
-            out.write_text(dump_json(report), encoding="utf-8")
-    if report.mismatches:
-        raise click.exceptions.Exit(1)

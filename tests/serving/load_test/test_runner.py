@@ -1,17 +1,13 @@
-"""dcgan-bench: it counts what there is to count, and sees a wrong byte."""
+"""A load test counts what there is to count, and sees a wrong byte."""
 
 import asyncio
-import json
 import random
 from contextlib import asynccontextmanager
 
 import grpc
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from dcgan.serving.cli import bench
-from dcgan.serving.client.load_test import LoadConfig, run_load
+from dcgan.serving.load_test import LoadTestConfig, run_load_test
 from dcgan.v1 import generator_pb2 as pb
 
 
@@ -23,7 +19,7 @@ def load(server, **options):
         "concurrency": 4,
         **options,
     }
-    return asyncio.run(run_load(LoadConfig(**options)))
+    return asyncio.run(run_load_test(LoadTestConfig(**options)))
 
 
 def test_a_closed_loop_counts_images_and_requests(server):
@@ -107,10 +103,10 @@ async def test_a_reply_to_another_request_is_seen(changes):
 async def is_wrong(generate, n: int) -> bool:
     """Whether the load tool finds fault with this server's replies for n images."""
     async with serving(generate) as target:
-        config = LoadConfig(
+        config = LoadTestConfig(
             targets=(target,), sizes=((n, 1.0),), duration_s=0.2, warmup_s=0, verify=True
         )
-        report = await run_load(config)
+        report = await run_load_test(config)
     assert report.codes == {"OK": report.requests}
     return report.mismatches > 0
 
@@ -126,65 +122,10 @@ async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_t
         return pb.GenerateResponse(n=1)
 
     async with serving(generate) as target:
-        config = LoadConfig(targets=(target,), rate=100.0, duration_s=0.5, warmup_s=0, seed=3)
-        report = await run_load(config)
+        config = LoadTestConfig(targets=(target,), rate=100.0, duration_s=0.5, warmup_s=0, seed=3)
+        report = await run_load_test(config)
     gaps = random.Random(config.seed)
     span_s = sum(
         gaps.expovariate(100.0) for _ in range(19)
     )  # between the first and the one that frees it
     assert report.latency_ms["99.9"] >= 900 * span_s
-
-
-def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
-    out = tmp_path / "report.json"
-    arguments = [
-        "--target",
-        server.target,
-        "-n",
-        "1:0.9,8:0.1",
-        "--duration-s",
-        "0.3",
-        "--warmup-s",
-        "0",
-        "--verify",
-    ]
-    result = CliRunner().invoke(bench, [*arguments, "--json", str(out)])
-    assert result.exit_code == 0, result.output
-    report = json.loads(out.read_text())
-    assert report["codes"] == {"OK": report["requests"]}
-    assert f"{report['images_per_s']:,.1f}" in result.output
-    assert np.isfinite(report["latency_ms"]["99.9"])
-
-
-def test_a_load_without_a_good_reply_has_a_report_too(server, tmp_path):
-    out = tmp_path / "report.json"
-    arguments = ["--target", server.target, "-n", "512", "--model", "slow", "--timeout-s", "0.01"]
-    result = CliRunner().invoke(
-        bench, [*arguments, "--duration-s", "0.3", "--warmup-s", "0", "--json", str(out)]
-    )
-    assert result.exit_code == 0, result.output
-    report = json.loads(out.read_text())
-    assert (set(report["codes"]), report["latency_ms"]) == ({"DEADLINE_EXCEEDED"}, {})
-    assert "latency" not in result.output
-
-
-@pytest.mark.parametrize("sizes", ["0", "513", "1:0", "1:-1", "x", "1:nan", "", "1,,2"])
-def test_sizes_that_make_no_sense_are_refused(sizes):
-    result = CliRunner().invoke(bench, ["-n", sizes])
-    assert (result.exit_code, "'-n'" in result.stderr) == (2, True)
-
-
-def test_without_a_server_it_says_so():
-    result = CliRunner().invoke(bench, ["--target", "127.0.0.1:1"])
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "127.0.0.1:1" in result.stderr
-
-
-@pytest.mark.parametrize("name", ["no/such/report.json", "file/report.json", "x" * 300])
-def test_a_place_for_the_report_that_cannot_be_written_is_said_before_the_load(tmp_path, name):
-    (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(bench, ["--target", "127.0.0.1:1", "--json", str(tmp_path / name)])
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "cannot write" in result.stderr
-    assert "name another --json" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving import cli
+from dcgan.serving.cli.serve import main
 from tests.serving.support import refuse_to_start
 
 
@@ -37,7 +37,7 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
         "--instances",
         "3",
     ]
-    result = CliRunner().invoke(cli.serve, arguments)
+    result = CliRunner().invoke(main, arguments)
     config = json.loads(result.stdout)
     assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
     assert (config["engine"]["buckets"], config["engine"]["instances"]) == ([4], 3)
@@ -45,5 +45,5 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
 
 @pytest.mark.parametrize("sizes", ["", "8,4", "0,1", "1,1", "one", "1,,2", "-1"])
 def test_batch_buckets_must_rise(sizes):
-    result = CliRunner().invoke(cli.serve, ["--dry-run", "--batch-buckets", sizes])
+    result = CliRunner().invoke(main, ["--dry-run", "--batch-buckets", sizes])
     assert (result.exit_code, "--batch-buckets" in result.stderr) == (2, True)

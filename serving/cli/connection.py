@@ -1,0 +1,55 @@
+"""The options of the commands that connect to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dcgan.core.command_line import UserError
+from dcgan.serving.cli.param_types import KeyValue
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--tls", is_flag=True, help="Encrypt the connection."),
+    click.option(
+        "--ca",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="PEM file with the certificates to trust; implies --tls.  [default: gRPC's own]",
+    ),
+    click.option(
+        "--token",
+        help="Bearer token; sent only over TLS, or to this machine. Others can see command lines, "
+        "so prefer the environment variable.",
+    ),
+    click.option(
+        "--metadata",
+        type=KeyValue(),
+        multiple=True,
+        help="Metadata to send with each request, as KEY=VALUE; may be repeated.",
+    ),
+)
+
+
+def connection_options(function: F) -> F:
+    """Adds --tls, --ca, --token and --metadata to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def to_metadata(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns the values of --metadata by key.
+
+    Raises:
+        UserError: if a key is repeated.
+    """
+    metadata: dict[str, str] = {}
+    for key, value in pairs:
+        if key in metadata:
+            raise UserError(f"--metadata has the key {key!r:.80} twice; give it once")
+        metadata[key] = value
+    return metadata

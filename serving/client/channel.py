@@ -1,0 +1,40 @@
+"""The options and credentials of a client's channel."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+
+from dcgan.serving.client.retry import SERVICE_CONFIG
+from dcgan.serving.client.settings import ClientSettings
+from dcgan.serving.client.targets import is_local, parse_target
+
+ChannelOptions = list[tuple[str, str | int]]
+
+
+def channel_options(target: str, *, tls: bool = False) -> ChannelOptions:
+    """Returns the channel options of a client: round robin over the servers, and retries.
+
+    Args:
+        target: address of the server, or of several with commas between them.
+        tls: whether the connection is encrypted.
+    """
+    options: ChannelOptions = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    ]
+    if is_local(target):
+        options.append(("grpc.enable_http_proxy", 0))  # a proxy cannot lead to this machine
+    servers = parse_target(target)
+    if tls and servers:
+        # The addresses that gRPC gets are numeric, but certificates are for names.
+        options.append(("grpc.ssl_target_name_override", servers[0].host))
+    return options
+
+
+def channel_credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
+    """Returns the credentials of an encrypted channel; None if it is not to be encrypted."""
+    if not settings.tls:
+        return None
+    return grpc.ssl_channel_credentials(root_certificates=settings.ca)

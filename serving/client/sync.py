@@ -1,0 +1,360 @@
+"""The client for threads: `Client(target).generate(seed, n)` returns images as a NumPy array."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, Unpack
+
+import grpc
+from PIL import Image
+
+from dcgan.core.images import Pixels
+from dcgan.serving.client.base import ClientBase, needs_stream
+from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableError
+from dcgan.serving.client.replies import (
+    Response,
+    collect_images,
+    read_exactly,
+    read_pixels,
+    to_pillow_images,
+)
+from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
+from dcgan.serving.client.retry import is_retryable
+from dcgan.serving.client.settings import ClientSettings
+from dcgan.serving.client.status import translating
+from dcgan.serving.client.stream import ResumableStream
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+
+
+class Client(ClientBase):
+    """A client of one server, or of several that take turns.
+
+    Calls that find no server, or a busy one, are retried a few times, as long as most calls
+    succeed. Images are pure functions of the request, so retrying is always safe. A stream that
+    breaks is resumed where it broke.
+
+    It may be shared between threads. A client that is pickled or copied becomes a new client with
+    the same settings, token included.
+
+    Args:
+        target: address of the server, `host:port`, or of several with commas between them. Names
+            are resolved again from time to time.
+        timeout_s: time that each call may take with all its retries, unless the call has another.
+        hedge_after_s: time after which a call without an answer is sent a second time, to the next
+            server, and the first answer is taken. At most one call in ten is sent twice. None for
+            never.
+        tls: whether to encrypt the connection. With several servers, the certificates of all must
+            be valid for the first one's host.
+        ca: certificates of the authorities to trust, as the path of a PEM file or its bytes; by
+            default those that gRPC ships. Implies `tls`.
+        token: bearer token, sent as `authorization: Bearer ...`. Only with `tls`, or to this
+            machine.
+        metadata: more metadata to send with each call.
+
+    Raises:
+        ClientError: if one of the arguments cannot be used.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection, and ends the calls that are under way."""
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.channel.close()
+
+    def generate(
+        self,
+        seed: int,
+        n: int = 1,
+        *,
+        offset: int = 0,
+        timeout_s: float | None = None,
+        **options: Unpack[ImageOptions],
+    ) -> Pixels:
+        """Generates the images `offset` to `offset + n - 1` of a seed.
+
+        Equal arguments give equal images.
+
+        Args:
+            seed: any 64-bit number; it names the images.
+            n: number of images.
+            offset: index of the first image.
+            timeout_s: time of this call with all its retries, in seconds.
+            **options: model, version, label and truncation; see `ImageOptions`.
+
+        Returns:
+            uint8 [n, H, W, C].
+
+        Raises:
+            ClientError: if the server cannot be reached, or refuses.
+        """
+        deadline = self._deadline(timeout_s)
+        request = build_request(pb.GenerateRequest, seed=seed, n=n, offset=offset, **options)
+        if n <= MAX_UNARY_IMAGES:
+            try:
+                with self._translating():
+                    return read_exactly(self._send(request, deadline.remaining_s()), n)
+            except RefusedError as error:
+                if not needs_stream(error, n):
+                    raise
+
+        left_s = deadline.remaining_s()
+        return collect_images(self.stream(seed, n, offset=offset, timeout_s=left_s, **options), n)
+
+    def pictures(
+        self,
+        seed: int,
+        n: int = 1,
+        *,
+        offset: int = 0,
+        timeout_s: float | None = None,
+        **options: Unpack[ImageOptions],
+    ) -> list[Image.Image]:
+        """Generates images as `generate` does, and returns them as Pillow images."""
+        images = self.generate(seed, n, offset=offset, timeout_s=timeout_s, **options)
+        return to_pillow_images(images)
+
+    def stream(
+        self,
+        seed: int,
+        n: int,
+        *,
+        offset: int = 0,
+        timeout_s: float | None = None,
+        **options: Unpack[ImageOptions],
+    ) -> Iterator[Pixels]:
+        """Generates any number of images, in chunks: each uint8 [k, H, W, C].
+
+        The server works only a little ahead of the reader. Closing the iterator ends the request.
+        See `generate` for arguments and errors.
+        """
+        deadline = self._deadline(timeout_s)
+        stream = ResumableStream(seed, n, offset, options)
+        while True:
+            try:
+                request = stream.request()
+                responses = self._read("GenerateStream", request, deadline.remaining_s())
+                yield from map(stream.read, responses)
+                return
+            except ClientError as error:
+                stream.retry_or_raise(error)
+
+    def interpolate(
+        self,
+        seed_a: int,
+        seed_b: int,
+        steps: int,
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[ImageOptions],
+    ) -> Iterator[Pixels]:
+        """Walks from image 0 of one seed to image 0 of another.
+
+        Args:
+            seed_a: seed of the first image.
+            seed_b: seed of the last image.
+            steps: number of images, the two ends included.
+            timeout_s: time of this call with all its retries, in seconds.
+            **options: model, version, label and truncation; see `ImageOptions`.
+
+        Returns:
+            Chunks, each uint8 [k, H, W, C].
+
+        Raises:
+            ClientError: if the server cannot be reached, or refuses.
+        """
+        request = build_request(
+            pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options
+        )
+        left_s = self._deadline(timeout_s).remaining_s()
+        return map(read_pixels, self._read("Interpolate", request, left_s))
+
+    def models(self) -> list[pb.Model]:
+        """Returns all models of the server, the default first.
+
+        Raises:
+            ClientError: if the server cannot be reached.
+        """
+        with self._translating():
+            connection = self._connect()
+            response: pb.ListModelsResponse = connection.stub.ListModels(
+                pb.ListModelsRequest(),
+                timeout=self._deadline(None).remaining_s(),
+                metadata=self._settings.metadata,
+            )
+        return list(response.models)
+
+    def model(self, name: str = "", version: int | None = None) -> pb.Model:
+        """Returns one model; by default the server's default model, in its newest version.
+
+        Raises:
+            ClientError: if the server cannot be reached, or there is no such model.
+        """
+        request = build_request(pb.GetModelRequest, name=name, version=version)
+        with self._translating():
+            connection = self._connect()
+            response: pb.GetModelResponse = connection.stub.GetModel(
+                request,
+                timeout=self._deadline(None).remaining_s(),
+                metadata=self._settings.metadata,
+            )
+        return response.model
+
+    def _set_up(self, settings: ClientSettings) -> None:
+        super()._set_up(settings)
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
+
+    def _connect(self) -> _Connection:
+        """Returns the connection for a new call.
+
+        Its caller keeps it until the call has ended: once the addresses of the servers have
+        changed, a connection is closed by its last reference.
+        """
+        target = self._resolver.current() or self._resolver.resolve()
+        with self._lock:
+            if self._closed:
+                raise self._closed_error()
+            if self._connection is None or self._connection.target != target:
+                self._connection = _open(target, self._settings)
+            return self._connection
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Turns what a call raises into a ClientError, also where `close` ended it."""
+        try:
+            with translating(self.target):
+                yield
+        except UnreachableError:
+            self._resolver.report_failure()
+            if self._closed:
+                raise self._closed_error() from None
+            raise
+        except (ClientError, ValueError):  # gRPC: ValueError if the channel was closed just now
+            if self._closed:
+                raise self._closed_error() from None
+            raise
+
+    def _read(
+        self,
+        method: str,
+        request: pb.GenerateStreamRequest | pb.InterpolateRequest,
+        timeout_s: float,
+    ) -> Iterator[Response]:
+        """Sends a streaming request at once, and returns an iterator of its responses."""
+        connection = self._connect()
+        call: _StreamCall = getattr(connection.stub, method)(
+            request, timeout=timeout_s, metadata=self._settings.metadata
+        )
+        return self._responses(connection, call)
+
+    def _responses(self, connection: _Connection, call: _StreamCall) -> Iterator[Response]:
+        try:
+            with self._translating():
+                yield from call
+        finally:
+            call.cancel()
+            del connection  # which was kept until here
+
+    def _send(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
+        """Sends a request, a second time if that is due, and returns the first answer."""
+        connection = self._connect()
+        delay_s = self._settings.hedge_after_s
+        if delay_s is None:
+            response: pb.GenerateResponse = connection.stub.Generate(
+                request, timeout=timeout_s, metadata=self._settings.metadata
+            )
+            return response
+
+        self._hedge_budget.earn()
+        done: queue.SimpleQueue[_UnaryCall] = queue.SimpleQueue()
+        calls = [self._start(connection, request, timeout_s, done)]
+        try:
+            try:
+                first = done.get(timeout=delay_s)
+            except queue.Empty:
+                if self._hedge_budget.spend():
+                    calls.append(self._start(connection, request, timeout_s - delay_s, done))
+                first = done.get()
+            if len(calls) > 1 and is_retryable(first.exception()):
+                first = done.get()
+            return first.result()
+        finally:
+            for call in calls:
+                call.cancel()
+
+    def _start(
+        self,
+        connection: _Connection,
+        request: pb.GenerateRequest,
+        timeout_s: float,
+        done: queue.SimpleQueue[_UnaryCall],
+    ) -> _UnaryCall:
+        call: _UnaryCall = connection.stub.Generate.future(
+            request, timeout=timeout_s, metadata=self._settings.metadata
+        )
+        call.add_done_callback(done.put)
+        return call
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A channel.
+
+    Attributes:
+        target: resolved target that it leads to.
+        channel: the channel.
+        stub: methods of the service on that channel.
+    """
+
+    target: str
+    channel: grpc.Channel
+    stub: GeneratorServiceStub
+
+
+class _StreamCall(Protocol):
+    """A streaming call under way, as grpcio returns it."""
+
+    def __iter__(self) -> Iterator[Response]: ...
+
+    def cancel(self) -> object: ...
+
+
+class _UnaryCall(Protocol):
+    """A unary call under way, as grpcio returns it."""
+
+    def result(self) -> pb.GenerateResponse: ...
+
+    def exception(self) -> BaseException | None: ...
+
+    def add_done_callback(self, callback: Callable[[Self], None]) -> None: ...
+
+    def cancel(self) -> object: ...
+
+
+def _open(target: str, settings: ClientSettings) -> _Connection:
+    options = channel_options(settings.target, tls=settings.tls)
+    credentials = channel_credentials(settings)
+    if credentials is None:
+        channel = grpc.insecure_channel(target, options=options)
+    else:
+        channel = grpc.secure_channel(target, credentials, options=options)
+    return _Connection(target, channel, GeneratorServiceStub(channel))  # type: ignore[no-untyped-call]

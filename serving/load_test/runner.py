@@ -1,0 +1,176 @@
+"""Running a load test: connections, callers, arrivals, and the comparison of replies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+
+from dcgan.serving.client.channel import ChannelOptions, channel_options
+from dcgan.serving.load_test.config import (
+    REFERENCE_IMAGES,
+    REFERENCE_SEEDS,
+    LoadTestConfig,
+    LoadTestError,
+)
+from dcgan.serving.load_test.report import OK, CallLog, FinishedCall, LoadTestReport, summarize
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+
+_CONNECT_S = 10.0  # deadline of the first request
+
+
+async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
+    """Puts load on servers, and measures throughput, latency and errors.
+
+    Raises:
+        LoadTestError: if no server answers.
+    """
+    addresses = [target for target in config.targets for _ in range(config.connections)]
+    channels = [_open_channel(address, config) for address in addresses]
+    try:
+        stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+        reference = await _fetch_reference(stubs[0], config)
+
+        start = time.perf_counter() + config.warmup_s
+        log = CallLog(start, start + config.duration_s)
+        send = _Sender(stubs, config, log, reference)
+        if config.rate is None:
+            await _run_closed_loop(send, config, log)
+        else:
+            await _run_open_loop(send, config, log, config.rate)
+    finally:
+        await asyncio.gather(*(channel.close(None) for channel in channels))
+    return summarize(log, config)
+
+
+def _open_channel(address: str, config: LoadTestConfig) -> grpc.aio.Channel:
+    # Like a client's, but each with its own connection, and without retries: they hide errors.
+    options: ChannelOptions = [
+        *channel_options(address, tls=config.tls),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+    ]
+    if not config.tls:
+        return grpc.aio.insecure_channel(address, options=options)
+    credentials = grpc.ssl_channel_credentials(root_certificates=config.ca)
+    return grpc.aio.secure_channel(address, credentials, options=options)
+
+
+class _Sender:
+    """Sends random requests, and logs how each ends."""
+
+    def __init__(
+        self,
+        stubs: Sequence[GeneratorServiceStub],
+        config: LoadTestConfig,
+        log: CallLog,
+        reference: dict[int, bytes],
+    ) -> None:
+        self._stubs = itertools.cycle(stubs)
+        self._config = config
+        self._log = log
+        self._reference = reference
+        self._random = random.Random(config.seed)
+        self._sizes = [n for n, _ in config.sizes]
+        self._weights = [weight for _, weight in config.sizes]
+
+    async def __call__(self, due: float) -> None:
+        """Sends a request.
+
+        Args:
+            due: time when it was due, by `time.perf_counter`.
+        """
+        n = self._random.choices(self._sizes, self._weights)[0]
+        seed = self._random.randrange(REFERENCE_SEEDS)
+        offset = self._random.randrange(REFERENCE_IMAGES - n + 1)
+        request = pb.GenerateRequest(seed=seed, n=n, offset=offset, model=self._config.model)
+
+        try:
+            reply = await next(self._stubs).Generate(
+                request, timeout=self._config.timeout_s, metadata=self._config.metadata
+            )
+            code = OK
+            self._verify(seed, n, offset, reply)
+        except grpc.aio.AioRpcError as error:
+            code = error.code().name
+
+        now = time.perf_counter()
+        # An open loop counts what was due in the measured time, however late it ended.
+        counted = now if self._config.rate is None else due
+        if self._log.start <= counted < self._log.end:
+            self._log.calls.append(FinishedCall(n, now - due, code))
+
+    def _verify(self, seed: int, n: int, offset: int, reply: pb.GenerateResponse) -> None:
+        if not self._reference:
+            return
+        size = len(self._reference[seed]) // REFERENCE_IMAGES
+        expected = self._reference[seed][offset * size : (offset + n) * size]
+        self._log.mismatches += (reply.n, reply.offset, reply.pixels) != (n, offset, expected)
+
+
+async def _run_closed_loop(
+    send: Callable[[float], Awaitable[None]], config: LoadTestConfig, log: CallLog
+) -> None:
+    async def caller() -> None:
+        while (now := time.perf_counter()) < log.end:
+            await send(now)
+
+    await asyncio.gather(*(caller() for _ in range(config.concurrency)))
+
+
+async def _run_open_loop(
+    send: Callable[[float], Awaitable[None]], config: LoadTestConfig, log: CallLog, rate: float
+) -> None:
+    gaps = random.Random(config.seed)
+    tasks: set[asyncio.Task[None]] = set()
+    due = time.perf_counter()
+    while due < log.end:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.ensure_future(send(due))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        due += gaps.expovariate(rate)
+    await asyncio.gather(*tasks)
+
+
+async def _fetch_reference(stub: GeneratorServiceStub, config: LoadTestConfig) -> dict[int, bytes]:
+    """Fetches the images that requests will ask for, by seed; none unless replies are compared.
+
+    In any case the server must answer.
+
+    Raises:
+        LoadTestError: if it does not, or sends something else.
+    """
+    targets = ", ".join(config.targets)
+    try:
+        await stub.GetModel(
+            pb.GetModelRequest(name=config.model), timeout=_CONNECT_S, metadata=config.metadata
+        )
+        if not config.verify:
+            return {}
+        return {
+            seed: await _fetch_images(stub, seed, config, targets)
+            for seed in range(REFERENCE_SEEDS)
+        }
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            cure = "start one with dcgan-serve, or name the right --target"
+            raise LoadTestError(f"no server answers at {targets}; {cure}") from None
+        raise LoadTestError(f"{targets} cannot be put under load: {error.details()}") from None
+
+
+async def _fetch_images(
+    stub: GeneratorServiceStub, seed: int, config: LoadTestConfig, targets: str
+) -> bytes:
+    request = pb.GenerateStreamRequest(seed=seed, n=REFERENCE_IMAGES, model=config.model)
+    chunks = stub.GenerateStream(request, metadata=config.metadata)
+    pixels = b"".join([chunk.pixels async for chunk in chunks])
+    if not pixels or len(pixels) % REFERENCE_IMAGES:
+        problem = f"{targets} sends something else than {REFERENCE_IMAGES} images"
+        raise LoadTestError(f"{problem}; put no load on it")
+    return pixels
