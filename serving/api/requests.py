@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -41,6 +41,7 @@ class ImageRequest:
         images: number of images.
         offset: index of the first image.
         image_format: how they are encoded.
+        echo: fields of the request that every reply repeats, such as the seed.
         draw: draws the latent vectors of the images at positions `start` to `start + count - 1` of
             the request.
     """
@@ -49,6 +50,7 @@ class ImageRequest:
     images: int
     offset: int
     image_format: ImageFormat
+    echo: Mapping[str, int]
     draw: Callable[[int, int], Latents]
 
 
@@ -96,15 +98,21 @@ def read_interpolation(message: pb.InterpolateRequest, model: ServedModel) -> Im
 
     manifest = model.manifest
     label, psi, image_format = _read_common_fields(message, manifest)
-    start_z = noise.latents(message.seed_a, 0, 1, manifest.latent_size)[0]
-    end_z = noise.latents(message.seed_b, 0, 1, manifest.latent_size)[0]
+    start_z = noise.latents(message.seed_a, message.offset_a, 1, manifest.latent_size)[0]
+    end_z = noise.latents(message.seed_b, message.offset_b, 1, manifest.latent_size)[0]
 
     def draw(start: int, count: int) -> Latents:
         positions = np.arange(start, start + count) / (steps - 1)
         z = _truncate(noise.interpolate(start_z, end_z, positions), psi)
         return Latents(z, np.full(count, label or 0) if manifest.classes else None)
 
-    return ImageRequest(model, steps, 0, image_format, draw)
+    echo = {
+        "seed_a": message.seed_a,
+        "seed_b": message.seed_b,
+        "offset_a": message.offset_a,
+        "offset_b": message.offset_b,
+    }
+    return ImageRequest(model, steps, 0, image_format, echo, draw)
 
 
 def _read_seed_request(message: SeedMessage, model: ServedModel, max_images: int) -> ImageRequest:
@@ -129,7 +137,7 @@ def _read_seed_request(message: SeedMessage, model: ServedModel, max_images: int
             return Latents(z, noise.labels(first, count, manifest.classes))
         return Latents(z, np.full(count, label))
 
-    return ImageRequest(model, n, message.offset, image_format, draw)
+    return ImageRequest(model, n, message.offset, image_format, {"seed": message.seed}, draw)
 
 
 def _read_common_fields(

@@ -119,9 +119,11 @@ class GeneratorService:
         replies = request.model.replies
         offset = request.offset + generated.start
         if generated.files is None:
-            reply = replies.encode_pixels(reply_type, offset, generated.images.parts)
+            parts = generated.images.parts
+            reply = replies.encode_pixels(reply_type, offset, parts, request.echo)
         else:
-            reply = replies.encode_files(reply_type, offset, generated.count, generated.files)
+            files = generated.files
+            reply = replies.encode_files(reply_type, offset, generated.count, files, request.echo)
         self._metrics.postprocess.observe(generated.png_s + time.perf_counter() - began)
         return reply
 

@@ -8,7 +8,8 @@ partial messages is the encoding of the merged message (protobuf.dev/programming
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -65,20 +66,34 @@ class ReplyEncoder:
         image_bytes = self._png_bytes if image_format.is_png else self._raw_bytes
         return max(1, (self._message_limit - _OVERHEAD_BYTES) // image_bytes)
 
-    def encode_pixels(self, reply: ReplyType, offset: int, parts: Sequence[Pixels]) -> bytes:
+    def encode_pixels(
+        self,
+        reply: ReplyType,
+        offset: int,
+        parts: Sequence[Pixels],
+        echo: Mapping[str, int] = MappingProxyType({}),
+    ) -> bytes:
         """Serializes a reply with raw pixels.
 
         Args:
             reply: type of the message.
             offset: index of the first image.
             parts: the images, uint8 [k, H, W, C] each, in order.
+            echo: fields of the request that the reply repeats.
         """
         n = sum(len(part) for part in parts)
-        variable = reply(n=n, offset=offset).SerializeToString()
+        variable = reply(n=n, offset=offset, **echo).SerializeToString()
         length = _varint(n * self._raw_bytes)
         return b"".join((variable, self._constant, _PIXELS_TAG, length, *map(_flat, parts)))
 
-    def encode_files(self, reply: ReplyType, offset: int, n: int, files: Sequence[bytes]) -> bytes:
+    def encode_files(
+        self,
+        reply: ReplyType,
+        offset: int,
+        n: int,
+        files: Sequence[bytes],
+        echo: Mapping[str, int] = MappingProxyType({}),
+    ) -> bytes:
         """Serializes a reply with PNG files.
 
         Args:
@@ -86,8 +101,9 @@ class ReplyEncoder:
             offset: index of the first image.
             n: number of images.
             files: the PNG files, in order.
+            echo: fields of the request that the reply repeats.
         """
-        variable = reply(n=n, offset=offset).SerializeToString()
+        variable = reply(n=n, offset=offset, **echo).SerializeToString()
         pieces = [variable, self._constant]
         for file in files:
             pieces += (_PNG_TAG, _varint(len(file)), file)

@@ -1,4 +1,4 @@
-"""Who may import whom, what stays out of light processes, and that no modules import in a circle."""
+"""Who may import whom, what light processes leave out, and that no modules import in a circle."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class GenerateRequest(_message.Message):
     def __init__(self, seed: _Optional[int] = ..., n: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., offset: _Optional[int] = ..., label: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., truncation: _Optional[float] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance")
+    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance", "seed")
     PIXELS_FIELD_NUMBER: _ClassVar[int]
     PNG_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class GenerateResponse(_message.Message):
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     pixels: bytes
     png: _containers.RepeatedScalarFieldContainer[bytes]
     n: int
@@ -81,7 +82,8 @@ class GenerateResponse(_message.Message):
     channels: int
     offset: int
     provenance: Provenance
-    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+    seed: int
+    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class GenerateStreamRequest(_message.Message):
     __slots__ = ("seed", "n", "model", "version", "offset", "label", "format", "truncation")
@@ -104,7 +106,7 @@ class GenerateStreamRequest(_message.Message):
     def __init__(self, seed: _Optional[int] = ..., n: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., offset: _Optional[int] = ..., label: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., truncation: _Optional[float] = ...) -> None: ...
 
 class GenerateStreamResponse(_message.Message):
-    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance")
+    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance", "seed")
     PIXELS_FIELD_NUMBER: _ClassVar[int]
     PNG_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +115,7 @@ class GenerateStreamResponse(_message.Message):
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     pixels: bytes
     png: _containers.RepeatedScalarFieldContainer[bytes]
     n: int
@@ -121,10 +124,11 @@ class GenerateStreamResponse(_message.Message):
     channels: int
     offset: int
     provenance: Provenance
-    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+    seed: int
+    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class InterpolateRequest(_message.Message):
-    __slots__ = ("seed_a", "seed_b", "steps", "model", "version", "label", "format", "truncation")
+    __slots__ = ("seed_a", "seed_b", "steps", "model", "version", "label", "format", "truncation", "offset_a", "offset_b")
     SEED_A_FIELD_NUMBER: _ClassVar[int]
     SEED_B_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +137,8 @@ class InterpolateRequest(_message.Message):
     LABEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_A_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_B_FIELD_NUMBER: _ClassVar[int]
     seed_a: int
     seed_b: int
     steps: int
@@ -141,10 +147,12 @@ class InterpolateRequest(_message.Message):
     label: int
     format: ImageFormat
     truncation: float
-    def __init__(self, seed_a: _Optional[int] = ..., seed_b: _Optional[int] = ..., steps: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., truncation: _Optional[float] = ...) -> None: ...
+    offset_a: int
+    offset_b: int
+    def __init__(self, seed_a: _Optional[int] = ..., seed_b: _Optional[int] = ..., steps: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[int] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., truncation: _Optional[float] = ..., offset_a: _Optional[int] = ..., offset_b: _Optional[int] = ...) -> None: ...
 
 class InterpolateResponse(_message.Message):
-    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance")
+    __slots__ = ("pixels", "png", "n", "height", "width", "channels", "offset", "provenance", "seed_a", "seed_b", "offset_a", "offset_b")
     PIXELS_FIELD_NUMBER: _ClassVar[int]
     PNG_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +161,10 @@ class InterpolateResponse(_message.Message):
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    SEED_A_FIELD_NUMBER: _ClassVar[int]
+    SEED_B_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_A_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_B_FIELD_NUMBER: _ClassVar[int]
     pixels: bytes
     png: _containers.RepeatedScalarFieldContainer[bytes]
     n: int
@@ -161,7 +173,11 @@ class InterpolateResponse(_message.Message):
     channels: int
     offset: int
     provenance: Provenance
-    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ...) -> None: ...
+    seed_a: int
+    seed_b: int
+    offset_a: int
+    offset_b: int
+    def __init__(self, pixels: _Optional[bytes] = ..., png: _Optional[_Iterable[bytes]] = ..., n: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., offset: _Optional[int] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., seed_a: _Optional[int] = ..., seed_b: _Optional[int] = ..., offset_a: _Optional[int] = ..., offset_b: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "version", "digest", "description", "license", "height", "width", "channels", "latent_size", "classes", "class_names", "noise_scheme", "precision", "provider", "agreement", "max_images_per_request", "is_default")

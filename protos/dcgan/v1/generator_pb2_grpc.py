@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GeneratorServiceStub:
-    """Images out of noise, from the models of one server.
+    """Generates images from noise with the models of one server.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class GeneratorServiceStub:
 
 
 class GeneratorServiceServicer:
-    """Images out of noise, from the models of one server.
+    """Generates images from noise with the models of one server.
     """
 
     def Generate(self, request, context):
@@ -74,14 +74,14 @@ class GeneratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GenerateStream(self, request, context):
-        """The same, for any n, as a stream of chunks in order of index.
+        """The same for any n, as a stream of chunks in order of index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Interpolate(self, request, context):
-        """The way from one seed's first image to another's, along the great circle between their latent vectors.
+        """Images along the great circle between the latent vectors of two images.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GeneratorService:
-    """Images out of noise, from the models of one server.
+    """Generates images from noise with the models of one server.
     """
 
     @staticmethod

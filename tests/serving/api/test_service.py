@@ -150,6 +150,31 @@ def test_a_walk_leads_from_one_seed_to_the_other_along_the_great_circle(client, 
     np.testing.assert_array_equal(walk, run(repository / "tiny" / "2", z))
 
 
+@pytest.mark.parametrize("image_format", [pb.IMAGE_FORMAT_RGB8, pb.IMAGE_FORMAT_PNG])
+def test_every_reply_repeats_the_seed_and_the_first_index(stub, image_format):
+    names = {"seed": 2**64 - 1, "offset": 2**53 + 1, "format": image_format}
+    reply = stub.Generate(pb.GenerateRequest(n=2, **names))
+    assert (reply.seed, reply.offset, reply.n) == (2**64 - 1, 2**53 + 1, 2)
+    chunks = list(stub.GenerateStream(pb.GenerateStreamRequest(n=150, **names)))
+    assert len(chunks) > 1
+    first = 2**53 + 1
+    for chunk in chunks:
+        assert (chunk.seed, chunk.offset) == (2**64 - 1, first)
+        first += chunk.n
+
+
+def test_an_interpolation_joins_any_two_images_and_repeats_their_names(stub, client):
+    request = pb.InterpolateRequest(seed_a=1, offset_a=5, seed_b=2, offset_b=2**64 - 1, steps=150)
+    chunks = list(stub.Interpolate(request))
+    for chunk in chunks:
+        ends = (chunk.seed_a, chunk.offset_a, chunk.seed_b, chunk.offset_b)
+        assert ends == (1, 5, 2, 2**64 - 1)
+    pixels = b"".join(chunk.pixels for chunk in chunks)
+    size = len(pixels) // 150
+    assert pixels[:size] == client.generate(1, offset=5).tobytes()
+    assert pixels[-size:] == client.generate(2, offset=2**64 - 1).tobytes()
+
+
 def test_every_model_is_listed_the_default_first(client):
     models = client.models()
     assert [model.name for model in models] == ["tiny", "classy", "endless", "poisoned", "slow"]
