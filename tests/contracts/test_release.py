@@ -1,4 +1,4 @@
-"""What a release is checked for: version, changelog, citation, commit subjects, long description."""
+"""What a release is checked for: versions, changelog, citation, subjects, long description."""
 
 from __future__ import annotations
 
