@@ -28,9 +28,11 @@ myst_heading_anchors = 3
 
 # Docstrings write code between single backticks.
 default_role = "literal"
+smartquotes = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
+autodoc_type_aliases = {"Pixels": "Pixels"}
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True

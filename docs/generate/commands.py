@@ -52,14 +52,23 @@ def _option(option: click.Option, context: click.Context) -> str:
     assert record is not None
     flags, text = record
     prose, _, facts = text.rpartition("  [")
-    lines = [cell(prose or text)]
+    sentences = [cell(prose or text)]
 
     if prose:
-        lines.append(f"*{cell(facts.rstrip(']'))}.*")
+        sentences += map(_fact, facts.rstrip("]").split("; "))
     if isinstance(option.envvar, str):
-        lines.append(f"Environment: {code(option.envvar)}.")
+        sentences.append(f"Variable: {code(option.envvar)}.")
 
-    return f"{code(flags)}\n: {' '.join(lines)}\n"
+    return f"{code(flags.replace(' RANGE', ''))}\n: {' '.join(sentences)}\n"
+
+
+def _fact(text: str) -> str:
+    """Return a fact that click shows in brackets as a sentence."""
+    if text == "required":
+        return "Required."
+    if text.startswith("default: "):
+        return f"Default: {code(text.removeprefix('default: '))}."
+    return f"Range: {code(text)}."
 
 
 def _prose(text: str) -> str:

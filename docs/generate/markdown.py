@@ -6,8 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in pipe syntax; the cells are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
+    """Return a table of Markdown cells in pipe syntax; columns of numbers are aligned right."""
+    rows = list(rows)
+    columns = zip(*rows, strict=True)
+    rules = [
+        "---:" if all(item[:1].isdecimal() for item in column) else "---" for column in columns
+    ]
+    lines = [head, rules, *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
