@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+_NUMBER = re.compile(r"[\d., ()/]+( ms| dB| MiB)?")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
