@@ -88,6 +88,7 @@ constraints: install ## Pin every dependency anew, for all platforms
 	  --upgrade --python-version 3.11 -o constraints.txt pyproject.toml
 
 wheel: install ## Build the wheel into dist/
+	rm -rf build/lib build/bdist.*
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
 
 release-check: install ## Check version, changelog, tag, wheel contents and a fresh installation of the wheel

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 import zipfile
@@ -53,6 +54,18 @@ def tag_problems(version: str) -> list[str]:
     if _git("tag", "--list", tag) and _git("rev-list", "-n1", tag) != _git("rev-parse", "HEAD"):
         problems.append(f"the tag {tag} is on another commit; raise the version")
     return problems
+
+
+def build_wheel(version: str) -> Path:
+    """Build the wheel into dist/ from what is committed, and nothing that lies around."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "source.tar")
+        source = Path(folder, "source")
+        _git("archive", f"--output={archive}", "HEAD")
+        with tarfile.open(archive) as tar:
+            tar.extractall(source, filter="data")
+        _uv("build", "--wheel", "--python", sys.executable, "--out-dir", str(DIST), str(source))
+    return next(DIST.glob(f"*-{version}-*.whl"))
 
 
 def wheel_problems(wheel: Path) -> list[str]:
@@ -104,8 +117,7 @@ def main() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     problems = version_problems(version, changelog, citation) + tag_problems(version)
 
-    _uv("build", "--wheel", "--python", sys.executable, "--out-dir", str(DIST), str(ROOT))
-    wheel = next(DIST.glob(f"*-{version}-*.whl"))
+    wheel = build_wheel(version)
     problems += wheel_problems(wheel)
     problems += installation_problems(wheel, version, list(project["scripts"]))
 
