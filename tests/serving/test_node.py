@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from importlib.resources import files
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent / "node"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-client.md"
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,19 @@ def test_a_node_client_gets_the_same_bytes(node_folder, client, seed, offset, n)
     assert (reply["unary"], reply["stream"]) == (wanted, wanted)
     assert (reply["n"], reply["offset"], reply["model"]) == (n, str(offset), "tiny")
     assert reply["digest"] == client.model().digest
+
+
+def test_the_program_of_the_documentation_runs(node_folder, client):
+    (program,) = re.findall(r"```js\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    proto = str(files("dcgan.v1") / "generator.proto")
+    program = program.replace("protos/dcgan/v1/generator.proto", proto)
+    done = subprocess.run(
+        ["node", "-e", program.replace("127.0.0.1:8001", client.target)],
+        cwd=node_folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"64 images, {client.generate(7, 64).size} bytes"
