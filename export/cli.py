@@ -100,6 +100,11 @@ class ExportCommand(Command):
     metavar="MODEL_FOLDER",
     help="Verify a released model again, and exit.",
 )
+@click.option(
+    "--trust-code",
+    is_flag=True,
+    help="With --check, also load TorchScript and .pt2 files. Loading them can run code.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit.")
 def main(
     *,
@@ -119,6 +124,7 @@ def main(
     description: str,
     triton: Path | None,
     check: Path | None,
+    trust_code: bool,
     dry_run: bool,
 ) -> None:
     """Export the training run in folder RUN as a released model.
@@ -129,8 +135,11 @@ def main(
     if check is not None:
         from dcgan.export.verify.reverify import reverify
 
-        reverify(check, click.echo)
+        reverify(check, click.echo, trust_code=trust_code)
         return
+
+    if trust_code:
+        raise click.UsageError("--trust-code goes with --check")
 
     is_model_folder = (repository, name) == (None, None)
     if run is not None and triton is not None and is_model_folder:

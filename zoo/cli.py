@@ -140,14 +140,26 @@ def fetch(reach: Reach, name: str, version: int | None, sha256: str | None) -> N
 @click.option(
     "--parity", is_flag=True, help="Run each file as well, and compare (needs the extra `export`)."
 )
+@click.option(
+    "--trust-code",
+    is_flag=True,
+    help="With --parity, also load TorchScript and .pt2 files. Loading them can run code.",
+)
 @click.pass_obj
 def verify(
-    reach: Reach, name: str | None, version: int | None, everything: bool, parity: bool
+    reach: Reach,
+    name: str | None,
+    version: int | None,
+    everything: bool,
+    parity: bool,
+    trust_code: bool,
 ) -> None:
     """Check that every byte of a model is what its manifest says. Exit code 1 means that one is not."""
     from dcgan.zoo.catalog import get_model, iterate_releases, places
     from dcgan.zoo.repository import CorruptModelError, Release, RepositoryError
 
+    if trust_code and not parity:
+        raise click.UsageError("--trust-code goes with --parity")
     if everything == (name is not None):
         raise click.UsageError("give the NAME of a model, or --all")
     found: list[Release | RepositoryError]
@@ -165,7 +177,8 @@ def verify(
                 raise release
             release.verify()
             if parity:
-                _check_parity(release.folder)
+                for line in _check_parity(release.folder, trust_code=trust_code):
+                    click.echo(line)
             click.echo(
                 f"ok       {release.manifest.name} {release.manifest.version}  {release.folder}"
             )
@@ -219,17 +232,24 @@ def pack(reach: Reach, pattern: str, out: Path) -> None:
     click.echo(f"wrote {write_index(releases, out, click.echo)}")
 
 
-def _check_parity(folder: Path) -> None:
-    """Runs the parity gate, which needs torch, in a process of its own."""
+def _check_parity(folder: Path, *, trust_code: bool) -> list[str]:
+    """Runs the parity gate, which needs torch, in a process of its own.
+
+    Returns:
+        A line for each file that was skipped because loading it could run code.
+    """
     from dcgan.zoo.repository import RepositoryError
 
     command = [sys.executable, "-m", "dcgan.export", "--check", str(folder)]
+    if trust_code:
+        command.append("--trust-code")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["it ended without a word"])[
             -1
         ].removeprefix("Error: ")
         raise RepositoryError(f"{folder} does not pass the parity gate: {reason}")
+    return [line for line in result.stdout.splitlines() if line.startswith("skipped ")]
 
 
 @contextmanager

@@ -60,6 +60,7 @@ def write_pt2(
         dynamic_shapes=tuple({0: batch} for _ in inputs),
         strict=False,
     )
+    program.example_inputs = None  # they would be stored as a pickle
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
 

@@ -24,6 +24,7 @@ METADATA_FILE = "dcgan.json"
 """Name of the extra file inside the archive that holds the manifest."""
 
 _METHODS = ("forward", "float_images")
+_WEIGHT_PREFIX = "network."
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
 _MANGLED_CLASS = re.compile(rb"___torch_mangle_\d+")
 
@@ -31,7 +32,10 @@ _MANGLED_CLASS = re.compile(rb"___torch_mangle_\d+")
 def write_torchscript(
     generator: PixelGenerator, path: Path, *, latent_size: int, classes: int = 0, metadata: str
 ) -> None:
-    """Traces `forward` (pixels) and `float_images`, freezes both, and saves them.
+    """Traces `forward` (pixels) and `float_images`, and saves them.
+
+    The weights stay parameters of the saved module, so that `.parameters()`, `.to()` and
+    `.double()` work on it; `torch.jit.freeze` makes constants of them where that is wanted.
 
     Args:
         generator: what to trace, in evaluation mode.
@@ -41,16 +45,14 @@ def write_torchscript(
             `z`.
         metadata: JSON document to embed.
     """
-    inputs = example_inputs(latent_size, classes)
+    methods = dict.fromkeys(_METHODS, example_inputs(latent_size, classes))
     archive = io.BytesIO()
     with _deprecation_silenced():
-        # Skip torch's own check of the trace: the parity gate runs the saved file on far more
-        # inputs.
-        traced = torch.jit.trace_module(  # type: ignore[no-untyped-call]
-            generator, dict.fromkeys(_METHODS, inputs), check_trace=False
-        )
-        frozen = torch.jit.freeze(traced, preserved_attrs=["float_images"])
-        torch.jit.save(frozen, archive, _extra_files={METADATA_FILE: metadata})
+        # PyTorch numbers the classes of a trace from the second on. Trace twice, so that all
+        # classes have a number, in the first export of a process as in every later one.
+        _trace(generator, methods)
+        traced = _trace(generator, methods)
+        torch.jit.save(traced, archive, _extra_files={METADATA_FILE: metadata})
     path.write_bytes(_reproducible(archive.getvalue()))
 
 
@@ -68,28 +70,44 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
     return cast(torch.jit.ScriptModule, module)
 
 
-def read_torchscript_constants(path: Path) -> set[tuple[tuple[int, ...], bytes]]:
-    """Reads the constants of a frozen TorchScript file: the shape and bytes of each tensor.
+def torchscript_weights(module: torch.jit.ScriptModule) -> dict[str, torch.Tensor]:
+    """Returns the weights of a loaded module, named as in `FoldedGenerator.state_dict`.
 
-    Raises:
-        FailedRunError: if it cannot be loaded.
+    A frozen module, as release 0.1.0 wrote, has none: see `frozen_constants`.
     """
-    module = read_torchscript(path)  # must outlive its graph
+    return {
+        name.removeprefix(_WEIGHT_PREFIX): weight.detach()
+        for name, weight in module.named_parameters()
+    }
+
+
+def frozen_constants(module: torch.jit.ScriptModule) -> list[torch.Tensor]:
+    """Returns the tensors, other than scalars, that a frozen module holds as constants."""
     nodes = module.graph.findAllNodes("prim::Constant", recurse=True)  # type: ignore[attr-defined]
     tensors = [
         node.t("value")
         for node in nodes
         if node.hasAttribute("value") and node.kindOf("value") == "t"
     ]
-    return {(tuple(t.shape), t.numpy().tobytes()) for t in tensors if t.ndim > 0}
+    return [tensor for tensor in tensors if tensor.ndim > 0]
+
+
+def _trace(
+    generator: PixelGenerator, methods: dict[str, tuple[torch.Tensor, ...]]
+) -> torch.jit.TopLevelTracedModule:
+    # Skip torch's own check of the trace: the parity gate runs the saved file on far more inputs.
+    return cast(
+        torch.jit.TopLevelTracedModule,
+        torch.jit.trace_module(generator, methods, check_trace=False),  # type: ignore[no-untyped-call]
+    )
 
 
 def _reproducible(archive: bytes) -> bytes:
     """Rewrites a TorchScript archive without what varies between machines and processes.
 
-    Removed are the positions of Python source lines (`.debug_pkl`) and a digest of them
-    (`serialization_id`). Running numbers in class names are renumbered, and the root folder becomes
-    `generator/`.
+    Removed are the positions of Python source lines (`.debug_pkl`), a digest of them
+    (`serialization_id`) and the traced inputs, which nothing reads. Class names are renumbered, and
+    the root folder becomes `generator/`.
     """
     output = io.BytesIO()
     numbers: dict[bytes, int] = {}
@@ -103,7 +121,8 @@ def _reproducible(archive: bytes) -> bytes:
     ):
         for entry in source.infolist():
             inner_name = entry.filename.partition("/")[2]
-            if inner_name.endswith((".debug_pkl", "serialization_id")):
+            is_debug = inner_name.endswith((".debug_pkl", "serialization_id"))
+            if is_debug or inner_name.startswith("traced_inputs"):
                 continue
 
             data = source.read(entry)

@@ -16,18 +16,20 @@ from dcgan.export.verify.backends import Backend, OnnxBackend
 from dcgan.export.verify.gate import compare_with_weights
 from dcgan.export.verify.inputs import golden_inputs
 from dcgan.export.verify.loading import load_backends
+from dcgan.export.verify.trust import can_hold_code, without_code
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.repository import Release, read_release
 
 
-def reverify(folder: Path, show: Callable[[str], None]) -> None:
+def reverify(folder: Path, show: Callable[[str], None], *, trust_code: bool = False) -> None:
     """Verifies a model folder: digests, structure, golden images, weights and parity.
 
     Args:
         folder: of one version of one model.
         show: prints lines to the user.
+        trust_code: also load files that can hold code; otherwise they are skipped, by name.
 
     Raises:
         RepositoryError: if the folder is damaged.
@@ -41,6 +43,10 @@ def reverify(folder: Path, show: Callable[[str], None]) -> None:
     release.verify()
 
     files = release.manifest.files
+    if not trust_code:
+        files = without_code(files)
+        _show_skipped(release, show)
+
     backends = load_backends(files, folder, release.manifest)
     _check_golden_images(release, backends, show)
 
@@ -52,6 +58,15 @@ def reverify(folder: Path, show: Callable[[str], None]) -> None:
     report = compare_with_weights(released, backends)
     show(report.table())
     report.raise_failure()
+
+
+def _show_skipped(release: Release, show: Callable[[str], None]) -> None:
+    for file in release.manifest.files:
+        if can_hold_code(file):
+            show(
+                f"skipped {file.path}: loading it can run code; "
+                "to check it as well, add --trust-code if you trust its author"
+            )
 
 
 def _read_reference(release: Release, show: Callable[[str], None]) -> FoldedGenerator | None:

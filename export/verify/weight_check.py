@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from dcgan.export.errors import WeightMismatchError
 from dcgan.export.formats.onnx_file import read_onnx_weights
 from dcgan.export.formats.pt2 import read_pt2_weights
 from dcgan.export.formats.safetensors_file import read_safetensors
-from dcgan.export.formats.torchscript import read_torchscript_constants
+from dcgan.export.formats.torchscript import (
+    frozen_constants,
+    read_torchscript,
+    torchscript_weights,
+)
 from dcgan.export.graph.builder import Array
 from dcgan.export.graph.fold import FoldedGenerator, round_to_float16
 from dcgan.zoo.manifest import ModelFile
@@ -58,18 +63,32 @@ def check_same_weights(file: str, found: FoldedGenerator, released: FoldedGenera
 
 
 def check_torchscript_weights(path: Path, released: FoldedGenerator) -> None:
-    """Compares the constants of a frozen TorchScript file with the weights of the released network.
+    """Compares the weights in a TorchScript file with those of the released network.
 
     Raises:
-        WeightMismatchError: if a weight is missing or unknown.
+        WeightMismatchError: if a weight differs, is missing or is unknown.
+        FailedRunError: if the file cannot be loaded.
     """
-    found = read_torchscript_constants(path)
+    module = read_torchscript(path)
+    weights = torchscript_weights(module)
+    if not weights:
+        _check_constants(path.name, frozen_constants(module), released)
+        return
+
+    try:
+        found = FoldedGenerator.from_weights(weights)
+    except (KeyError, ValueError, RuntimeError):
+        raise WeightMismatchError(f"{path.name} does not hold the weights of a generator") from None
+    check_same_weights(path.name, found, released)
+
+
+def _check_constants(file: str, constants: Sequence[Tensor], released: FoldedGenerator) -> None:
+    """Compares constants, which have no names, by shape and content."""
+    found = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in constants}
     expected = {(array.shape, array.tobytes()) for array in _arrays(released).values()}
     if found != expected:
         unknown = len(found - expected)
-        raise WeightMismatchError(
-            f"{path.name} has {unknown} weights that the released network has not"
-        )
+        raise WeightMismatchError(f"{file} has {unknown} weights that the released network has not")
 
 
 def _arrays(network: FoldedGenerator) -> dict[str, Array]:
