@@ -71,10 +71,24 @@ def read_golden(release: Release) -> Pixels:
     return images
 
 
-def published_digest(manifest: Manifest, path: str, provider: str, processor: str) -> str | None:
-    """The digest published for one file on one provider and processor family; None if there is none."""
+def published_digest(
+    manifest: Manifest, path: str, provider: str, processor: str, batch_size: int | None = None
+) -> str | None:
+    """Returns the digest published for one file on one provider and processor family.
+
+    Args:
+        manifest: of the model.
+        path: of the file in the model folder.
+        provider: execution provider of ONNX Runtime.
+        processor: family of the processor.
+        batch_size: images in every batch, where the pixels depend on it, as on CUDA.
+
+    Returns:
+        The digest; None if none was published for exactly this.
+    """
+    wanted = (path, provider, processor, batch_size)
     for digest in manifest.golden.digests:
-        if (digest.path, digest.provider, digest.processor) == (path, provider, processor):
+        if (digest.path, digest.provider, digest.processor, digest.batch_size) == wanted:
             return digest.sha256
     return None
 

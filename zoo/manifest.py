@@ -96,12 +96,21 @@ class GoldenImage:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenDigest:
-    """SHA-256 of all golden pixels, in order, as one file makes them on one provider and processor family."""
+    """SHA-256 of all golden pixels, in order, as one file makes them on one provider and processor family.
+
+    Attributes:
+        path: of the file.
+        provider: execution provider of ONNX Runtime.
+        processor: family of the processor.
+        sha256: of the pixels.
+        batch_size: images in every batch, where the pixels depend on it, as on CUDA; None where they do not.
+    """
 
     path: str
     provider: str
     processor: str
     sha256: str
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

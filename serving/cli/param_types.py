@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import click
 
@@ -15,22 +14,22 @@ UINT64 = click.IntRange(0, 2**64 - 1)
 _MAX_REQUEST_IMAGES = 512  # of dcgan-bench
 
 
-class BatchSizes(click.ParamType[tuple[int, ...]]):
-    """Ascending batch sizes, e.g. "1,8,64"."""
+class GpuNumbers(click.ParamType[tuple[int, ...]]):
+    """Numbers of GPUs, e.g. "0" or "0,1"."""
 
-    name = "sizes"
+    name = "numbers"
 
     def convert(
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """Returns the sizes."""
+        """Returns the numbers."""
         if isinstance(value, tuple):
             return value
         words = value.split(",")
-        sizes = tuple(int(word) for word in words if word.isdecimal())
-        if len(sizes) < len(words) or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
-            self.fail(f"{value!r:.80} is no list of rising batch sizes such as 1,8,64", param, ctx)
-        return sizes
+        numbers = tuple(int(word) for word in words if word.isascii() and word.isdecimal())
+        if len(numbers) < len(words) or len(set(numbers)) < len(numbers):
+            self.fail(f"{value!r:.80} is not a list of GPU numbers such as 0 or 0,1", param, ctx)
+        return numbers
 
 
 class RequestSizes(click.ParamType[tuple[tuple[int, float], ...]]):

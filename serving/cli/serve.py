@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
-from dcgan.serving.cli.param_types import PORT, SECONDS, BatchSizes
+from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
 
 if TYPE_CHECKING:
     from dcgan.serving.config import ServerConfig
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--instances",
     type=click.IntRange(0, 64),
     default=0,
-    help="Engines of each model; 0 for one on each processor, 8 at most, or one on CUDA.",
+    help="Engines of each model; 0 for one on each processor, 8 at most, or two per GPU on CUDA.",
 )
 @click.option(
     "--intra-op-threads",
@@ -79,12 +79,23 @@ if TYPE_CHECKING:
     help="Most images in a batch on the CPU.",
 )
 @click.option(
-    "--batch-buckets", type=BatchSizes(), default="1,8,64,256", help="Batch sizes on CUDA."
+    "--cuda-batch-size",
+    type=click.IntRange(1, 4096),
+    default=256,
+    help="Images in every batch on CUDA, padding included. Part of what an image is there: servers "
+    "with different values give different bytes.",
 )
 @click.option(
-    "--cuda-graphs/--no-cuda-graphs", default=False, help="Capture each bucket once, and replay it."
+    "--cuda-graphs/--no-cuda-graphs",
+    default=True,
+    help="Replay batches as a CUDA graph, where it can be captured.",
 )
-@click.option("--deterministic", is_flag=True, help="Use only the largest of --batch-buckets.")
+@click.option(
+    "--devices",
+    type=GpuNumbers(),
+    default="0",
+    help="Numbers of the GPUs that the engines are spread over, e.g. 0,1.",
+)
 @click.option(
     "--max-queue-images",
     type=click.IntRange(1),
@@ -216,7 +227,6 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
     from dcgan.serving.engine.config import EngineConfig
     from dcgan.serving.models.config import ModelConfig
 
-    buckets = options["batch_buckets"]
     return ServerConfig(
         model_repository=options["model_repository"],
         model=options["model"],
@@ -233,8 +243,9 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             intra_op_threads=options["intra_op_threads"],
             spinning=options["spinning"],
             max_batch=options["max_batch_size"],
-            buckets=buckets[-1:] if options["deterministic"] else buckets,
+            cuda_batch_size=options["cuda_batch_size"],
             cuda_graphs=options["cuda_graphs"],
+            devices=options["devices"],
         ),
         models=ModelConfig(
             precision=options["precision"],

@@ -23,10 +23,13 @@ class Engine(Protocol):
     Attributes:
         provider: the execution provider of ONNX Runtime.
         max_batch: maximum number of images in a batch.
+        batch_size: images in every batch, padding included, where the pixels depend on it; None
+            where batches have any size.
     """
 
     provider: str
     max_batch: int
+    batch_size: int | None
 
     def run(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -14,13 +16,15 @@ class EngineConfig:
     Attributes:
         device: one of DEVICES; auto takes CUDA where there is a GPU.
         instances: engines of each model, each with a thread; 0 for one per processor, at most 8, or
-            one on CUDA.
+            two per GPU on CUDA.
         intra_op_threads: threads of one session on the CPU; 0 for an equal share of the processors.
         spinning: whether idle threads of a session spin, which costs the other threads processor
             time.
         max_batch: maximum number of images in a batch on the CPU.
-        buckets: batch sizes on CUDA, ascending.
-        cuda_graphs: whether each bucket is captured as a CUDA graph and replayed.
+        cuda_batch_size: images in every batch on CUDA, which is padded to it. Part of what an image
+            is there: two batch sizes are two functions.
+        cuda_graphs: whether batches are replayed as a CUDA graph, where it can be captured.
+        devices: numbers of the GPUs that the instances take turns on.
     """
 
     device: str = "auto"
@@ -28,5 +32,6 @@ class EngineConfig:
     intra_op_threads: int = 0
     spinning: bool = False
     max_batch: int = 16
-    buckets: tuple[int, ...] = (1, 8, 64, 256)
-    cuda_graphs: bool = False
+    cuda_batch_size: int = DEFAULT_CUDA_BATCH_SIZE
+    cuda_graphs: bool = True
+    devices: tuple[int, ...] = (0,)

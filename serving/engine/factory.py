@@ -14,16 +14,25 @@ from dcgan.core.text import first_line
 from dcgan.serving.engine.base import Engine, EngineError
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.cpu import CpuEngine
-from dcgan.serving.engine.cuda import CudaEngine
+from dcgan.serving.engine.fixed_batch import FixedBatchEngine, check_cuda
 from dcgan.serving.engine.sessions import zero_inputs
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest
 
 _MAX_DEFAULT_INSTANCES = 8  # more were not measured
+_INSTANCES_PER_GPU = 2  # one copies its images to the host while the other computes
 
 
-def open_engines(path: Path, manifest: Manifest, config: EngineConfig) -> list[Engine]:
+def open_engines(
+    path: Path, manifest: Manifest, config: EngineConfig, precision: str = "fp32"
+) -> list[Engine]:
     """Loads a model file and warms it up.
+
+    Args:
+        path: of the ONNX file.
+        manifest: of the model.
+        config: of the engines.
+        precision: of the file.
 
     Returns:
         One engine per instance. On the CPU, engines with a single thread are the same object,
@@ -36,7 +45,7 @@ def open_engines(path: Path, manifest: Manifest, config: EngineConfig) -> list[E
     """
     provider = choose_provider(config.device)
     config = share_processors(config, provider, len(os.sched_getaffinity(0)))
-    engines = _load(path, manifest, config, provider)
+    engines = _load(path, manifest, config, provider, precision)
     for engine in set(engines):
         for batch in sorted({1, engine.max_batch}):
             _warm_up(engine, manifest, batch, path)
@@ -54,7 +63,7 @@ def share_processors(config: EngineConfig, provider: str, processors: int) -> En
         threads = config.intra_op_threads or math.ceil(processors / _MAX_DEFAULT_INSTANCES)
         instances = max(1, min(processors // threads, _MAX_DEFAULT_INSTANCES))
         if provider == CUDA:
-            instances = 1
+            instances = _INSTANCES_PER_GPU * len(config.devices)
     threads = config.intra_op_threads or max(1, processors // instances)
     return replace(config, instances=instances, intra_op_threads=threads)
 
@@ -66,9 +75,20 @@ def choose_provider(device: str) -> str:
     return CUDA if device == "cuda" else CPU
 
 
-def _load(path: Path, manifest: Manifest, config: EngineConfig, provider: str) -> list[Engine]:
+def spread(instances: int, devices: tuple[int, ...]) -> list[int]:
+    """Returns the GPU of each instance: the GPUs take turns."""
+    return [devices[i % len(devices)] for i in range(instances)]
+
+
+def _load(
+    path: Path, manifest: Manifest, config: EngineConfig, provider: str, precision: str
+) -> list[Engine]:
     if provider == CUDA:
-        return [CudaEngine(path, manifest, config) for _ in range(config.instances)]
+        check_cuda(config.devices)
+        return [
+            FixedBatchEngine(path, manifest, config, device_id=device_id, precision=precision)
+            for device_id in spread(config.instances, config.devices)
+        ]
     if config.intra_op_threads > 1:
         return [CpuEngine(path, manifest, config) for _ in range(config.instances)]
     return [CpuEngine(path, manifest, config)] * config.instances

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from dcgan.core.hardware import processor_family
-from dcgan.core.images import Pixels
-from dcgan.core.text import first_line
 from dcgan.serving.encoding.png_queue import PngQueue
 from dcgan.serving.encoding.provenance import provenance_message
 from dcgan.serving.encoding.replies import ReplyEncoder
-from dcgan.serving.engine.base import Engine, EngineError
+from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.errors import ServingError
 from dcgan.serving.models.config import ModelConfig
+from dcgan.serving.models.self_test import run_self_test
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
 from dcgan.serving.scheduling.batcher import Batcher
 from dcgan.serving.scheduling.dispatcher import Dispatcher
 from dcgan.serving.scheduling.image_job import ImageJob
 from dcgan.serving.threads import run_in_daemon_thread
-from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.manifest import Manifest, ModelFile
+from dcgan.zoo.manifest import ModelFile
 from dcgan.zoo.repository import Release
 
 
@@ -82,40 +77,5 @@ def _open_engines(
     release: Release, file: ModelFile, config: EngineConfig
 ) -> tuple[list[Engine], Agreement]:
     release.verify_file(file)
-    engines = open_engines(release.path(file), release.manifest, config)
-    provider = engines[0].provider
-
-    # Compare the golden images of each engine with the published ones.
-    published = golden.read_golden(release)
-    digest = golden.published_digest(
-        release.manifest, file.path, provider, processor_family(provider)
-    )
-    found = [
-        golden.compare(_golden_images(engine, release.manifest), published, digest)
-        for engine in set(engines)
-    ]
-
-    if Agreement.DIFFERENT in found:
-        raise ServingError(
-            f"{release.path(file)} does not reproduce its golden images on {provider}: "
-            f"they differ by more than {golden.MAX_LEVELS} grey level; "
-            "check the installation of ONNX Runtime, or export the model again"
-        )
-    return engines, Agreement.CLOSE if Agreement.CLOSE in found else Agreement.EXACT
-
-
-def _golden_images(engine: Engine, manifest: Manifest) -> Pixels:
-    z = golden.golden_latents(manifest.golden, manifest.latent_size)
-    label = golden.golden_labels(manifest.golden) if manifest.classes else None
-    batches = []
-    for start in range(0, len(z), engine.max_batch):
-        rows = slice(start, start + engine.max_batch)
-        batches.append((z[rows], None if label is None else label[rows]))
-
-    try:
-        return np.concatenate([engine.run(*batch) for batch in batches])
-    except EngineError as error:
-        raise ServingError(
-            f"model {manifest.name} cannot make its golden images: {first_line(error)}; "
-            "check the installation of ONNX Runtime, or export the model again"
-        ) from error
+    engines = open_engines(release.path(file), release.manifest, config, file.precision or "fp32")
+    return engines, run_self_test(engines, release, file)

@@ -31,19 +31,21 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
         "--dry-run",
         "--max-batch-size",
         "5",
-        "--batch-buckets",
-        "2,4",
-        "--deterministic",
+        "--cuda-batch-size",
+        "128",
+        "--devices",
+        "0,2",
         "--instances",
         "3",
     ]
     result = CliRunner().invoke(main, arguments)
     config = json.loads(result.stdout)
     assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
-    assert (config["engine"]["buckets"], config["engine"]["instances"]) == ([4], 3)
+    assert (config["engine"]["cuda_batch_size"], config["engine"]["devices"]) == (128, [0, 2])
+    assert config["engine"]["instances"] == 3
 
 
-@pytest.mark.parametrize("sizes", ["", "8,4", "0,1", "1,1", "one", "1,,2", "-1"])
-def test_batch_buckets_must_rise(sizes):
-    result = CliRunner().invoke(main, ["--dry-run", "--batch-buckets", sizes])
-    assert (result.exit_code, "--batch-buckets" in result.stderr) == (2, True)
+@pytest.mark.parametrize("numbers", ["", "0,0", "one", "1,,2", "-1", "\u0663"])
+def test_devices_are_different_gpu_numbers(numbers):
+    result = CliRunner().invoke(main, ["--dry-run", "--devices", numbers])
+    assert (result.exit_code, "--devices" in result.stderr) == (2, True)

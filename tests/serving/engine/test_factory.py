@@ -1,21 +1,17 @@
-"""How many engines with how many threads; and the buckets of CUDA, as far as a CPU can tell."""
+"""How many engines are opened, with how many threads, on which GPUs."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from dcgan.core import noise
-from dcgan.core.onnx_session import CPU, CUDA, count_gpus
+from dcgan.core.onnx_session import CPU, CUDA
 from dcgan.serving.client import Client
 from dcgan.serving.engine.config import EngineConfig
-from dcgan.serving.engine.cuda import Bucket, CudaEngine
-from dcgan.serving.engine.factory import open_engines, share_processors
+from dcgan.serving.engine.factory import open_engines, share_processors, spread
 from dcgan.zoo.repository import find_release
 from tests.serving.support import refuse_to_start
-
-needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +28,7 @@ needs_gpu = pytest.mark.skipif(count_gpus() == 0, reason="no NVIDIA GPU here")
         (CPU, 4, 0, 4, (1, 4)),
         (CPU, 4, 0, 16, (1, 16)),
         (CPU, 4, 3, 2, (3, 2)),
-        (CUDA, 16, 0, 0, (1, 16)),
+        (CUDA, 16, 0, 0, (2, 8)),
         (CUDA, 16, 2, 0, (2, 8)),
     ],
 )
@@ -64,53 +60,14 @@ def test_threads_that_call_one_engine_at_once_get_their_own_images(repository, e
             np.testing.assert_array_equal(images, wanted[i % 8])
 
 
-@pytest.fixture
-def open_bucket(repository):
-    """A bucket whose buffers lie on the CPU: a function of a model's name and a size."""
-
-    def open_on_cpu(name: str, size: int) -> Bucket:
-        release = find_release(repository, name)
-        session = ort.InferenceSession(str(release.folder / "generator.onnx"), providers=[CPU])
-        return Bucket(session, release.manifest, size, device="cpu")
-
-    return open_on_cpu
+def test_instances_take_turns_on_the_gpus():
+    assert spread(5, (0, 1)) == [0, 1, 0, 1, 0]
+    assert spread(2, (3,)) == [3, 3]
 
 
-def test_a_bucket_gives_the_images_of_what_it_was_given(open_bucket, expected):
-    bucket = open_bucket("tiny", 8)
-    for n in (8, 3, 1, 8):
-        images = bucket.run(noise.latents(7, n, n, 8), None)
-        np.testing.assert_array_equal(images, expected("tiny", 7, range(n, 2 * n)))
-
-
-def test_the_next_batch_leaves_images_that_were_given_alone(open_bucket, expected):
-    bucket = open_bucket("tiny", 4)
-    first = bucket.run(noise.latents(7, 0, 4, 8), None)
-    bucket.run(noise.latents(7, 4, 4, 8), None)
-    np.testing.assert_array_equal(first, expected("tiny", 7, range(4)))
-
-
-def test_a_bucket_takes_labels(open_bucket, expected):
-    bucket = open_bucket("classy", 8)
-    for label in (2, 1):
-        images = bucket.run(noise.latents(7, 0, 5, 8), np.full(5, label))
-        np.testing.assert_array_equal(images, expected("classy", 7, range(5), label))
-
-
-@needs_gpu
-@pytest.mark.parametrize("graphs", [False, True])
-def test_on_cuda_every_bucket_gives_the_images_of_the_cpu_within_a_grey_level(
-    repository, expected, graphs
-):
-    release = find_release(repository, "tiny")
-    config = EngineConfig(device="cuda", buckets=(1, 4, 16), cuda_graphs=graphs)
-    (engine,) = open_engines(release.folder / "generator.onnx", release.manifest, config)
-    assert isinstance(engine, CudaEngine)
-    wanted = expected("tiny", 7, range(16)).astype(int)
-    for n in (16, 1, 3, 4, 7, 16):
-        images = engine.run(noise.latents(7, 0, n, 8), None)
-        assert np.abs(images.astype(int) - wanted[:n]).max() <= 1
-        np.testing.assert_array_equal(images, engine.run(noise.latents(7, 0, n, 8), None))
+def test_each_gpu_has_two_instances_by_default():
+    config = share_processors(EngineConfig(devices=(0, 1)), CUDA, 16)
+    assert config.instances == 4
 
 
 def test_asked_for_cuda_without_a_gpu_it_refuses_to_start(repository):
