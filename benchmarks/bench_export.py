@@ -28,7 +28,7 @@ import torch
 
 from dcgan.core import noise
 from dcgan.core.hardware import processor_family, processor_name
-from dcgan.core.onnx_session import CPU, CUDA, CUDA_OPTIONS, available_providers
+from dcgan.core.onnx_session import CPU, CUDA, available_providers, cuda_options
 from dcgan.export.formats.onnx_file import read_onnx_weights
 from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
@@ -107,7 +107,7 @@ def session(
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     return ort.InferenceSession(
-        model, options, providers=[(provider, CUDA_OPTIONS) if provider == CUDA else provider]
+        model, options, providers=[(provider, cuda_options("fp32")) if provider == CUDA else provider]
     )
 
 

@@ -1,4 +1,4 @@
-"""What a GPU does, bare and served: by bucket, precision, CUDA graph, mix of sizes, and number of workers.
+"""What a GPU does, bare and served: by batch size, precision, CUDA graph, mix of sizes, and number of workers.
 
     python benchmarks/bench_serving_gpu.py [--model-repository models] [--out benchmarks/results/serving-gpu.json]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import tempfile
 import time
@@ -27,7 +28,7 @@ from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.load_test import LoadTestConfig, run_load_test
 from dcgan.zoo.repository import Release, list_releases
 
-BUCKETS = (1, 8, 64, 256)
+BATCH_SIZES = (64, 128, 256)
 MIXED = ((1, 1.0), (7, 1.0), (32, 1.0), (100, 1.0), (256, 1.0))
 SECONDS = 3.0
 
@@ -63,13 +64,16 @@ def measure_raw(release: Release) -> dict[str, float]:
     for file in release.manifest.files:
         if file.role != "onnx":
             continue
-        for graphs in (False, True):
-            config = EngineConfig(device="cuda", buckets=BUCKETS, cuda_graphs=graphs)
-            (engine,) = open_engines(release.path(file), release.manifest, config)
-            name = f"{file.precision}{', CUDA graphs' if graphs else ''}"
-            for size in BUCKETS:
-                found[f"{name}, batch={size}"] = rate(engine, release, [size])
-            found[f"{name}, 1 to 256 interleaved"] = rate(engine, release, list(range(1, 257, 15)))
+        for size, graphs in itertools.product(BATCH_SIZES, (False, True)):
+            config = EngineConfig(
+                device="cuda", instances=1, cuda_batch_size=size, cuda_graphs=graphs
+            )
+            (engine,) = open_engines(
+                release.path(file), release.manifest, config, file.precision or "fp32"
+            )
+            name = f"{file.precision}, batch={size}{', CUDA graphs' if graphs else ''}"
+            found[name] = rate(engine, release, [size])
+            found[f"{name}, mixed sizes"] = rate(engine, release, list(range(1, size + 1, 15)))
     return found
 
 

@@ -50,6 +50,7 @@ def golden_digests(backends: Sequence[Backend], draft: Manifest) -> list[GoldenD
             provider=backend.provider,
             processor=processor_family(backend.provider),
             sha256=golden_digest(backend.images(inputs)),
+            batch_size=backend.batch_size,
         )
         for backend in backends
         if isinstance(backend, OnnxBackend)

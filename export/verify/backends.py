@@ -6,13 +6,17 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
 from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import CUDA
 from dcgan.core.text import first_line
 from dcgan.export.errors import FailedRunError
 from dcgan.export.formats.pt2 import read_pt2
@@ -24,6 +28,9 @@ from dcgan.export.verify.inputs import ModelInputs, ModelOutputs
 from dcgan.export.verify.session import open_session
 from dcgan.export.verify.tolerances import EAGER, PT2, TORCHSCRIPT
 from dcgan.training.models.pixels import to_pixels
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 class Backend(Protocol):
@@ -111,35 +118,55 @@ class OnnxBackend:
         path: the file.
         precision: of its arithmetic.
         provider: e.g. "CPUExecutionProvider".
+        batch_size: images in every batch, padding included; None for batches as they are given. By
+            default that of the service, which is fixed on CUDA.
 
     Raises:
         WrongProviderError: if the provider cannot run the file, or not all of it.
     """
 
-    def __init__(self, path: Path, precision: str, provider: str) -> None:
+    def __init__(
+        self, path: Path, precision: str, provider: str, batch_size: int | None = None
+    ) -> None:
         self.file = path.name
         self.precision = precision
         self.provider = provider
-        self._session = open_session(path.read_bytes(), provider, path.name)
+        self.batch_size = DEFAULT_CUDA_BATCH_SIZE if provider == CUDA else None
+        if batch_size is not None:
+            self.batch_size = batch_size
+        self._session = open_session(path.read_bytes(), provider, path.name, precision)
 
         # Float images come from a copy of the graph that has them as an output.
         model = onnx.load(path, load_external_data=False)
         image_axes = model.graph.output[0].type.tensor_type.shape.dim
         _, height, _, channels = (axis.dim_value for axis in image_axes)
         exposed = expose_float_images(model, channels, height)
-        self._float_session = open_session(exposed.SerializeToString(), provider, path.name)
+        self._float_session = open_session(
+            exposed.SerializeToString(), provider, path.name, precision
+        )
 
     def __call__(self, inputs: ModelInputs) -> ModelOutputs:
         """Runs one batch."""
-        with _failures_named(self.file, inputs):
-            (floats,) = self._float_session.run([FLOAT_IMAGES], inputs.feeds)
-        return ModelOutputs(self.images(inputs), floats)
+        floats = self._run(self._float_session, FLOAT_IMAGES, inputs)
+        return ModelOutputs(self.images(inputs), cast(NDArray[np.floating], floats))
 
     def images(self, inputs: ModelInputs) -> Pixels:
         """Runs one batch for its pixels only, uint8 [batch, H, W, C]."""
+        return cast(Pixels, self._run(self._session, "images", inputs))
+
+    def _run(
+        self, session: ort.InferenceSession, output: str, inputs: ModelInputs
+    ) -> NDArray[np.generic]:
         with _failures_named(self.file, inputs):
-            (images,) = self._session.run(["images"], inputs.feeds)
-        return cast(Pixels, images)
+            if self.batch_size is None:
+                return cast(NDArray[np.generic], session.run([output], inputs.feeds)[0])
+
+            results = []
+            for start in range(0, len(inputs.z), self.batch_size):
+                batch = inputs.rows(start, start + self.batch_size)
+                padded = batch.padded_to(self.batch_size)
+                results.append(session.run([output], padded.feeds)[0][: len(batch.z)])
+            return np.concatenate(results)
 
 
 @contextmanager

@@ -106,7 +106,9 @@ def _check_golden_images(
         if not isinstance(backend, OnnxBackend):
             continue
         family = processor_family(backend.provider)
-        digest = golden.published_digest(manifest, backend.file, backend.provider, family)
+        digest = golden.published_digest(
+            manifest, backend.file, backend.provider, family, backend.batch_size
+        )
         agreement = golden.compare(backend.images(inputs), published, digest)
 
         is_promised = backend.precision == "fp32" or digest is not None

@@ -29,7 +29,10 @@ class Engine(Protocol):
 
     provider: str
     max_batch: int
-    batch_size: int | None
+
+    @property
+    def batch_size(self) -> int | None:
+        """See the attributes of the class."""
 
     def run(
         self,

@@ -27,7 +27,7 @@ class CpuEngine:
     """One session for every batch size up to the maximum; several threads may call it."""
 
     provider = CPU
-    batch_size = None  # the pixels do not depend on it
+    batch_size: int | None = None  # the pixels do not depend on it
 
     def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
         options = session_options(

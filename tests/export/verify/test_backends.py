@@ -5,6 +5,7 @@ import pytest
 from onnx import numpy_helper
 
 from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.core.schema import dump_json
 from dcgan.export import errors
 from dcgan.export.errors import (
     FailedRunError,
@@ -13,8 +14,9 @@ from dcgan.export.errors import (
 from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold
 from dcgan.export.graph.onnx_graph import build_onnx
+from dcgan.export.release.golden_images import golden_digests
 from dcgan.export.verify.backends import OnnxBackend
-from dcgan.export.verify.inputs import ModelInputs
+from dcgan.export.verify.inputs import ModelInputs, seed_inputs
 from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.session import open_session
 
@@ -77,3 +79,42 @@ def test_a_label_beyond_the_classes_fails_and_is_not_taken_for_another(condition
     backend = OnnxBackend(tmp_path / "g.onnx", "fp32", CPU)
     with pytest.raises(FailedRunError, match="out of data bounds"):
         backend.images(ModelInputs(np.zeros((1, 10), np.float32), np.array([CLASSES])))
+
+
+def test_a_fixed_batch_size_pads_and_splits_without_changing_an_image(labelled):
+    manifest = labelled.manifest
+    path = labelled.path(manifest.file("onnx", "fp32"))
+    inputs = seed_inputs(7, 0, 11, latent_size=manifest.latent_size, classes=manifest.classes)
+    exact = OnnxBackend(path, "fp32", CPU)(inputs)
+
+    fixed = OnnxBackend(path, "fp32", CPU, batch_size=4)
+    sizes = []
+    real_run = fixed._run
+    assert (fixed.batch_size, OnnxBackend(path, "fp32", CPU).batch_size) == (4, None)
+
+    class Recorder:
+        def __init__(self, session):
+            self._session = session
+
+        def run(self, outputs, feeds):
+            sizes.append({len(value) for value in feeds.values()})
+            return self._session.run(outputs, feeds)
+
+    fixed._run = lambda session, output, given: real_run(Recorder(session), output, given)
+    padded = fixed(inputs)
+
+    np.testing.assert_array_equal(padded.images, exact.images)
+    np.testing.assert_array_equal(padded.floats, exact.floats)
+    assert sizes == [{4}] * 6  # three batches for the images, three for the floats
+
+
+def test_golden_digests_name_the_batch_size_they_were_made_in(release):
+    manifest = release.manifest
+    path = release.path(manifest.file("onnx", "fp32"))
+    backends = [
+        OnnxBackend(path, "fp32", CPU),
+        OnnxBackend(path, "fp32", CPU, batch_size=16),
+    ]
+    exact, fixed = golden_digests(backends, manifest)
+    assert (exact.batch_size, fixed.batch_size) == (None, 16)
+    assert "batch_size" not in dump_json(exact)
