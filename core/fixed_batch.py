@@ -1,9 +1,10 @@
 """Inference in batches of one fixed size, as CUDA needs it.
 
-On CUDA, cuDNN picks its kernels by the shape of the batch, so that two batch sizes are two functions whose last bits
-differ. One size for every batch, padded where fewer images are asked for, makes the pixels of an image independent of
-the batch it shares, of its position in it, and of load. The exporter and the server both run a CUDA model through this
-class, so that published digests and served images come from the same shape (docs/adr/0004).
+On CUDA, cuDNN picks its kernels by the shape of the batch, so that two batch sizes are two
+functions whose last bits differ. One size for every batch, padded where fewer images are asked for,
+makes the pixels of an image independent of the batch it shares, of its position in it, and of load.
+The exporter and the server both run a CUDA model through this class, so that published digests and
+served images come from the same shape (docs/adr/0004).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 DEFAULT_CUDA_BATCH_SIZE = 256
-"""Batch size on CUDA. On an H100, 256 served 1.6 times the images of 64 under load (docs/adr/0004)."""
+"""Batch size on CUDA. On an H100, 256 served 1.6 times as many images as 64 (docs/adr/0004)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,9 @@ def run_options() -> ort.RunOptions:
 def cuda_options(precision: str, device_id: int = 0, *, graphs: bool = False) -> dict[str, str]:
     """Returns the options of the CUDA provider, the same in the parity gate and in the server.
 
-    HEURISTIC chooses kernels without timing them, and so the same ones after each start. TF32 would round the products
-    of float32 models to 10 bits. Channels-last kernels are faster in float16 (1.3 times at batch 256 on an H100).
+    HEURISTIC chooses kernels without timing them, and so the same ones after each start. TF32 would
+    round the factors of float32 products to 10 bits. Channels-last kernels are faster in float16:
+    1.3 times at batch 256 on an H100.
 
     Args:
         precision: of the model file, e.g. "fp32".

@@ -99,8 +99,8 @@ if TYPE_CHECKING:
 @click.option(
     "--max-queue-images",
     type=click.IntRange(1),
-    default=4096,
-    help="Most images that wait for an engine; and most that wait to be written as PNG.",
+    show_default="4096; on CUDA at least what the engines make in a second",
+    help="Maximum number of images that wait for an engine, and that wait to be encoded as PNG.",
 )
 @click.option(
     "--quantum-images",
@@ -225,7 +225,7 @@ def main(
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
     from dcgan.serving.config import ConnectionConfig, ServerConfig
     from dcgan.serving.engine.config import EngineConfig
-    from dcgan.serving.models.config import ModelConfig
+    from dcgan.serving.models.config import DEFAULT_QUEUE_IMAGES, ModelConfig
 
     return ServerConfig(
         model_repository=options["model_repository"],
@@ -250,6 +250,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
         models=ModelConfig(
             precision=options["precision"],
             queue_images=options["max_queue_images"],
+            png_queue_images=options["max_queue_images"] or DEFAULT_QUEUE_IMAGES,
             quantum=options["quantum_images"],
             reply_bytes=options["max_reply_bytes"],
         ),

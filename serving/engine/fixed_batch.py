@@ -29,18 +29,20 @@ from dcgan.zoo.manifest import Manifest
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-# ONNX Runtime settles its memory in the first run, captures the graph in the second, and replays it from then on.
+# ONNX Runtime settles its memory in the first run, captures the graph in the second, and replays it
+# from then on.
 _WARM_UP_RUNS = 3
 
 _LOG = logging.getLogger(__name__)
 
 
 class FixedBatchEngine:
-    """Runs every batch in the same padded shape, so that an image's bytes do not depend on its batch.
+    """Runs every batch in the same padded shape, so that no image depends on the rest of its batch.
 
-    One thread opens, warms up and runs the session: ONNX Runtime ties a captured CUDA graph to the thread that
-    captured it, and no other thread may run the session (onnxruntime.ai, CUDA execution provider, "Using CUDA
-    Graphs"). Several instances overlap: while one copies its images to the host, another computes.
+    One thread opens, warms up and runs the session: ONNX Runtime ties a captured CUDA graph to the
+    thread that captured it, and no other thread may run the session (onnxruntime.ai, CUDA execution
+    provider, "Using CUDA Graphs"). Several instances overlap: while one copies its images to the
+    host, another computes.
 
     Args:
         path: of the ONNX file.
@@ -131,7 +133,8 @@ def check_cuda(devices: tuple[int, ...]) -> None:
     runtime = load_onnxruntime()
     if CUDA not in runtime.get_available_providers():
         raise ServingError(
-            "this ONNX Runtime has no CUDA; install the extra dcgan-zoo[cuda], or choose --device cpu"
+            "this ONNX Runtime has no CUDA; install the extra dcgan-zoo[cuda], "
+            "or choose --device cpu"
         )
 
     gpus = count_gpus()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+from dcgan.core.onnx_session import CPU
 from dcgan.serving.encoding.png_queue import PngQueue
 from dcgan.serving.encoding.provenance import provenance_message
 from dcgan.serving.encoding.replies import ReplyEncoder
 from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
+from dcgan.serving.engine.speed import measure_throughput
 from dcgan.serving.errors import ServingError
-from dcgan.serving.models.config import ModelConfig
+from dcgan.serving.models.config import DEFAULT_QUEUE_IMAGES, ModelConfig
 from dcgan.serving.models.self_test import run_self_test
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
@@ -18,7 +22,7 @@ from dcgan.serving.scheduling.dispatcher import Dispatcher
 from dcgan.serving.scheduling.image_job import ImageJob
 from dcgan.serving.threads import run_in_daemon_thread
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.manifest import ModelFile
+from dcgan.zoo.manifest import Manifest, ModelFile
 from dcgan.zoo.repository import Release
 
 
@@ -39,11 +43,14 @@ async def load_model(
     # A device may hang while it is opened.
     engines, agreement = await run_in_daemon_thread(_open_engines, release, file, engine)
     provider = engines[0].provider
+    queue_images = config.queue_images
+    if queue_images is None:
+        queue_images = await run_in_daemon_thread(default_queue_images, engines, manifest)
 
     batcher = Batcher[ImageJob](
         max_batch=engines[0].max_batch,
         quantum=config.quantum,
-        queue_limit=config.queue_images,
+        queue_limit=queue_images,
         engines=len(engines),
     )
     dispatcher = Dispatcher(engines, batcher, metrics.of_model(manifest.name))
@@ -54,11 +61,22 @@ async def load_model(
         provider=provider,
         agreement=agreement,
         dispatcher=dispatcher,
-        png_queue=PngQueue(config.queue_images),
+        png_queue=PngQueue(config.png_queue_images),
         replies=ReplyEncoder(manifest, provenance, config.reply_bytes),
     )
     _publish_metrics(model, metrics)
     return model
+
+
+def default_queue_images(engines: list[Engine], manifest: Manifest) -> int:
+    """Returns the capacity of the queue of a model where the configuration has none.
+
+    A GPU works off the queue of a CPU in a few milliseconds, so that a burst of clients would be
+    refused for nothing. Its queue holds what its engines make in a second.
+    """
+    if engines[0].provider == CPU:
+        return DEFAULT_QUEUE_IMAGES
+    return max(DEFAULT_QUEUE_IMAGES, math.ceil(measure_throughput(engines, manifest)))
 
 
 def _publish_metrics(model: ServedModel, metrics: Metrics) -> None:

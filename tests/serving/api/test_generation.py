@@ -71,7 +71,7 @@ async def test_engines_have_to_leave_the_time_that_writing_takes(repository, ans
 
 
 async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
-    metrics, config = Metrics(), ModelConfig(queue_images=100)
+    metrics, config = Metrics(), ModelConfig(queue_images=100, png_queue_images=100)
     release = find_release(only("tiny"), "tiny")
     model = await load_model(release, EngineConfig(device="cpu"), config, metrics)
     generation = Generation()

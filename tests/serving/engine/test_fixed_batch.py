@@ -1,4 +1,4 @@
-"""The engine of one padded batch size. Where there is no GPU, the CPU provider takes the place of CUDA."""
+"""The engine of one padded batch size. Without a GPU, the CPU provider takes the place of CUDA."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
