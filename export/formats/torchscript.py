@@ -94,10 +94,10 @@ def frozen_constants(module: torch.jit.ScriptModule) -> list[torch.Tensor]:
 
 def _trace(
     generator: PixelGenerator, methods: dict[str, tuple[torch.Tensor, ...]]
-) -> torch.jit.TopLevelTracedModule:
+) -> torch.jit.ScriptModule:
     # Skip torch's own check of the trace: the parity gate runs the saved file on far more inputs.
     return cast(
-        torch.jit.TopLevelTracedModule,
+        torch.jit.ScriptModule,
         torch.jit.trace_module(generator, methods, check_trace=False),  # type: ignore[no-untyped-call]
     )
 

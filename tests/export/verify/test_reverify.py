@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
+from dcgan.core import onnx_session
 from dcgan.core.schema import dump_json
 from dcgan.export.cli import main
 from dcgan.export.errors import (
@@ -20,6 +21,8 @@ from dcgan.export.errors import (
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.export.verify.reverify import reverify
+from dcgan.zoo.onnx_check import check_onnx_file
+from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.repository import (
     DEFAULT_MODEL,
     SHIPPED,
@@ -142,3 +145,21 @@ def test_a_release_passes_when_it_is_checked_again(labelled, without_gpu):
         for name in ("generator.onnx", "generator.int8.onnx", "generator.fp16.onnx")
     ]
     assert lines[-1].count("passed") == 6
+
+
+def test_a_graph_with_a_loop_is_refused_before_it_is_loaded(copy, monkeypatch):
+    def add_loop(graph):
+        body = helper.make_graph([], "body", [], [])
+        graph.node.append(helper.make_node("Loop", ["", ""], ["never"], body=body))
+
+    edit_graph(copy, add_loop)
+    monkeypatch.setattr(onnx_session, "open_session", None)  # would fail if it were called
+    with pytest.raises(UnsafeGraphError, match=r"generator\.onnx is not loaded"):
+        reverify(copy, print)
+
+
+def test_every_file_that_an_export_writes_passes_the_check_of_foreign_graphs(labelled, release):
+    for model in (labelled, release):
+        for file in model.manifest.files:
+            if file.role == "onnx":
+                check_onnx_file(model.path(file), model.manifest)
