@@ -1,25 +1,63 @@
-"""The HTTP port of the metrics."""
+"""The HTTP port for operators: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes.
+
+It runs in its thread, with its event loop, a limit of connections and a time limit for each, so that whatever happens on
+this port cannot starve the data port.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 from threading import Thread
-from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from dcgan.serving.address import join_address
 from dcgan.serving.errors import ServingError
-from dcgan.serving.observability.metrics import Metrics
 
-if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
+_MAX_CONNECTIONS = 64
+_CONNECTION_TIMEOUT_S = 10.0
+_MAX_HEAD_BYTES = 8192  # request line and headers
+_LOOP_TIMEOUT_S = 2.0  # in which the event loop of the server must answer to be alive
+_TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """Response of the operators' port.
+
+    Attributes:
+        status: HTTP status.
+        body: content.
+        content_type: of the body.
+    """
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = _TEXT
+
+    def to_bytes(self, *, with_body: bool) -> bytes:
+        """Returns the response as HTTP/1.1."""
+        head = (
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\n"
+            f"Content-Type: {self.content_type}\r\n"
+            f"Content-Length: {len(self.body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        return head.encode() + (self.body if with_body else b"")
 
 
 class MetricsServer:
-    """Serves metrics to Prometheus.
+    """Serves metrics and health over HTTP. Create and start it on the event loop of the server.
 
     Args:
-        metrics: of the server.
+        registry: the metrics.
+        is_ready: whether the server is ready.
         host: address to listen on.
         port: to listen on; 0 for any free port.
 
@@ -27,12 +65,17 @@ class MetricsServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, is_ready: Callable[[], bool], host: str, port: int
+    ) -> None:
         self.port = port
-        self._metrics = metrics
+        self._registry = registry
+        self._is_ready = is_ready
         self._host = host
-        self._server: WSGIServer | None = None
+        self._server_loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
+        self._connections = 0
 
     def start(self) -> None:
         """Opens the port.
@@ -41,20 +84,129 @@ class MetricsServer:
             ServingError: if the port is taken.
         """
         try:
-            self._server, self._thread = start_http_server(
-                self.port, self._host.strip("[]"), self._metrics.registry
-            )
+            listener = _listen(self._host, self.port)
         except OSError as error:
             address = join_address(self._host, self.port)
             raise ServingError(
                 f"cannot listen on {address} for metrics: {error.strerror}; "
-                "choose another --metrics-port"
+                "choose another --metrics-port or --metrics-host"
             ) from None
-        self.port = self._server.server_port
+        self.port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(
+            target=self._run, args=(self._loop, listener), name="metrics", daemon=True
+        )
+        self._thread.start()
 
     def stop(self) -> None:
         """Closes the port."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+
+    def respond(self, method: str, target: str, accept: str = "") -> HttpResponse:
+        """Returns the response to a request.
+
+        Args:
+            method: of HTTP.
+            target: path and query.
+            accept: the Accept header, which chooses the format of the metrics.
+        """
+        if method not in ("GET", "HEAD"):
+            return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD are allowed\n")
+
+        url = urlsplit(target)
+        if url.path == "/metrics":
+            names = parse_qs(url.query).get("name[]")
+            registry = self._registry.restricted_registry(names) if names else self._registry
+            encode, content_type = choose_encoder(accept)
+            return HttpResponse(HTTPStatus.OK, encode(registry), content_type)
+        if url.path == "/healthz":
+            return _health(is_well=self._is_alive(), well="alive", unwell="the event loop hangs")
+        if url.path == "/readyz":
+            is_ready = self._is_ready() and self._is_alive()
+            return _health(is_well=is_ready, well="ready", unwell="not ready")
+        return HttpResponse(HTTPStatus.NOT_FOUND, b"try /metrics, /healthz or /readyz\n")
+
+    def _is_alive(self) -> bool:
+        """Returns whether the event loop of the server runs callbacks."""
+
+        async def answer() -> None:
+            pass
+
+        try:
+            asyncio.run_coroutine_threadsafe(answer(), self._server_loop).result(_LOOP_TIMEOUT_S)
+        except (TimeoutError, RuntimeError):  # RuntimeError: the loop is closed
+            return False
+        return True
+
+    def _run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        """Runs in the thread until the loop is stopped."""
+        asyncio.set_event_loop(loop)
+        server = loop.run_until_complete(
+            asyncio.start_server(self._serve, sock=listener, limit=_MAX_HEAD_BYTES)
+        )
+        loop.run_forever()
+
+        # Drop the connections that are open.
+        server.close()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers one request of a connection, within the time limit."""
+        if self._connections >= _MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+
+        self._connections += 1
+        writer.transport.set_write_buffer_limits(0)  # so that `drain` waits for all of it
+        try:
+            async with asyncio.timeout(_CONNECTION_TIMEOUT_S):
+                response = await self._answer(reader)
+                writer.write(response)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (TimeoutError, EOFError, ValueError, OSError, asyncio.LimitOverrunError):
+            pass  # an incomplete or oversized request, or a client that has left
+        finally:
+            self._connections -= 1
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readuntil(b"\r\n\r\n")
+        request_line, *headers = head.decode("latin-1").split("\r\n")
+        method, target, _ = request_line.split(" ")
+        accept = next(
+            (line.partition(":")[2].strip() for line in headers if line.lower().startswith("accept:")),
+            "",
+        )
+        # Collecting takes milliseconds, and a health probe may wait for the other event loop.
+        response = await asyncio.to_thread(self.respond, method, target, accept)
+        return response.to_bytes(with_body=method != "HEAD")
+
+
+def _health(*, is_well: bool, well: str, unwell: str) -> HttpResponse:
+    if is_well:
+        return HttpResponse(HTTPStatus.OK, f"{well}\n".encode())
+    return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, f"{unwell}\n".encode())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, _, _, address = socket.getaddrinfo(
+        host.strip("[]"), port, type=socket.SOCK_STREAM
+    )[0]
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
