@@ -19,6 +19,7 @@ class ConnectionConfig:
         max_age_s: age at which a client is asked to reconnect, so that the load spreads to new
             servers; 0 for none.
         keepalive_s: idle time after which the server pings a client.
+        min_ping_interval_s: interval of keepalive pings that clients may use, during a call or not.
         max_request_bytes: maximum size of a request; a valid one has less than 200 bytes.
         max_unread_bytes: maximum size of finished replies that clients have not read.
     """
@@ -26,6 +27,7 @@ class ConnectionConfig:
     max_rpcs: int = 0
     max_age_s: float = 0.0
     keepalive_s: float = 7200.0
+    min_ping_interval_s: float = 10.0
     max_request_bytes: int = 64 * 2**10
     max_unread_bytes: int = 2**28
 
@@ -43,7 +45,8 @@ class ServerConfig:
         host: address to listen on.
         port: of gRPC; 0 for any free port.
         reuse_port: whether other workers listen on the same port.
-        metrics_port: of the metrics; 0 for any free port.
+        metrics_host: address to listen on for metrics and health over HTTP; None for `host`.
+        metrics_port: of metrics and health over HTTP; 0 for any free port.
         drain_delay_s: time between the end of readiness and the refusal of requests, for load
             balancers to notice.
         exit_timeout_s: time that admitted requests have to finish after that.
@@ -59,6 +62,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8001
     reuse_port: bool = False
+    metrics_host: str | None = None
     metrics_port: int = 8002
     drain_delay_s: float = 0.0
     exit_timeout_s: float = 30.0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -17,9 +17,10 @@ from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.listener import bind, create_grpc_server
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
+from dcgan.serving.engine.processors import log_quota
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelRegistry
-from dcgan.serving.models.releases import find_releases
+from dcgan.serving.models.releases import PinnedRelease, find_releases
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
 from dcgan.serving.observability.metrics_server import MetricsServer
@@ -37,11 +38,15 @@ async def run_until_signal(config: ServerConfig, announce: Callable[[RunningServ
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. See `run`."""
     shutdown = ShutdownRequest()
     shutdown.listen_to_signals()
+    log_quota()
     await run(config, announce, shutdown)
 
 
 async def run(
-    config: ServerConfig, announce: Callable[[RunningServer], None], shutdown: ShutdownRequest
+    config: ServerConfig,
+    announce: Callable[[RunningServer], None],
+    shutdown: ShutdownRequest,
+    releases: Sequence[PinnedRelease] | None = None,
 ) -> None:
     """Serves until a shutdown is requested, then finishes the requests that were admitted.
 
@@ -49,6 +54,7 @@ async def run(
         config: what to serve, and where.
         announce: called with the server when it is ready.
         shutdown: when to drain, and when to abort.
+        releases: exactly what to serve; None to find it by the configuration.
 
     Raises:
         DcganError: if a port is taken, a model cannot be served, or an engine is stuck permanently.
@@ -56,7 +62,7 @@ async def run(
     check_host(config.host)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
-        server = await _start_unless_stopped(start(config, metrics, stack), shutdown)
+        server = await _start_unless_stopped(start(config, metrics, stack, releases), shutdown)
         if server is None:
             return
         announce(server)
@@ -169,43 +175,65 @@ class RunningServer:
 
 
 async def start(
-    config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
+    config: ServerConfig,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
+    releases: Sequence[PinnedRelease] | None = None,
 ) -> RunningServer:
-    """Opens the ports, then loads the models, then turns readiness on.
+    """Opens the ports, loads the models, and turns readiness on.
+
+    A worker opens the gRPC port last, because the kernel gives it connections from then on. A
+    single server opens it first, so that a port that is taken is noticed before the models load.
 
     Args:
         config: what to serve, and where.
         metrics: of the server.
         stack: closes what was opened.
+        releases: exactly what to serve; None to find it by the configuration.
 
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
-    metrics_server = MetricsServer(metrics, config.host, config.metrics_port)
+    readiness = Readiness(SERVICE)
+    await readiness.set_ready(is_ready=False)
+    metrics_server = MetricsServer(
+        metrics.registry,
+        lambda: readiness.is_ready,
+        config.metrics_host or config.host,
+        config.metrics_port,
+    )
     metrics_server.start()
     stack.callback(metrics_server.stop)
 
     generation = Generation(max_unread_bytes=config.connection.max_unread_bytes)
     service = GeneratorService(generation, metrics)
-    readiness = Readiness(SERVICE)
-    await readiness.set_ready(is_ready=False)
-
     server = create_grpc_server(config.connection, service, readiness, reuse_port=config.reuse_port)
-    port = bind(server, config.host, config.port)
-    await server.start()
-    stack.push_async_callback(server.stop, None)
+    port = 0
+    if not config.reuse_port:
+        port = await _listen(server, config, stack)
 
-    registry = ModelRegistry(await _load_models(config, metrics, stack))
+    registry = ModelRegistry(await _load_models(config, metrics, stack, releases))
     generation.open(registry)
     await readiness.set_ready(is_ready=True)
+    if config.reuse_port:
+        port = await _listen(server, config, stack)
     return RunningServer(
         address=join_address(config.host, port),
-        metrics_address=join_address(config.host, metrics_server.port),
+        metrics_address=join_address(config.metrics_host or config.host, metrics_server.port),
         registry=registry,
         generation=generation,
         readiness=readiness,
         grpc_server=server,
     )
+
+
+async def _listen(
+    server: grpc.aio.Server, config: ServerConfig, stack: contextlib.AsyncExitStack
+) -> int:
+    port = bind(server, config.host, config.port)
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    return port
 
 
 async def _start_unless_stopped(
@@ -227,7 +255,10 @@ async def _start_unless_stopped(
 
 
 async def _load_models(
-    config: ServerConfig, metrics: Metrics, stack: contextlib.AsyncExitStack
+    config: ServerConfig,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
+    pinned: Sequence[PinnedRelease] | None,
 ) -> list[ServedModel]:
     models: list[ServedModel] = []
 
@@ -235,10 +266,13 @@ async def _load_models(
         await asyncio.gather(*(model.dispatcher.stop() for model in models))
 
     stack.push_async_callback(stop)
-    # A download may take long.
-    releases = await run_in_daemon_thread(
-        find_releases, config.model_repository, config.model, config.fetch_from
-    )
+    if pinned is None:
+        # A download may take long.
+        releases = await run_in_daemon_thread(
+            find_releases, config.model_repository, config.model, config.fetch_from
+        )
+    else:
+        releases = [release.open(config.models.precision) for release in pinned]
     for release in releases:
         models.append(await load_model(release, config.engine, config.models, metrics))
     return models

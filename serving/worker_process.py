@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
+import select
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from dcgan.core.errors import DcganError
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.errors import ServingError
+from dcgan.serving.models.releases import PinnedRelease
 from dcgan.serving.observability.log import LogConfig, configure_logging
 from dcgan.serving.ready_file import ReadyReport
 from dcgan.serving.server import RunningServer, run
@@ -21,6 +25,11 @@ from dcgan.serving.shutdown import SIGNALS, ShutdownRequest
 
 _DRAIN = "drain"
 _ABORT = "abort"
+_HEARTBEAT = "heartbeat"
+_HEARTBEAT_INTERVAL_S = 1.0
+_HEARTBEAT_TIMEOUT_S = 10.0
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -28,14 +37,19 @@ class Worker:
 
     Args:
         config: of its server.
+        releases: exactly what it serves, at each start.
         log: how it writes its log.
     """
 
-    def __init__(self, config: ServerConfig, log: LogConfig) -> None:
+    def __init__(
+        self, config: ServerConfig, releases: Sequence[PinnedRelease], log: LogConfig
+    ) -> None:
         self._config = config
+        self._releases = releases
         self._log = log
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._is_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -48,11 +62,12 @@ class Worker:
         Raises:
             ServingError: if it cannot serve, or ends without saying why.
         """
+        self._is_ready = False
         context = multiprocessing.get_context("spawn")
         self._pipe, child_end = context.Pipe()
         # A daemon process is terminated by the interpreter if the parent ends by an error.
         self._process = context.Process(
-            target=_main, args=(self._config, self._log, child_end), daemon=True
+            target=_main, args=(self._config, self._releases, self._log, child_end), daemon=True
         )
         with _blocked_signals():
             self._process.start()
@@ -65,15 +80,24 @@ class Worker:
             raise ServingError(
                 "a worker ended before it was ready; the log shows the cause"
             ) from None
-        if isinstance(message, ReadyReport):
-            return message
-        raise ServingError(str(message))
+        if not isinstance(message, ReadyReport):
+            raise ServingError(str(message))
+        self._is_ready = True
+        return message
 
     async def wait(self) -> int | None:
-        """Waits until the process has ended; returns its exit code."""
+        """Waits until the process has ended, and kills it if its heartbeat stops.
+
+        Returns:
+            Its exit code; None if it was never started.
+        """
         if self._process is None:
             return None
-        await _wait_readable(self._process.sentinel)
+        watch = asyncio.create_task(self._watch_heartbeat())
+        try:
+            await _wait_readable(self._process.sentinel)
+        finally:
+            watch.cancel()
         self._process.join()  # the sentinel may be ready slightly before the process has ended
         return self._process.exitcode
 
@@ -89,6 +113,34 @@ class Worker:
         with contextlib.suppress(OSError):  # it has ended
             if self._pipe is not None:
                 self._pipe.send(message)
+
+    async def _watch_heartbeat(self) -> None:
+        """Kills the process when it has been silent for too long, e.g. because it was stopped."""
+        silent_s = 0.0
+        last_check = time.monotonic()
+        while True:
+            await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
+            now = time.monotonic()
+            # Time in which this process was frozen itself says nothing about the worker.
+            silent_s += min(now - last_check, 2 * _HEARTBEAT_INTERVAL_S)
+            last_check = now
+            if not self._is_ready or self._receive_heartbeats():
+                silent_s = 0.0
+            if silent_s > _HEARTBEAT_TIMEOUT_S and self._process is not None:
+                logger.error(
+                    "worker %s has not answered for %.0f s; killing it", self.pid, silent_s
+                )
+                self._process.kill()
+                return
+
+    def _receive_heartbeats(self) -> bool:
+        """Returns whether heartbeats have arrived."""
+        arrived = False
+        with contextlib.suppress(EOFError, OSError):
+            while self._pipe is not None and self._pipe.poll():
+                self._pipe.recv()
+                arrived = True
+        return arrived
 
 
 @contextlib.contextmanager
@@ -112,18 +164,20 @@ async def _wait_readable(file: int) -> None:
         loop.remove_reader(file)
 
 
-def _main(config: ServerConfig, log: LogConfig, pipe: Connection) -> None:
+def _main(
+    config: ServerConfig, releases: Sequence[PinnedRelease], log: LogConfig, pipe: Connection
+) -> None:
     """Runs in the worker process."""
     configure_logging(log)
     try:
-        asyncio.run(_serve(config, pipe))
+        asyncio.run(_serve(config, releases, pipe))
     except DcganError as error:
         with contextlib.suppress(OSError):  # the parent has ended
             pipe.send(str(error))
         sys.exit(2)
 
 
-async def _serve(config: ServerConfig, pipe: Connection) -> None:
+async def _serve(config: ServerConfig, releases: Sequence[PinnedRelease], pipe: Connection) -> None:
     shutdown = ShutdownRequest()
     loop = asyncio.get_running_loop()
 
@@ -143,8 +197,25 @@ async def _serve(config: ServerConfig, pipe: Connection) -> None:
         if message == _ABORT:
             shutdown.abort.set()
 
+    heartbeats: list[asyncio.Task[None]] = []
+
     def announce(server: RunningServer) -> None:
         pipe.send(server.report())
+        heartbeats.append(loop.create_task(_send_heartbeats(pipe)))
 
     loop.add_reader(pipe.fileno(), on_message)
-    await run(config, announce, shutdown)
+    try:
+        await run(config, announce, shutdown, releases)
+    finally:
+        for task in heartbeats:
+            task.cancel()
+
+
+async def _send_heartbeats(pipe: Connection) -> None:
+    """Tells the parent periodically that the event loop runs."""
+    while True:
+        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
+        # Never block on a parent that does not read.
+        if select.select([], [pipe], [], 0)[1]:
+            with contextlib.suppress(OSError):  # the parent has ended
+                pipe.send(_HEARTBEAT)

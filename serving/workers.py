@@ -18,10 +18,13 @@ from dataclasses import replace
 from dcgan.serving.address import check_host, join_address
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.engine.factory import choose_provider, share_processors
+from dcgan.serving.engine.processors import log_quota, processor_limits
 from dcgan.serving.errors import ServingError
+from dcgan.serving.models.releases import find_releases, pin_release
 from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.ready_file import ReadyReport
 from dcgan.serving.shutdown import ShutdownRequest
+from dcgan.serving.threads import run_in_daemon_thread
 from dcgan.serving.worker_process import Worker
 
 _MAX_PORT = 65535
@@ -47,10 +50,11 @@ async def supervise(
     check_host(config.host)
     shutdown = ShutdownRequest()
     shutdown.listen_to_signals()
+    log_quota()
     with reserve_port(config.host, config.port) as reserved:
         config = replace(config, port=reserved.getsockname()[1], reuse_port=True)
-        team = [Worker(each, log) for each in split_config(config, workers)]
-        starting = asyncio.gather(*(worker.start() for worker in team))
+        team: list[Worker] = []
+        starting = asyncio.create_task(_start(config, workers, log, team))
         drain_requested = asyncio.create_task(shutdown.drain.wait())
         try:
             await asyncio.wait((starting, drain_requested), return_when=asyncio.FIRST_COMPLETED)
@@ -58,9 +62,23 @@ async def supervise(
                 announce(_merge(config, await starting))
                 await _restart_until(drain_requested, team)
         finally:
-            starting.cancel()
             drain_requested.cancel()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             await _end(team, shutdown)
+
+
+async def _start(
+    config: ServerConfig, workers: int, log: LogConfig, team: list[Worker]
+) -> list[ReadyReport]:
+    """Decides what to serve, and starts the workers, which are added to `team`."""
+    # A download may take long.
+    releases = await run_in_daemon_thread(
+        find_releases, config.model_repository, config.model, config.fetch_from
+    )
+    pinned = [pin_release(release, config.models.precision) for release in releases]
+    team += [Worker(each, pinned, log) for each in split_config(config, workers)]
+    return await asyncio.gather(*(worker.start() for worker in team))
 
 
 def split_config(config: ServerConfig, workers: int) -> list[ServerConfig]:
@@ -74,7 +92,7 @@ def split_config(config: ServerConfig, workers: int) -> list[ServerConfig]:
         raise ServingError(
             f"{workers} workers need one metrics port each; choose --metrics-port {highest} or less"
         )
-    processors = max(1, len(os.sched_getaffinity(0)) // workers)
+    processors = max(1, processor_limits().usable // workers)
     engine = share_processors(config.engine, choose_provider(config.engine.device), processors)
     ports = [config.metrics_port + i if config.metrics_port else 0 for i in range(workers)]
     return [replace(config, engine=engine, metrics_port=port) for port in ports]

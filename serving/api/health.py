@@ -11,17 +11,25 @@ class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]  
 
     Args:
         service: full name of the service.
+
+    Attributes:
+        is_ready: whether the service is ready.
     """
 
     def __init__(self, service: str) -> None:
         super().__init__()
+        self.is_ready = False
         self._service = service
+        self._is_shut_down = False
 
     async def set_ready(self, *, is_ready: bool) -> None:
         """Reports whether the service is ready."""
+        self.is_ready = is_ready and not self._is_shut_down
         status = HealthCheckResponse.SERVING if is_ready else HealthCheckResponse.NOT_SERVING
         await self.set(self._service, status)
 
     async def shut_down(self) -> None:
         """Reports that nothing is ready, permanently."""
+        self.is_ready = False
+        self._is_shut_down = True
         await self.enter_graceful_shutdown()

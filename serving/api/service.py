@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 import uuid
@@ -13,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from dcgan.core.text import printable
 from dcgan.serving.api.errors import InvalidMessageError, engine_fault
 from dcgan.serving.api.generation import GeneratedImages, Generation
 from dcgan.serving.api.messages import model_message
@@ -26,7 +28,7 @@ from dcgan.serving.api.status import GrpcStatus, status_of
 from dcgan.serving.encoding.replies import ReplyType
 from dcgan.serving.errors import RequestError
 from dcgan.serving.models.served_model import ServedModel
-from dcgan.serving.observability.metrics import Metrics
+from dcgan.serving.observability.metrics import MethodMetrics, Metrics
 from dcgan.v1 import generator_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GeneratorService"].full_name
@@ -34,6 +36,8 @@ REQUEST_ID_KEY = "x-request-id"
 
 _MAX_REQUEST_ID_LENGTH = 64
 _TRANSIT_S = 0.1  # the client's deadline passes up to this much earlier than the server's
+
+logger = logging.getLogger(__name__)
 
 Request = TypeVar("Request", bound=Message)
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -56,18 +60,16 @@ class GeneratorService:
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Returns the handlers to register with a server; they parse and serialize messages."""
-        unary = grpc.unary_unary_rpc_method_handler
-        stream = grpc.unary_stream_rpc_method_handler
         methods = {
-            "Generate": unary(self._wrap("Generate", pb.GenerateRequest, self._generate)),
-            "GenerateStream": stream(
-                self._wrap("GenerateStream", pb.GenerateStreamRequest, self._generate_stream)
+            "Generate": self._unary("Generate", pb.GenerateRequest, self._generate),
+            "GenerateStream": self._server_stream(
+                "GenerateStream", pb.GenerateStreamRequest, self._generate_stream
             ),
-            "Interpolate": stream(
-                self._wrap("Interpolate", pb.InterpolateRequest, self._interpolate)
+            "Interpolate": self._server_stream(
+                "Interpolate", pb.InterpolateRequest, self._interpolate
             ),
-            "ListModels": unary(self._wrap("ListModels", pb.ListModelsRequest, self._list_models)),
-            "GetModel": unary(self._wrap("GetModel", pb.GetModelRequest, self._get_model)),
+            "ListModels": self._unary("ListModels", pb.ListModelsRequest, self._list_models),
+            "GetModel": self._unary("GetModel", pb.GetModelRequest, self._get_model),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
@@ -137,14 +139,36 @@ class GeneratorService:
 
         _on_rpc_done(context, release)
 
+    def _unary(
+        self,
+        method: str,
+        request_type: type[Request],
+        handler: Callable[[Request, Context], Awaitable[bytes]],
+    ) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
+        metrics = self._metrics.of_method(SERVICE, method, "unary")
+        return grpc.unary_unary_rpc_method_handler(
+            self._wrap(method, metrics, request_type, handler)
+        )
+
+    def _server_stream(
+        self,
+        method: str,
+        request_type: type[Request],
+        handler: Callable[[Request, Context], Awaitable[None]],
+    ) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
+        metrics = self._metrics.of_method(SERVICE, method, "server_stream")
+        return grpc.unary_stream_rpc_method_handler(
+            self._wrap(method, metrics, request_type, handler)
+        )
+
     def _wrap(
         self,
         method: str,
+        metrics: MethodMetrics,
         request_type: type[Request],
         handler: Callable[[Request, Context], Awaitable[bytes | None]],
     ) -> Handler:
         """Wraps a handler: parses the request, counts the RPC, and turns errors into statuses."""
-        metrics = self._metrics.of_method(method)
         in_flight = self._generation.in_flight
 
         async def handle(data: bytes, context: Context) -> bytes | None:
@@ -167,7 +191,10 @@ class GeneratorService:
                 failure = self._failure(error, context)
                 code = failure.code
             finally:  # count it before the client has the answer, and may read the metrics
-                metrics.ended(code, time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                metrics.ended(code, seconds)
+                if logger.isEnabledFor(logging.DEBUG):
+                    _log_call(method, code, seconds, context)
 
             if failure is not None:
                 await context.abort(failure.code, failure.message, failure.trailers)
@@ -208,8 +235,19 @@ def _on_rpc_done(context: Context, callback: Callable[[], None]) -> None:
 def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY:
-            return str(value)[:_MAX_REQUEST_ID_LENGTH]
+            return printable(value, _MAX_REQUEST_ID_LENGTH)
     return uuid.uuid4().hex
+
+
+def _log_call(method: str, code: grpc.StatusCode, seconds: float, context: Context) -> None:
+    logger.debug(
+        "%s from %s ended with %s after %.1f ms, request %s",
+        method,
+        printable(context.peer()),
+        code.name,
+        1000 * seconds,
+        _request_id(context),
+    )
 
 
 def _set_times(context: Context, queue_s: float, compute_s: float) -> None:

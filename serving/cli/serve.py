@@ -44,7 +44,13 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
 @click.option(
-    "--metrics-port", type=PORT, default=8002, help="Port of Prometheus; 0 for any that is free."
+    "--metrics-port",
+    type=PORT,
+    default=8002,
+    help="Port of /metrics, /healthz and /readyz; 0 for any that is free.",
+)
+@click.option(
+    "--metrics-host", help="Address to listen on for --metrics-port.  [default: that of --host]"
 )
 @click.option(
     "--device",
@@ -143,6 +149,13 @@ if TYPE_CHECKING:
     help="Time without traffic after which the server pings a client.",
 )
 @click.option(
+    "--min-ping-interval-s",
+    type=SECONDS,
+    default=10.0,
+    help="Interval of keepalive pings that clients may use; those that ping more often are "
+    "disconnected.",
+)
+@click.option(
     "--drain-delay-s",
     type=SECONDS,
     default=0.0,
@@ -233,6 +246,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
         fetch_from=options["fetch_from"],
         host=options["host"],
         port=options["port"],
+        metrics_host=options["metrics_host"],
         metrics_port=options["metrics_port"],
         drain_delay_s=options["drain_delay_s"],
         exit_timeout_s=options["exit_timeout_s"],
@@ -258,6 +272,7 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             max_rpcs=options["max_concurrent_rpcs"],
             max_age_s=options["max_connection_age_s"],
             keepalive_s=options["keepalive_s"],
+            min_ping_interval_s=options["min_ping_interval_s"],
             max_request_bytes=options["max_request_bytes"],
             max_unread_bytes=options["max_unread_bytes"],
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dcgan.serving.engine.base import Engine, EngineError
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.cpu import CpuEngine
 from dcgan.serving.engine.fixed_batch import FixedBatchEngine, check_cuda
+from dcgan.serving.engine.processors import processor_limits
 from dcgan.serving.engine.sessions import zero_inputs
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest
@@ -44,7 +44,7 @@ def open_engines(
             or the device is missing.
     """
     provider = choose_provider(config.device)
-    config = share_processors(config, provider, len(os.sched_getaffinity(0)))
+    config = share_processors(config, provider, processor_limits().usable)
     engines = _load(path, manifest, config, provider, precision)
     for engine in set(engines):
         for batch in sorted({1, engine.max_batch}):

@@ -12,8 +12,8 @@ from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.engine.speed import measure_throughput
-from dcgan.serving.errors import ServingError
 from dcgan.serving.models.config import DEFAULT_QUEUE_IMAGES, ModelConfig
+from dcgan.serving.models.releases import served_file
 from dcgan.serving.models.self_test import run_self_test
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
@@ -35,10 +35,7 @@ async def load_model(
         DcganError: if a file is damaged, does not load, or does not reproduce its golden images.
     """
     manifest = release.manifest
-    file = manifest.file("onnx", config.precision)
-    if file is None:
-        cure = "choose another --precision, or export the model again with --onnx"
-        raise ServingError(f"{release.folder} has no ONNX file in {config.precision}; {cure}")
+    file = served_file(release, config.precision)
 
     # A device may hang while it is opened.
     engines, agreement = await run_in_daemon_thread(_open_engines, release, file, engine)

@@ -2,11 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.serving.errors import ServingError
-from dcgan.zoo.manifest import FILE_NAME
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, Release, find_release, list_releases
+from dcgan.zoo.manifest import FILE_NAME, ModelFile
+from dcgan.zoo.repository import (
+    DEFAULT_MODEL,
+    SHIPPED,
+    Release,
+    find_release,
+    list_releases,
+    read_release,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedRelease:
+    """Exactly one release: a process that opens it serves the same bytes, or does not start.
+
+    Attributes:
+        folder: of the release.
+        name: of the model.
+        version: of the model.
+        digest: SHA-256 of the file that runs.
+    """
+
+    folder: Path
+    name: str
+    version: int
+    digest: str
+
+    def open(self, precision: str) -> Release:
+        """Reads the release again.
+
+        Raises:
+            DcganError: if it is not there any more, or has changed.
+        """
+        release = read_release(self.folder)
+        manifest = release.manifest
+        found = (manifest.name, manifest.version, served_file(release, precision).sha256)
+        if found != (self.name, self.version, self.digest):
+            raise ServingError(
+                f"{self.folder} has changed since the server started with version {self.version} "
+                f"of {self.name}; restart the server to serve what is there now"
+            )
+        return release
+
+
+def pin_release(release: Release, precision: str) -> PinnedRelease:
+    """Pins a release.
+
+    Raises:
+        ServingError: if it has no ONNX file in that precision.
+    """
+    return PinnedRelease(
+        folder=release.folder.resolve(),
+        name=release.manifest.name,
+        version=release.manifest.version,
+        digest=served_file(release, precision).sha256,
+    )
+
+
+def served_file(release: Release, precision: str) -> ModelFile:
+    """Returns the ONNX file that runs.
+
+    Raises:
+        ServingError: if the release has no ONNX file in that precision.
+    """
+    file = release.manifest.file("onnx", precision)
+    if file is None:
+        cure = "choose another --precision, or export the model again with --onnx"
+        raise ServingError(f"{release.folder} has no ONNX file in {precision}; {cure}")
+    return file
 
 
 def find_releases(

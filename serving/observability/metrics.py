@@ -38,9 +38,9 @@ class Metrics:
             self.loop_lag.observe(time.perf_counter() - began - _LAG_INTERVAL_S)
             self.tasks.set(len(asyncio.all_tasks()))
 
-    def of_method(self, method: str) -> MethodMetrics:
-        """Returns the metrics of one RPC method."""
-        return MethodMetrics(self, method)
+    def of_method(self, service: str, method: str, kind: str) -> MethodMetrics:
+        """Returns the metrics of one RPC method; see MethodMetrics."""
+        return MethodMetrics(self, service, method, kind)
 
     def of_model(self, name: str) -> ModelMetrics:
         """Returns the metrics of one model."""
@@ -48,19 +48,18 @@ class Metrics:
 
     def _add_call_metrics(self) -> None:
         registry = self.registry
-        self.started = Counter(
-            "grpc_server_started", "RPCs that began.", ["grpc_method"], registry=registry
-        )
+        method = ["grpc_type", "grpc_service", "grpc_method"]  # as in go-grpc-middleware
+        self.started = Counter("grpc_server_started", "RPCs that began.", method, registry=registry)
         self.handled = Counter(
             "grpc_server_handled",
             "RPCs that ended, by status code.",
-            ["grpc_method", "grpc_code"],
+            [*method, "grpc_code"],
             registry=registry,
         )
         self.handling = Histogram(
             "grpc_server_handling_seconds",
             "Duration of an RPC.",
-            ["grpc_method"],
+            method,
             buckets=_SECONDS,
             registry=registry,
         )
@@ -178,17 +177,20 @@ class MethodMetrics:
 
     Args:
         metrics: of the server.
+        service: full name of the service.
         method: name of the method.
+        kind: "unary" or "server_stream".
 
     Attributes:
         started: number of RPCs that began.
     """
 
-    def __init__(self, metrics: Metrics, method: str) -> None:
-        self.started = metrics.started.labels(method)
-        self._handling = metrics.handling.labels(method)
+    def __init__(self, metrics: Metrics, service: str, method: str, kind: str) -> None:
+        labels = (kind, service, method)
+        self.started = metrics.started.labels(*labels)
+        self._handling = metrics.handling.labels(*labels)
         self._handled = {
-            code: metrics.handled.labels(method, code.name) for code in grpc.StatusCode
+            code: metrics.handled.labels(*labels, code.name) for code in grpc.StatusCode
         }
 
     def ended(self, code: grpc.StatusCode, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The HTTP port for operators: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes.
 
-It runs in its thread, with its event loop, a limit of connections and a time limit for each, so that whatever happens on
-this port cannot starve the data port.
+It runs in its thread, with its event loop, a limit of connections and a time limit for each, so
+that whatever happens on this port cannot starve the data port.
 """
 
 from __future__ import annotations
@@ -182,10 +182,8 @@ class MetricsServer:
         head = await reader.readuntil(b"\r\n\r\n")
         request_line, *headers = head.decode("latin-1").split("\r\n")
         method, target, _ = request_line.split(" ")
-        accept = next(
-            (line.partition(":")[2].strip() for line in headers if line.lower().startswith("accept:")),
-            "",
-        )
+        fields = (line.partition(":") for line in headers)
+        accept = next((value.strip() for name, _, value in fields if name.lower() == "accept"), "")
         # Collecting takes milliseconds, and a health probe may wait for the other event loop.
         response = await asyncio.to_thread(self.respond, method, target, accept)
         return response.to_bytes(with_body=method != "HEAD")

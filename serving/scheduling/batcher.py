@@ -16,10 +16,10 @@ overload all would miss their deadlines.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 from dcgan.serving.errors import RequestError
+from dcgan.serving.scheduling.batch import Batch, Slice, T
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.errors import (
     DeadlinePassedError,
@@ -27,35 +27,9 @@ from dcgan.serving.scheduling.errors import (
     QueueFullError,
 )
 from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
-from dcgan.serving.scheduling.work_item import WorkCounts, WorkItem, WorkState
+from dcgan.serving.scheduling.work_item import WorkCounts, WorkState
 
 _MAX_LARGE_IN_ROTATION = 1
-
-T = TypeVar("T", bound=WorkItem)
-
-
-@dataclass(frozen=True, slots=True)
-class Slice(Generic[T]):
-    """Images `start` to `start + count - 1` of a work item."""
-
-    item: T
-    start: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
-    """The input of one engine run.
-
-    Attributes:
-        slices: the images, in order.
-        images: number of images.
-        started: time when it was given to an engine.
-    """
-
-    slices: tuple[Slice[T], ...]
-    images: int
-    started: float
 
 
 class Batcher(Generic[T]):
@@ -173,6 +147,29 @@ class Batcher(Generic[T]):
                 self._settle(item, WorkState.OK)
                 complete.append(item)
         return complete
+
+    def split(self, batch: Batch[T], now: float) -> tuple[list[Batch[T]], list[T]]:
+        """Splits a batch on which an engine failed into halves, to find the item at fault.
+
+        Items that were cancelled, or that have expired, are dropped from it.
+
+        Returns:
+            One or two batches, or none if no item is left; and the items that have expired.
+        """
+        expired = [piece.item for piece in batch.slices if piece.item.is_expired(now)]
+        expired = [item for item in expired if item.state is WorkState.WAITING]
+        for item in expired:
+            self._settle(item, WorkState.EXPIRED)
+
+        slices = [piece for piece in batch.slices if piece.item.state is WorkState.WAITING]
+        middle = -(-len(slices) // 2)
+        halves = [
+            Batch(tuple(half), sum(piece.count for piece in half), now)
+            for half in (slices[:middle], slices[middle:])
+            if half
+        ]
+        self.running_images -= batch.images - sum(half.images for half in halves)
+        return halves, expired
 
     def fail(self, batch: Batch[T]) -> list[T]:
         """Records that an engine failed on a batch.

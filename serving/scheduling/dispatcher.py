@@ -16,14 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dcgan.core.images import Pixels
+from dcgan.core.text import first_line
 from dcgan.serving.engine.base import Engine, EngineError
 from dcgan.serving.errors import ServingError
 from dcgan.serving.observability.metrics import ModelMetrics
-from dcgan.serving.scheduling.batcher import Batch, Batcher
+from dcgan.serving.scheduling.batch import Batch
+from dcgan.serving.scheduling.batcher import Batcher
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.engine_thread import EngineRun, EngineThread, gather_inputs
 from dcgan.serving.scheduling.errors import DeadlinePassedError, EngineStuckError
 from dcgan.serving.scheduling.image_job import ImageJob, Images, Latents
+from dcgan.serving.scheduling.watchdog import Watchdog
 from dcgan.serving.scheduling.work_item import WorkCounts, WorkState
 
 _MAX_DRAWN_INLINE = 64  # images whose latents are drawn on the event loop; more would block it
@@ -57,6 +60,7 @@ class Dispatcher:
         self._idle: list[EngineThread] = []  # the last one ran last and is woken first: it is warm
         self._stopping = False
         self._threads = [EngineThread(engine) for engine in engines]
+        self._watchdog = Watchdog(self._threads, clock())
         for thread in self._threads:
             thread.start(self._serve)
 
@@ -121,47 +125,41 @@ class Dispatcher:
             ServingError: if a terminated run has not ended after the same time again. Its jobs have
                 failed then, but its thread cannot be recovered.
         """
-        is_healthy = True
-        is_hung = False
-        for thread in self._threads:
-            run = thread.run  # a snapshot: the thread may replace it meanwhile
-            if not thread.is_alive:
-                self._restart(thread, run)
-                is_healthy = False
-            elif run is not None and self._clock() - run.batch.started > longest_batch_s:
-                is_hung |= self._terminate(run, longest_batch_s)
-                is_healthy = False
+        runs = [thread.run for thread in self._threads]
+        found = self._watchdog.inspect(runs, self._clock(), longest_batch_s)
+        if found.is_healthy:
+            return True
 
-        if not is_healthy:
-            with self._lock:
-                failed = self._batcher.fail_waiting()
-            _reject(failed, EngineStuckError())
-        if is_hung:
+        for thread in found.dead:
+            logger.error("an engine thread died; restarting it")
+            self._fail_running(thread)
+            thread.start(self._serve)
+        for run in found.stalled:
+            if not run.is_terminated:
+                logger.error(
+                    "an engine has run one batch for over %s s; terminating the run",
+                    longest_batch_s,
+                )
+            run.terminate()
+        for run in found.hung:
+            self._fail(run.batch)
+
+        with self._lock:
+            failed = self._batcher.fail_waiting()
+        _reject(failed, EngineStuckError())
+        if found.hung:
             raise ServingError(
                 f"an engine has run one batch for over {2 * longest_batch_s:g} s and cannot be "
                 "terminated; restart the server and check the processor or GPU"
             )
-        return is_healthy
+        return False
 
-    def _restart(self, thread: EngineThread, run: EngineRun | None) -> None:
-        logger.error("an engine thread died; restarting it")
-        if run is not None:
-            self._fail(run.batch)
-        thread.start(self._serve)
-
-    def _terminate(self, run: EngineRun, longest_batch_s: float) -> bool:
-        """Terminates a run; returns whether it was terminated long ago and still has not ended."""
-        logger.error(
-            "an engine has run one batch for over %s s; terminating the run", longest_batch_s
-        )
-        run.options.terminate = True
-        now = self._clock()
-        if run.terminated_at is None:
-            run.terminated_at = now
-        if now - run.terminated_at <= longest_batch_s:
-            return False
-        self._fail(run.batch)
-        return True
+    def _fail_running(self, thread: EngineThread) -> None:
+        """Fails all batches of a thread that has died."""
+        if thread.run is not None:
+            self._fail(thread.run.batch)
+        for batch in thread.pending:
+            self._fail(batch)
 
     def _join(self, ends: float) -> None:
         for thread in self._threads:
@@ -195,19 +193,43 @@ class Dispatcher:
     def _serve(self, thread: EngineThread) -> None:
         """Runs batches on an engine until the dispatcher stops."""
         while (batch := self._wait_for_batch(thread)) is not None:
-            thread.run = run = EngineRun(batch)
-            # `stop` may have been called since the batch was taken, when there was no run to
-            # terminate.
-            run.options.terminate = self._stopping
-            try:
-                images = thread.engine.run(*gather_inputs(batch), run.options)
-            except Exception:
-                if not self._stopping:
-                    logger.exception("the engine failed on a batch of %s images", batch.images)
-                self._fail(batch)
-            else:
-                self._finish(batch, images)
-            thread.run = None
+            self._run(thread, batch)
+            while thread.pending:
+                half = thread.pending.pop(0)
+                self._run(thread, replace(half, started=self._clock()))
+
+    def _run(self, thread: EngineThread, batch: Batch[ImageJob]) -> None:
+        """Runs a batch; if the engine fails on it, its halves are put in front of `pending`."""
+        thread.run = run = EngineRun(batch)
+        # `stop` may have been called since the batch was taken, when there was no run to terminate.
+        run.options.terminate = self._stopping
+        try:
+            images = thread.engine.run(*gather_inputs(batch), run.options)
+        except Exception as error:  # noqa: BLE001 - it is logged, and the jobs fail
+            thread.pending[:0] = self._retry(run, error)
+        else:
+            self._finish(batch, images)
+        thread.run = None
+
+    def _retry(self, run: EngineRun, error: Exception) -> list[Batch[ImageJob]]:
+        """Returns the halves of a failed batch, until the job at fault is alone and fails."""
+        batch = run.batch
+        if self._stopping or run.is_terminated or len(batch.slices) == 1:
+            if not self._stopping:
+                logger.error("the engine failed on %s images", batch.images, exc_info=error)
+            self._fail(batch)
+            return []
+
+        logger.warning(
+            "the engine failed on a batch of %s images of %s requests; running its halves: %s",
+            batch.images,
+            len(batch.slices),
+            first_line(error),
+        )
+        with self._lock:
+            halves, expired = self._batcher.split(batch, self._clock())
+        self._reject_later(expired, DeadlinePassedError())
+        return halves
 
     def _wait_for_batch(self, thread: EngineThread) -> Batch[ImageJob] | None:
         """Blocks until there is a batch for an engine; returns None when the dispatcher stops."""

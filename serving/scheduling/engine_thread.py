@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan.core.onnx_session import run_options
 from dcgan.serving.engine.base import Engine
-from dcgan.serving.scheduling.batcher import Batch
+from dcgan.serving.scheduling.batch import Batch
 from dcgan.serving.scheduling.image_job import ImageJob
 
 if TYPE_CHECKING:
@@ -27,12 +27,19 @@ class EngineRun:
     Attributes:
         batch: its input.
         options: options of the run, by which it can be terminated without touching any other run.
-        terminated_at: time when the watchdog terminated it; None if it did not.
+        observed_s: its duration as the watchdog has observed it.
+        is_terminated: whether it was terminated.
     """
 
     batch: Batch[ImageJob]
     options: ort.RunOptions = field(default_factory=run_options)
-    terminated_at: float | None = None
+    observed_s: float = 0.0
+    is_terminated: bool = False
+
+    def terminate(self) -> None:
+        """Makes the run fail at its next layer."""
+        self.is_terminated = True
+        self.options.terminate = True
 
 
 class EngineThread:
@@ -43,11 +50,13 @@ class EngineThread:
 
     Attributes:
         run: the current run; None between runs. The thread replaces it at any time.
+        pending: halves of a batch on which the engine failed, to run next.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.run: EngineRun | None = None
+        self.pending: list[Batch[ImageJob]] = []
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -63,6 +72,7 @@ class EngineThread:
             target: the loop of the thread.
         """
         self.run = None
+        self.pending = []
         self._thread = threading.Thread(target=target, args=(self,), name="engine", daemon=True)
         self._thread.start()
 
@@ -77,7 +87,7 @@ class EngineThread:
     def terminate_run(self) -> None:
         """Terminates the current run at its next layer."""
         if (run := self.run) is not None:
-            run.options.terminate = True
+            run.terminate()
 
     def join(self, timeout_s: float) -> None:
         """Waits until the thread has ended, or until the time is over."""

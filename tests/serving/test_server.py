@@ -18,7 +18,10 @@ from dcgan.serving.client import Client, ClientError
 from tests.serving.support import is_ready, poll, refuse_to_start
 
 WAITING = 'dcgan_queue_requests{model="slow"}'
-CANCELLED = 'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="GenerateStream"}'
+CANCELLED = (
+    'grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="GenerateStream",'
+    'grpc_service="dcgan.v1.GeneratorService",grpc_type="server_stream"}'
+)
 
 
 def test_one_line_says_where_and_what_and_how_well(server):

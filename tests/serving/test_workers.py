@@ -18,8 +18,10 @@ from dcgan.serving.client import Client
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.launch import launch_server
 from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_test
+from dcgan.serving.models.releases import pin_release
 from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.worker_process import Worker
+from dcgan.zoo.repository import find_release
 from tests.serving.support import poll
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
@@ -165,7 +167,8 @@ def test_a_port_of_others_is_not_shared(only, reuse):
 async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only):
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
-    team = [Worker(config, LogConfig(level="error")) for _ in range(2)]
+    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
+    team = [Worker(config, pinned, LogConfig(level="error")) for _ in range(2)]
     await asyncio.gather(*(worker.start() for worker in team))
     ended = [asyncio.ensure_future(worker.wait()) for worker in team]
     try:

@@ -13,7 +13,10 @@ from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 UNREAD = "dcgan_unread_reply_bytes"
-GENERATED = 'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"}'
+GENERATED = (
+    'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate",'
+    'grpc_service="dcgan.v1.GeneratorService",grpc_type="unary"}'
+)
 
 
 class Peer:

@@ -239,7 +239,10 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, re
                 pb.GenerateRequest(seed=poisoned_seed(True)), timeout=0.5
             )
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        name = 'grpc_server_handled_total{grpc_code="%s",grpc_method="Generate"}'
+        name = (
+            'grpc_server_handled_total{grpc_code="%s",grpc_method="Generate",'
+            'grpc_service="dcgan.v1.GeneratorService",grpc_type="unary"}'
+        )
         while not (series := read_metrics(server))[name % "DEADLINE_EXCEEDED"]:
             assert not series[name % "CANCELLED"]
         assert not series['dcgan_images_total{model="endless"}']

@@ -13,9 +13,22 @@ def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics
         values = read_metrics(server)
     assert values['dcgan_images_total{model="tiny"}'] == 40
     assert values['dcgan_batch_images_sum{model="tiny"}'] == 40
-    assert values['grpc_server_handled_total{grpc_code="OK",grpc_method="Generate"}'] == 1
     assert (
-        values['grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate"}']
+        values[
+            (
+                'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate",'
+                'grpc_service="dcgan.v1.GeneratorService",grpc_type="unary"}'
+            )
+        ]
+        == 1
+    )
+    assert (
+        values[
+            (
+                'grpc_server_handled_total{grpc_code="INVALID_ARGUMENT",grpc_method="Generate",'
+                'grpc_service="dcgan.v1.GeneratorService",grpc_type="unary"}'
+            )
+        ]
         == 1
     )
     assert values['dcgan_rejected_total{reason="INVALID_FIELD"}'] == 1

@@ -71,7 +71,7 @@ async def test_a_hanging_event_loop_is_not_alive(server, monkeypatch):
     monkeypatch.setattr(metrics_server, "_LOOP_TIMEOUT_S", 0.05)
     asked = asyncio.create_task(asyncio.to_thread(server.respond, "GET", "/healthz"))
     await asyncio.sleep(0)
-    time.sleep(0.5)  # noqa: ASYNC251 - the hang
+    time.sleep(0.5)
     assert (await asked).status == 503
 
 

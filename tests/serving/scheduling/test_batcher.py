@@ -243,3 +243,28 @@ def test_an_accepted_stream_ends_at_its_deadline_and_not_at_an_estimate():
     assert put(batcher, 10, deadline=2.0, more=True).state is WorkState.WAITING
     with pytest.raises(RequestError, match="the deadline of the request passed"):
         put(batcher, 10, now=2.0, deadline=2.0, more=True)
+
+
+def test_a_failed_batch_is_split_until_the_item_at_fault_is_alone():
+    batcher = make()
+    items = [put(batcher, 3) for _ in range(5)]
+    batch, _ = batcher.next_batch(0.0)
+    halves, expired = batcher.split(batch, 1.0)
+    assert [[piece.item for piece in half.slices] for half in halves] == [items[:3], items[3:]]
+    assert ([half.images for half in halves], expired) == ([9, 6], [])
+    assert batcher.running_images == 15
+    assert batcher.finish(halves[0], 2.0) == items[:3]
+    assert batcher.fail(halves[1]) == items[3:]
+    assert batcher.running_images == 0
+
+
+def test_what_expired_or_was_cancelled_is_not_run_again():
+    batcher = make()
+    late, gone, good = put(batcher, 2, deadline=5.0), put(batcher, 3), put(batcher, 4)
+    batch, _ = batcher.next_batch(0.0)
+    batcher.cancel(gone, 1.0)
+    halves, expired = batcher.split(batch, 6.0)
+    assert expired == [late]
+    assert late.state is WorkState.EXPIRED
+    assert [[piece.item for piece in half.slices] for half in halves] == [[good]]
+    assert batcher.running_images == 4

@@ -19,7 +19,12 @@ from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.work_item import WorkItem, WorkState
 
 WAITING, RUNNING, MADE = "waiting", "running", "made"
-EVENTS = ["put"] * 6 + ["take"] * 5 + ["finish"] * 4 + ["cancel", "draw", "fail", "fail waiting"]
+EVENTS = (
+    ["put"] * 6
+    + ["take"] * 5
+    + ["finish"] * 4
+    + ["cancel", "draw", "fail", "split", "fail waiting"]
+)
 
 
 @dataclass(eq=False)
@@ -124,6 +129,21 @@ class Model:
             list({id(asked): asked for asked, _ in pieces}.values()), WorkState.FAILED
         )
 
+    def split(self, number: int, numbers: list[int], now: float) -> list[Asked]:
+        """Replaces a batch by its halves, by request; returns the requests that have expired."""
+        pieces, _ = self.running.pop(number)
+        requests = list({id(asked): asked for asked, _ in pieces}.values())
+        expired = self.settle(
+            [each for each in requests if each.deadline <= now], WorkState.EXPIRED
+        )
+        kept = [each for each in requests if each.state is WorkState.WAITING]
+        middle = (len(kept) + 1) // 2
+        for half, name in zip((kept[:middle], kept[middle:]), numbers, strict=True):
+            if half:
+                mine = [(asked, i) for asked, i in pieces if any(asked is each for each in half)]
+                self.running[name] = (mine, now)
+        return expired
+
     def settle(self, some: list[Asked], state: WorkState) -> list[Asked]:
         some = [asked for asked in some if asked.state is WorkState.WAITING]
         for asked in some:
@@ -187,6 +207,8 @@ class Play:
         elif event == "fail" and self.batches:
             number = self.source.choice(list(self.batches))
             self.compare(self.batcher.fail(self.batches.pop(number)), self.model.fail(number))
+        elif event == "split" and self.batches:
+            self.split(self.source.choice(list(self.batches)))
         elif event == "fail waiting" and self.source.random() < 0.2:
             self.compare(
                 self.batcher.fail_waiting(),
@@ -244,6 +266,27 @@ class Play:
         if batch is not None:
             assert batch.images == len(pieces)
             self.batches[self.number] = batch
+
+    def split(self, number: int) -> None:
+        numbers = [self.number + 1, self.number + 2]
+        self.number += 2
+        halves, expired = self.batcher.split(self.batches.pop(number), self.now)
+        self.compare(expired, self.model.split(number, numbers, self.now))
+        for half in halves:
+            given = [
+                (self.asked(piece.item), piece.start + i)
+                for piece in half.slices
+                for i in range(piece.count)
+            ]
+            name = next(
+                name
+                for name in numbers
+                if sorted(self.model.running.get(name, ([], 0))[0], key=self.order)
+                == sorted(given, key=self.order)
+            )
+            assert half.images == len(given)
+            numbers.remove(name)
+            self.batches[name] = half
 
     def check(self) -> None:
         """What became of every request, and that nothing is lost or counted twice."""

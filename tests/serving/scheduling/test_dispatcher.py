@@ -173,10 +173,14 @@ async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engine
     hanging = dispatcher.submit(demand(8), draw(8))
     assert await asyncio.to_thread(began.wait, 30)
     behind = dispatcher.submit(demand(8), draw(8))
+    for now in (20.0, 40.0, 60.0):
+        assert dispatcher.check(60.0)
     now = 61.0
     assert not dispatcher.check(60.0)
     with pytest.raises(EngineStuckError):
         await behind
+    for now in (80.0, 100.0, 120.0):
+        assert not dispatcher.check(60.0)
     now = 122.0
     with pytest.raises(
         ServingError, match="for over 120 s and cannot be terminated; restart the server"
@@ -190,7 +194,7 @@ async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engine
 
 async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_alone(engines):
     began, late, following, told = (threading.Event() for _ in range(4))
-    original, watching = engines[0].run, False
+    original, watching, now = engines[0].run, False, 0.0
 
     def run(*given):
         if began.is_set():
@@ -203,11 +207,11 @@ async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_a
 
     def clock() -> float:
         if not watching or threading.current_thread() is not threading.main_thread():
-            return 0.0
+            return now if threading.current_thread() is threading.main_thread() else 0.0
         # The watchdog has seen the first batch; before it can act, the engine is at the second.
         late.set()
         assert following.wait(30)
-        return 100.0
+        return 70.0
 
     engines[0].run = run
     batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
@@ -215,9 +219,68 @@ async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_a
     first = dispatcher.submit(demand(8), draw(8))
     assert await asyncio.to_thread(began.wait, 30)
     second = dispatcher.submit(demand(8), draw(8))
+    for now in (25.0, 50.0):
+        assert dispatcher.check(60.0)
     watching = True
     assert not dispatcher.check(60.0)
     told.set()
     for images in await asyncio.gather(first, second):
         assert [len(part) for part in images.parts] == [8]
+    await dispatcher.stop()
+
+
+async def test_time_in_which_the_process_was_frozen_does_not_count(engines):
+    began, released, now = threading.Event(), threading.Event(), 0.0
+    original = engines[0].run
+    engines[0].run = lambda *given: (began.set(), released.wait(30), original(*given))[2]
+    batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
+    dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), lambda: now)
+    running = dispatcher.submit(demand(8), draw(8))
+    assert await asyncio.to_thread(began.wait, 30)
+    now = 1000.0  # stopped, and continued a quarter of an hour later
+    assert dispatcher.check(60.0)
+    now = 1020.0
+    assert dispatcher.check(60.0)
+    released.set()
+    assert [len(part) for part in (await running).parts] == [8]
+    await dispatcher.stop()
+
+
+@pytest.fixture
+async def fragile(engines):
+    """A dispatcher with one engine that fails on batches with a latent vector above 3."""
+    engine = engines[0]
+    original = engine.run
+    sizes = []
+
+    def run(z, *rest):
+        sizes.append(len(z))
+        if (z == 4).any():
+            raise EngineError("poison")
+        return original(z, *rest)
+
+    engine.run = run
+    batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
+    dispatcher = Dispatcher([engine], batcher, Metrics().of_model("tiny"))
+    return dispatcher, sizes
+
+
+async def test_a_poisoned_job_fails_alone(fragile, caplog):
+    dispatcher, sizes = fragile
+    poison = Latents(np.full((1, 8), 4, np.float32))
+    began, released = threading.Event(), threading.Event()
+    engine = dispatcher._threads[0].engine
+    run = engine.run
+    engine.run = lambda *given: (began.set(), released.wait(30), run(*given))[2]
+    first = dispatcher.submit(demand(1), draw(1))
+    assert await asyncio.to_thread(began.wait, 30)
+    jobs = [dispatcher.submit(demand(1), (lambda: poison) if i == 5 else draw(1)) for i in range(8)]
+    released.set()
+    results = await asyncio.gather(first, *jobs, return_exceptions=True)
+    assert [isinstance(result, EngineError) for result in results] == [i == 6 for i in range(9)]
+    assert sizes == [1, 8, 4, 4, 2, 1, 1, 2]
+    counts = dispatcher.counts()
+    assert (counts.settled[WorkState.OK], counts.settled[WorkState.FAILED]) == (8, 1)
+    assert (counts.waiting, dispatcher._batcher.running_images) == (0, 0)
+    assert sum("the engine failed on 1 images" in line for line in caplog.messages) == 1
     await dispatcher.stop()
