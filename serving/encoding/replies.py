@@ -8,11 +8,12 @@ partial messages is the encoding of the merged message (protobuf.dev/programming
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+from google.protobuf.message import Message
 
 from dcgan.core.images import Pixels
 from dcgan.serving.encoding.formats import ImageFormat
@@ -82,7 +83,7 @@ class ReplyEncoder:
             echo: fields of the request that the reply repeats.
         """
         n = sum(len(part) for part in parts)
-        variable = reply(n=n, offset=offset, **echo).SerializeToString()
+        variable = _fields(reply, n=n, offset=offset, **echo)
         length = _varint(n * self._raw_bytes)
         return b"".join((variable, self._constant, _PIXELS_TAG, length, *map(_flat, parts)))
 
@@ -103,11 +104,15 @@ class ReplyEncoder:
             files: the PNG files, in order.
             echo: fields of the request that the reply repeats.
         """
-        variable = reply(n=n, offset=offset, **echo).SerializeToString()
+        variable = _fields(reply, n=n, offset=offset, **echo)
         pieces = [variable, self._constant]
         for file in files:
             pieces += (_PNG_TAG, _varint(len(file)), file)
         return b"".join(pieces)
+
+
+def _fields(reply: Callable[..., Message], **values: int) -> bytes:
+    return reply(**values).SerializeToString()
 
 
 def _flat(part: Pixels) -> memoryview:
