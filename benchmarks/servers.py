@@ -33,6 +33,7 @@ SERVE = [
     "0",
     "--metrics-port",
     "0",
+    "--no-http",
 ]
 
 

@@ -59,9 +59,8 @@ def main() -> None:
         "--onnx",
         "--torchscript",
     )
-    with server(
-        "dcgan-serve", "--model-repository", "demo/models", "--port", "0", "--metrics-port", "0"
-    ) as address:
+    ports = ("--port", "0", "--metrics-port", "0", "--http-port", "0")
+    with server("dcgan-serve", "--model-repository", "demo/models", *ports) as address:
         run(
             "dcgan-generate",
             "--seed",

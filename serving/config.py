@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcgan.serving.engine.config import EngineConfig
+from dcgan.serving.http.config import HttpConfig
 from dcgan.serving.models.config import ModelConfig
 
 
@@ -53,7 +54,8 @@ class ServerConfig:
         longest_batch_s: duration after which a run of an engine counts as stalled.
         engine: how engines run.
         models: how each model is served.
-        connection: how connections are handled.
+        connection: how gRPC connections are handled.
+        http: how HTTP is served; None to leave it out.
     """
 
     model_repository: Path | None = None
@@ -70,3 +72,4 @@ class ServerConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: ModelConfig = field(default_factory=ModelConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    http: HttpConfig | None = field(default_factory=HttpConfig)

@@ -46,6 +46,7 @@ class ReadyReport:
 
     Attributes:
         address: where it answers gRPC, as `host:port`.
+        http_address: where it answers HTTP, as `host:port`; None if it does not.
         pid: process id; with several workers, that of their parent, which takes the signals.
         workers: number of processes that serve.
         metrics_addresses: `host:port` of the metrics page of each worker.
@@ -53,6 +54,7 @@ class ReadyReport:
     """
 
     address: str
+    http_address: str | None = None
     pid: int
     workers: int = 1
     metrics_addresses: tuple[str, ...] = ()
@@ -63,7 +65,8 @@ class ReadyReport:
         models = "; ".join(_describe_model(model) for model in self.models)
         metrics = ",".join(f"http://{address}/metrics" for address in self.metrics_addresses)
         serving = "serving" if self.workers == 1 else f"{self.workers} workers serving"
-        return f"ready at {self.address}, {serving} {models}; metrics at {metrics}"
+        http = "" if self.http_address is None else f"; page at http://{self.http_address}/"
+        return f"ready at {self.address}, {serving} {models}{http}; metrics at {metrics}"
 
 
 def write_ready_file(path: Path, report: ReadyReport) -> None:

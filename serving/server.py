@@ -18,6 +18,8 @@ from dcgan.serving.api.listener import bind, create_grpc_server
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.engine.processors import log_quota
+from dcgan.serving.http.front_door import open_front_door
+from dcgan.serving.http.listener import HttpListener
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.models.releases import PinnedRelease, find_releases
@@ -30,6 +32,7 @@ from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import run_in_daemon_thread
 
 _WATCH_INTERVAL_S = 1.0
+_HTTP_CLOSE_S = 1.0  # for connections whose requests are done, or dropped
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +105,7 @@ class RunningServer:
 
     Attributes:
         address: "host:port" of gRPC.
+        http_address: "host:port" of HTTP; None if it is left out.
         metrics_address: "host:port" of the metrics.
         registry: the models.
         generation: makes the images.
@@ -110,6 +114,7 @@ class RunningServer:
     """
 
     address: str
+    http_address: str | None
     metrics_address: str
     registry: ModelRegistry
     generation: Generation
@@ -120,6 +125,7 @@ class RunningServer:
         """Returns where it listens and what it serves."""
         return ReadyReport(
             address=self.address,
+            http_address=self.http_address,
             pid=os.getpid(),
             metrics_addresses=(self.metrics_address,),
             models=tuple(self._describe(model) for model in self.registry.models),
@@ -182,8 +188,8 @@ async def start(
 ) -> RunningServer:
     """Opens the ports, loads the models, and turns readiness on.
 
-    A worker opens the gRPC port last, because the kernel gives it connections from then on. A
-    single server opens it first, so that a port that is taken is noticed before the models load.
+    A worker opens the ports of gRPC and HTTP last, because the kernel gives it connections from then on.
+    A single server opens them first, so that a port that is taken is noticed before the models load.
 
     Args:
         config: what to serve, and where.
@@ -209,16 +215,20 @@ async def start(
     service = GeneratorService(generation, metrics)
     server = create_grpc_server(config.connection, service, readiness, reuse_port=config.reuse_port)
     port = 0
+    http = None
     if not config.reuse_port:
         port = await _listen(server, config, stack)
+        http = await _listen_http(config, stack, generation, readiness, metrics)
 
     registry = ModelRegistry(await _load_models(config, metrics, stack, releases))
     generation.open(registry)
     await readiness.set_ready(is_ready=True)
     if config.reuse_port:
         port = await _listen(server, config, stack)
+        http = await _listen_http(config, stack, generation, readiness, metrics)
     return RunningServer(
         address=join_address(config.host, port),
+        http_address=None if http is None else join_address(config.host, http.port),
         metrics_address=join_address(config.metrics_host or config.host, metrics_server.port),
         registry=registry,
         generation=generation,
@@ -234,6 +244,23 @@ async def _listen(
     await server.start()
     stack.push_async_callback(server.stop, None)
     return port
+
+
+async def _listen_http(
+    config: ServerConfig,
+    stack: contextlib.AsyncExitStack,
+    generation: Generation,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> HttpListener | None:
+    if config.http is None:
+        return None
+    listener = open_front_door(
+        config.http, config.host, generation, readiness, metrics, reuse_port=config.reuse_port
+    )
+    await listener.start()
+    stack.push_async_callback(listener.stop, _HTTP_CLOSE_S)
+    return listener
 
 
 async def _start_unless_stopped(

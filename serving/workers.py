@@ -9,6 +9,7 @@ passes shutdown requests on. If the parent dies, they end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -51,8 +52,8 @@ async def supervise(
     shutdown = ShutdownRequest()
     shutdown.listen_to_signals()
     log_quota()
-    with reserve_port(config.host, config.port) as reserved:
-        config = replace(config, port=reserved.getsockname()[1], reuse_port=True)
+    with contextlib.ExitStack() as reserved:
+        config = _reserve_ports(config, reserved)
         team: list[Worker] = []
         starting = asyncio.create_task(_start(config, workers, log, team))
         drain_requested = asyncio.create_task(shutdown.drain.wait())
@@ -98,8 +99,13 @@ def split_config(config: ServerConfig, workers: int) -> list[ServerConfig]:
     return [replace(config, engine=engine, metrics_port=port) for port in ports]
 
 
-def reserve_port(host: str, port: int) -> socket.socket:
+def reserve_port(host: str, port: int, option: str = "--port") -> socket.socket:
     """Returns a socket that holds a port for the workers without accepting connections.
+
+    Args:
+        host: address to listen on.
+        port: to hold; 0 for any free port.
+        option: that chooses the port, for the error message.
 
     Raises:
         ServingError: if the port is taken.
@@ -120,8 +126,18 @@ def reserve_port(host: str, port: int) -> socket.socket:
         reserved.bind(address)
     except OSError as error:
         problem = f"cannot listen on {join_address(host, port)}: {error.strerror}"
-        raise ServingError(f"{problem}; choose another --port or --host") from None
+        raise ServingError(f"{problem}; choose another {option} or --host") from None
     return reserved
+
+
+def _reserve_ports(config: ServerConfig, reserved: contextlib.ExitStack) -> ServerConfig:
+    """Reserves the ports that the workers share; returns a configuration that names them."""
+    held = reserved.enter_context(reserve_port(config.host, config.port))
+    config = replace(config, port=held.getsockname()[1], reuse_port=True)
+    if config.http is None:
+        return config
+    held = reserved.enter_context(reserve_port(config.host, config.http.port, "--http-port"))
+    return replace(config, http=replace(config.http, port=held.getsockname()[1]))
 
 
 async def _restart_until(stop: asyncio.Task[bool], team: Sequence[Worker]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from dcgan.core.images import Pixels
 from dcgan.serving.api.errors import DrainingError, LoadingError, TooManyStreamsError
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.requests import ImageRequest
@@ -145,6 +146,35 @@ class Generation:
             demand = replace(demand, reserve_s=reservation.encode_s)
             images = await model.dispatcher.submit(demand, draw)
             return await self._encode_png(request, 0, count, images, reservation)
+
+    async def generate_file(
+        self,
+        request: ImageRequest,
+        deadline: float,
+        write: Callable[[Pixels], bytes],
+        cost: int,
+    ) -> bytes:
+        """Makes all images of a request and writes them into one file of any format.
+
+        Args:
+            request: validated request for pixels.
+            deadline: of the client, on the monotonic clock; infinity if there is none.
+            write: turns the images, uint8 [n, H, W, C], into the file; called on a thread.
+            cost: number of PNG images that take as long to write as the file.
+
+        Raises:
+            RequestError: if the request is refused or its deadline passes.
+            EngineError: if an engine fails.
+        """
+        self.in_flight.check_unread()
+        model = request.model
+        demand = self._demand(request, deadline, 0, request.images)
+        writing = replace(demand, images=cost, request_images=cost)
+        with model.png_queue.reserve(writing, is_grid=True) as reservation:
+            demand = replace(demand, reserve_s=reservation.encode_s)
+            draw = partial(request.draw, 0, request.images)
+            images = await model.dispatcher.submit(demand, draw)
+            return await model.png_queue.write(reservation, images.parts, write)
 
     async def stream(
         self, request: ImageRequest, deadline: float

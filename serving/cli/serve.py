@@ -43,6 +43,16 @@ if TYPE_CHECKING:
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
+@click.option("--http-port", type=PORT, default=8000, help="Port of HTTP; 0 for any that is free.")
+@click.option("--no-http", is_flag=True, help="Leave HTTP and the page out.")
+@click.option(
+    "--http-cors-origin",
+    "http_cors_origins",
+    multiple=True,
+    help="Origin whose web pages may read the responses, e.g. https://example.org; '*' for any. "
+    "Can be given several times.  [default: none]",
+)
+@click.option("--http-access-log/--no-http-access-log", default=True, help="Log each HTTP request.")
 @click.option(
     "--metrics-port",
     type=PORT,
@@ -200,7 +210,7 @@ def main(
     dry_run: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Serves images over gRPC until it is told to stop."""
+    """Serves images over gRPC and HTTP until it is told to stop."""
     os.environ.setdefault(
         "GRPC_VERBOSITY", "NONE"
     )  # what goes wrong is said by us, in one sentence
@@ -238,8 +248,14 @@ def main(
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
     from dcgan.serving.config import ConnectionConfig, ServerConfig
     from dcgan.serving.engine.config import EngineConfig
+    from dcgan.serving.http.config import HttpConfig
     from dcgan.serving.models.config import DEFAULT_QUEUE_IMAGES, ModelConfig
 
+    http = HttpConfig(
+        port=options["http_port"],
+        cors_origins=options["http_cors_origins"],
+        access_log=options["http_access_log"],
+    )
     return ServerConfig(
         model_repository=options["model_repository"],
         model=options["model"],
@@ -276,4 +292,5 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             max_request_bytes=options["max_request_bytes"],
             max_unread_bytes=options["max_unread_bytes"],
         ),
+        http=None if options["no_http"] else http,
     )

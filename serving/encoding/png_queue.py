@@ -118,6 +118,31 @@ class PngQueue:
             self._throughput.measure(images, seconds)
         return files
 
+    async def write(
+        self,
+        reservation: PngReservation,
+        parts: Sequence[Pixels],
+        write: Callable[[Pixels], bytes],
+    ) -> bytes:
+        """Writes all images of a request into one file of any format.
+
+        Args:
+            reservation: of the request; it counts as many images as writing the file takes time.
+            parts: the images, uint8 [k, H, W, C] each, in order.
+            write: turns the images, uint8 [n, H, W, C], into the file; called on a thread.
+        """
+
+        def write_timed() -> tuple[bytes, float]:
+            began = self._clock()
+            images = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return write(images), self._clock() - began
+
+        loop = asyncio.get_running_loop()
+        file, seconds = await loop.run_in_executor(self._pool, write_timed)
+        self._throughput.measure(reservation.images_left, seconds)
+        reservation.images_left = 0
+        return file
+
     def _encode_s(self, images: int) -> float:
         """Returns the estimated time to encode one request, which occupies one thread at a time."""
         return self._throughput.time_for(_THREADS * images)

@@ -69,6 +69,10 @@ class Server:
     def port(self) -> int:
         return int(self.target.rpartition(":")[2])
 
+    @property
+    def url(self) -> str:
+        return f"http://{self.report.http_address}"
+
     def split(self) -> list["Server"]:
         """The server once for each of its workers, with the metrics of that one."""
         return [

@@ -1,0 +1,246 @@
+"""uvicorn's HTTP/1.1 protocol with limits that a server on an open network needs.
+
+uvicorn has no limit on the head of a request or on the time to send it, closes half-closed
+connections without an answer, and does not stop a request whose client has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from dcgan.serving.errors import RequestError
+from dcgan.serving.http.app import CONNECTION
+from dcgan.serving.http.config import HttpConfig
+from dcgan.serving.http.errors import (
+    BodyTooLargeError,
+    HeadersTooLargeError,
+    HeaderTimeoutError,
+    InvalidRequestError,
+    TargetTooLongError,
+    TooManyConnectionsError,
+)
+from dcgan.serving.http.metrics import HttpMetrics
+from dcgan.serving.http.problem import problem_response
+
+_FIELD_BYTES = 4  # of a header field beside its name and value
+_LINGER_S = 2.0  # time to go on reading from a client that was refused
+_HALF_CLOSED_S = 1.0  # time to answer a client that has stopped sending, and may have left
+
+
+class Connection:
+    """What the application may know of a connection.
+
+    Args:
+        protocol: of the connection.
+    """
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        self._protocol = protocol
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def enter(self, task: asyncio.Task[Any]) -> None:
+        """Registers the task of a request, to be cancelled when the client leaves."""
+        self._tasks.add(task)
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """Forgets the task of a request."""
+        self._tasks.discard(task)
+
+    def cancel(self) -> None:
+        """Cancels the requests of a client that has left."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def flush(self, timeout_s: float) -> None:
+        """Waits until the operating system has taken all that was sent.
+
+        A client that does not read for too long is disconnected.
+        """
+        if not self._protocol.flow.write_paused:
+            return
+        try:
+            await asyncio.wait_for(self._protocol.flow.drain(), timeout_s)
+        except TimeoutError:
+            self._protocol.transport.abort()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. Subclasses set `limits` and `metrics`."""
+
+    limits: HttpConfig
+    metrics: HttpMetrics
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*arguments, **options)
+        self._connection = Connection(self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._in_head = True
+        self._is_first_data = False
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accepts a connection, or refuses it if too many are open."""
+        super().connection_made(transport)
+        # With no buffer above the operating system's, a paused flow means an unread response.
+        transport.set_write_buffer_limits(high=0)
+        self.metrics.connections.set(len(self.connections))
+        if len(self.connections) > self.limits.max_connections:
+            self._refuse(TooManyConnectionsError(self.limits.max_connections))
+        else:
+            self._start_timer(self.limits.header_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops what the client does not wait for any more."""
+        super().connection_lost(exc)
+        self.metrics.connections.set(len(self.connections))
+        self._stop_timer()
+        self._connection.cancel()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Answers a client that has only stopped sending; it has a moment, as it may have left."""
+        if self._refused or self.cycle is None or self.cycle.response_complete:
+            return None
+        self.cycle.keep_alive = False  # that of the last request, if several wait
+        self._start_timer(_HALF_CLOSED_S)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what has arrived, within the limits."""
+        if self._refused:
+            return
+        # Callbacks count the head that begins in this data; all data counts that goes on with it.
+        self._is_first_data = False
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.limits.max_header_bytes and not self._refused:
+            self._refuse_head()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Never called: `Config(ws="none")`."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Answers bytes that are no HTTP request."""
+        if not self._refused and not self.transport.is_closing():
+            self._refuse(InvalidRequestError("the bytes are no HTTP/1.1 request; fix the client"))
+
+    def on_message_begin(self) -> None:
+        """Begins a request: its head must arrive in time."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self._connection}
+        self._in_head = True
+        self._is_first_data = True
+        self._head_bytes = 0
+        self._body_bytes = 0
+        if self.cycle is None or self.cycle.response_complete:
+            self._start_timer(self.limits.header_timeout_s)
+
+    def on_url(self, url: bytes) -> None:
+        """Collects the target."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collects a header field."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + _FIELD_BYTES)
+
+    def on_headers_complete(self) -> None:
+        """Begins to answer a request."""
+        self._in_head = False
+        self._stop_timer()
+        if self._head_bytes > self.limits.max_header_bytes:
+            self._refuse_head()
+            return
+        if self._has_large_body():
+            self._refuse(BodyTooLargeError(self.limits.max_body_bytes))
+            return
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # the bytes after an upgrade are not HTTP
+
+    def on_body(self, body: bytes) -> None:
+        """Ignores the body of a request, up to a limit."""
+        self._body_bytes += len(body)
+        if self._body_bytes > self.limits.max_body_bytes and not self._refused:
+            self._refuse(BodyTooLargeError(self.limits.max_body_bytes))
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request on the connection, for a while."""
+        super().on_response_complete()
+        if not self.transport.is_closing() and self.cycle.response_complete:
+            self._start_timer(self.limits.idle_timeout_s)
+
+    def on_message_complete(self) -> None:
+        """Ends a request, unless it was refused before it began."""
+        if not self._refused:
+            super().on_message_complete()
+
+    def _has_large_body(self) -> bool:
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        return bool(lengths) and int(lengths[0]) > self.limits.max_body_bytes
+
+    def _count(self, head_bytes: int) -> None:
+        if self._is_first_data:
+            self._head_bytes += head_bytes
+
+    def _refuse_head(self) -> None:
+        if len(getattr(self, "url", b"")) > self.limits.max_target_bytes:
+            self._refuse(TargetTooLongError(self.limits.max_target_bytes))
+        else:
+            self._refuse(HeadersTooLargeError(self.limits.max_header_bytes))
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answers with a problem document without the application, and closes the connection."""
+        self._refused = True
+        self._stop_timer()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer would be taken for that of an earlier request
+            return
+
+        response = problem_response(error)
+        fields = dict(response.headers)
+        fields["connection"] = "close"
+        fields["content-length"] = str(len(response.body))
+        lines = [f"{name}: {value}\r\n".encode() for name, value in fields.items()]
+        self.transport.write(
+            b"".join((STATUS_LINE[response.status], *lines, b"\r\n", response.body))
+        )
+        # Read and ignore what the client still sends: to close at once would reset the connection,
+        # and the client might never see the answer.
+        self.transport.write_eof()
+        self._start_timer(_LINGER_S)
+
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._on_timeout)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timeout(self) -> None:
+        """Closes a connection that was silent for too long, or whose request did not arrive."""
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._refused:
+            self.transport.close()
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()  # it is half-closed, and its answer takes long
+        elif self._in_head and self._head_bytes:
+            self._refuse(HeaderTimeoutError(self.limits.header_timeout_s))
+        else:
+            self.transport.close()
+
+
+def create_protocol(config: HttpConfig, metrics: HttpMetrics) -> type[LimitedProtocol]:
+    """Returns the protocol class for one server."""
+    return type("HttpProtocol", (LimitedProtocol,), {"limits": config, "metrics": metrics})

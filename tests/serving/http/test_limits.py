@@ -1,0 +1,183 @@
+"""Limits with short times, on a protocol in this process."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dcgan.serving.api.in_flight import InFlight
+from dcgan.serving.errors import ServingError
+from dcgan.serving.http.app import HttpApp
+from dcgan.serving.http.config import HttpConfig
+from dcgan.serving.http.listener import HttpListener
+from dcgan.serving.http.metrics import HttpMetrics
+from dcgan.serving.http.response import Response
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@asynccontextmanager
+async def listening(handler, **limits) -> AsyncIterator[tuple[HttpListener, InFlight]]:
+    config = HttpConfig(port=0, access_log=False, **limits)
+    metrics = HttpMetrics(CollectorRegistry())
+    in_flight = InFlight(2**20)
+    app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
+    listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
+    await listener.start()
+    try:
+        yield listener, in_flight
+    finally:
+        await listener.stop(5)
+        logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
+
+
+async def say_ok(_) -> Response:
+    return Response(200, b"ok")
+
+
+@pytest.fixture
+async def connect():
+    """Opens connections to a listener, which are closed after the test."""
+    writers = []
+
+    async def open_connection(listener):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writers.append(writer)
+        return reader, writer
+
+    yield open_connection
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_a_head_that_never_ends_is_cut_off(connect):
+    async with listening(say_ok, header_timeout_s=0.1) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(b"GET / HTTP/1.1\r\n")
+        while not reader.at_eof():
+            writer.write(b"X-Slow: loris\r\n")
+            with contextlib.suppress(TimeoutError):
+                answer = await asyncio.wait_for(reader.read(), 0.02)
+        assert b" 408 " in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "HEADER_TIMEOUT"
+
+
+async def test_a_silent_connection_is_closed(connect):
+    async with listening(say_ok, header_timeout_s=0.05) as (listener, _):
+        reader, _ = await connect(listener)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_an_idle_connection_is_closed_even_if_it_sends_blank_lines(connect):
+    async with listening(say_ok, idle_timeout_s=0.1) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        answer = b""
+        while not reader.at_eof():
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"\r\n")
+            with contextlib.suppress(TimeoutError):
+                answer += await asyncio.wait_for(reader.read(1000), 0.02)
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
+    async def say_much(_) -> Response:
+        return Response(200, bytes(2**26))
+
+    async with listening(say_much, read_timeout_s=0.2) as (listener, in_flight):
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        while not in_flight.unread_bytes:
+            await asyncio.sleep(0.005)
+        assert in_flight.unread_bytes == 2**26
+        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+        assert in_flight.unread_bytes == 0
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(2**20):
+                pass
+
+
+async def test_too_many_connections_are_refused(connect):
+    async with listening(say_ok, max_connections=2) as (listener, _):
+        first = await connect(listener)
+        await connect(listener)
+        first[1].write(GET)
+        assert b" 200 " in await first[0].readuntil(b"\r\n")
+        reader, _ = await connect(listener)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert b" 503 " in answer
+        assert b"retry-after: 1" in answer
+
+
+async def test_a_client_that_leaves_cancels_its_request(connect):
+    states = []
+
+    async def wait_for_ever(_) -> Response:
+        states.append("begun")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            states.append("cancelled")
+            raise
+        raise AssertionError
+
+    async with listening(wait_for_ever) as (listener, in_flight):
+        _, writer = await connect(listener)
+        writer.write(GET)
+        while not states:
+            await asyncio.sleep(0.005)
+        writer.transport.abort()
+        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+    assert states == ["begun", "cancelled"]
+
+
+async def test_a_half_closed_client_is_given_a_moment(connect):
+    async def wait_for_ever(_) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with listening(wait_for_ever) as (listener, in_flight):
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+
+
+async def test_stopping_waits_for_requests_and_closes_idle_connections(connect):
+    release = asyncio.Event()
+
+    async def wait(_) -> Response:
+        await release.wait()
+        return Response(200, b"ok")
+
+    async with listening(wait) as (listener, _):
+        idle, _ = await connect(listener)
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        stopping = asyncio.create_task(listener.stop(5))
+        assert await asyncio.wait_for(idle.read(), 5) == b""
+        assert not stopping.done()
+        release.set()
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.endswith(b"ok")
+        assert b"connection: close" in answer
+        await stopping
+
+
+async def test_a_port_that_is_taken_is_said():
+    async with listening(say_ok) as (listener, _):
+        with pytest.raises(ServingError, match="choose another --http-port, or leave HTTP out"):
+            taken = HttpConfig(port=listener.port)
+            HttpListener(
+                None, taken, HttpMetrics(CollectorRegistry()), "127.0.0.1", reuse_port=False
+            )

@@ -1,0 +1,184 @@
+"""Clients that do not keep to the rules, or barely, with raw sockets."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+
+from dcgan.core.images import decode_png
+
+TINY = "/v1/models/tiny/2"
+GET = f"GET {TINY}/images/7.png HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the server closes the connection."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_one(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One response with a content length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(65536)
+        assert part, data
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65536)
+    return int(first.split()[1]), headers, body
+
+
+def status_of(data: bytes) -> int:
+    return int(data.split()[1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET \xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_bytes_that_are_no_request_get_one_sentence(raw, data):
+    with raw() as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert status_of(answer) == 400
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2].splitlines()[0])
+    assert problem["reason"] == "INVALID_REQUEST"
+
+
+def test_http_1_0_is_answered_and_closed(raw):
+    with raw() as connection:
+        connection.sendall(f"GET {TINY}/images/7.png HTTP/1.0\r\n\r\n".encode())
+        answer = read_all(connection)
+    assert status_of(answer) == 200
+    assert b"connection: close" in answer
+
+
+def test_a_connection_serves_several_requests(raw):
+    with raw() as connection:
+        for _ in range(3):
+            connection.sendall(GET)
+            assert read_one(connection)[0] == 200
+
+
+def test_pipelined_requests_are_answered_in_order(raw, expected):
+    paths = [f"{TINY}/images/7.png?index={index}" for index in range(8)]
+    with raw() as connection:
+        for path in paths[:-1]:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        last = f"GET {paths[-1]} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        connection.sendall(last.encode())
+        answer = read_all(connection)
+    images = expected("tiny", 7, range(8))
+    for image in images:
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        assert np.array_equal(decode_png(rest[:length]), image)
+        answer = rest[length:]
+    assert answer == b""
+
+
+def test_a_half_closed_client_gets_its_answer(raw):
+    with raw() as connection:
+        connection.sendall(GET)
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert status_of(answer) == 200
+    assert b"connection: close" in answer
+
+
+def test_a_request_that_arrives_byte_by_byte_is_answered(raw):
+    with raw() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in GET:
+            connection.sendall(bytes([byte]))
+        assert read_one(connection)[0] == 200
+
+
+def test_a_long_target_is_refused(raw):
+    with raw() as connection:
+        connection.sendall(b"GET /" + b"x" * 40_000)
+        assert status_of(read_all(connection)) == 414
+
+
+def test_a_large_head_is_refused(raw):
+    with raw() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-A: b\r\n" * 5000)
+        assert status_of(read_all(connection)) == 431
+
+
+def test_an_endless_body_is_cut_off(raw):
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with raw() as connection:
+        connection.sendall(head)
+        with pytest.raises((ConnectionError, AssertionError)):
+            for _ in range(100):
+                connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            assert connection.recv(1) == b"x"
+
+
+def test_an_upgrade_is_ignored(raw):
+    fields = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    with raw() as connection:
+        connection.sendall(GET.replace(b"\r\n\r\n", f"\r\n{fields}\r\n".encode()))
+        status, headers, _ = read_one(connection)
+    assert (status, headers["connection"]) == (200, "close")
+
+
+def test_an_absolute_target_is_a_path(raw):
+    with raw() as connection:
+        connection.sendall(GET.replace(b"GET ", b"GET http://a"))
+        assert read_one(connection)[0] == 200
+
+
+def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, raw, read_metrics):
+    with start_server(only("slow"), "--intra-op-threads", "1") as server:
+        with raw(server) as connection:
+            path = "/v1/models/slow/2/grids/1.png?n=1024"
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            cancelled = 'dcgan_work_total{model="slow",outcome="cancelled"}'
+            accepted = 'dcgan_work_total{model="slow",outcome="accepted"}'
+            while not read_metrics(server)[accepted]:
+                pass
+            linger = np.array([1, 0], np.int32).tobytes()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        while not (metrics := read_metrics(server))[cancelled]:
+            assert not metrics['dcgan_work_total{model="slow",outcome="ok"}']
+        key = 'dcgan_http_requests_total{resource="grids",status="499"}'
+        while read_metrics(server).get(key) != 1:
+            pass
+
+
+def test_idle_connections_leave_grpc_alone(server, client, raw, read_metrics):
+    connections = [
+        socket.create_connection(tuple(server.report.http_address.split(":"))) for _ in range(300)
+    ]
+    try:
+        assert client.generate(seed=7, n=2).shape == (2, 8, 8, 3)
+        with raw() as connection:
+            connection.sendall(GET)
+            assert read_one(connection)[0] == 200
+        assert read_metrics(server)["dcgan_http_connections"] >= 300
+    finally:
+        for connection in connections:
+            connection.close()
+    while read_metrics(server)["dcgan_http_connections"] > 10:
+        pass
