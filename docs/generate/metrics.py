@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import ProcessCollector
 
+from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.observability.metrics import Metrics
 from docs.generate.markdown import cell, code, table
 
@@ -11,6 +12,7 @@ from docs.generate.markdown import cell, code, table
 def metrics_table() -> str:
     """Return a table of every series that a server exports: name, type, labels, meaning."""
     registry = Metrics().registry
+    HttpMetrics(registry)
     rows = []
     for collector in registry._collector_to_names:
         if isinstance(collector, ProcessCollector):

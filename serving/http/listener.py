@@ -43,7 +43,7 @@ class HttpListener:
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]  # the scope is typed more loosely
+                app,
                 http=create_protocol(config, metrics),
                 ws="none",
                 lifespan="off",

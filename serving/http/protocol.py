@@ -132,7 +132,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begins a request: its head must arrive in time."""
         super().on_message_begin()
-        self.scope["extensions"] = {CONNECTION: self._connection}
+        self.scope["extensions"] = {CONNECTION: self._connection}  # type: ignore[dict-item]
         self._in_head = True
         self._is_first_data = True
         self._head_bytes = 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dcgan.core.images import decode_png, tile
-from dcgan.serving.client.client import Client
+from dcgan.serving.client import Client
 from dcgan.serving.http.avatar import text_seed
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
