@@ -72,4 +72,4 @@ class ServerConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: ModelConfig = field(default_factory=ModelConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
-    http: HttpConfig | None = field(default_factory=HttpConfig)
+    http: HttpConfig | None = None
