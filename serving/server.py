@@ -188,8 +188,9 @@ async def start(
 ) -> RunningServer:
     """Opens the ports, loads the models, and turns readiness on.
 
-    A worker opens the ports of gRPC and HTTP last, because the kernel gives it connections from then on.
-    A single server opens them first, so that a port that is taken is noticed before the models load.
+    A worker opens the ports of gRPC and HTTP last, because the kernel gives it connections from
+    then on. A single server opens them first, so that a port that is taken is noticed before the
+    models load.
 
     Args:
         config: what to serve, and where.
