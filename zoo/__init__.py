@@ -1,1 +1,1 @@
-"""What a released model is: its noise, its manifest, its folder, and the command that manages them."""
+"""Released models: manifests, model folders, archives, indexes, and the command `dcgan-zoo`."""

@@ -1,108 +1,114 @@
-"""Downloads that end whole and proven, or not at all.
+"""Downloads that end complete and verified, or not at all.
 
-A download is a file `<name>.part` until every byte is there and its SHA-256 is right; then it is renamed. What has
-arrived stays when the connection breaks, and the next attempt, or the next command, goes on from there.
+A download is a file `<name>.part` until all bytes have arrived and its SHA-256 is right; then it is
+renamed. A part that has arrived stays when the connection breaks, and the next attempt, or the next
+command, continues from there.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
+import stat
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import BinaryIO
 
 import urllib3
-from urllib3.exceptions import HTTPError, MaxRetryError
 
-from dcgan.core.errors import DcganError
+from dcgan.core.text import public_url
+from dcgan.zoo.http import ConnectionBrokenError, DownloadError, HttpClient, Watchdog
 from dcgan.zoo.repository import sha256
+from dcgan.zoo.urls import is_web_url, split_url
 
-_CHUNK = 1 << 16
-_MOST_REDIRECTS = 5
-# All else is for `RetryPolicy` to say, whatever a server wants: by default urllib3 obeys a Retry-After of hours.
-_REDIRECTS_ONLY = urllib3.Retry(
-    total=_MOST_REDIRECTS,
-    connect=0,
-    read=0,
-    status=0,
-    other=0,
-    redirect=_MOST_REDIRECTS,
-    respect_retry_after_header=False,
-)
-_PARTIAL, _RANGE_NOT_SATISFIABLE, _TOO_MANY_REQUESTS, _SERVER_ERROR = 206, 416, 429, 500
+__all__ = ["Download", "DownloadError", "RetryPolicy", "download"]
 
+_CHUNK_BYTES = 1 << 16
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
 
-class DownloadError(DcganError):
-    """Something that cannot be downloaded, or that is not what was promised."""
-
-
-class _BrokenError(Exception):
-    """A connection that failed in a way that may not last."""
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """What to fetch.
+    """A file to download.
 
     Attributes:
-        url: http, https or file.
-        bytes: its size, where it is known.
-        sha256: its digest, where it is known.
-        most_bytes: what is accepted where the size is not known.
+        url: http, https or file address.
+        bytes: its size, if known.
+        sha256: its digest in hexadecimal, if known.
+        max_bytes: limit of the size where it is not known.
     """
 
     url: str
     bytes: int | None = None
     sha256: str | None = None
-    most_bytes: int = 2**31
+    max_bytes: int = 2**31
+
+    @property
+    def limit(self) -> int:
+        """Number of bytes after which the download ends."""
+        return self.bytes or self.max_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long to put up with a server.
+    """Timeouts and attempts of a download.
 
     Attributes:
-        attempts: before giving up.
-        timeout_s: without a byte, after which a connection counts as broken.
-        backoff_s: before the second attempt; doubled before each further one.
+        attempts: number of attempts.
+        timeout_s: longest time without a response, and the period of the minimum speed, in seconds.
+        backoff_s: pause before the second attempt, doubled before each further one, in seconds.
+        min_bytes_per_s: speed below which a connection counts as broken.
+        total_s: longest time of all attempts together, in seconds.
     """
 
     attempts: int = 5
     timeout_s: float = 20.0
     backoff_s: float = 1.0
+    min_bytes_per_s: float = 1024.0
+    total_s: float = 4 * 3600.0
 
 
 def download(
-    what: Download,
+    file: Download,
     target: Path,
     retry: RetryPolicy | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Fetches a file, going on where an earlier attempt ended.
+    """Downloads a file; continues an earlier attempt that was interrupted.
 
     Args:
-        what: the source, with the size and digest to hold it to.
-        target: where it goes, once it is whole and proven.
-        retry: with the server.
-        progress: called with the number of bytes that lie on the disk, from time to time.
+        file: the address, with the size and digest to verify.
+        target: path of the complete and verified file.
+        retry: timeouts and attempts.
+        progress: called from time to time with the number of bytes that have arrived.
 
     Raises:
-        DownloadError: if the source is missing, does not answer in time, or is not what was promised.
+        DownloadError: if the file does not exist, does not arrive in time, or has another size or
+            digest than promised.
+        UrlError: if the address is malformed.
     """
     retry = retry or RetryPolicy()
-    part = target.with_name(f"{target.name}.part")
     progress = progress or (lambda _: None)
+    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_unless_file(part)
         resumed = part.exists()
-        _receive(what, part, retry, progress)
-        if resumed and what.sha256 not in (None, sha256(part)):
-            part.unlink()  # the earlier piece may have been of something else
-            _receive(what, part, retry, progress)
-        _prove(what, part)
+        _receive(file, part, retry, progress)
+
+        if resumed and file.sha256 not in (None, sha256(part)):
+            part.unlink()  # the earlier part may belong to another file
+            _receive(file, part, retry, progress)
+
+        _verify(file, part)
         part.replace(target)
     except OSError as error:
         raise DownloadError(
@@ -110,175 +116,144 @@ def download(
         ) from None
 
 
-def split_url(url: str) -> SplitResult:
-    """Takes an address apart.
-
-    Raises:
-        DownloadError: if it is malformed.
-    """
-    try:
-        return urlsplit(url)
-    except ValueError as error:
-        raise DownloadError(f"{url!r:.200} is no address: {error}") from None
-
-
-def _receive(
-    what: Download, part: Path, retry: RetryPolicy, progress: Callable[[int], None]
-) -> None:
-    """Brings every byte to the disk, in as many attempts as it may take."""
-    if split_url(what.url).scheme == "file":
-        _copy(what, part, progress)
+def _receive(file: Download, part: Path, retry: RetryPolicy, progress: Progress) -> None:
+    """Writes all bytes to the part, in as many attempts as the policy allows."""
+    if split_url(file.url).scheme == "file":
+        _copy(file, part, progress)
         return
-    if split_url(what.url).scheme not in ("http", "https"):
-        raise DownloadError(f"{what.url:.200} is no http, https or file address")
-    with _manager(what.url) as pool:
-        for attempt in range(retry.attempts):
+    if not is_web_url(file.url):
+        raise DownloadError(f"{public_url(file.url)} is no http, https or file address")
+
+    watchdog = Watchdog(
+        window_s=retry.timeout_s,
+        min_bytes=int(retry.min_bytes_per_s * retry.timeout_s),
+        total_s=retry.total_s,
+    )
+    with closing(HttpClient(file.url, retry.timeout_s, watchdog)) as client, watchdog.running():
+        for attempt in range(1, retry.attempts + 1):
             try:
-                _receive_once(pool, what, part, retry, progress)
-            except _BrokenError as error:
-                if attempt + 1 == retry.attempts:
+                _receive_once(client, file, part, progress)
+            except ConnectionBrokenError as error:
+                if attempt == retry.attempts or watchdog.is_final:
                     raise DownloadError(
-                        f"cannot download {what.url:.200}: {error}; tried {retry.attempts} times, "
-                        "what has arrived is kept for the next try"
+                        f"cannot download {public_url(file.url)}: {error}; tried {attempt} times, "
+                        "the part that has arrived is kept for the next try"
                     ) from None
-                time.sleep(retry.backoff_s * 2**attempt)
+                time.sleep(retry.backoff_s * 2 ** (attempt - 1))
             else:
                 return
 
 
-def _receive_once(
-    pool: urllib3.PoolManager,
-    what: Download,
-    part: Path,
-    retry: RetryPolicy,
-    progress: Callable[[int], None],
-) -> None:
+def _receive_once(client: HttpClient, file: Download, part: Path, progress: Progress) -> None:
     start = part.stat().st_size if part.exists() else 0
-    if start and start == what.bytes:
+    if start and start == file.bytes:
         return
-    try:
-        response = pool.request(
-            "GET",
-            what.url,
-            headers={"Accept-Encoding": "identity"}
-            | ({"Range": f"bytes={start}-"} if start else {}),
-            timeout=urllib3.Timeout(connect=retry.timeout_s, read=retry.timeout_s),
-            retries=_REDIRECTS_ONLY,
-            preload_content=False,
-            decode_content=False,
-        )
-        try:
-            start = _check_answer(what, response, part, start)
-            _append(what, response, part, start, progress)
-        finally:
-            response.close()
-    except MaxRetryError as error:
-        raise _BrokenError(_reason(error.reason or error)) from None
-    except HTTPError as error:
-        raise _BrokenError(_reason(error)) from None
+
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with client.get(file.url, headers) as response:
+        start = _check_response(file, response, part, start)
+        _append(file, client.read(response), part, start, progress)
 
 
-def _check_answer(
-    what: Download, response: urllib3.BaseHTTPResponse, part: Path, start: int
+def _check_response(
+    file: Download, response: urllib3.BaseHTTPResponse, part: Path, start: int
 ) -> int:
-    """Reads the head of an answer and returns where its body belongs in the file."""
+    """Checks the head of a response and returns the position of its body in the file."""
     status = response.status
     if status == _RANGE_NOT_SATISFIABLE:
         part.unlink(missing_ok=True)
-        raise _BrokenError("the server refused to go on where the last attempt ended")
+        raise ConnectionBrokenError("the server refused to continue the last attempt")
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR:
-        raise _BrokenError(f"the server answered {status}")
-    if status not in (200, _PARTIAL):
-        raise DownloadError(f"cannot download {what.url:.200}: the server answered {status}")
-    if status == _PARTIAL and not response.headers.get("Content-Range", "").startswith(
-        f"bytes {start}-"
-    ):
+        raise ConnectionBrokenError(f"the server answered {status}")
+    if status not in (200, _PARTIAL_CONTENT):
+        raise DownloadError(f"cannot download {public_url(file.url)}: the server answered {status}")
+
+    if status != _PARTIAL_CONTENT:
+        start = 0
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         part.unlink(missing_ok=True)
-        raise _BrokenError("the server sent another piece than was asked for")
-    start = start if status == _PARTIAL else 0
+        raise ConnectionBrokenError("the server sent another range than was asked for")
+
     length = response.headers.get("Content-Length", "")
-    if what.bytes is not None and length.isdecimal() and start + int(length) != what.bytes:
+    if file.bytes is not None and length.isdecimal() and start + int(length) != file.bytes:
         raise DownloadError(
-            f"{what.url:.200} has {start + int(length)} bytes, not the promised {what.bytes}"
+            f"{public_url(file.url)} has {start + int(length)} bytes, not the promised {file.bytes}"
         )
     return start
 
 
 def _append(
-    what: Download,
-    response: urllib3.BaseHTTPResponse,
-    part: Path,
-    start: int,
-    progress: Callable[[int], None],
+    file: Download, pieces: Iterable[bytes], part: Path, start: int, progress: Progress
 ) -> None:
-    limit, size = what.bytes or what.most_bytes, start
-    with part.open("ab") as file:
-        file.truncate(start)
-        for chunk in response.stream(_CHUNK):
-            size += len(chunk)
-            if size > limit:
-                file.close()
+    size = start
+    with _open_part(part, start) as output:
+        for piece in pieces:
+            size += len(piece)
+            if size > file.limit:
                 part.unlink()
-                raise DownloadError(f"{what.url:.200} goes on after the promised {limit} bytes")
-            file.write(chunk)
+                raise DownloadError(
+                    f"{public_url(file.url)} goes on after the promised {file.limit} bytes"
+                )
+            output.write(piece)
             progress(size)
-    if what.bytes is not None and size < what.bytes:
-        raise _BrokenError(f"the connection ended after {size} of {what.bytes} bytes")
+
+    if file.bytes is not None and size < file.bytes:
+        raise ConnectionBrokenError(f"the connection ended after {size} of {file.bytes} bytes")
 
 
-def _copy(what: Download, part: Path, progress: Callable[[int], None]) -> None:
-    source = Path(urllib.request.url2pathname(split_url(what.url).path))
+def _copy(file: Download, part: Path, progress: Progress) -> None:
+    source = Path(urllib.request.url2pathname(split_url(file.url).path))
     if source.is_dir():
         raise DownloadError(
-            f"{source} is a folder; fetch an archive, or look into the folder with --model-repository"
+            f"{source} is a folder; fetch an archive, or use the folder with --model-repository"
         )
-    try:
-        size = source.stat().st_size
-        if size > (what.bytes or what.most_bytes):
-            raise DownloadError(
-                f"{source} has {size} bytes, not the promised {what.bytes or what.most_bytes}"
-            )
-        shutil.copyfile(source, part)
-    except FileNotFoundError:
-        raise DownloadError(f"there is no file {source}") from None
+    if not source.exists():
+        raise DownloadError(f"there is no file {source}")
+    if not source.is_file():
+        raise DownloadError(f"{source} is not a regular file")
+
+    size = source.stat().st_size
+    if size > file.limit:
+        raise DownloadError(f"{source} has {size} bytes, not the promised {file.limit}")
+
+    with source.open("rb") as content, _open_part(part, 0) as output:
+        while chunk := content.read(_CHUNK_BYTES):
+            output.write(chunk)
     progress(size)
 
 
-def _prove(what: Download, part: Path) -> None:
-    """Holds a complete download to what was promised; one that is not is deleted."""
-    size, digest = part.stat().st_size, sha256(part)
-    if what.bytes is not None and size != what.bytes:
-        part.unlink()
-        raise DownloadError(f"{what.url:.200} has {size} bytes, not the promised {what.bytes}")
-    if what.sha256 is not None and digest != what.sha256:
+def _verify(file: Download, part: Path) -> None:
+    """Compares a complete download with what was promised, and deletes it if it differs."""
+    size = part.stat().st_size
+    digest = sha256(part)
+    if file.bytes is not None and size != file.bytes:
         part.unlink()
         raise DownloadError(
-            f"{what.url:.200} is not what was promised: its SHA-256 is {digest[:12]}..., not {what.sha256[:12]}..."
+            f"{public_url(file.url)} has {size} bytes, not the promised {file.bytes}"
+        )
+    if file.sha256 is not None and digest != file.sha256:
+        part.unlink()
+        raise DownloadError(
+            f"{public_url(file.url)} is not what was promised: "
+            f"its SHA-256 is {digest[:12]}..., not {file.sha256[:12]}..."
         )
 
 
-def _manager(url: str) -> urllib3.PoolManager:
-    """Connections for one address, through the proxy that the environment names.
+def _open_part(part: Path, start: int) -> BinaryIO:
+    """Opens a part for writing at a position; never through a link that somebody has planted."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    output = os.fdopen(os.open(part, flags, 0o600), "wb")
+    output.truncate(start)
+    output.seek(start)
+    return output
 
-    Raises:
-        DownloadError: if that is no address.
-    """
-    parts = split_url(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.PoolManager()
-    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as others take it, too
-    name, password = split_url(proxy).username, split_url(proxy).password
-    login = f"{unquote(name)}:{unquote(password or '')}" if name else None
+
+def _remove_unless_file(part: Path) -> None:
     try:
-        return urllib3.ProxyManager(
-            proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=login)
-        )
-    except (HTTPError, ValueError):
-        problem = f"{parts.scheme}_proxy is no address of a proxy"
-        raise DownloadError(f"{problem}; write it as http://host:port, or unset it") from None
-
-
-def _reason(error: Exception) -> str:
-    """What urllib3 says, without the names of its objects."""
-    return str(error).rpartition(": ")[2][:200] or type(error).__name__
+        mode = part.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        part.unlink()

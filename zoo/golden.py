@@ -1,7 +1,8 @@
-"""The self-test of a model: a few images whose pixels are published with it.
+"""Golden images: a few images whose pixels are published with a model, for a server's self-test.
 
-Equal digests mean that this machine reproduces the model byte for byte; within one grey level it is close, which is
-served and said; anything further is another function, and not served.
+Equal digests mean that this machine reproduces the model byte for byte. A difference of one grey
+level is close: the model is served, and replies say so. A larger difference is another function,
+and the model is not served.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from dcgan.zoo.manifest import Golden, Manifest
 from dcgan.zoo.repository import Release, RepositoryError
 
 MAX_LEVELS = 1
-"""Golden pixels may differ by this many grey levels across providers and processor families."""
+"""Largest difference of golden pixels across providers and processor families, in grey levels."""
 
 
 class Agreement(Enum):
-    """How closely golden images are reproduced."""
+    """How closely a machine reproduces the golden images."""
 
     EXACT = "exact"
     CLOSE = "close"
@@ -30,24 +31,24 @@ class Agreement(Enum):
 
 
 def golden_latents(golden: Golden, latent_size: int) -> NDArray[np.float32]:
-    """The latent vectors of the golden images, float32 [k, d]."""
+    """Returns the latent vectors of the golden images, float32 [k, d]."""
     return np.concatenate(
         [noise.latents(image.seed, image.index, 1, latent_size) for image in golden.images]
     )
 
 
 def golden_labels(golden: Golden) -> NDArray[np.int64]:
-    """The labels of the golden images of a model with classes, int64 [k]; 0 where there is none."""
+    """Returns the labels of the golden images, int64 [k]; 0 for an image without a label."""
     return np.array([image.label or 0 for image in golden.images], dtype=np.int64)
 
 
 def golden_digest(images: Pixels) -> str:
-    """SHA-256 of golden pixels [k, H, W, C], in hexadecimal."""
+    """Returns the SHA-256 of golden pixels [k, H, W, C], in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
 
 
 def encode_golden(images: Pixels) -> bytes:
-    """Writes golden pixels [k, H, W, C] as one PNG, side by side."""
+    """Encodes golden pixels [k, H, W, C] as one PNG, side by side."""
     return encode_png(tile(images, columns=len(images)))
 
 
@@ -55,17 +56,21 @@ def read_golden(release: Release) -> Pixels:
     """Reads the published golden pixels, uint8 [k, H, W, C].
 
     Raises:
-        RepositoryError: if the picture is missing, damaged, or not of the sizes that the manifest says.
+        RepositoryError: if the picture is missing, corrupt, or of another size than in the
+            manifest.
     """
     manifest = release.manifest
-    file, k = manifest.file("golden"), len(manifest.golden.images)
+    file = manifest.file("golden")
+    k = len(manifest.golden.images)
     if file is None:
         raise RepositoryError(f"{release.folder} has no golden picture; export the model again")
+
     release.verify_file(file)
     try:
         images = untile(decode_png(release.path(file).read_bytes()), k, columns=k)
     except ValueError as error:
         raise RepositoryError(f"{release.path(file)} is damaged: {error}") from None
+
     if images.shape[1:] != (manifest.image_size, manifest.image_size, manifest.channels):
         raise RepositoryError(f"{release.path(file)} does not hold {k} images of the model's size")
     return images
@@ -94,7 +99,13 @@ def published_digest(
 
 
 def compare(images: Pixels, published: Pixels, digest: str | None) -> Agreement:
-    """Compares golden images [k, H, W, C] with the published ones, and with the digest for this kind of machine."""
+    """Compares golden images [k, H, W, C] with the published pixels and digest.
+
+    Args:
+        images: made on this machine.
+        published: from the model folder.
+        digest: published for this provider and processor family, if there is one.
+    """
     if digest is not None and golden_digest(images) == digest:
         return Agreement.EXACT
     levels = np.abs(images.astype(np.int16) - published.astype(np.int16)).max()

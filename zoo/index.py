@@ -1,4 +1,4 @@
-"""`index.json`: which models can be fetched, from where, with the size and digest of each archive."""
+"""`index.json`: the models that can be fetched, with address, size and digest of each archive."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from dcgan.core.atomic import replacing, write_file
-from dcgan.core.errors import DcganError
+from dcgan.core.errors import CacheError, DcganError
 from dcgan.core.locks import wait_for_lock
-from dcgan.core.paths import cache_dir
-from dcgan.core.schema import dump_json, parse_json
-from dcgan.zoo.archive import pack
-from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download, split_url
+from dcgan.core.paths import private_folder
+from dcgan.core.schema import SchemaError, dump_json, parse_json
+from dcgan.core.text import printable, public_url
+from dcgan.zoo.archive import write_archive
+from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
+from dcgan.zoo.http import check_redirect
 from dcgan.zoo.manifest import Manifest, ManifestError
 from dcgan.zoo.repository import Release, sha256
+from dcgan.zoo.urls import is_web_url, split_url
 
 SCHEMA_VERSION = 1
 FILE_NAME = "index.json"
 
 _LOG = logging.getLogger(__name__)
-_MOST_INDEX_BYTES = 2**26
-_MOST_ARCHIVE_BYTES = 2**33
+_MAX_INDEX_BYTES = 2**23  # parsing JSON takes up to 40 times its size in memory
+_MAX_ARCHIVE_BYTES = 2**33
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexEntry:
-    """One model that can be fetched.
+    """A model that can be fetched.
 
     Attributes:
         url: of its archive, absolute or relative to the index.
@@ -47,13 +50,15 @@ class IndexEntry:
     manifest: Manifest
 
     def __post_init__(self) -> None:
-        if not 0 < self.bytes < _MOST_ARCHIVE_BYTES or _SHA256.fullmatch(self.sha256) is None:
-            raise ManifestError(f"the index has no sane size and SHA-256 for {self.url!r:.100}")
+        if not 0 < self.bytes < _MAX_ARCHIVE_BYTES or _SHA256.fullmatch(self.sha256) is None:
+            raise ManifestError(
+                f"the index has no valid size and SHA-256 for {public_url(self.url)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Models that can be fetched."""
+    """The models that can be fetched from one place."""
 
     schema_version: int
     models: tuple[IndexEntry, ...]
@@ -61,7 +66,8 @@ class Index:
     def __post_init__(self) -> None:
         if self.schema_version != SCHEMA_VERSION:
             raise ManifestError(
-                f"the index has schema version {self.schema_version}, not {SCHEMA_VERSION}; upgrade"
+                f"the index has schema version {self.schema_version}, not {SCHEMA_VERSION}; "
+                "upgrade dcgan-zoo"
             )
         places = [(entry.manifest.name, entry.manifest.version) for entry in self.models]
         if len(set(places)) < len(places):
@@ -69,35 +75,45 @@ class Index:
 
 
 def read_index(location: str, retry: RetryPolicy | None = None) -> Index:
-    """Reads an index. One from the network is kept, and the kept one serves while the network is away.
+    """Reads an index. A copy of a remote one is kept in the cache and used while it is unreachable.
 
     Args:
-        location: http or https address of an index; or an index file, or the folder it lies in.
-        retry: with the server.
+        location: http or https address of an index or of its folder (with a slash at the end), or
+            the path of an index or of its folder.
+        retry: timeouts and attempts of the download.
 
     Returns:
-        The index, the address of each archive made absolute.
+        The index, with absolute addresses.
 
     Raises:
-        DownloadError: if it cannot be had, or points from the network into this machine.
-        ManifestError, SchemaError: if it is not valid.
+        DownloadError: if it cannot be read, or an address leads from the network into this machine
+            or from https to http.
+        ManifestError, SchemaError, UrlError: if it is not valid.
     """
-    if split_url(location).scheme in ("http", "https"):
-        base, index = location, _read_remote(location, retry)
+    if is_web_url(location):
+        is_folder = split_url(location).path in ("", "/") or location.endswith("/")
+        base = urljoin(location, FILE_NAME) if is_folder else location
+        index = _read_remote(base, retry)
     else:
         path = Path(location)
         path = path / FILE_NAME if path.is_dir() else path
-        base, index = path.resolve().as_uri(), _read(path, location)
+        base = path.resolve().as_uri()
+        index = _read(path, printable(location))
     return Index(
         schema_version=SCHEMA_VERSION, models=tuple(_resolve(entry, base) for entry in index.models)
     )
 
 
 def write_index(releases: list[Release], folder: Path, show: Callable[[str], None]) -> Path:
-    """Writes the archive of each model, and an index of them, into a folder that any web server can serve.
+    """Writes archives of models and an index of them into a folder, for any web server.
+
+    Args:
+        releases: the models.
+        folder: destination; files of the same names are replaced.
+        show: prints a line to the user.
 
     Raises:
-        RepositoryError: if a model is damaged.
+        CorruptModelError: if a model differs from its manifest.
         DownloadError: if the folder cannot be written.
     """
     entries = []
@@ -106,54 +122,80 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
         for release in releases:
             manifest = release.manifest
             path = folder / f"{manifest.name}-{manifest.version}.tar"
-            with replacing(path) as fresh:
-                pack(release, fresh)
+            with replacing(path) as temporary:
+                write_archive(release, temporary)
+
             size = path.stat().st_size
             entries.append(
                 IndexEntry(url=path.name, bytes=size, sha256=sha256(path), manifest=manifest)
             )
             show(f"packed {path}")
-        index = folder / FILE_NAME
+
         document = dump_json(Index(schema_version=SCHEMA_VERSION, models=tuple(entries)))
-        write_file(index, document.encode())
+        write_file(folder / FILE_NAME, document.encode())
     except OSError as error:
         raise DownloadError(f"cannot write an index to {folder}: {error.strerror}") from None
-    return index
+    return folder / FILE_NAME
 
 
-def _read(path: Path, location: str) -> Index:
+def _read(path: Path, name: str) -> Index:
     try:
-        return parse_json(Index, path.read_text(encoding="utf-8"), f"the index {location}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DownloadError(f"cannot read the index {location}: {error}") from None
+        with path.open("rb") as file:
+            data = file.read(_MAX_INDEX_BYTES + 1)
+        if len(data) > _MAX_INDEX_BYTES:
+            raise DownloadError(
+                f"{name} is over {_MAX_INDEX_BYTES // 2**20} MiB, which no index is"
+            )
+        return parse_json(Index, data.decode("utf-8"), f"the index {name}")
+    except UnicodeDecodeError:
+        raise DownloadError(f"{name} is not an index: it is not text") from None
+    except OSError as error:
+        raise DownloadError(f"cannot read the index {name}: {error.strerror}") from None
 
 
 def _read_remote(url: str, retry: RetryPolicy | None) -> Index:
-    """Downloads an index, one process at a time, and keeps it only once it has proven to be one."""
-    kept = cache_dir() / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    """Downloads an index; keeps it in the cache if there is one and the index is valid."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
     try:
-        with (
-            wait_for_lock(kept.with_suffix(".lock"), "download the same index"),
-            tempfile.TemporaryDirectory(dir=kept.parent) as folder,
-        ):
-            fresh = Path(folder, FILE_NAME)
-            download(Download(url=url, most_bytes=_MOST_INDEX_BYTES), fresh, retry)
-            index = _read(fresh, url)
-            write_file(kept, fresh.read_bytes())
+        kept = private_folder("indexes") / f"{digest}.json"
+        with wait_for_lock(kept.with_suffix(".lock"), "download the same index"):
+            index, data = _download(url, retry)
+            _keep(kept, data)
+    except CacheError as error:
+        _LOG.warning("%s; the index is not kept", error)
+        return _download(url, retry)[0]
     except DcganError as error:
         if not kept.exists():
             raise
         _LOG.warning("%s; using the index as it was last time", error)
-        return _read(kept, url)
+        return _read(kept, public_url(url))
     return index
 
 
+def _download(url: str, retry: RetryPolicy | None) -> tuple[Index, bytes]:
+    with tempfile.TemporaryDirectory(prefix="dcgan-index-") as folder:
+        path = Path(folder, FILE_NAME)
+        download(Download(url=url, max_bytes=_MAX_INDEX_BYTES), path, retry)
+        try:
+            return _read(path, public_url(url)), path.read_bytes()
+        except SchemaError as error:
+            raise SchemaError(f"{error}; --index takes the address of an {FILE_NAME}") from None
+
+
+def _keep(path: Path, data: bytes) -> None:
+    try:
+        write_file(path, data)
+    except OSError as error:
+        _LOG.warning("cannot keep the index in %s: %s", path.parent, error.strerror)
+
+
 def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
-    split_url(entry.url)  # urljoin would raise an error of its own
-    url = urljoin(base, entry.url)
-    remote = ("http", "https")
-    if split_url(base).scheme in remote and split_url(url).scheme not in remote:
-        raise DownloadError(
-            f"the index {base:.200} points to {entry.url!r:.100}, which is not on the network"
+    if split_url(entry.url).username is not None:
+        raise ManifestError(
+            "the index has an address with a user name, which is never needed there"
         )
+
+    url = urljoin(base, entry.url)
+    if is_web_url(base):
+        check_redirect(base, url)
     return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)

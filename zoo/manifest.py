@@ -1,8 +1,8 @@
-"""`manifest.json`: everything that is known of one released model, in one strict document.
+"""`manifest.json`: the description of a released model.
 
-Written by `dcgan.export`, read by `dcgan.zoo` and `dcgan.serving`. It holds no clock time and no path of a machine, so
-that two exports of one run give the same bytes. Rules that tie fields together are checked by `Manifest.__post_init__`,
-so that a `Manifest` that exists is a valid one.
+Written by `dcgan.export`, read by `dcgan.zoo` and `dcgan.serving`. It holds no time and no path of
+a machine, so that two exports of one run give the same bytes. `Manifest.__post_init__` checks the
+rules between fields: every `Manifest` object is a valid one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ PRECISIONS = ("fp32", "fp16", "int8")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOST_BYTES = 2**31  # of one file: protobuf, and so ONNX, ends there
-_MOST_LATENTS = 2**16
-_MOST_PIXELS = 2**12  # of one side
+_MAX_FILE_BYTES = 2**31  # limit of protobuf, and so of ONNX
+_MAX_LATENT_SIZE = 2**16
+_MAX_IMAGE_SIZE = 2**12
+_MAX_CLASSES = 2**16
+_MAX_GOLDEN_IMAGES = 64
 
 
 class ManifestError(DcganError):
@@ -33,14 +35,14 @@ class ManifestError(DcganError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """One file of a model folder.
+    """A file of a model folder.
 
     Attributes:
         role: one of ROLES.
-        path: its name; files lie flat in the folder.
+        path: its name; there are no folders inside a model folder.
         bytes: its size.
         sha256: its digest, in hexadecimal.
-        precision: one of PRECISIONS, for a file that computes images.
+        precision: one of PRECISIONS for a file that computes images, else None.
     """
 
     role: str
@@ -59,22 +61,24 @@ class ModelFile:
             f"file name {self.path!r:.60} is not a plain name inside the folder",
         )
         _check(
-            0 < self.bytes < _MOST_BYTES, f"{self.path} has an absurd size of {self.bytes} bytes"
+            0 < self.bytes < _MAX_FILE_BYTES,
+            f"{self.path} has a size of {self.bytes} bytes, not 1 to {_MAX_FILE_BYTES - 1}",
         )
         _check(
             _SHA256.fullmatch(self.sha256) is not None,
-            f"{self.path} has no proper SHA-256: {self.sha256!r:.70}",
+            f"{self.path} has no valid SHA-256: {self.sha256!r:.70}",
         )
         known = self.precision is None or self.precision in PRECISIONS
         _check(
             known,
-            f"{self.path} has the precision {self.precision!r:.60}, not one of {', '.join(PRECISIONS)}",
+            f"{self.path} has the precision {self.precision!r:.60}, "
+            f"not one of {', '.join(PRECISIONS)}",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """An input or output of the served graph: `shape` holds sizes, or names of sizes that vary."""
+    """An input or output of the served graph; `shape` has names for the sizes that vary."""
 
     name: str
     dtype: str
@@ -83,7 +87,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenImage:
-    """One image that a server makes at start to test itself."""
+    """An image that a server makes at start to test itself."""
 
     seed: int
     index: int
@@ -96,14 +100,14 @@ class GoldenImage:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenDigest:
-    """SHA-256 of all golden pixels, in order, as one file makes them on one provider and processor family.
+    """SHA-256 of all golden pixels, made by one file on one provider and processor family.
 
     Attributes:
         path: of the file.
         provider: execution provider of ONNX Runtime.
         processor: family of the processor.
         sha256: of the pixels.
-        batch_size: images in every batch, where the pixels depend on it, as on CUDA; None where they do not.
+        batch_size: images in every batch if the pixels depend on it, as on CUDA; else None.
     """
 
     path: str
@@ -115,29 +119,31 @@ class GoldenDigest:
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """The golden images; their pixels lie side by side, in one row, in the file with the role "golden"."""
+    """The golden images; the file with the role "golden" shows them side by side."""
 
     images: tuple[GoldenImage, ...]
     digests: tuple[GoldenDigest, ...]
 
     def __post_init__(self) -> None:
+        n = len(self.images)
         _check(
-            0 < len(self.images) <= 64, f"there are {len(self.images)} golden images, not 1 to 64"
+            0 < n <= _MAX_GOLDEN_IMAGES,
+            f"there are {n} golden images, not 1 to {_MAX_GOLDEN_IMAGES}",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Where the weights come from.
+    """Origin of the weights.
 
     Attributes:
         recipe: name of the training recipe.
-        data: what the images were, for people.
+        data: description of the images.
         data_sha256: digest of the decoded images and labels.
-        images_seen: real images shown to the discriminator, repeats counted.
+        images_seen: real images shown to the discriminator, with repetitions.
         seed: of the run.
-        hardware: processor that trained, for people.
-        commit: of this project, where it is known.
+        hardware: description of the processor.
+        commit: of this project, if known.
     """
 
     recipe: str
@@ -151,7 +157,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A measured figure and how it was measured."""
+    """A measured value and how it was measured."""
 
     name: str
     value: float
@@ -160,14 +166,14 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What one file was held to, in the units of `Parity`.
+    """Tolerances of a file in the parity gate, in the units of `Parity`.
 
     Attributes:
-        max_abs_error: at most this.
-        max_levels: at most this.
-        pixels_changed: at most this.
-        psnr: at least this; None where it was not asked for.
-        quality_levels: at most this; None where it was not asked for.
+        max_abs_error: largest value allowed.
+        max_levels: largest value allowed.
+        pixels_changed: largest value allowed.
+        psnr: smallest value allowed; None if it is not checked.
+        quality_levels: largest value allowed; None if it is not checked.
     """
 
     max_abs_error: float
@@ -179,18 +185,19 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How far one file is from the trained network, over all probes of the parity gate.
+    """Distance of a file from the trained network, over all probes of the parity gate.
 
     Attributes:
         path: the file.
-        provider: what ran it, e.g. "CPUExecutionProvider" or "TorchScript".
-        passed: the verdict.
-        max_abs_error: largest difference of a float pixel in [-1, 1]; None where the file gives no floats.
+        provider: backend that ran it, e.g. "CPUExecutionProvider" or "TorchScript".
+        passed: whether it is within its tolerances.
+        max_abs_error: largest difference of a float pixel in [-1, 1]; None if the file returns no
+            floats.
         max_levels: largest difference of a pixel in grey levels.
         pixels_changed: share of pixels that differ at all, 0 to 1.
-        psnr: peak signal-to-noise ratio over 4,096 images, in decibels, where it was asked for.
+        psnr: peak signal-to-noise ratio over 4,096 images, in decibels, if it is checked.
         quality_levels: largest difference of a pixel in grey levels over the same images.
-        thresholds: what was allowed; None in manifests of the first release.
+        thresholds: its tolerances; None in manifests of the first release.
     """
 
     path: str
@@ -206,29 +213,29 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A released model.
+    """The description of a released model.
 
     Attributes:
         schema_version: of this document.
         name: lower-case letters, digits, `.`, `_`, `-`.
         version: counted from 1.
-        description: what it makes, in a sentence.
+        description: of its images, in a sentence.
         license: SPDX identifier.
         image_size: height and width, in pixels.
         channels: 3 (RGB) or 1 (grey).
         latent_size: length of a latent vector.
         classes: number of classes, 0 without labels.
-        class_names: one for each class, or none.
+        class_names: one for each class, or empty.
         noise_scheme: see `dcgan.core.noise`.
         opset: of the ONNX files.
         inputs: of the served graph.
         outputs: of the served graph.
-        files: every other file in the folder.
+        files: all other files in the folder.
         golden: images for the self-test.
-        parity: verdict for each file that computes images.
+        parity: result for each file that computes images.
         producers: versions of the libraries that wrote the files.
-        training: where the weights come from.
-        metrics: measured figures.
+        training: origin of the weights.
+        metrics: measured values.
     """
 
     schema_version: int
@@ -253,35 +260,18 @@ class Manifest:
     metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
-        current = self.schema_version == SCHEMA_VERSION
         _check(
-            current,
-            f"schema version {self.schema_version} is not the known {SCHEMA_VERSION}; upgrade dcgan-zoo",
+            self.schema_version == SCHEMA_VERSION,
+            f"schema version {self.schema_version} is not {SCHEMA_VERSION}; upgrade dcgan-zoo",
         )
         check_name(self.name)
         check_version(self.version)
-        known = self.noise_scheme == noise.SCHEME
         _check(
-            known,
-            f"noise scheme {self.noise_scheme!r:.60} is not the known {noise.SCHEME!r}; upgrade dcgan-zoo",
+            self.noise_scheme == noise.SCHEME,
+            f"noise scheme {self.noise_scheme!r:.60} is not {noise.SCHEME!r}; upgrade dcgan-zoo",
         )
-        _check(
-            0 < self.latent_size <= _MOST_LATENTS, f"a latent size of {self.latent_size} is absurd"
-        )
-        _check(0 < self.image_size <= _MOST_PIXELS, f"an image size of {self.image_size} is absurd")
-        _check(self.channels in (1, 3), f"images have {self.channels} channels, not 1 or 3")
-        _check(0 <= self.classes <= 2**16, f"{self.classes} classes is absurd")
-        named = len(self.class_names) in (0, self.classes)
-        _check(named, f"there are {len(self.class_names)} class names for {self.classes} classes")
-        labels = [image.label for image in self.golden.images if image.label is not None]
-        _check(
-            all(0 <= label < self.classes for label in labels),
-            f"a golden image has none of its {self.classes} classes",
-        )
-        _check(
-            all(verdict.passed for verdict in self.parity),
-            "it holds a file that failed its parity gate",
-        )
+        self._check_sizes()
+        self._check_classes()
         self._check_files()
         _check(
             self.inputs == self.expected_inputs,
@@ -294,43 +284,77 @@ class Manifest:
 
     @property
     def expected_inputs(self) -> tuple[Tensor, ...]:
-        """What the served graph must take."""
+        """Inputs that the served graph must have."""
         z = Tensor(name="z", dtype="float32", shape=("batch", self.latent_size))
-        return (z, Tensor(name="label", dtype="int64", shape=("batch",))) if self.classes else (z,)
+        label = Tensor(name="label", dtype="int64", shape=("batch",))
+        return (z, label) if self.classes else (z,)
 
     @property
     def expected_outputs(self) -> tuple[Tensor, ...]:
-        """What the served graph must give."""
+        """Outputs that the served graph must have."""
         shape = ("batch", self.image_size, self.image_size, self.channels)
         return (Tensor(name="images", dtype="uint8", shape=shape),)
 
     def file(self, role: str, precision: str | None = None) -> ModelFile | None:
-        """The first file with that role, and that precision if one is named; None if there is none."""
+        """Returns the first file with a role, and a precision if one is named; None without one."""
         matches = (
             file for file in self.files if file.role == role and precision in (None, file.precision)
         )
         return next(matches, None)
 
+    def _check_sizes(self) -> None:
+        _check(
+            0 < self.latent_size <= _MAX_LATENT_SIZE,
+            f"the latent size is {self.latent_size}, not 1 to {_MAX_LATENT_SIZE}",
+        )
+        _check(
+            0 < self.image_size <= _MAX_IMAGE_SIZE,
+            f"the image size is {self.image_size}, not 1 to {_MAX_IMAGE_SIZE}",
+        )
+        _check(self.channels in (1, 3), f"images have {self.channels} channels, not 1 or 3")
+
+    def _check_classes(self) -> None:
+        _check(
+            0 <= self.classes <= _MAX_CLASSES,
+            f"there are {self.classes} classes, not 0 to {_MAX_CLASSES}",
+        )
+        _check(
+            len(self.class_names) in (0, self.classes),
+            f"there are {len(self.class_names)} class names for {self.classes} classes",
+        )
+        labels = [image.label for image in self.golden.images if image.label is not None]
+        _check(
+            all(0 <= label < self.classes for label in labels),
+            f"a golden image has none of its {self.classes} classes",
+        )
+
     def _check_files(self) -> None:
+        _check(
+            all(verdict.passed for verdict in self.parity),
+            "it lists a file that failed its parity gate",
+        )
         paths = [file.path for file in self.files]
         _check(len(set(paths)) == len(paths), f"it lists a file twice among {', '.join(paths)}")
         _check(FILE_NAME not in paths, "it lists itself")
-        for path in [digest.path for digest in self.golden.digests] + [
-            verdict.path for verdict in self.parity
-        ]:
-            _check(path in paths, f"it speaks of {path!r:.60}, which it does not list")
+
+        digests = [digest.path for digest in self.golden.digests]
+        verdicts = [verdict.path for verdict in self.parity]
+        for path in digests + verdicts:
+            _check(path in paths, f"it refers to {path!r:.60}, which it does not list")
 
 
 def check_name(name: str) -> None:
     """Checks the name of a model.
 
     Raises:
-        ManifestError: if it is not 1 to 64 of a-z, 0-9, `.`, `_`, `-`, with a letter or digit at each end.
+        ManifestError: if it is not 1 to 64 of a-z, 0-9, `.`, `_`, `-`, with a letter or digit at
+            each end.
     """
     fits = _NAME.fullmatch(name) is not None and ".." not in name
     _check(
         fits,
-        f"{name!r:.80} is no model name: use 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit at each end",
+        f"{name!r:.80} is no model name: use 1 to 64 of a-z, 0-9, '.', '_', '-', "
+        "with a letter or digit at each end",
     )
 
 

@@ -1,7 +1,6 @@
 """Model folders: `<repository>/<name>/<version>/`, immutable once written.
 
-A folder appears whole or not at all: it is written beside its place under a name that no reader looks at, flushed to
-the disk, and renamed.
+A folder appears complete or not at all (see `dcgan.core.atomic`).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from dcgan.core.atomic import new_folder
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import SchemaError, parse_json
+from dcgan.core.text import printable
 from dcgan.zoo.manifest import (
     FILE_NAME,
     SCHEMA_VERSION,
@@ -27,23 +27,23 @@ from dcgan.zoo.manifest import (
 )
 
 SHIPPED = Path(__file__).parent / "models"
-"""The repository that comes with the package."""
+"""The repository inside the package."""
 
 DEFAULT_MODEL = "dcgan64-tiny"
-"""The shipped model that is served when nothing else is asked for."""
+"""The shipped model that is served by default."""
 
-_MOST_MANIFEST_BYTES = 2**20
+MAX_MANIFEST_BYTES = 2**20
+"""Largest manifest that is read."""
 
-
-_CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it anew"
+_CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it again"
 
 
 class RepositoryError(DcganError):
-    """A model folder that is missing, damaged or already taken."""
+    """A model folder that is missing, unreadable or already taken."""
 
 
 class CorruptModelError(RepositoryError):
-    """A model folder that is not what its manifest says."""
+    """A model folder that differs from its manifest."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +51,31 @@ class Release:
     """One version of one model, on disk.
 
     Attributes:
-        folder: where it lies.
-        manifest: what it says of itself.
+        folder: that holds it.
+        manifest: its manifest.
     """
 
     folder: Path
     manifest: Manifest
 
     def path(self, file: ModelFile) -> Path:
-        """Where one of its files lies."""
+        """Returns the path of one of its files."""
         return self.folder / file.path
 
     def verify(self) -> None:
-        """Checks the SHA-256 of every file.
+        """Verifies the SHA-256 of every file.
 
         Raises:
-            CorruptModelError: names the first file that is not what the manifest says.
+            CorruptModelError: names the first file that differs from the manifest.
         """
         for file in self.manifest.files:
             self.verify_file(file)
 
     def verify_file(self, file: ModelFile) -> None:
-        """Checks the SHA-256 of one file.
+        """Verifies the SHA-256 of one file.
 
         Raises:
-            CorruptModelError: if it is not what the manifest says.
+            CorruptModelError: if it differs from the manifest.
             RepositoryError: if it cannot be read.
         """
         path = self.path(file)
@@ -83,16 +83,17 @@ class Release:
             found = sha256(path)
         except OSError as error:
             raise RepositoryError(
-                f"cannot read {path}: {error.strerror}; give this user the right to"
+                f"cannot read {path}: {error.strerror}; give this user the right to read it"
             ) from None
         if found != file.sha256:
             raise CorruptModelError(
-                f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}"
+                f"{path} is damaged: its SHA-256 is {found[:12]}..., "
+                f"not {file.sha256[:12]}...; {_CURE}"
             )
 
 
 def read_release(folder: Path) -> Release:
-    """Reads a model folder: its manifest, and that each file is there with the size it should have.
+    """Reads the manifest of a model folder and checks that its files exist with the right sizes.
 
     Raises:
         CorruptModelError: if a file is missing, a size is wrong, or the manifest is not valid.
@@ -101,7 +102,10 @@ def read_release(folder: Path) -> Release:
     try:
         manifest = parse_json(Manifest, _read_manifest(folder), FILE_NAME, SCHEMA_VERSION)
     except (ManifestError, SchemaError) as error:
-        raise CorruptModelError(f"{folder} has a manifest that is not valid: {error}; {_CURE}") from None
+        raise CorruptModelError(
+            f"{folder} has a manifest that is not valid: {error}; {_CURE}"
+        ) from None
+
     for file in manifest.files:
         path = folder / file.path
         if path.is_symlink() or not path.is_file():
@@ -109,15 +113,17 @@ def read_release(folder: Path) -> Release:
                 f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}"
             )
         if path.stat().st_size != file.bytes:
-            raise CorruptModelError(f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}")
+            raise CorruptModelError(
+                f"{path} has {path.stat().st_size} bytes, not {file.bytes}; {_CURE}"
+            )
     return Release(folder, manifest)
 
 
 def list_releases(repository: Path) -> list[Release]:
-    """Reads every model of a repository, by name, the newest version first.
+    """Reads all models of a repository, by name, the newest version first.
 
     Raises:
-        RepositoryError: if the repository is no folder, or a model in it is damaged or in the wrong place.
+        RepositoryError: if the repository is no folder, or a model in it is corrupt or misplaced.
     """
     if not _is_folder(repository):
         raise RepositoryError(
@@ -132,10 +138,10 @@ def list_releases(repository: Path) -> list[Release]:
 
 
 def find_release(repository: Path, name: str, version: int | None = None) -> Release:
-    """Reads one model of a repository; the newest version unless one is named.
+    """Reads a model of a repository; its newest version unless one is named.
 
     Raises:
-        RepositoryError: if there is none, with the names that exist, or if it is damaged.
+        RepositoryError: if there is none (names those that exist), or if it is corrupt.
         ManifestError: if the name is not allowed.
     """
     check_name(name)
@@ -143,17 +149,19 @@ def find_release(repository: Path, name: str, version: int | None = None) -> Rel
     if not versions:
         names = sorted({path.parent.parent.name for path in repository.glob(f"*/*/{FILE_NAME}")})
         raise RepositoryError(
-            f"there is no model {name!r} in {repository}; it has {', '.join(names) or 'no model at all'}"
+            f"there is no model {name!r} in {repository}; "
+            f"it has {printable(', '.join(names)) or 'no model at all'}"
         )
     if version is not None and version not in versions:
         raise RepositoryError(
-            f"model {name!r} in {repository} has no version {version}; it has {', '.join(map(str, versions))}"
+            f"model {name!r} in {repository} has no version {version}; "
+            f"it has {', '.join(map(str, versions))}"
         )
     return _read_placed(repository / name / str(version or versions[-1]))
 
 
 def versions_of(repository: Path, name: str) -> list[int]:
-    """The versions of one model in a repository, oldest first."""
+    """Returns the versions of a model in a repository, the oldest first."""
     return sorted(
         int(path.parent.name)
         for path in repository.glob(f"{name}/*/{FILE_NAME}")
@@ -163,7 +171,7 @@ def versions_of(repository: Path, name: str) -> list[int]:
 
 @contextmanager
 def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
-    """Gives a folder to write a model into, and puts it in its place when the block ends without an error.
+    """Gives a temporary folder for a model, and publishes it when the block ends without an error.
 
     Raises:
         RepositoryError: if that version exists, or the repository cannot be written.
@@ -174,7 +182,8 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
     target = repository / name / str(version)
     if target.exists():
         raise RepositoryError(
-            f"{target} exists and a released model is never changed; choose another --name or --version"
+            f"{target} exists and a released model is never changed; "
+            "choose another --name or --version"
         )
     try:
         with ExitStack() as stack:
@@ -195,13 +204,13 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe_file(path: Path, role: str, precision: str | None = None) -> ModelFile:
-    """Describes a file that was just written, for the manifest beside it."""
+    """Returns the entry of a file for the manifest in the same folder."""
     return ModelFile(
         role=role,
         path=path.name,
@@ -215,7 +224,7 @@ def _read_manifest(folder: Path) -> str:
     path = folder / FILE_NAME
     if not path.is_file():
         raise RepositoryError(f"{folder} is no model folder: it has no {FILE_NAME}")
-    if path.stat().st_size > _MOST_MANIFEST_BYTES:
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise RepositoryError(f"{path} is over 1 MiB, which no manifest is")
     try:
         return path.read_text(encoding="utf-8")
@@ -224,6 +233,7 @@ def _read_manifest(folder: Path) -> str:
 
 
 def _read_placed(folder: Path) -> Release:
+    """Reads a model folder whose path must be that of its manifest's name and version."""
     release = read_release(folder)
     place = (folder.parent.name, folder.name)
     if place != (release.manifest.name, str(release.manifest.version)):
@@ -237,7 +247,7 @@ def _read_placed(folder: Path) -> Release:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
-    except OSError:  # a name that is too long for the system, for one
+    except OSError:  # for example, a name that is too long for the file system
         return False
 
 

@@ -100,7 +100,8 @@ def find_releases(
     if name is None:
         return [find_release(SHIPPED, DEFAULT_MODEL)]
 
-    from dcgan.zoo.catalog import get_model, get_or_fetch  # noqa: PLC0415 - loads the HTTP client
+    from dcgan.zoo.cache import get_or_fetch  # noqa: PLC0415
+    from dcgan.zoo.catalog import get_model  # noqa: PLC0415 - loads the HTTP client
 
     model = get_model(name) if index is None else get_or_fetch(name, index)
     return [model.release]

@@ -134,6 +134,35 @@ def wrong_piece(handler: Handler, data: bytes) -> None:
     handler.wfile.write(data)
 
 
+def trickling(handler: Handler, data: bytes) -> None:
+    """Sends one byte now and then."""
+    handler.head(200, Content_Length=len(data))
+    for i in range(len(data)):
+        handler.wfile.write(data[i : i + 1])
+        if handler.server.ended.wait(0.05):
+            return
+
+
+def steady(handler: Handler, data: bytes) -> None:
+    """Sends the file over and over, fast enough but without an end."""
+    handler.head(200)
+    while not handler.server.ended.wait(0.05):
+        handler.wfile.write(data[:2000])
+
+
+def trickling_headers(handler: Handler, data: bytes) -> None:
+    """Sends one byte of a header now and then."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while not handler.server.ended.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def endless_continue(handler: Handler, data: bytes) -> None:
+    """Asks to go on waiting, again and again."""
+    while not handler.server.ended.wait(0.01):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     function.__name__: function
     for function in (
@@ -147,5 +176,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
         another_length,
         other_bytes,
         wrong_piece,
+        trickling,
+        steady,
+        trickling_headers,
+        endless_continue,
     )
 }

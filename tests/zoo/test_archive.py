@@ -7,13 +7,13 @@ import tarfile
 import pytest
 
 from dcgan.core.errors import DcganError
-from dcgan.zoo.archive import pack, unpack
+from dcgan.zoo.archive import extract_archive, write_archive
 from dcgan.zoo.repository import RepositoryError, read_release
 
 
 @pytest.fixture
 def archive(toy, tmp_path):
-    pack(read_release(toy), tmp_path / "toy.tar")
+    write_archive(read_release(toy), tmp_path / "toy.tar")
     return tmp_path / "toy.tar"
 
 
@@ -36,7 +36,7 @@ def entry(name, data=b"x", kind=tarfile.REGTYPE, link=""):
 
 
 def test_a_model_comes_out_as_it_went_in(toy, archive, tmp_path):
-    release = unpack(archive, tmp_path / "elsewhere", "toy.tar")
+    release = extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
     assert release.folder == tmp_path / "elsewhere" / "toy" / "1"
     for path in toy.iterdir():
         assert (release.folder / path.name).read_bytes() == path.read_bytes()
@@ -45,7 +45,7 @@ def test_a_model_comes_out_as_it_went_in(toy, archive, tmp_path):
 def test_the_same_model_gives_the_same_archive(toy, archive, tmp_path):
     for path in toy.iterdir():
         path.touch()
-    pack(read_release(toy), tmp_path / "again.tar")
+    write_archive(read_release(toy), tmp_path / "again.tar")
     assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
 
 
@@ -54,7 +54,7 @@ def test_a_damaged_model_is_not_packed(toy, tmp_path):
     data[0] ^= 1
     (toy / "generator.onnx").write_bytes(data)
     with pytest.raises(RepositoryError, match="damaged"):
-        pack(read_release(toy), tmp_path / "toy.tar")
+        write_archive(read_release(toy), tmp_path / "toy.tar")
 
 
 HOSTILE = {
@@ -89,7 +89,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(archive, tmp_path, chan
     rewritten(archive, change)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(DcganError, match=r"toy\.tar|damaged"):
-        unpack(archive, tmp_path / "elsewhere", "toy.tar")
+        extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
     after = set(tmp_path.rglob("*")) - before
     assert {path for path in after if path.is_file()} == set()
     assert not (tmp_path / "escaped").exists()
@@ -103,20 +103,20 @@ def test_a_name_in_the_manifest_cannot_climb_out_either(archive, tmp_path):
 
     rewritten(archive, climb)
     with pytest.raises(DcganError, match="no model name"):
-        unpack(archive, tmp_path / "elsewhere", "toy.tar")
+        extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a tar archive" * 100, b"\x1f\x8b" + bytes(1000)])
 def test_what_is_no_archive_is_refused(tmp_path, data):
     (tmp_path / "toy.tar").write_bytes(data)
     with pytest.raises(RepositoryError, match=r"toy\.tar"):
-        unpack(tmp_path / "toy.tar", tmp_path / "elsewhere", "toy.tar")
+        extract_archive(tmp_path / "toy.tar", tmp_path / "elsewhere", "toy.tar")
 
 
 def test_a_truncated_archive_is_refused(archive, tmp_path):
     archive.write_bytes(archive.read_bytes()[:3000])
     with pytest.raises(RepositoryError, match=r"toy\.tar"):
-        unpack(archive, tmp_path / "elsewhere", "toy.tar")
+        extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
 
 
 @pytest.mark.parametrize("version", ["0.1", "1.0", "nonsense"])
@@ -136,5 +136,5 @@ def test_a_sparse_member_cannot_claim_what_the_archive_does_not_hold(archive, tm
 
     rewritten(archive, bloat)
     with pytest.raises(DcganError, match=r"toy\.tar"):
-        unpack(archive, tmp_path / "elsewhere", "toy.tar")
+        extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
     assert not list((tmp_path / "elsewhere").rglob("generator.onnx"))

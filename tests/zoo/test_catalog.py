@@ -1,6 +1,7 @@
 """The catalog: models are listed once, found by name, fetched once by many processes, removed."""
 
 import json
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,18 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from dcgan.core.errors import CacheError
+from dcgan.core.paths import cache_dir
 from dcgan.core.schema import SchemaError
-from dcgan.zoo.catalog import (
-    fetch_archive,
-    fetch_model,
-    get_model,
-    get_or_fetch,
-    list_models,
-    model_cache,
-    remove_model,
-)
+from dcgan.zoo.cache import fetch_archive, fetch_model, get_or_fetch, remove_model
+from dcgan.zoo.catalog import get_model, list_models, model_cache
 from dcgan.zoo.download import DownloadError
-from dcgan.zoo.index import read_index
+from dcgan.zoo.index import _resolve, read_index
 from dcgan.zoo.manifest import ManifestError
 from dcgan.zoo.repository import CorruptModelError, RepositoryError
 
@@ -110,7 +106,8 @@ def test_a_server_that_lies_leaves_nothing_in_the_cache(zoo, server, retry, lie)
 def test_four_processes_fetch_at_once(zoo, server, own_home):
     program = (
         "import sys\n"
-        "from dcgan.zoo.catalog import fetch_model, get_model\n"
+        "from dcgan.zoo.cache import fetch_model\n"
+        "from dcgan.zoo.catalog import get_model\n"
         "print(fetch_model(get_model('toy', index=sys.argv[1])).folder)\n"
     )
     command = [sys.executable, "-c", program, zoo]
@@ -154,6 +151,61 @@ def test_an_index_is_read_from_a_folder_or_file_too(zoo, tmp_path):
         assert entry.url == (tmp_path / "packed" / "toy-1.tar").as_uri()
 
 
+def test_the_address_of_a_folder_means_its_index(zoo, server, retry):
+    assert read_index(server.url("/zoo/"), retry) == read_index(zoo, retry)
+
+
+def test_a_web_page_is_no_index_and_the_error_says_what_is_wanted(server, retry):
+    server.files["/page"] = b"<html></html>"
+    with pytest.raises(SchemaError, match="not valid JSON.*--index takes the address of an index"):
+        read_index(server.url("/page"), retry)
+
+
+def test_an_index_of_absurd_size_is_not_parsed(server, retry, monkeypatch, tmp_path):
+    monkeypatch.setattr("dcgan.zoo.index._MAX_INDEX_BYTES", 1000)
+    server.files["/index.json"] = b"[" * 1001
+    with pytest.raises(DownloadError, match="1001 bytes|goes on after the promised 1000 bytes"):
+        read_index(server.url("/index.json"), retry)
+    (tmp_path / "index.json").write_bytes(b"[" * 1001)
+    with pytest.raises(DownloadError, match="which no index is"):
+        read_index(str(tmp_path))
+
+
+def test_an_index_with_a_user_name_in_an_address_is_refused(zoo, server, retry):
+    change_index(server, url="http://me:secret@127.0.0.1/toy-1.tar")
+    with pytest.raises(ManifestError, match="user name") as caught:
+        read_index(zoo, retry)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_index_behind_https_may_not_lead_to_plain_http(zoo, retry):
+    (entry,) = read_index(zoo, retry).models
+    with pytest.raises(DownloadError, match="which is not protected by https"):
+        _resolve(entry, "https://host/index.json")
+
+
+def test_a_link_planted_in_the_cache_is_not_followed(zoo, server, retry, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    entry = get_model("toy", index=zoo, retry=retry)
+    downloads = cache_dir() / "downloads"
+    downloads.mkdir()
+    downloads.chmod(0o777)
+    (downloads / f"{entry.archive.sha256}.tar.part").symlink_to(victim)
+    fetch_model(entry, retry).release.verify()
+    assert victim.read_bytes() == b"mine"
+    assert stat.S_IMODE(downloads.stat().st_mode) == 0o700
+
+
+def test_a_cache_folder_that_is_a_link_is_refused(zoo, retry, tmp_path):
+    entry = get_model("toy", index=zoo, retry=retry)
+    (tmp_path / "elsewhere").mkdir()
+    (cache_dir() / "downloads").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CacheError, match="not a folder"):
+        fetch_model(entry, retry)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def change_index(server, **changes):
     index = json.loads(server.files["/zoo/index.json"])
     index["models"][0].update(changes)
@@ -180,7 +232,9 @@ def test_an_index_that_is_not_valid_is_refused(zoo, server, retry, changes):
 
 def test_an_index_on_the_network_may_not_point_into_this_machine(zoo, server, retry):
     change_index(server, url="file:///etc/passwd")
-    with pytest.raises(DownloadError, match="not on the network"):
+    with pytest.raises(
+        DownloadError, match="leads to file:///etc/passwd, which is no http or https address"
+    ):
         read_index(zoo, retry)
 
 
@@ -214,7 +268,7 @@ def test_a_fetched_model_that_was_damaged_is_named_with_the_cure(zoo, retry):
 
 
 def test_what_is_here_is_taken_before_the_index_is_asked(zoo, server, retry):
-    with pytest.raises(RepositoryError, match="no model 'nothing' within reach"):
+    with pytest.raises(RepositoryError, match="no model 'nothing'"):
         get_or_fetch("nothing", zoo)
     fetched = get_or_fetch("toy", zoo)
     server.requests.clear()

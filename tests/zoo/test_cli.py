@@ -95,7 +95,10 @@ def test_a_pattern_that_matches_nothing_leaves_an_index_as_it_was(repository, tm
     assert dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", out).exit_code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     result = dcgan_zoo("--model-repository", repository, "pack", "tyo*", "--out", out)
-    assert (result.exit_code, "no model that is here is named 'tyo*'" in result.stderr) == (2, True)
+    assert (result.exit_code, "no model on this machine is named 'tyo*'" in result.stderr) == (
+        2,
+        True,
+    )
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
@@ -126,12 +129,54 @@ def test_a_file_that_may_not_be_read_is_one_sentence(repository, toy, monkeypatc
     ) == (1, True)
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+def refuse_locked(method):
+    """A method of Path that fails below /locked, as root's own folders do for others."""
+
+    def call(path, *arguments, **options):
+        if str(path).startswith("/locked"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return method(path, *arguments, **options)
+
+    return call
+
+
+@pytest.fixture(params=["no home", "a home that cannot be written", "a home that cannot be read"])
+def homeless(request, monkeypatch, tmp_path):
+    """A user who has no place for a cache."""
     for name in ("HOME", "DCGAN_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
-    result = dcgan_zoo("list")
-    assert (result.exit_code, "set DCGAN_HOME" in result.stderr) == (2, True)
+    if request.param == "no home":
+        monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
+    elif request.param == "a home that cannot be written":
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    else:
+        monkeypatch.setenv("HOME", "/locked")
+        for name in ("is_dir", "mkdir"):
+            monkeypatch.setattr(Path, name, refuse_locked(getattr(Path, name)))
+
+
+def test_only_fetching_needs_a_cache(homeless, repository, zoo):
+    for options in (
+        ["list"],
+        ["info", DEFAULT_MODEL],
+        ["path", DEFAULT_MODEL],
+        ["verify", "--all"],
+    ):
+        result = dcgan_zoo("--model-repository", repository, *options)
+        assert result.exit_code == 0, result.output
+    listed = dcgan_zoo("--index", zoo, "list", "toy")
+    assert (listed.exit_code, "index" in listed.stdout) == (0, True)
+    fetched = dcgan_zoo("--index", zoo, "fetch", "toy")
+    assert (fetched.exit_code, "set DCGAN_HOME" in fetched.stderr) == (2, True)
+
+
+def test_an_archive_of_a_version_that_is_there_names_the_way_to_replace_it(zoo, server):
+    assert dcgan_zoo("fetch", server.url("/zoo/toy-1.tar")).exit_code == 0
+    again = dcgan_zoo("fetch", server.url("/zoo/toy-1.tar"))
+    assert again.exit_code == 2
+    assert "first run dcgan-zoo remove toy --version 1" in again.stderr
+    assert "--name" not in again.stderr
 
 
 def test_verify_all_finds_one_flipped_byte(repository, copy_as):

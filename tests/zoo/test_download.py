@@ -2,10 +2,17 @@
 
 import base64
 import hashlib
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from dcgan.core.errors import DcganError
 from dcgan.zoo.download import Download, DownloadError, download
+from dcgan.zoo.http import check_redirect
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -123,7 +130,7 @@ def test_a_lie_is_an_error_at_once_and_leaves_nothing(server, what, target, retr
 def test_an_endless_answer_is_cut_off_where_no_size_is_promised(server, what, target, retry):
     server.script = ["too_long"]
     with pytest.raises(DownloadError, match="goes on"):
-        download(Download(url=what.url, most_bytes=len(DATA)), target, retry)
+        download(Download(url=what.url, max_bytes=len(DATA)), target, retry)
 
 
 def test_a_redirect_is_followed(server, what, target, retry):
@@ -201,5 +208,95 @@ def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(
 def test_a_proxy_that_is_none_is_one_sentence(what, target, retry, monkeypatch):
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(DownloadError, match="http_proxy is no address of a proxy"):
+    with pytest.raises(DownloadError, match="http_proxy does not hold the address of a proxy"):
         download(what, target, retry)
+
+
+@pytest.mark.parametrize("fault", ["trickling", "trickling_headers", "endless_continue"])
+def test_a_server_that_sends_next_to_nothing_does_not_hold_us(server, what, target, retry, fault):
+    server.script = [fault] * retry.attempts
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match="the server sent only .* bytes in .* s; tried 3 times"):
+        download(what, target, retry)
+    assert time.monotonic() - began < 30
+    server.script = [fault]
+    download(what, target, retry)
+    assert target.read_bytes() == DATA
+
+
+def test_the_total_time_has_a_limit(server, what, target, retry):
+    server.script = ["steady"] * 10
+    with pytest.raises(DownloadError, match="it took longer than 1 s; tried 1 times"):
+        download(what, target, replace(retry, timeout_s=5.0, total_s=1.0))
+
+
+def test_a_redirect_from_https_to_http_is_refused():
+    assert check_redirect("http://host/a", "https://host/a") == "https://host/a"
+    assert check_redirect("https://host/a", "https://other/a") == "https://other/a"
+    with pytest.raises(DownloadError, match="which is not protected by https"):
+        check_redirect("https://host/a", "http://host/a")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_a_real_server_with_tls_that_redirects_to_http_is_refused(
+    server, tls_server, what, target, retry
+):
+    tls_server.files["/file"] = DATA
+    secure = replace(what, url=tls_server.url("/file").replace("http:", "https:"))
+    download(secure, target, retry)
+    assert target.read_bytes() == DATA
+
+    target.unlink()
+    tls_server.script = [f"redirect {server.url('/file')}"]
+    with pytest.raises(DownloadError, match="which is not protected by https"):
+        download(secure, target, retry)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "fault", ["status 404", "status 500", "other_bytes", "another_length", "too_long", "truncated"]
+)
+@pytest.mark.parametrize("address", ["{}?token=secret", "{}#secret"])
+def test_secrets_of_an_address_are_never_shown(server, target, retry, fault, address):
+    what = Download(url=server.url("/file"), bytes=len(DATA), sha256=SHA256)
+    server.files["/file"] = DATA
+    server.script = [fault] * retry.attempts
+    server.files["/file?token=secret"] = DATA
+    secretive = replace(what, url=address.format(what.url))
+    with pytest.raises(DownloadError) as caught:
+        download(secretive, target, retry)
+    assert "secret" not in str(caught.value)
+    assert "/file" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:secret@127.0.0.1:1/file",
+        "http://me:secret@[/file",
+        "http://me:secret@host:x/file",
+    ],
+)
+def test_a_password_in_an_address_is_never_shown(target, retry, url):
+    with pytest.raises(DcganError) as caught:
+        download(Download(url=url), target, retry)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_planted_link_is_removed_and_its_target_untouched(what, target, part, retry, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    part.symlink_to(victim)
+    download(what, target, retry)
+    assert victim.read_bytes() == b"mine"
+    assert target.read_bytes() == DATA
+    assert not target.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_a_special_file_is_not_fetched(tmp_path, target, kind):
+    source = Path("/dev/zero") if kind == "device" else tmp_path / "fifo"
+    if kind == "fifo":
+        os.mkfifo(source)
+    with pytest.raises(DownloadError, match="is not a regular file"):
+        download(Download(url=source.as_uri()), target)
