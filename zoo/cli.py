@@ -142,7 +142,7 @@ def fetch(search: SearchPath, name: str, version: int | None, sha256: str | None
     help="With --parity, also load TorchScript and .pt2 files. Loading them can run code.",
 )
 @click.pass_obj
-def verify(
+def verify(  # noqa: PLR0917 - click passes them by name
     search: SearchPath,
     name: str | None,
     version: int | None,

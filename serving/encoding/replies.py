@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from google.protobuf.message import Message
@@ -72,7 +72,7 @@ class ReplyEncoder:
         reply: ReplyType,
         offset: int,
         parts: Sequence[Pixels],
-        echo: Mapping[str, Any] = MappingProxyType({}),
+        echo: Mapping[str, int] = MappingProxyType({}),
     ) -> bytes:
         """Serializes a reply with raw pixels.
 
@@ -93,7 +93,7 @@ class ReplyEncoder:
         offset: int,
         n: int,
         files: Sequence[bytes],
-        echo: Mapping[str, Any] = MappingProxyType({}),
+        echo: Mapping[str, int] = MappingProxyType({}),
     ) -> bytes:
         """Serializes a reply with PNG files.
 
