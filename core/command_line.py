@@ -31,10 +31,27 @@ CONTEXT_SETTINGS: dict[str, Any] = {
     "max_content_width": 100,
 }
 
-# Packages that the base install lacks, with the extra that brings them.
-_EXTRAS = dict.fromkeys(
-    ("matplotlib", "safetensors", "sklearn", "torch", "torchvision", "tqdm"), "train"
-) | {"onnx": "export"}
+# Modules that the base install lacks, with the extra that brings them.
+_EXTRAS = {
+    **dict.fromkeys(
+        (
+            "grpc_health",
+            "grpc_reflection",
+            "httptools",
+            "onnxruntime",
+            "prometheus_client",
+            "uvicorn",
+        ),
+        "serve",
+    ),
+    **dict.fromkeys(
+        ("matplotlib", "safetensors", "sklearn", "tensorboard", "torch", "torchvision", "tqdm"),
+        "train",
+    ),
+    "onnx": "export",
+}
+# Commands that need more than one of these extras.
+_EXTRAS_OF_COMMANDS = {"dcgan-export": "export"}
 
 # Kubernetes sets such variables for every Service: DCGAN_SERVE_PORT for one called dcgan-serve.
 _INJECTED = re.compile(r"(tcp|udp|sctp)://")
@@ -74,12 +91,14 @@ class Command(click.Command):
         except DcganError as error:
             raise UserError(f"{error}{_sources(ctx, str(error))}") from error
         except ModuleNotFoundError as error:
-            extra = _EXTRAS.get(str(error.name).partition(".")[0])
-            if extra is None:
+            module = str(error.name).partition(".")[0]
+            if module not in _EXTRAS:
                 raise
+            command = ctx.find_root().command.name or ""
+            extra = _EXTRAS_OF_COMMANDS.get(command, _EXTRAS[module])
             raise UserError(
-                f"this needs the package {error.name}; install the extra {extra}: "
-                f"in the checkout, pip install -c constraints.txt '.[{extra}]'"
+                f"this needs the package {module}; install the extra {extra}: "
+                f"pip install 'dcgan-zoo[{extra}]', or '.[{extra}]' in the checkout"
             ) from error
         except OSError as error:
             if error.errno != errno.ENOSPC or error.filename is not None:

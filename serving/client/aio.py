@@ -123,12 +123,20 @@ class AsyncClient(ClientBase):
         seed_b: int,
         steps: int,
         *,
+        offset_a: int = 0,
+        offset_b: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
     ) -> AsyncIterator[Pixels]:
-        """Walks from image 0 of one seed to image 0 of another; see `Client.interpolate`."""
+        """Walks from an image of one seed to an image of another; see `Client.interpolate`."""
         request = build_request(
-            pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options
+            pb.InterpolateRequest,
+            seed_a=seed_a,
+            seed_b=seed_b,
+            steps=steps,
+            offset_a=offset_a,
+            offset_b=offset_b,
+            **options,
         )
         left_s = self._deadline(timeout_s).remaining_s()
         async for response in self._read("Interpolate", request, left_s):

@@ -163,15 +163,19 @@ class Client(ClientBase):
         seed_b: int,
         steps: int,
         *,
+        offset_a: int = 0,
+        offset_b: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
     ) -> Iterator[Pixels]:
-        """Walks from image 0 of one seed to image 0 of another.
+        """Walks from an image of one seed to an image of another, or of the same seed.
 
         Args:
             seed_a: seed of the first image.
             seed_b: seed of the last image.
             steps: number of images, the two ends included.
+            offset_a: index of the first image under `seed_a`.
+            offset_b: index of the last image under `seed_b`.
             timeout_s: time of this call with all its retries, in seconds.
             **options: model, version, label and truncation; see `ImageOptions`.
 
@@ -182,7 +186,13 @@ class Client(ClientBase):
             ClientError: if the server cannot be reached, or refuses.
         """
         request = build_request(
-            pb.InterpolateRequest, seed_a=seed_a, seed_b=seed_b, steps=steps, **options
+            pb.InterpolateRequest,
+            seed_a=seed_a,
+            seed_b=seed_b,
+            steps=steps,
+            offset_a=offset_a,
+            offset_b=offset_b,
+            **options,
         )
         left_s = self._deadline(timeout_s).remaining_s()
         return map(read_pixels, self._read("Interpolate", request, left_s))

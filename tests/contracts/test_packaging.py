@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
 import sys
 import tomllib
@@ -14,7 +16,7 @@ import pytest
 from dcgan.serving.launch import launch_server
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("v1", "zoo", "training", "export", "serving")
+PARTS = ("v1", "core", "zoo", "training", "export", "serving")
 
 
 @pytest.fixture(scope="session")
@@ -71,34 +73,139 @@ def test_every_pinned_package_is_free_of_urls():
     assert "://" not in (ROOT / "constraints.txt").read_text()
 
 
-@pytest.mark.slow
-def test_the_wheel_serves_and_draws_without_torch(wheel: zipfile.ZipFile, tmp_path: Path):
-    """The base install, in an environment of its own, far from the checkout."""
-    uv = [sys.executable, "-m", "uv", "--quiet"]
-    environment = tmp_path / "environment"
-    subprocess.run([*uv, "venv", "--python", sys.executable, str(environment)], check=True)
-    python = environment / "bin" / "python"
-    install = [
-        "pip",
-        "install",
-        "--python",
-        str(python),
-        "-c",
-        str(ROOT / "constraints.txt"),
-        str(wheel.filename),
-    ]
-    subprocess.run([*uv, *install], check=True)
+def test_the_list_of_packages_is_the_tree():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {"dcgan.v1"}
+    for part in PARTS[1:]:
+        folders = {path.parent for path in (ROOT / part).rglob("*.py")}
+        found |= {".".join(("dcgan", *folder.relative_to(ROOT).parts)) for folder in folders}
+    assert sorted(setuptools["packages"]) == sorted(found)
     assert (
-        subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
-        == 1
+        set(setuptools["package-dir"])
+        == set(setuptools["package-data"])
+        == {f"dcgan.{part}" for part in PARTS}
     )
 
-    options = ["--port", "0", "--metrics-port", "0"]
-    command = [str(environment / "bin" / "dcgan-serve"), *options]
-    with launch_server(command, cwd=tmp_path) as server:
-        draw = [str(environment / "bin" / "dcgan-generate"), "--seed", "7", "-n", "4"]
-        target = ["--out", "grid.png", "--target", server.address]
-        drawn = subprocess.run([*draw, *target], cwd=tmp_path, check=False)
-    assert drawn.returncode == 0
+
+class Environment:
+    """An environment of its own with the wheel, far from the checkout.
+
+    Args:
+        folder: where to make it.
+        wheel: path of the wheel.
+        extra: extra to install; "" for none.
+    """
+
+    def __init__(self, folder: Path, wheel: str, extra: str) -> None:
+        self.folder = folder
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        cache = {"UV_CACHE_DIR": str(ROOT / ".cache" / "uv")} | os.environ
+        if extra == "all":
+            cache["UV_LINK_MODE"] = "symlink"  # a copy of PyTorch takes minutes
+        venv = [*uv, "venv", "--python", sys.executable, str(folder)]
+        subprocess.run(venv, env=cache, check=True)
+        install = [*uv, "pip", "install", "--python", str(folder / "bin" / "python")]
+        constraints = ["-c", str(ROOT / "constraints.txt")]
+        what = f"{wheel}[{extra}]" if extra else wheel
+        subprocess.run([*install, *constraints, what], env=cache, check=True)
+
+    def command(self, name: str) -> str:
+        return str(self.folder / "bin" / name)
+
+    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command outside the checkout."""
+        return subprocess.run(
+            [self.command(name), *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def has(self, module: str) -> bool:
+        program = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+        return self.run("python", "-c", program).returncode == 0
+
+    def megabytes(self) -> float:
+        files = (path for path in (self.folder / "lib").rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in files) / 1e6
+
+
+@pytest.fixture(scope="module")
+def environments(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory):
+    """A function from an extra to the environment that has it."""
+
+    @functools.cache
+    def make(extra: str) -> Environment:
+        folder = tmp_path_factory.mktemp("environment") / (extra or "base")
+        return Environment(folder, str(wheel.filename), extra)
+
+    return make
+
+
+SERVE = ("--port", "0", "--metrics-port", "0")
+
+
+@pytest.mark.slow
+def test_without_an_extra_the_wheel_is_a_client_and_a_zoo(environments):
+    base = environments("")
+    for module in ("onnxruntime", "torch", "onnx", "prometheus_client", "grpc_health"):
+        assert not base.has(module)
+    assert base.megabytes() < 150
+
+    with launch_server([str(Path(sys.executable).parent / "dcgan-serve"), *SERVE]) as server:
+        target = ("--target", server.address)
+        drawn = base.run("dcgan-generate", *target, "--seed", "7", "-n", "4", "--out", "grid.png")
+        assert drawn.returncode == 0, drawn.stderr
+        load = base.run("dcgan-bench", *target, "--duration-s", "0.2", "--warmup-s", "0")
+        assert load.returncode == 0, load.stderr
+    assert (base.folder / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert base.run("dcgan-zoo", "verify", "dcgan64-tiny").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [("dcgan-serve", "serve"), ("dcgan-train", "train"), ("dcgan-export", "export")],
+)
+def test_without_an_extra_the_other_commands_say_which_to_install(environments, command, extra):
+    base = environments("")
+    (base.folder / "run").mkdir(exist_ok=True)
+    arguments = {
+        "serve": SERVE,
+        "train": ("--data", "digits", "--out", "new"),
+        "export": ("run", "--out", "models", "--name", "digits"),
+    }
+    assert base.run(command, "--help").returncode == 0
+    done = base.run(command, *arguments[extra])
+    assert done.returncode == 2
+    assert f"pip install 'dcgan-zoo[{extra}]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_with_serve_the_wheel_serves_and_draws_without_torch(environments):
+    served = environments("serve")
+    assert not served.has("torch")
+    assert served.megabytes() < 600
+    with launch_server([served.command("dcgan-serve"), *SERVE], cwd=served.folder) as server:
+        options = ("--target", server.address, "--seed", "7", "-n", "4", "--out", "grid.png")
+        drawn = served.run("dcgan-generate", *options)
+    assert drawn.returncode == 0, drawn.stderr
     assert server.process.returncode == 0
-    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert (served.folder / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_with_all_the_wheel_trains_exports_and_serves(environments):
+    everything = environments("all")
+    train = ("--data", "digits", "--recipe", "digits", "--steps", "2", "--out", "run")
+    export = ("run", "--out", "models", "--name", "digits")
+    for command, arguments in (("dcgan-train", train), ("dcgan-export", export)):
+        done = everything.run(command, *arguments)
+        assert done.returncode == 0, done.stderr
+    serve = [everything.command("dcgan-serve"), "--model-repository", "models", *SERVE]
+    with launch_server(serve, cwd=everything.folder) as server:
+        assert [model.name for model in server.report.models] == ["digits"]

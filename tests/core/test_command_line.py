@@ -23,7 +23,7 @@ from dcgan.core.errors import DcganError
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             2,
             "Error: this needs the package torch; install the extra train: "
-            "in the checkout, pip install -c constraints.txt '.[train]'",
+            "pip install 'dcgan-zoo[train]', or '.[train]' in the checkout",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),

@@ -1,7 +1,9 @@
 """The client for event loops, against real servers."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -167,3 +169,43 @@ async def test_who_waits_when_a_client_is_closed_is_told_so_and_not_cancelled(se
 async def read_to_the_end(stream: AsyncIterator) -> None:
     async for _ in stream:
         pass
+
+
+async def test_a_walk_joins_any_two_images(aio, client):
+    chunks = [chunk async for chunk in aio.interpolate(1, 2, 9, offset_a=5, offset_b=6)]
+    walk = np.concatenate(list(client.interpolate(1, 2, 9, offset_a=5, offset_b=6)))
+    np.testing.assert_array_equal(np.concatenate(chunks), walk)
+
+
+def test_a_client_made_outside_of_event_loops_is_used_in_several(server, client):
+    aio = AsyncClient(server.target)
+    for seed in (7, 8):
+        image = asyncio.run(aio.generate(seed))
+        np.testing.assert_array_equal(image, client.generate(seed))
+
+    async def use_and_close() -> int:
+        async with aio:
+            return sum([len(chunk) async for chunk in aio.stream(7, 300)])
+
+    assert asyncio.run(use_and_close()) == 300
+    with pytest.raises(UnreachableError, match="was closed; make another"):
+        asyncio.run(aio.generate(7))
+
+
+def test_two_event_loops_share_a_client_at_once(server, client):
+    aio = AsyncClient(server.target)
+
+    async def draw(seed: int) -> list[np.ndarray]:
+        return [await aio.generate(seed, offset=i) for i in range(20)]
+
+    with ThreadPoolExecutor(2) as pool:
+        drawn = list(pool.map(lambda seed: asyncio.run(draw(seed)), (7, 8)))
+    for seed, images in zip((7, 8), drawn, strict=True):
+        np.testing.assert_array_equal(np.concatenate(images), client.generate(seed, 20))
+
+
+async def test_a_client_that_is_pickled_is_a_new_one_with_the_same_settings(aio):
+    image = await aio.generate(7)
+    async with pickle.loads(pickle.dumps(aio)) as other:
+        assert other._settings == aio._settings
+        np.testing.assert_array_equal(await other.generate(7), image)

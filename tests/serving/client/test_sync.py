@@ -1,5 +1,8 @@
 """The client for threads, against real servers."""
 
+import copy
+import multiprocessing
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -147,3 +150,32 @@ def test_who_waits_when_a_client_is_closed_is_told_so(server):
         client.close()
         with pytest.raises(UnreachableError, match="was closed; make another"):
             waiting.result()
+
+
+def test_a_walk_joins_any_two_images(client):
+    walk = np.concatenate(list(client.interpolate(1, 2, 100, offset_a=5, offset_b=2**40)))
+    assert len(walk) == 100
+    np.testing.assert_array_equal(walk[:1], client.generate(1, offset=5))
+    np.testing.assert_array_equal(walk[-1:], client.generate(2, offset=2**40))
+
+
+def test_a_client_that_is_pickled_or_copied_is_a_new_one_with_the_same_settings(server):
+    with Client(
+        server.target, timeout_s=30, hedge_after_s=5, metadata={"tenant": "blue"}
+    ) as client:
+        image = client.generate(7)
+        copies = [pickle.loads(pickle.dumps(client)), copy.deepcopy(client)]
+    for other in copies:
+        assert other._settings == client._settings
+        with other:
+            np.testing.assert_array_equal(other.generate(7), image)
+
+
+def test_a_pool_of_processes_shares_the_settings_of_a_client(server):
+    context = multiprocessing.get_context("spawn")
+    with Client(server.target) as client, context.Pool(1) as pool:
+        images = pool.apply_async(client.generate, (7,)).get(timeout=120)
+        np.testing.assert_array_equal(images, client.generate(7))
+        with pytest.raises(RefusedError, match="label must be unset") as caught:
+            pool.apply_async(client.generate, (7,), {"label": 1}).get(timeout=120)
+    assert caught.value.field == "label"
