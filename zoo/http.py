@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 
 from dcgan.core.errors import DcganError
 from dcgan.core.text import first_line, printable, public_url
-from dcgan.zoo.urls import is_web_url, split_url
+from dcgan.zoo.urls import is_web_url, join_url, split_url
 
 _MAX_REDIRECTS = 5
 _PIECE_BYTES = 1 << 16
@@ -205,7 +205,7 @@ class HttpClient:
                 return response
 
             response.close()
-            url = check_redirect(url, urljoin(url, location))
+            url = check_redirect(url, join_url(url, location))
         raise DownloadError(f"cannot download {public_url(url)}: too many redirects")
 
 

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
 
 from dcgan.core.atomic import replacing, write_file
 from dcgan.core.errors import CacheError, DcganError
@@ -22,7 +21,7 @@ from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
 from dcgan.zoo.http import check_redirect
 from dcgan.zoo.manifest import Manifest, ManifestError
 from dcgan.zoo.repository import Release, sha256
-from dcgan.zoo.urls import is_web_url, split_url
+from dcgan.zoo.urls import is_web_url, join_url, split_url
 
 SCHEMA_VERSION = 1
 FILE_NAME = "index.json"
@@ -92,7 +91,7 @@ def read_index(location: str, retry: RetryPolicy | None = None) -> Index:
     """
     if is_web_url(location):
         is_folder = split_url(location).path in ("", "/") or location.endswith("/")
-        base = urljoin(location, FILE_NAME) if is_folder else location
+        base = join_url(location, FILE_NAME) if is_folder else location
         index = _read_remote(base, retry)
     else:
         path = Path(location)
@@ -195,7 +194,7 @@ def _resolve(entry: IndexEntry, base: str) -> IndexEntry:
             "the index has an address with a user name, which is never needed there"
         )
 
-    url = urljoin(base, entry.url)
+    url = join_url(base, entry.url)
     if is_web_url(base):
         check_redirect(base, url)
     return IndexEntry(url=url, bytes=entry.bytes, sha256=entry.sha256, manifest=entry.manifest)

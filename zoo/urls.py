@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from dcgan.core.errors import DcganError
 
@@ -23,6 +23,21 @@ def split_url(url: str) -> SplitResult:
     except ValueError:
         raise UrlError("the address is malformed; write it as https://host/path") from None
     return parts
+
+
+def join_url(base: str, url: str) -> str:
+    """Returns an address that may be relative to another one as an absolute address.
+
+    Raises:
+        UrlError: if it is malformed.
+    """
+    split_url(url)
+    try:
+        joined = urljoin(base, url)
+    except ValueError:
+        raise UrlError("an address is malformed; write it as https://host/path") from None
+    split_url(joined)
+    return joined
 
 
 def is_web_url(url: str) -> bool:

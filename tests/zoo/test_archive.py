@@ -3,8 +3,14 @@
 import io
 import json
 import tarfile
+import tempfile
+import time
+import tracemalloc
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dcgan.core.errors import DcganError
 from dcgan.zoo.archive import extract_archive, write_archive
@@ -119,22 +125,107 @@ def test_a_truncated_archive_is_refused(archive, tmp_path):
         extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
 
 
-@pytest.mark.parametrize("version", ["0.1", "1.0", "nonsense"])
-def test_a_sparse_member_cannot_claim_what_the_archive_does_not_hold(archive, tmp_path, version):
-    def bloat(members):
-        member, data = members["generator.onnx"]
-        claims = {"0.1": {"GNU.sparse.map": "0,1,499999999,1", "GNU.sparse.size": "500000000"}}
-        headers = claims.get(
-            version, {"GNU.sparse.major": version[0], "GNU.sparse.minor": version[-1]}
-        )
-        member.pax_headers = {
-            **headers,
-            "GNU.sparse.realsize": "500000000",
-            "GNU.sparse.name": "generator.onnx",
-        }
-        members["generator.onnx"] = member, data
+def header(name=b"x", *, size=b"00000000001", kind=b"0", magic=b"ustar\x0000", prefix=b""):
+    """A header of one entry with a right checksum, whatever else it says."""
+    fields = [
+        name.ljust(100, b"\0"),
+        b"0000644\0" + b"0000000\0" * 2,
+        size.ljust(12, b"\0"),
+        b"00000000000\0",
+        b" " * 8,
+        kind,
+        bytes(100),
+        magic,
+        bytes(80),
+        prefix.ljust(155, b"\0"),
+        bytes(12),
+    ]
+    block = b"".join(fields)
+    assert len(block) == 512
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
-    rewritten(archive, bloat)
-    with pytest.raises(DcganError, match=r"toy\.tar"):
+
+def padded(data):
+    return data + bytes(-len(data) % 512)
+
+
+PAX = b"".join(b"%d %s=%s\n" % (len(k) + len(v) + 5, k, v) for k, v in [(b"size", b"9" * 20)])
+EXTENSIONS = {
+    "a pax header with a huge size": header(kind=b"x", size=b"%011o" % len(PAX)) + padded(PAX),
+    "a global pax header": header(kind=b"g", size=b"%011o" % len(PAX)) + padded(PAX),
+    "a chain of pax headers": (header(kind=b"x", size=b"%011o" % len(PAX)) + padded(PAX)) * 3000,
+    "a pax header of 200,000 digits": header(kind=b"x", size=b"%011o" % 200_020)
+    + padded(b"200020 size=" + b"9" * 200_007 + b"\n"),
+    "a GNU long name": header(b"././@LongLink", kind=b"L", size=b"00000000020") + padded(b"a" * 16),
+    "a GNU long name of 1.5 GB": header(b"././@LongLink", kind=b"L", size=b"%011o" % (3 << 29)),
+    "a GNU sparse file": header(kind=b"S"),
+    "a GNU magic": header(magic=b"ustar  \0"),
+    "an old header without magic": header(magic=bytes(8)),
+    "a size of 2^40 in base 256": header(size=b"\x80" + (2**40).to_bytes(11, "big")),
+    "a size of 2^63 in base 256": header(size=b"\x80" + (2**63).to_bytes(11, "big")),
+    "a negative size": header(size=b"\xff" * 12),
+    "a signed size": header(size=b"-0000000001"),
+    "a size that is no number": header(size=b"0x1f"),
+    "a size beyond the end": header(size=b"77777777777"),
+    "a folder in the prefix": header(prefix=b"../.."),
+    "a name with a folder": header(b"a/b"),
+    "a name with a terminal escape": header(b"\x1b[2Ja"),
+    "a name with a line break": header(b"a\nb"),
+    "a hidden name": header(b".bashrc"),
+    "an empty name": header(b""),
+    "a name that is no ASCII": header("ä".encode()),
+    "text after the name": header(b"a\0b"),
+}
+
+
+@pytest.mark.parametrize("hostile", EXTENSIONS.values(), ids=EXTENSIONS.keys())
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_anything_but_a_plain_entry_is_refused_before_it_is_read(archive, tmp_path, hostile, place):
+    data = archive.read_bytes()
+    end = data.index(bytes(1024), 512) // 512 * 512 + 512 if place == "last" else 0
+    while place == "last" and any(data[end:]):
+        end += 512
+    archive.write_bytes(data[:end] + hostile + bytes(512) + data[end:])
+
+    tracemalloc.start()
+    began = time.monotonic()
+    with pytest.raises(RepositoryError, match=r"toy\.tar") as caught:
         extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
-    assert not list((tmp_path / "elsewhere").rglob("generator.onnx"))
+    assert time.monotonic() - began < 5
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+    assert str(caught.value).isprintable()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_header_with_a_wrong_checksum_is_damage(archive, tmp_path):
+    data = bytearray(archive.read_bytes())
+    data[0] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(RepositoryError, match="no archive of a model, or it is damaged"):
+        extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
+
+
+@given(st.binary(max_size=2048))
+def test_random_bytes_are_refused(data):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "x.tar").write_bytes(data)
+        with pytest.raises(DcganError):
+            extract_archive(Path(folder) / "x.tar", Path(folder) / "models", "x.tar")
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_an_archive_with_a_changed_byte_is_refused_or_gives_the_same_model(archive, data):
+    original = archive.read_bytes()
+    place = data.draw(st.integers(0, len(original) - 1))
+    value = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder) / "x.tar"
+        changed.write_bytes(original[:place] + bytes([value]) + original[place + 1 :])
+        try:
+            release = extract_archive(changed, Path(folder) / "models", "x.tar")
+        except DcganError:
+            return
+        release.verify()
