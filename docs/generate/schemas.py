@@ -43,7 +43,7 @@ def shipped_recipes() -> str:
                 code(path.stem),
                 f"{size}x{size}{'' if recipe.generator.channels == 3 else ', grey'}",
                 str(recipe.generator.width),
-                f"{recipe.discriminator.width}, {recipe.discriminator.norm} norm",
+                f"{recipe.discriminator.width}, {_norm(recipe)}",
                 recipe.loss,
                 f"{recipe.generator_adam.rate:g}, {recipe.discriminator_adam.rate:g}",
                 cell(recipe.description),
@@ -51,6 +51,11 @@ def shipped_recipes() -> str:
         )
     head = ["recipe", "image", "G's width", "D's width and norm", "loss", "rates of G, D", "makes"]
     return table(head, rows)
+
+
+def _norm(recipe: Recipe) -> str:
+    norm = recipe.discriminator.norm
+    return "no norm" if norm == "none" else f"{norm} norm"
 
 
 def _document(root: type, skip: tuple[type, ...] = ()) -> str:
