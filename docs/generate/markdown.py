@@ -12,9 +12,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown cells in pipe syntax; columns of numbers are aligned right."""
     rows = list(rows)
     columns = zip(*rows, strict=True)
-    rules = [
-        "---:" if all(item[:1].isdecimal() for item in column) else "---" for column in columns
-    ]
+    rules = ["---:" if all(map(_NUMBER.fullmatch, column)) else "---" for column in columns]
     lines = [head, rules, *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
