@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from docs.generate.commands import command_pages
+from docs.generate.errors import errors_table
 from docs.generate.figures import FIGURES
 from docs.generate.metrics import metrics_table
 from docs.generate.proto import proto_head, proto_reference
@@ -26,6 +27,7 @@ def write_site_parts() -> None:
         _write(DOCS / "reference" / "commands" / f"{name}.md", page)
 
     fragments = {
+        "errors": errors_table(),
         "manifest": manifest_schema(),
         "metrics": metrics_table(),
         "proto": proto_reference(),

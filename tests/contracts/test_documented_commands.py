@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from urllib.request import urlopen
 
 import click
 import numpy as np
@@ -98,6 +99,22 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path):
                 timeout=120,
             )
     assert server.process.returncode == 0
+
+
+def test_the_addresses_of_the_http_page_answer(tmp_path: Path):
+    (text, *_) = blocks(ROOT / "docs" / "how-to" / "use-http.md", "bash")
+    lines = [shlex.split(line) for line in text.splitlines()]
+    assert len(lines) >= 3
+    assert all(words[:2] == ["curl", "-o"] for words in lines)
+
+    options = ("--port", "0", "--metrics-port", "0", "--http-port", "0")
+    with launch_server([str(BIN / "dcgan-serve"), *options], cwd=tmp_path) as server:
+        for _, _, name, url in lines:
+            moved = url.replace("127.0.0.1:8000", str(server.report.http_address))
+            with urlopen(moved, timeout=60) as response:
+                media_type = response.headers.get_content_type()
+                assert media_type == f"image/{name.rpartition('.')[2]}"
+                assert "immutable" in response.headers["Cache-Control"]
 
 
 def test_the_latent_vectors_of_the_client_page_are_those_of_the_service():
