@@ -1,0 +1,48 @@
+"""The settings of a client: what is checked before anything is sent."""
+
+import pytest
+
+from dcgan.serving.client import AsyncClient, Client, RefusedError
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"metadata": {"X-Tenant": "blue"}}, "'X-Tenant' is no key"),
+        ({"metadata": {"grpc-timeout": "1"}}, "is no key"),
+        ({"metadata": {"": "1"}}, "is no key"),
+        ({"metadata": {"tenant": "blue\r\nadmin: yes"}}, "must be printable ASCII text"),
+        ({"metadata": {"tenant": b"blue"}}, "must be printable ASCII text"),
+        ({"metadata": {"tenant-bin": "blue"}}, "must be bytes"),
+        ({"metadata": {"authorization": "Bearer a"}, "token": "b"}, "give one of them"),
+        ({"token": "two words"}, "without spaces"),
+        ({"token": "line\n"}, "without spaces"),
+        ({"token": ""}, "without spaces"),
+        ({"ca": b"no certificate"}, "ca holds no certificates; name a PEM file"),
+        ({"ca": "/no/such/file"}, "cannot read '/no/such/file': No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_cannot_be_used_is_refused(kind, settings, problem):
+    with pytest.raises(RefusedError, match=problem):
+        kind("127.0.0.1:8001", **settings)
+
+
+def test_a_token_is_sent_to_other_machines_only_over_tls():
+    with pytest.raises(RefusedError, match=r"only over TLS; add tls=True \(--tls\)"):
+        Client("images.example.com:443", token="secret")
+    with pytest.raises(RefusedError, match="only over TLS"):
+        Client("127.0.0.1:8001,images.example.com:443", token="secret")
+    for target in ("127.0.0.1:8001", "[::1]:8001,localhost:8001"):
+        Client(target, token="secret")
+    Client("images.example.com:443", token="secret", tls=True)
+
+
+def test_a_secret_is_not_shown():
+    client = Client("127.0.0.1:8001", token="secret", metadata={"key": "hidden"})
+    for shown in (repr(client), repr(client._settings), str(client)):
+        assert "secret" not in shown
+        assert "hidden" not in shown
+    with pytest.raises(RefusedError) as caught:
+        Client("127.0.0.1:8001", token="sec ret")
+    assert "sec ret" not in str(caught.value)
