@@ -40,6 +40,12 @@ def export(
     torch.set_num_threads(1)
 
     draft = draft_manifest(run, options)
+    if draft.training.stopped_early:
+        show(
+            f"warning: the run was stopped early, after {draft.training.steps} of "
+            f"{draft.training.planned_steps} steps; dcgan-train --resume finishes it"
+        )
+
     with publish(repository, options.name, options.version) as folder:
         stages = fold_for_release(run.generator, options.weights)
         plan = find_plan(stages.released) if options.int8 else None

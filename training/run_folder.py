@@ -33,6 +33,7 @@ from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
+from dcgan.training.recipe_changes import recipe_changes
 from dcgan.training.tensor_file import pack, unpack
 from dcgan.zoo.manifest import Training
 
@@ -214,15 +215,19 @@ def read_run(folder: Path) -> Run:
     """
     config = read_config(folder)
     generator = Generator(config.recipe.generator)
-    images_seen = _load(generator, folder / GENERATOR)
+    facts = _load(generator, folder / GENERATOR)
+    changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
     training = Training(
         recipe=config.recipe.name,
         data=f"{config.data.name}, {config.data.images:,} images",
         data_sha256=config.data.sha256,
-        images_seen=images_seen,
+        images_seen=facts["images_seen"],
         seed=config.seed,
         hardware=config.hardware,
         commit=config.commit,
+        steps=facts.get("step"),
+        planned_steps=config.steps,
+        changes=changes,
     )
     return Run(
         generator=generator.eval().requires_grad_(False),
@@ -232,8 +237,8 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _load(generator: Generator, path: Path) -> int:
-    """Loads weights, every one of them, and returns the images they have seen."""
+def _load(generator: Generator, path: Path) -> dict[str, int]:
+    """Loads all weights, and returns how far they were trained: step and images_seen."""
     if not path.is_file():
         raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
     tensors, facts = unpack(path)
@@ -251,4 +256,4 @@ def _load(generator: Generator, path: Path) -> int:
         raise TrainingError(
             f"{path} has weights that are not finite, in {broken[0]}; train again with a lower rate"
         )
-    return facts["images_seen"]
+    return facts

@@ -7,9 +7,11 @@ hub's documentation of model cards.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dcgan.export.release.markdown import code, plain, table
 from dcgan.export.release.samples import SEED, sample_count
 from dcgan.export.release.usage_example import usage_example
 from dcgan.export.verify.report import ParityReport
@@ -19,6 +21,7 @@ from dcgan.zoo.repository import describe_file
 FILE_NAME = "README.md"
 
 _UNSTATED_LICENSE = "NOASSERTION"  # of SPDX
+_LICENSE_ID = re.compile(r"[a-z0-9.+() -]{1,100}")
 _MAX_LISTED_CLASSES = 100
 
 
@@ -34,7 +37,7 @@ def model_card(manifest: Manifest, report: ParityReport) -> str:
     sections = [
         _hub_metadata(manifest),
         f"# {manifest.name}, version {manifest.version}",
-        f"{manifest.description}.".replace("..", "."),
+        f"{plain(manifest.description)}.".replace("..", "."),
         _samples(manifest),
         _facts(manifest),
         _labels(manifest),
@@ -51,6 +54,8 @@ def _hub_metadata(manifest: Manifest) -> str:
     license_id = manifest.license.lower()
     if manifest.license == _UNSTATED_LICENSE:
         license_id = "unknown"
+    elif not _LICENSE_ID.fullmatch(license_id):
+        license_id = "other"  # what the hub calls a licence that it does not know
 
     tags = ["dcgan", "gan", "image-generation"]
     pipeline_tag = []
@@ -93,11 +98,11 @@ def _facts(manifest: Manifest) -> str:
     rows += [
         ("Output", f"`images`, uint8 [{image_shape}]"),
         ("Noise", f"`{manifest.noise_scheme}`: (seed, index) names one image"),
-        ("Licence", manifest.license),
+        ("Licence", plain(manifest.license)),
     ]
     for file in manifest.files:
         rows.append((f"`{file.path}`", f"{file.role}, {file.precision}, {file.bytes:,} bytes"))
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _labels(manifest: Manifest) -> str:
@@ -106,7 +111,8 @@ def _labels(manifest: Manifest) -> str:
         return ""
 
     names = [
-        f"{label} {name}" for label, name in enumerate(manifest.class_names[:_MAX_LISTED_CLASSES])
+        f"{label} {plain(name)}"
+        for label, name in enumerate(manifest.class_names[:_MAX_LISTED_CLASSES])
     ]
     are_numbers = manifest.class_names == tuple(map(str, range(manifest.classes)))
     meaning = ""
@@ -141,12 +147,22 @@ def _training(manifest: Manifest) -> str:
     training = manifest.training
     lines = [
         "## Training\n",
-        f"Recipe `{training.recipe}` on {training.data}, seed {training.seed}, "
-        f"{training.images_seen:,} real images shown to the discriminator, on {training.hardware}.",
-        f"SHA-256 of the decoded training data: `{training.data_sha256}`.",
+        f"Recipe {code(training.recipe)} on {plain(training.data)}, seed {training.seed}, "
+        f"{training.images_seen:,} real images shown to the discriminator, "
+        f"on {plain(training.hardware)}.",
     ]
+    if training.steps is not None and training.planned_steps is not None:
+        early = ": the run was stopped early" if training.stopped_early else ""
+        lines.append(f"Trained for {training.steps:,} of {training.planned_steps:,} steps{early}.")
+    if training.changes:
+        changes = [
+            f"{code(f'{c.key} = {c.value}')} (recipe: {code(c.recipe)})" for c in training.changes
+        ]
+        lines.append(f"Values that differ from the recipe: {', '.join(changes)}.")
+
+    lines.append(f"SHA-256 of the decoded training data: {code(training.data_sha256)}.")
     if training.commit:
-        lines.append(f"Commit of dcgan-zoo: `{training.commit}`.")
+        lines.append(f"Commit of dcgan-zoo: {code(training.commit)}.")
     return "\n".join(lines)
 
 
@@ -155,8 +171,11 @@ def _quality(manifest: Manifest) -> str:
         return (
             "## Quality\n\nNothing was measured. Judge by the samples above, which were not chosen."
         )
-    rows = [(metric.name, f"{metric.value:.4g}", metric.protocol) for metric in manifest.metrics]
-    return "## Quality\n\n" + _table(("metric", "value", "protocol"), rows)
+    rows = [
+        (plain(metric.name), f"{metric.value:.4g}", plain(metric.protocol))
+        for metric in manifest.metrics
+    ]
+    return "## Quality\n\n" + table(("metric", "value", "protocol"), rows)
 
 
 def _parity(report: ParityReport) -> str:
@@ -185,11 +204,6 @@ def _limitations(manifest: Manifest) -> str:
         "Pixels are the same, byte for byte, on the same ONNX Runtime build, provider and "
         "processor family; elsewhere they may differ by one grey level."
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rules = ["---"] * len(header)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rules, *rows])
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -22,6 +22,7 @@ from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.export.verify.backends import OnnxBackend
 from dcgan.export.verify.inputs import ModelInputs
+from dcgan.training.run_folder import read_run
 from dcgan.zoo.repository import RepositoryError, find_release, read_release
 
 OPTIONS = ExportOptions(name="small", version=1)
@@ -210,3 +211,27 @@ def test_a_release_with_float16_holds_its_verdict_and_thresholds(run, folder):
         if (each["precision"], each["provider"]) == ("fp16", CPU)
     ]
     assert "no float16 kernels" in distance["limits"]["reason"]
+
+
+def test_a_run_that_was_stopped_early_is_released_with_a_warning(run_folder, folder):
+    run = read_run(run_folder)
+    assert (run.training.steps, run.training.planned_steps) == (10, 10)
+    changed = {change.key: change.value for change in run.training.changes}
+    assert changed["generator.width"] == "8"
+    assert changed["steps"] == "10"
+
+    training = dataclasses.replace(run.training, steps=4)
+    lines = []
+    options = dataclasses.replace(OPTIONS, formats=("onnx",))
+    release = export(dataclasses.replace(run, training=training), folder, options, lines.append)
+    assert lines[0].startswith("warning: the run was stopped early, after 4 of 10 steps")
+    assert (release.manifest.training.steps, release.manifest.training.planned_steps) == (4, 10)
+    assert "Trained for 4 of 10 steps" in (release.folder / "README.md").read_text()
+
+
+def test_a_finished_run_is_released_without_a_warning(run_folder, folder):
+    lines = []
+    export(
+        read_run(run_folder), folder, dataclasses.replace(OPTIONS, formats=("onnx",)), lines.append
+    )
+    assert not any("warning" in line for line in lines)

@@ -1,6 +1,8 @@
 """The model card: metadata for the hub, and a program that does what it says."""
 
 import dataclasses
+import json
+import re
 import runpy
 import shutil
 
@@ -13,7 +15,10 @@ from dcgan.core.images import decode_png, tile
 from dcgan.core.onnx_session import CPU
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
+from dcgan.export.release.model_card import model_card
 from dcgan.export.release.usage_example import usage_example
+from dcgan.export.verify.report import ParityReport
+from dcgan.zoo.manifest import Metric, RecipeChange
 
 
 @pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
@@ -110,3 +115,86 @@ def test_a_model_of_more_classes_than_a_card_lists_counts_the_rest(labelled):
     text = _labels(many)
     assert "99 c99, and 50 more" in text
     assert sample_columns(150) == 8
+
+
+@pytest.mark.parametrize("seed", [7, 2**63 + 1, 2**64 - 1])
+def test_the_example_makes_the_images_of_any_seed(release, tmp_path, monkeypatch, seed):
+    program = usage_example(release.manifest).replace("seed = 7", f"seed = {seed}")
+    shutil.copy(release.folder / "generator.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example.py").write_text(program)
+    values = runpy.run_path("example.py")
+    assert np.array_equal(values["z"], noise.latents(seed, 0, 64, release.manifest.latent_size))
+
+
+HOSTILE = (
+    "x`</code><script>alert(1)</script>\n# Free money\n|a|[b](http://evil)\x1b[31m\u202e![i](j)"
+)
+
+
+def test_text_from_a_run_is_shown_without_markup(release, labelled):
+    report = json.loads((release.folder / "parity.json").read_text())["reference"]
+    training = dataclasses.replace(
+        labelled.manifest.training,
+        recipe=HOSTILE,
+        data=HOSTILE,
+        hardware=HOSTILE,
+        commit=HOSTILE,
+        data_sha256=HOSTILE,
+        changes=(RecipeChange(key=HOSTILE, value=HOSTILE, recipe=HOSTILE),),
+    )
+    manifest = dataclasses.replace(
+        labelled.manifest,
+        description=HOSTILE,
+        license=HOSTILE,
+        class_names=(HOSTILE,) * 3,
+        training=training,
+        metrics=(Metric(name=HOSTILE, value=1.0, protocol=HOSTILE),),
+    )
+    card = model_card(manifest, no_distances(report))
+    outside_code = re.sub(r"```.*?```|`[^`\n]*`", "", card, flags=re.DOTALL)
+    assert "<script" not in outside_code
+    assert "\x1b" not in card
+    assert "\u202e" not in card
+    assert "\n# Free" not in card
+    assert "](http" not in outside_code.replace("\\]", "")
+    assert "![i]" not in outside_code
+    rows = [line for line in card.splitlines() if line.startswith("| Licence")]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 3
+    head = card.split("---\n")[1]
+    assert 'license: "other"' in head
+    assert all(re.match(r"(\w+: |tags:$|  - )", line) for line in head.splitlines())
+
+
+def test_the_card_tells_steps_and_every_value_that_differs_from_the_recipe(release):
+    training = dataclasses.replace(
+        release.manifest.training,
+        steps=12,
+        planned_steps=5600,
+        changes=(RecipeChange(key="generator.width", value="16", recipe="64"),),
+    )
+    manifest = dataclasses.replace(release.manifest, training=training)
+    card = model_card(manifest, no_distances("a network"))
+    assert "Trained for 12 of 5,600 steps: the run was stopped early." in card
+    assert "differ from the recipe: `generator.width = 16` (recipe: `64`)." in card
+
+
+def test_a_finished_run_is_not_called_stopped(release):
+    training = dataclasses.replace(release.manifest.training, steps=12, planned_steps=12)
+    card = model_card(
+        dataclasses.replace(release.manifest, training=training), no_distances("a network")
+    )
+    assert "Trained for 12 of 12 steps." in card
+    assert "stopped" not in card
+
+
+def no_distances(reference):
+    return ParityReport(
+        reference=reference,
+        batches=(1,),
+        seeds=(0,),
+        widest=(4.0,),
+        processor="x86-64-v4",
+        versions={"torch": "2"},
+        distances=(),
+    )
