@@ -72,7 +72,8 @@ def served_file(release: Release, precision: str) -> ModelFile:
     """
     file = release.manifest.file("onnx", precision)
     if file is None:
-        cure = "choose another --precision, or export the model again with --onnx"
+        flag = "--onnx" if precision == "fp32" else f"--{precision}"
+        cure = f"choose another --precision, or export the model again with {flag}"
         raise ServingError(f"{release.folder} has no ONNX file in {precision}; {cure}")
     return file
 
