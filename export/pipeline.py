@@ -15,6 +15,7 @@ from dcgan.export.options import ExportOptions
 from dcgan.export.release.description import describe_release
 from dcgan.export.release.manifest import draft_manifest
 from dcgan.export.verify.gate import verify_files
+from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
 from dcgan.zoo.repository import Release, publish, read_release
 
@@ -54,6 +55,11 @@ def export(
         verification = verify_files(stages, files, folder, draft)
         show(verification.report.table())
         verification.report.raise_failure()
+        speed = compare_speed(
+            verification.backends, latent_size=draft.latent_size, classes=draft.classes
+        )
+        if speed is not None:
+            show(speed)
 
         describe_release(draft, files, stages.released, verification, folder)
 

@@ -15,6 +15,7 @@ from dcgan.export.release.markdown import code, plain, table
 from dcgan.export.release.samples import SEED, sample_count
 from dcgan.export.release.usage_example import usage_example
 from dcgan.export.verify.report import ParityReport
+from dcgan.export.verify.tolerances import QUALITY_IMAGES
 from dcgan.zoo.manifest import Manifest, ModelFile
 from dcgan.zoo.repository import describe_file
 
@@ -188,7 +189,8 @@ def _parity(report: ParityReport) -> str:
         f"Each file was loaded again from disk and compared with {report.reference}, "
         f"in batches of {batches}, on the noise of seeds {seeds}, on zeros, "
         f"and on noise stretched to {widest}. "
-        "Errors are of float images in [-1, 1]; levels are grey levels of 255.\n\n"
+        "Errors are of float images in [-1, 1]; levels are grey levels of 255. "
+        f"PSNR, and the levels of int8, are over {QUALITY_IMAGES:,} images.\n\n"
         f"{report.table()}\n\n"
         f"Processor family {report.processor}; {versions}. More in `parity.json`."
     )

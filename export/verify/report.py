@@ -10,6 +10,8 @@ from dcgan.export.verify.tolerances import Tolerances
 from dcgan.export.verify.verdict import judge
 from dcgan.zoo.manifest import Parity, Thresholds
 
+_ALL_LEVELS = 255
+
 _HEADER = (
     "file",
     "on",
@@ -111,8 +113,33 @@ def _row(distance: Distance) -> tuple[str, ...]:
         f"{distance.max_abs_error:.1e}",
         f"{distance.mean_abs_error:.1e}",
         f"{distance.p999_abs_error:.1e}",
-        str(distance.max_levels),
+        _levels(distance),
         f"{distance.pixels_changed:.4%}",
-        f"{distance.quality.psnr:.1f} dB" if distance.quality else "",
+        _psnr(distance),
         verdict,
     )
+
+
+def _levels(distance: Distance) -> str:
+    """Returns the grey levels that the verdict is about, and how many are allowed.
+
+    An int8 file may differ by anything on out-of-distribution latents; what counts is the largest
+    difference over the images of the quality measurement.
+    """
+    limits = distance.limits
+    if limits is None:
+        return str(distance.max_levels)
+
+    is_unlimited = limits.max_levels == _ALL_LEVELS
+    if is_unlimited and distance.quality is not None and limits.quality_levels is not None:
+        return f"{distance.quality.max_levels} (max {limits.quality_levels})"
+    return f"{distance.max_levels} (max {limits.max_levels})"
+
+
+def _psnr(distance: Distance) -> str:
+    if distance.quality is None:
+        return ""
+    shown = f"{distance.quality.psnr:.1f} dB"
+    if distance.limits is None or distance.limits.min_psnr is None:
+        return shown
+    return f"{shown} (min {distance.limits.min_psnr:.1f})"

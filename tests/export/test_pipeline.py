@@ -170,9 +170,11 @@ def test_grey_models_of_another_size(run, folder, make_generator):
 
 def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     options = ExportOptions(name="small", version=1, formats=("onnx",), int8=True)
+    lines: list[str] = []
     release = export(
-        dataclasses.replace(run, generator=make_generator(width=4)), folder, options, lambda _: None
+        dataclasses.replace(run, generator=make_generator(width=4)), folder, options, lines.append
     )
+    assert "images/s on this processor" in lines[-1]
     release.verify()
     file = release.manifest.file("onnx", "int8")
     assert file.path == "generator.int8.onnx"
