@@ -2,8 +2,8 @@
 
     python benchmarks/same_bytes.py [--requests 10000] [--out benchmarks/results/serving-same-bytes.json]
 
-Every reply is compared, byte for byte, with what ONNX Runtime makes of the file and the noise in this process, image by
-image. Meanwhile a third as many requests again are called off on the way, and halfway one server is told to stop and
+Every reply is compared, byte for byte, with what an engine in this process makes of the noise, each image alone in its
+batch: on CUDA (`--device cuda`) padded to the service's batch size. Meanwhile a third as many requests again are called off on the way, and halfway one server is told to stop and
 another takes its port. Exit code 1 if a byte differs or a request fails.
 """
 
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-import onnxruntime as ort
 from servers import SERVE, describe_machine
 
 from dcgan.core import noise
@@ -31,6 +30,8 @@ from dcgan.core.images import decode_png, untile
 from dcgan.serving.client.channel import channel_options
 from dcgan.serving.client.replies import Response, read_pixels
 from dcgan.serving.client.targets import TargetResolver
+from dcgan.serving.engine.config import EngineConfig
+from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.launch import LaunchedServer, NotReadyError, launch_server
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub as Stub
@@ -53,6 +54,14 @@ ODD = (
 )
 
 Expected = Callable[[int, int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How both servers, and the reference, run the model."""
+
+    device: str
+    precision: str
 
 
 @dataclass
@@ -79,14 +88,18 @@ def main() -> None:
         help="of the second server, to see that a difference is seen",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", default="fp32", help="of the file that is served")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json"
     )
     arguments = parser.parse_args()
     began = time.perf_counter()
     repositories = arguments.repository, arguments.second_repository or arguments.repository
-    findings = asyncio.run(compare(*repositories, arguments.requests, arguments.seed))
+    serving = Serving(arguments.device, arguments.precision)
+    findings = asyncio.run(compare(*repositories, arguments.requests, arguments.seed, serving))
     document = {"machine": describe_machine(), "seconds": round(time.perf_counter() - began, 1)}
+    document |= {"device": serving.device, "precision": serving.precision}
     document |= {"requests": arguments.requests, "second_server": " ".join(ODD), **vars(findings)}
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
@@ -94,13 +107,17 @@ def main() -> None:
         sys.exit(1)
 
 
-async def compare(first: Path, second: Path, requests: int, seed: int) -> Findings:
-    findings, source = Findings(), random.Random(seed)
-    expected = reference(first)
+async def compare(
+    first: Path, second: Path, requests: int, seed: int, serving: Serving
+) -> Findings:
+    findings = Findings()
+    source = random.Random(seed)
+    expected = reference(first, serving)
+    options_of_both = ("--device", serving.device, "--precision", serving.precision)
     numbers = iter(range(requests))
     with ExitStack() as stack:
-        one = await start(stack, first, "0")
-        two = await start(stack, second, "0", *ODD)
+        one = await start(stack, first, "0", *options_of_both)
+        two = await start(stack, second, "0", *options_of_both, *ODD)
         target = f"{one.address},{two.address}"
         options = channel_options(target)
         async with grpc.aio.insecure_channel(
@@ -116,7 +133,8 @@ async def compare(first: Path, second: Path, requests: int, seed: int) -> Findin
                 await asyncio.sleep(0.01)
             two.process.terminate()
             await asyncio.to_thread(two.process.wait)
-            await start_again(stack, second, two.address.rpartition(":")[2], *ODD)
+            port = two.address.rpartition(":")[2]
+            await start_again(stack, second, port, *options_of_both, *ODD)
             await asking
     return findings
 
@@ -202,21 +220,23 @@ async def call_off(stub: Stub, source: random.Random, findings: Findings) -> Non
         await call
 
 
-def reference(repository: Path) -> Expected:
-    """What the first model of a repository makes of a seed, an offset and a number, one image after the other."""
+def reference(repository: Path, serving: Serving) -> Expected:
+    """Makes the images of the first model of a repository, each alone in its batch."""
     release = list_releases(repository)[0]
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        str(release.folder / "generator.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    size = release.manifest.latent_size
+    manifest = release.manifest
+    file = manifest.file("onnx", serving.precision)
+    if file is None:
+        raise SystemExit(f"{manifest.name} has no ONNX file in {serving.precision}")
+    config = EngineConfig(device=serving.device, instances=1, intra_op_threads=1)
+    (engine,) = open_engines(release.path(file), manifest, config, serving.precision)
 
     def make(seed: int, offset: int, n: int) -> np.ndarray:
-        rows = [
-            session.run(None, {"z": noise.latents(seed, offset + i, 1, size)})[0] for i in range(n)
-        ]
-        return np.concatenate(rows)
+        images = []
+        for i in range(n):
+            z = noise.latents(seed, offset + i, 1, manifest.latent_size)
+            label = noise.labels(offset + i, 1, manifest.classes) if manifest.classes else None
+            images.append(engine.run(z, label))
+        return np.concatenate(images)
 
     return make
 
