@@ -10,7 +10,11 @@ AGREEMENTS = {Agreement.EXACT: pb.AGREEMENT_EXACT, Agreement.CLOSE: pb.AGREEMENT
 
 
 def provenance_message(
-    manifest: Manifest, digest: str, provider: str, agreement: Agreement
+    manifest: Manifest,
+    digest: str,
+    provider: str,
+    agreement: Agreement,
+    batch_size: int | None = None,
 ) -> pb.Provenance:
     """Returns the provenance of the images of one model.
 
@@ -19,6 +23,7 @@ def provenance_message(
         digest: SHA-256 of the file that runs.
         provider: execution provider that runs it.
         agreement: result of the self-test.
+        batch_size: images in every batch, where the pixels depend on it.
     """
     return pb.Provenance(
         model=manifest.name,
@@ -27,4 +32,5 @@ def provenance_message(
         noise_scheme=manifest.noise_scheme,
         provider=provider,
         agreement=AGREEMENTS[agreement],
+        batch_size=batch_size or 0,
     )

@@ -51,7 +51,9 @@ async def load_model(
         engines=len(engines),
     )
     dispatcher = Dispatcher(engines, batcher, metrics.of_model(manifest.name))
-    provenance = provenance_message(manifest, file.sha256, provider, agreement)
+    provenance = provenance_message(
+        manifest, file.sha256, provider, agreement, engines[0].batch_size
+    )
     model = ServedModel(
         manifest=manifest,
         file=file,

@@ -28,20 +28,22 @@ AGREEMENT_EXACT: Agreement
 AGREEMENT_CLOSE: Agreement
 
 class Provenance(_message.Message):
-    __slots__ = ("model", "version", "digest", "noise_scheme", "provider", "agreement")
+    __slots__ = ("model", "version", "digest", "noise_scheme", "provider", "agreement", "batch_size")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     NOISE_SCHEME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     digest: str
     noise_scheme: str
     provider: str
     agreement: Agreement
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., noise_scheme: _Optional[str] = ..., provider: _Optional[str] = ..., agreement: _Optional[_Union[Agreement, str]] = ...) -> None: ...
+    batch_size: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., noise_scheme: _Optional[str] = ..., provider: _Optional[str] = ..., agreement: _Optional[_Union[Agreement, str]] = ..., batch_size: _Optional[int] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
     __slots__ = ("seed", "n", "model", "version", "offset", "label", "format", "truncation")
