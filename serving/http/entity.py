@@ -29,8 +29,9 @@ PROVENANCE_FIELDS = (
 def entity_tag(model: ServedModel, *parts: object) -> str:
     """Returns a strong entity tag, with its quotes.
 
-    Equal tags mean equal bytes. That holds between replicas with the same execution provider and
-    processor family; others differ by up to one grey level, and so have other tags.
+    Equal tags mean equal bytes. That holds between replicas with the same execution provider,
+    processor family and, on CUDA, batch size; others differ by up to one grey level, and so have
+    other tags.
 
     Args:
         model: that draws.
@@ -41,6 +42,7 @@ def entity_tag(model: ServedModel, *parts: object) -> str:
         model.manifest.noise_scheme,
         model.provider,
         _family(model.provider),
+        str(model.batch_size),
         ENCODERS,
         *map(str, parts),
     )

@@ -62,6 +62,7 @@ async def load_model(
         dispatcher=dispatcher,
         png_queue=PngQueue(config.png_queue_images),
         replies=ReplyEncoder(manifest, provenance, config.reply_bytes),
+        batch_size=engines[0].batch_size,
     )
     _publish_metrics(model, metrics)
     return model

@@ -23,6 +23,7 @@ class ServedModel:
         dispatcher: makes images.
         png_queue: encodes images as PNG.
         replies: serializes replies.
+        batch_size: images in every batch, where the pixels depend on it; None where they do not.
     """
 
     manifest: Manifest
@@ -32,6 +33,7 @@ class ServedModel:
     dispatcher: Dispatcher
     png_queue: PngQueue
     replies: ReplyEncoder
+    batch_size: int | None = None
 
     @property
     def name(self) -> str:
