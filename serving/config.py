@@ -40,7 +40,7 @@ class ServerConfig:
     Attributes:
         model_repository: serve the newest version of every model in this folder; None for the model
             that ships.
-        model: name of the default model; None for the first by name.
+        model: name of the default model; None if there is only one.
         fetch_from: index of models, from which `model` is fetched if it is not here; None to fetch
             nothing.
         host: address to listen on.

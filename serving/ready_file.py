@@ -63,6 +63,8 @@ class ReadyReport:
     def describe(self) -> str:
         """Returns the line that `dcgan-serve` prints once it is ready."""
         models = "; ".join(_describe_model(model) for model in self.models)
+        if len(self.models) > 1:
+            models += f"; the default is {self.models[0].name}"
         metrics = ",".join(f"http://{address}/metrics" for address in self.metrics_addresses)
         serving = "serving" if self.workers == 1 else f"{self.workers} workers serving"
         http = "" if self.http_address is None else f"; page at http://{self.http_address}/"

@@ -297,7 +297,11 @@ async def _load_models(
     if pinned is None:
         # A download may take long.
         releases = await run_in_daemon_thread(
-            find_releases, config.model_repository, config.model, config.fetch_from
+            find_releases,
+            config.model_repository,
+            config.model,
+            config.fetch_from,
+            precision=config.models.precision,
         )
     else:
         releases = [release.open(config.models.precision) for release in pinned]

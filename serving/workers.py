@@ -75,7 +75,11 @@ async def _start(
     """Decides what to serve, and starts the workers, which are added to `team`."""
     # A download may take long.
     releases = await run_in_daemon_thread(
-        find_releases, config.model_repository, config.model, config.fetch_from
+        find_releases,
+        config.model_repository,
+        config.model,
+        config.fetch_from,
+        precision=config.models.precision,
     )
     pinned = [pin_release(release, config.models.precision) for release in releases]
     team += [Worker(each, pinned, log) for each in split_config(config, workers)]

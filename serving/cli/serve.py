@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     help="Model of requests that name none; without --model-repository, the only one that is "
-    "served.  [default: the first by name]",
+    "served.  [default: the only model of the repository]",
 )
 @click.option(
     "--fetch-from",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from dcgan.zoo.repository import (
     list_releases,
     read_release,
 )
+
+_MAX_NAMES = 20
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,25 +84,32 @@ def served_file(release: Release, precision: str) -> ModelFile:
 
 
 def find_releases(
-    repository: Path | None, name: str | None, index: str | None = None
+    repository: Path | None,
+    name: str | None,
+    index: str | None = None,
+    *,
+    precision: str = "fp32",
 ) -> list[Release]:
     """Finds the releases to serve, the default model first.
 
     Args:
         repository: model repository, of which the newest version of every model is served; None to
             serve one model, which was fetched before or is part of the package.
-        name: of the default model; None for the first by name.
+        name: of the default model; None for the only one.
         index: of models, from which that model is fetched if it is not here; None to fetch nothing.
+        precision: precision of the files that run. Models of a repository that lack it are not
+            served, except for the default model, which must have it.
 
     Raises:
-        DcganError: if there is no such model, it is damaged, or it cannot be fetched.
+        DcganError: if there is no such model, it is damaged, or it cannot be fetched; or if a
+            repository holds several models and none is named.
     """
     if index is not None and (repository is not None or name is None):
         raise ServingError(
             "--fetch-from fetches the one model that --model names; leave --model-repository out"
         )
     if repository is not None:
-        return _newest_releases(repository, name)
+        return _newest_releases(repository, name, precision)
     if name is None:
         return [find_release(SHIPPED, DEFAULT_MODEL)]
 
@@ -108,15 +120,31 @@ def find_releases(
     return [model.release]
 
 
-def _newest_releases(repository: Path, name: str | None) -> list[Release]:
+def _newest_releases(repository: Path, name: str | None, precision: str) -> list[Release]:
     newest: dict[str, Release] = {}
     for release in list_releases(repository):  # the newest version of a name comes first
         newest.setdefault(release.manifest.name, release)
     if not newest:
         raise ServingError(_explain_empty(repository))
 
-    default = next(iter(newest)) if name is None else find_release(repository, name).manifest.name
-    return [newest.pop(default), *newest.values()]
+    if name is not None:
+        default = newest.pop(find_release(repository, name).manifest.name)
+    elif len(newest) == 1:
+        default = newest.pop(next(iter(newest)))
+    else:
+        # Were it the first by name, a new model could become the default unnoticed.
+        names = ", ".join(list(newest)[:_MAX_NAMES])
+        problem = f"{repository} holds {len(newest)} models: {names:.1000}"
+        raise ServingError(f"{problem}; name the one of requests that name none with --model")
+
+    served_file(default, precision)
+    others = []
+    for release in newest.values():
+        if release.manifest.file("onnx", precision) is None:
+            logger.warning("%s is not served: it has no file in %s", release.folder, precision)
+        else:
+            others.append(release)
+    return [default, *others]
 
 
 def _explain_empty(repository: Path) -> str:

@@ -1,8 +1,12 @@
 """dcgan-generate: what it writes, and what it says when that does not work."""
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from dcgan.core.images import decode_png, tile
 from dcgan.serving.cli.generate import main
@@ -133,3 +137,78 @@ def test_many_images_are_shown_as_they_come(ask, client, tmp_path):
     said = "wrote images 0 to 299 of seed 7, drawn by tiny version 2, to"
     assert (code, output) == (0, f"{said} {tmp_path / 'many.npy'}\n")
     np.testing.assert_array_equal(np.load(tmp_path / "many.npy"), client.generate(7, 300))
+
+
+def test_a_png_says_what_it_shows(ask, client, tmp_path):
+    options = ["--model", "classy", "--label", "1", "--truncation", "0.5", "--offset", "5"]
+    assert ask("--seed", "7", "-n", "3", "--out", str(tmp_path / "grid.png"), *options)[0] == 0
+    assert ask("--seed", "7", "-n", "3", "--out", str(tmp_path / "folder"), *options)[0] == 0
+    text = {
+        "Software": "dcgan-generate",
+        "dcgan:model": "classy",
+        "dcgan:version": "2",
+        "dcgan:digest": client.model("classy").digest,
+        "dcgan:seed": "7",
+        "dcgan:label": "1",
+        "dcgan:truncation": "0.5",
+    }
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.text == text | {"dcgan:index": "5-7"}
+    with Image.open(tmp_path / "folder" / "000006.png") as picture:
+        assert picture.text == text | {"dcgan:index": "6"}
+
+
+def test_equal_requests_write_equal_files(ask, tmp_path):
+    for name in ("a.png", "b.png"):
+        ask("--seed", "7", "-n", "3", "--out", str(tmp_path / name))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_array_is_what_numpy_writes(ask, client, tmp_path):
+    ask("--seed", "7", "-n", "3", "--out", str(tmp_path / "a.npy"))
+    np.save(tmp_path / "b.npy", client.generate(7, 3))
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_a_file_is_replaced_and_that_is_said(ask, tmp_path):
+    out = tmp_path / "grid.png"
+    for n, said in ((1, f"to {out}\n"), (2, f"to {out} in place of what was there\n")):
+        code, output = ask("--seed", "7", "-n", str(n), "--out", str(out))
+        assert (code, output.endswith(said)) == (0, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("named", ["npy", "grid"])
+def test_a_full_disk_is_said_with_its_reason(ask, named):
+    code, output = ask("--seed", "7", "-n", "64", "--out", "/dev/full", "--format", named)
+    problem = "cannot write '/dev/full': No space left on device; name another --out"
+    assert (code, output) == (2, f"Error: {problem}\n")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_what_was_there_stays_when_there_is_no_room(server, entry_point, tmp_path):
+    for name in ("grid.png", "images.npy"):
+        out = tmp_path / name
+        out.write_text("precious")
+        options = ["--target", server.target, "--seed", "7", "-n", "64", "--out", str(out)]
+        done = run_with_small_files([*entry_point("generate"), *options])
+        assert done.returncode == 2
+        assert done.stderr.endswith("File too large; name another --out\n")
+        assert out.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_report_is_whole_or_not_written(server, entry_point, tmp_path):
+    out = tmp_path / "report.json"
+    options = ["--target", server.target, "--duration-s", "0.1", "--warmup-s", "0"]
+    done = run_with_small_files([*entry_point("bench"), *options, "--json", str(out)])
+    assert done.returncode == 2
+    assert done.stderr.endswith("File too large; name another --json\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_with_small_files(command: list[str]) -> subprocess.CompletedProcess:
+    """Runs a command that can write no file of more than 100 bytes."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); {command[2]}"
+    command = [command[0], "-c", limit, *command[3:]]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
