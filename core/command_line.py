@@ -66,12 +66,8 @@ class UserError(click.ClickException):
         super().__init__(escape_unprintable(message))
 
 
-class Command(click.Command):
-    """A click command with the behaviour that this module describes."""
-
-    def __init__(self, name: str | None, **attributes: Any) -> None:  # noqa: ANN401 - click's signature
-        super().__init__(name, **attributes)
-        _name_variables(self, name)
+class _Shared(click.Command):
+    """What commands and groups have in common: `--version`, and variables named in errors."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Returns the options, with `--version` if the command is not part of a group."""
@@ -82,6 +78,14 @@ class Command(click.Command):
         _drop_injected_variables(self)
         with _variables_named(ctx):
             return super().parse_args(ctx, args)
+
+
+class Command(_Shared):
+    """A click command with the behaviour that this module describes."""
+
+    def __init__(self, name: str | None, **attributes: Any) -> None:  # noqa: ANN401 - click's signature
+        super().__init__(name, **attributes)
+        _name_variables(self, name)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Runs the command."""
@@ -111,7 +115,7 @@ class Command(click.Command):
             ctx.exit(INTERRUPTED)
 
 
-class Group(click.Group):
+class Group(_Shared, click.Group):
     """A click group whose commands are `Command`s."""
 
     command_class = Command
@@ -124,16 +128,6 @@ class Group(click.Group):
         """Adds a command; its environment variables begin with the name of the group."""
         super().add_command(cmd, name)
         _name_variables(cmd, f"{self.name} {name or cmd.name}")
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Returns the options, with `--version`."""
-        return _with_version(super().get_params(ctx), ctx)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parses the command line and the environment."""
-        _drop_injected_variables(self)
-        with _variables_named(ctx):
-            return super().parse_args(ctx, args)
 
 
 class PrintableFormatter(logging.Formatter):

@@ -145,6 +145,55 @@ def test_no_modules_import_in_a_circle():
     assert find_cycle({module: imports_at_start(module) for module in MODULES}) == []
 
 
+def room(module: str) -> str | None:
+    """The sub-package of a part that a module lies in, such as dcgan.serving.api."""
+    parts = module.split(".")
+    is_package = MODULES[module].name == "__init__.py"
+    return ".".join(parts[:3]) if len(parts) > 3 or (len(parts) == 3 and is_package) else None
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_the_rooms_of_a_part_do_not_import_in_a_circle(part: str):
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        here = room(module)
+        if here is not None and here.split(".")[1] == part:
+            rooms = {room(imported) for imported in imports_at_start(module)}
+            graph.setdefault(here, set()).update(
+                other for other in rooms if other and other != here and other.split(".")[1] == part
+            )
+    assert find_cycle(graph) == []
+
+
+def test_the_client_imports_nothing_of_the_server():
+    for module, imported in ALL_IMPORTS.items():
+        if module.startswith("dcgan.serving.client"):
+            inside = {name for name in imported if name.startswith("dcgan.serving")}
+            assert all(name.startswith("dcgan.serving.client") for name in inside), module
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("dcgan.serving.server", ("torch", "torchvision", "onnx")),
+        ("dcgan.serving.workers", ("torch", "torchvision", "onnx")),
+        ("dcgan.serving.client", ("torch", "torchvision", "onnx", "onnxruntime", "dcgan.zoo")),
+        ("dcgan.zoo.cache", ("torch", "torchvision", "onnx", "onnxruntime", "grpc")),
+    ],
+)
+def test_light_processes_leave_heavy_libraries_out(module: str, absent: tuple[str, ...]):
+    program = (
+        f"import sys, {module}\n"
+        f"found = [name for name in {absent!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+        "import dcgan.core.onnx_session as session\n"
+        f"if 'onnxruntime' not in {absent!r}: session.load_onnxruntime()\n"
+        f"found = [name for name in {absent!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command: str):
     program = (
