@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+
+if TYPE_CHECKING:
+    from dcgan.export.options import ExportOptions
 
 
 class GateFailure(click.ClickException):
@@ -133,20 +136,14 @@ def main(
     compared with the trained network; exit code 1 means that one of them is not the same function.
     """
     if check is not None:
-        from dcgan.export.verify.reverify import reverify
-
-        reverify(check, click.echo, trust_code=trust_code)
+        _reverify(check, trust_code=trust_code)
         return
-
     if trust_code:
         raise click.UsageError("--trust-code goes with --check")
 
     is_model_folder = (repository, name) == (None, None)
     if run is not None and triton is not None and is_model_folder:
-        if len(_given_parameters()) > 2:
-            raise click.UsageError(
-                "--triton copies the files of a model folder as they are; leave other options out"
-            )
+        _check_only_triton()
         _add_to_triton(run, triton)
         return
 
@@ -158,12 +155,11 @@ def main(
 
     check_name(name)
     flags = {"onnx": onnx, "torchscript": torchscript, "pt2": pt2, "safetensors": safetensors}
-    formats = tuple(key for key, is_wanted in flags.items() if is_wanted) or DEFAULT_FORMATS
-    _check_has_float32(formats, {"--int8": int8, "--fp16": fp16, "--triton": triton is not None})
+    formats = tuple(key for key, is_wanted in flags.items() if is_wanted)
     options = ExportOptions(
         name=name,
         version=version or _next_version(repository, name),
-        formats=formats,
+        formats=formats or DEFAULT_FORMATS,
         weights=weights,
         int8=int8,
         fp16=fp16,
@@ -171,20 +167,30 @@ def main(
         license=license,
         description=description,
     )
-
+    _check_has_float32(options, triton)
     if dry_run:
         from dcgan.core.schema import dump_json
 
         click.echo(dump_json(options), nl=False)
         return
 
-    if triton is not None:
-        from dcgan.export.formats.triton import check_free
+    _export(run, repository, options, triton)
 
-        check_free(triton, name, options.version, options.onnx_precisions)
 
+def _reverify(folder: Path, *, trust_code: bool) -> None:
+    from dcgan.export.verify.reverify import reverify
+
+    reverify(folder, click.echo, trust_code=trust_code)
+
+
+def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | None) -> None:
+    from dcgan.export.formats.triton import check_free
     from dcgan.export.pipeline import export
     from dcgan.training.run_folder import read_run
+
+    # Find out before the export whether its files will have a place.
+    if triton is not None:
+        check_free(triton, options.name, options.version, options.onnx_precisions)
 
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
@@ -192,24 +198,30 @@ def main(
         _add_to_triton(release.folder, triton)
 
 
-def _given_parameters() -> list[str]:
-    """Returns the arguments and options that the user gave."""
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    return [name for name in context.params if context.get_parameter_source(name) is not default]
-
-
-def _check_has_float32(formats: tuple[str, ...], flags: dict[str, bool]) -> None:
-    """Checks that options which need the float32 ONNX file beside theirs come with it."""
-    for flag, is_given in flags.items():
-        if is_given and "onnx" not in formats:
-            raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
-
-
 def _next_version(repository: Path, name: str) -> int:
+    """Returns the version after the newest one of a model."""
     from dcgan.zoo.repository import versions_of
 
     return max(versions_of(repository, name), default=0) + 1
+
+
+def _check_has_float32(options: ExportOptions, triton: Path | None) -> None:
+    """Checks that options which need the float32 ONNX file come with it."""
+    needs = {"--int8": options.int8, "--fp16": options.fp16, "--triton": triton is not None}
+    for flag, is_given in needs.items():
+        if is_given and "onnx" not in options.formats:
+            raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
+
+
+def _check_only_triton() -> None:
+    """Checks that the user gave RUN and --triton, and nothing else."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    given = [name for name in context.params if context.get_parameter_source(name) is not default]
+    if len(given) > 2:
+        raise click.UsageError(
+            "--triton copies the files of a model folder as they are; leave other options out"
+        )
 
 
 def _add_to_triton(folder: Path, triton: Path) -> None:

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -96,10 +96,8 @@ def _trace(
     generator: PixelGenerator, methods: dict[str, tuple[torch.Tensor, ...]]
 ) -> torch.jit.ScriptModule:
     # Skip torch's own check of the trace: the parity gate runs the saved file on far more inputs.
-    return cast(
-        torch.jit.ScriptModule,
-        torch.jit.trace_module(generator, methods, check_trace=False),  # type: ignore[no-untyped-call]
-    )
+    trace = cast(Callable[..., torch.jit.ScriptModule], torch.jit.trace_module)
+    return trace(generator, methods, check_trace=False)
 
 
 def _reproducible(archive: bytes) -> bytes:

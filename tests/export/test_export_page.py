@@ -1,4 +1,4 @@
-"""The program in the documentation of formats."""
+"""The program in the documentation of the export."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def test_the_bridge_to_torch_fidelity_in_the_documentation_gives_channels_first(
 
     from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
 
-    text = (Path(__file__).resolve().parents[2] / "docs" / "export" / "formats.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export.md").read_text()
     names: dict[str, type[torch.nn.Module]] = {}
     exec(text.partition("```python\n")[2].partition("```")[0], names)
     path = SHIPPED / DEFAULT_MODEL / "1" / "generator.onnx"
