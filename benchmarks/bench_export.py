@@ -33,8 +33,9 @@ from dcgan.export.formats.onnx_file import read_onnx_weights
 from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
-from dcgan.export.verify.quality import compare_quality
-from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
+from dcgan.export.verify.parity import compare_quality
+from dcgan.export.verify.weight_check import read_graph
+from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
 ROUNDS = 5
@@ -51,7 +52,7 @@ def random_network(width: int) -> FoldedGenerator:
     """A folded generator of the seed model's shape, its activations of the size that training gives them."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(image_size=64, channels=3, latent_size=100, width=width))
-    initialise(generator)
+    init_weights(generator)
     with torch.no_grad():
         for _ in range(20):  # fills the statistics of batch normalisation
             generator(torch.randn(64, 100))

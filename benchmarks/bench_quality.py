@@ -31,11 +31,12 @@ from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
-from dcgan.training.data.cache import load
-from dcgan.training.data.dataset import Dataset, Wanted
+from dcgan.training.data.cache import load_dataset
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.sources import open_source
 from dcgan.training.device import LIBRARIES, describe_hardware
-from dcgan.training.monitor.progress import counting
+from dcgan.training.monitor.progress import decoding_progress
 from dcgan.zoo.repository import Release, list_releases
 
 IMAGES = 10_000  # of each side of a comparison
@@ -60,7 +61,8 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     releases = list_releases(arguments.model_repository)
-    data = load(open_source(arguments.data), Wanted(image_size=SIZE, channels=3), counting)
+    config = DecodeConfig(image_size=SIZE, channels=3)
+    data = load_dataset(open_source(arguments.data), config, decoding_progress)
     if data.labels is None or len(data.images) < 2 * IMAGES:
         parser.error(
             f"DATA must be {2 * IMAGES} images or more, with labels; {data.name} is {len(data.images)}"

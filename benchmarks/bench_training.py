@@ -29,10 +29,11 @@ from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.loader import Feed
+from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import LIBRARIES, describe_hardware
-from dcgan.training.engine.cuda_graphs import RecordedStep
-from dcgan.training.engine.step import Step, make_players
+from dcgan.training.engine.cuda_graphs import CudaGraphStep
+from dcgan.training.engine.state import create_training_state
+from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
 from dcgan.training.models.networks import Discriminator, Generator
 
@@ -104,36 +105,36 @@ def our_loop(
     compiled: bool = False,
 ) -> Callable[[], None]:
     """Our step; each switch that is off is put back to what the plain loop does."""
-    players = make_players(recipe, 0, device)
+    state = create_training_state(recipe, 0, device)
     if not channels_last:
-        for network in (players.generator, players.discriminator):
+        for network in (state.generator, state.discriminator):
             network.to(memory_format=torch.contiguous_format)
     if not (
         channels_last and fused
     ):  # the state of the optimizers has the layout of the weights: make it anew
         adams = [
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
-            for network in (players.generator, players.discriminator)
+            for network in (state.generator, state.discriminator)
         ]
-        players = replace(players, generator_adam=adams[0], discriminator_adam=adams[1])
+        state = replace(state, generator_adam=adams[0], discriminator_adam=adams[1])
     if not frozen:
-        players.discriminator.requires_grad_ = lambda _=True: players.discriminator  # type: ignore[method-assign]
+        state.discriminator.requires_grad_ = lambda _=True: state.discriminator  # type: ignore[method-assign]
     if compiled:
-        networks = torch.compile(players.generator), torch.compile(players.discriminator)
-        players = replace(players, generator=networks[0], discriminator=networks[1])
-    step, feed = Step(recipe, players, precision), Feed(data, recipe, 0, device)
+        networks = torch.compile(state.generator), torch.compile(state.discriminator)
+        state = replace(state, generator=networks[0], discriminator=networks[1])
+    step, loader = TrainingStep(recipe, state, precision), BatchLoader(data, recipe, 0, device)
     if graphs:
-        step = RecordedStep(step, players, BATCH)
+        step = CudaGraphStep(step, state, BATCH)
     number = 0
 
-    def advance() -> None:
+    def train_step() -> None:
         nonlocal number
         gemm_convolution.ENABLED = as_products
-        batch = feed.batch(number)
+        batch = loader.batch(number)
         step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
         number += 1
 
-    return advance
+    return train_step
 
 
 def measure(
@@ -141,15 +142,15 @@ def measure(
 ) -> dict[str, float]:
     """Images a second of each row: the best of some rounds, in each of which every row takes some steps."""
     best = dict.fromkeys(rows, 0.0)
-    for advance in rows.values():
-        advance()
-        advance()
+    for train_step in rows.values():
+        train_step()
+        train_step()
     for _ in range(rounds):
-        for name, advance in rows.items():
+        for name, train_step in rows.items():
             _wait(device)
             start = time.perf_counter()
             for _ in range(steps):
-                advance()
+                train_step()
             _wait(device)
             best[name] = max(best[name], steps * BATCH / (time.perf_counter() - start))
     return best

@@ -1,9 +1,11 @@
-"""Kills a training run again and again, resumes it, and compares what it ends with with a run that was never killed.
+"""Kills and resumes a training run again and again, and compares it with an uninterrupted run.
 
-    python scripts/kill_training.py [--kills 20] [--seed 0] [--data digits] [--recipe digits] [--steps 300]
+    python scripts/kill_training.py [--kills 20] [--seed 0] [--data digits] [--recipe digits]
+        [--steps 300]
 
-Each kill is a SIGKILL after a random number of further steps and some random milliseconds, so that it may hit a step,
-a grid, a checkpoint or the moment between two files. Exit code 0 only if every file of both runs has the same bytes.
+Each kill is a SIGKILL after a random number of further steps and some random milliseconds, so that
+it may hit a step, a grid, a checkpoint or the moment between two files. Exit code 0 only if every
+file of both runs has the same bytes.
 """
 
 from __future__ import annotations
@@ -137,8 +139,8 @@ def main() -> None:
     result = {
         "hardware": describe_hardware(options.device),
         "versions": library_versions(*LIBRARIES),
-        "protocol": f"{options.recipe} on {options.data}, {options.steps} steps, a checkpoint every 5; "
-        f"SIGKILL at random, seed {options.seed}",
+        "protocol": f"{options.recipe} on {options.data}, {options.steps} steps, "
+        f"a checkpoint every 5; SIGKILL at random, seed {options.seed}",
         "killed_at_steps": killed,
         "files_compared": len(theirs),
         "files_that_differ": sorted(

@@ -1,1 +1,1 @@
-"""From images to weights."""
+"""Training of DCGANs: from images to a run folder with weights, metrics and samples."""

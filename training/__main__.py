@@ -1,4 +1,4 @@
-"""`python -m dcgan.training` is `dcgan-train`; torchrun calls it so."""
+"""`python -m dcgan.training` runs `dcgan-train`, which is how torchrun starts it."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ import sys
 from dcgan.training.cli import main
 
 
-def _leave_at_once(code: int) -> None:
-    """Ends a process of a team without Python's own last steps.
+def _exit_now(code: int) -> None:
+    """Ends a process of a distributed run without Python's shutdown.
 
-    A thread of gloo may then still let go of a tensor, for which it wants the interpreter, and the process is aborted
-    although all is done (pytorch/pytorch#190489).
+    A thread of gloo may still release a tensor then, for which it needs the interpreter, and the
+    process would be aborted although its work is done (pytorch/pytorch#190489).
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -22,5 +22,5 @@ if __name__ == "__main__":
         main()
     except SystemExit as end:
         if "RANK" in os.environ and (end.code is None or isinstance(end.code, int)):
-            _leave_at_once(end.code or 0)
+            _exit_now(end.code or 0)
         raise

@@ -1,9 +1,10 @@
-"""`dcgan-train`: images to a run folder."""
+"""`dcgan-train`: trains a generator on images."""
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,16 @@ import click
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 
 if TYPE_CHECKING:
+    from dcgan.training.config import Recipe
     from dcgan.training.data.dataset import Dataset
-    from dcgan.training.distributed import Team
-    from dcgan.training.engine.checkpoint import Cadence
+    from dcgan.training.data.source import ImageSource
+    from dcgan.training.distributed import DistributedContext
     from dcgan.training.engine.trainer import Trainer
-    from dcgan.training.models.networks import GeneratorConfig
-    from dcgan.training.options import Wishes
+    from dcgan.training.options import TrainOptions
     from dcgan.training.run_folder import RunConfig, RunFolder
 
-_LISTED = 10  # of the images that are left out
+# Images that cannot be used, of which the command prints so many.
+_MAX_LISTED = 10
 
 
 @click.command("dcgan-train", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -28,7 +30,7 @@ _LISTED = 10  # of the images that are left out
     "--data", help="Images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits."
 )
 @click.option(
-    "--skip-corrupt", is_flag=True, help="Leave out images that cannot be used, and list them."
+    "--skip-corrupt", is_flag=True, help="Skip images that cannot be decoded, and list them."
 )
 @click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
@@ -38,15 +40,15 @@ _LISTED = 10  # of the images that are left out
     metavar="KEY=VALUE",
     help="Change one value of the recipe. Repeatable.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder to create.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in --out, exactly as if it had never stopped; give --data again, and --device. Where "
-    "there is no run yet, one begins.",
+    help="Continue the run in --out, with the same result as if it had not stopped; give --data "
+    "and --device again. Starts a new run if there is none.",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), help="Batches to train with. [default: from --epochs]"
+    "--steps", type=click.IntRange(min=1), help="Training steps (batches). [default: from --epochs]"
 )
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Passes over the data. [default: the recipe's]"
@@ -55,49 +57,50 @@ _LISTED = 10  # of the images that are left out
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     show_default="0",
-    help="Seed of every random number of the run.",
+    help="Seed of all random numbers of the run.",
 )
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    help="What to compute on.",
+    help="Device to train on.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     show_default="auto",
-    help="bf16 computes convolutions in 16 bits; auto takes the faster one.",
+    help="Precision of convolutions; auto chooses the faster one.",
 )
 @click.option(
     "--checkpoint-seconds",
     type=click.FloatRange(min=1),
     default=300,
-    help="Time from one checkpoint to the next.",
+    help="Time between two checkpoints.",
 )
 @click.option(
     "--checkpoint-steps",
     type=click.IntRange(min=1),
-    help="Write a checkpoint after every so many steps too.",
+    help="Also write a checkpoint every this many steps.",
 )
 @click.option(
     "--on-collapse",
     type=click.Choice(["continue", "stop", "rollback"]),
     default="continue",
-    help="What to do when the run has collapsed, beyond saying so; rollback goes back to the last good checkpoint, and "
-    "on with other random numbers.",
+    help="What to do when the run collapses; rollback rewinds to the last good checkpoint and "
+    "continues with other random numbers.",
 )
 @click.option(
     "--deterministic",
     is_flag=True,
-    help="On a GPU, take only kernels that give the same bits each time; slower.",
+    help="On a GPU, use only kernels that give the same bits each time; slower.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and exit.")
 @click.option(
     "--pack",
     nargs=2,
     metavar="SOURCE OUT.zip",
-    help="Write the images of a source, in the size of the recipe, as a StyleGAN2-ADA/EDM zip, and stop.",
+    help="Write the images of a source, in the size of the recipe, as a StyleGAN2-ADA/EDM zip, and "
+    "exit.",
 )
 def main(
     *,
@@ -121,16 +124,14 @@ def main(
 ) -> None:
     """Trains a generator on images.
 
-    The run folder holds the weights, a line of metrics for each step and grids of samples; dcgan-export turns it into
-    a model that can be served. Ctrl-C saves and stops; --resume goes on, with the options of the run, but for those
-    about saving and collapse (--checkpoint-..., --on-collapse) and --skip-corrupt, which are given anew.
+    The run folder gets the weights, the metrics of each step and sample grids; dcgan-export turns
+    it into a model that can be served. Ctrl-C saves and stops; --resume continues with the options
+    of the run. Options about saving and collapse (--checkpoint-..., --on-collapse) and
+    --skip-corrupt are not remembered and can be given anew.
     """
-    from dcgan.training.device import choose_device
-    from dcgan.training.distributed import join_team, leave_team
-    from dcgan.training.engine.checkpoint import Cadence
-    from dcgan.training.options import Wishes, check_same, check_team
+    from dcgan.training.options import TrainOptions
 
-    wishes = Wishes(
+    options = TrainOptions(
         recipe=recipe,
         changes=changes,
         steps=steps,
@@ -141,146 +142,223 @@ def main(
         deterministic=deterministic,
     )
     if pack is not None:
-        _pack(wishes, *pack, skip_corrupt=skip_corrupt)
+        _pack(options, *pack, skip_corrupt=skip_corrupt)
         return
+
     if data is None or (out is None and not dry_run):
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
-    team = join_team(choose_device(device))
-    cadence = Cadence(checkpoint_seconds, checkpoint_steps)
-    try:
-        saved = _saved(team, out, resume=resume)
-        resolved = wishes.resolve_recipe(saved)
-        dataset = _load(data, resolved.generator, team, skip_corrupt=skip_corrupt)
-        config = wishes.configure(resolved, dataset, saved, team)
-        check_team(team, config)
-        if saved is not None:
-            check_same(saved, config)
-        if team.leads:
-            click.echo(dump(config), nl=False)
-        if out is not None and not dry_run:
-            _train(
-                config,
-                dataset,
-                out,
-                team,
-                cadence,
-                resume=saved is not None,
-                on_collapse=on_collapse,
-            )
-    finally:
-        leave_team(team)
+    session = _Session(
+        data=data,
+        out=out,
+        resume=resume,
+        skip_corrupt=skip_corrupt,
+        dry_run=dry_run,
+        on_collapse=on_collapse,
+        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_steps=checkpoint_steps,
+    )
+    _run(options, session)
 
 
-def dump(config: RunConfig) -> str:
-    """The configuration as it is printed and saved."""
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """Options of one session of a run, which a resumed run does not remember."""
+
+    data: str
+    out: Path | None
+    resume: bool
+    skip_corrupt: bool
+    dry_run: bool
+    on_collapse: str
+    checkpoint_seconds: float
+    checkpoint_steps: int | None
+
+
+def _run(options: TrainOptions, session: _Session) -> None:
+    """Resolves the configuration, prints it and trains."""
     from dcgan.core.schema import dump_json
+    from dcgan.training.device import resolve_device
+    from dcgan.training.distributed import init_distributed, shutdown_distributed
+    from dcgan.training.options import check_processes_agree, check_resumable
 
-    return dump_json(config)
+    context = init_distributed(resolve_device(options.device))
+    try:
+        # Load the images in the size of the recipe.
+        saved = _read_saved_config(session, context)
+        recipe = options.resolve_recipe(saved)
+        dataset = _load_images(
+            session.data, recipe, verbose=context.is_main, skip_corrupt=session.skip_corrupt
+        )
+
+        # Resolve the configuration, and check it against the other processes and the resumed run.
+        config = options.resolve_config(recipe, dataset, saved, context)
+        check_processes_agree(context, config)
+        if saved is not None:
+            check_resumable(saved, config)
+        if context.is_main:
+            click.echo(dump_json(config), nl=False)
+
+        if session.out is not None and not session.dry_run:
+            _train(config, dataset, session.out, context, session, is_new=saved is None)
+    finally:
+        shutdown_distributed(context)
 
 
-def _saved(team: Team, out: Path | None, *, resume: bool) -> RunConfig | None:
-    """The configuration of the run that is to go on, if there is one; the leader of a team reads it."""
+def _read_saved_config(session: _Session, context: DistributedContext) -> RunConfig | None:
+    """Reads the configuration of the run to resume, in the main process; None for a new run."""
+    from dcgan.core.schema import dump_json
     from dcgan.training.run_folder import CONFIG, check_free, parse_config, read_config
 
+    out = session.out
     text = None
-    if team.leads and out is not None:
-        if resume and os.path.isfile(out / CONFIG):
-            text = dump(read_config(out))
+    if context.is_main and out is not None:
+        if session.resume and (out / CONFIG).is_file():
+            text = dump_json(read_config(out))
         else:
             check_free(out)
-            if resume:
-                click.echo(f"there is no run in {out} to resume: this is a new one", err=True)
-    text = team.text_of_first(text)
+            if session.resume:
+                click.echo(f"there is no run in {out} to resume; starting a new one", err=True)
+
+    text = context.broadcast_text(text)
     return None if text is None else parse_config(text, CONFIG)
 
 
-def _load(data: str, shape: GeneratorConfig, team: Team, **options: bool) -> Dataset:
-    from dcgan.training.data.cache import load
-    from dcgan.training.data.dataset import Wanted
+def _load_images(
+    data: str, recipe: Recipe, *, verbose: bool, skip_corrupt: bool, exact: bool = False
+) -> Dataset:
+    from dcgan.training.data.cache import load_dataset
+    from dcgan.training.data.decode import DecodeConfig
     from dcgan.training.data.sources import open_source
-    from dcgan.training.monitor.progress import counting
+    from dcgan.training.monitor.progress import decoding_progress
 
     source = open_source(data)
-    wanted = Wanted(image_size=shape.image_size, channels=shape.channels, **options)
-    dataset = load(source, wanted, counting)
-    if team.leads and source.skipped:
-        click.echo(
-            f"files in {source.name} that are no images, and are left out: {source.skipped}",
-            err=True,
-        )
-    if team.leads and dataset.corrupt:
-        click.echo(
-            f"images in {source.name} that cannot be used, and are left out: {len(dataset.corrupt)}",
-            err=True,
-        )
-        for sentence in dataset.corrupt[:_LISTED]:
-            click.echo(f"  {sentence}", err=True)
-        if len(dataset.corrupt) > _LISTED:
-            click.echo("  and so on; skipped.txt of the run folder has all of them", err=True)
+    shape = recipe.generator
+    config = DecodeConfig(
+        image_size=shape.image_size,
+        channels=shape.channels,
+        skip_corrupt=skip_corrupt,
+        exact=exact,
+    )
+    dataset = load_dataset(source, config, decoding_progress)
+    if verbose:
+        _report_images(source, dataset, recipe)
     return dataset
 
 
-def _pack(wishes: Wishes, source: str, out: str, *, skip_corrupt: bool) -> None:
-    from dcgan.training.data.stylegan_zip import check_absent, pack
-    from dcgan.training.distributed import ALONE
+def _report_images(source: ImageSource, dataset: Dataset, recipe: Recipe) -> None:
+    """Prints what was left out and how the images were read."""
+    name = source.name
+    other = source.skipped - source.ignored
+    if other:
+        click.echo(f"files in {name} that are not images, and are left out: {other}", err=True)
+    if source.ignored:
+        click.echo(
+            f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}", err=True
+        )
+    if recipe.flip:
+        click.echo(
+            "half of the images are mirrored at random; for text, flags and the like use "
+            "--set flip=false",
+            err=True,
+        )
+    for note in dataset.notes:
+        click.echo(note, err=True)
+    if dataset.labels_problem is not None and not recipe.generator.classes:
+        click.echo(f"labels are not used: {dataset.labels_problem}", err=True)
+
+    if dataset.corrupt:
+        count = len(dataset.corrupt)
+        click.echo(f"images in {name} that cannot be used, and are left out: {count}", err=True)
+        for sentence in dataset.corrupt[:_MAX_LISTED]:
+            click.echo(f"  {sentence}", err=True)
+        if count > _MAX_LISTED:
+            click.echo("  ...; skipped.txt in the run folder lists all of them", err=True)
+
+
+def _pack(options: TrainOptions, source: str, out: str, *, skip_corrupt: bool) -> None:
+    """Writes the images of a source as a StyleGAN zip."""
+    from dcgan.training.data.stylegan_zip import check_absent, write_stylegan_zip
 
     check_absent(Path(out))
-    shape = wishes.resolve_recipe(None).generator
-    dataset = _load(source, shape, ALONE, skip_corrupt=skip_corrupt, exact=True)
-    pack(dataset, Path(out))
+    recipe = options.resolve_recipe(None)
+    dataset = _load_images(source, recipe, verbose=True, skip_corrupt=skip_corrupt, exact=True)
+    write_stylegan_zip(dataset, Path(out))
+
     count, size = dataset.images.shape[:2]
     click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")
-
-
-def _prepare(folder: RunFolder, config: RunConfig, dataset: Dataset, *, resume: bool) -> None:
-    from dcgan.training.run_folder import SKIPPED
-
-    if not resume:
-        folder.create(config)
-    if dataset.corrupt:
-        folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
-
-
-def _go_on(trainer: Trainer, out: Path, team: Team) -> None:
-    """Takes up the checkpoint, if there is one; the leader of a team reads it."""
-    from dcgan.training.engine.checkpoint import find
-
-    path = find(out) if team.leads else None
-    if team.text_of_first(None if path is None else "yes"):
-        trainer.resume(path or out)
 
 
 def _train(
     config: RunConfig,
     dataset: Dataset,
     out: Path,
-    team: Team,
-    cadence: Cadence,
+    context: DistributedContext,
+    session: _Session,
     *,
-    resume: bool,
-    on_collapse: str,
+    is_new: bool,
 ) -> None:
-    from dcgan.training.device import be_exact
+    """Trains in a run folder; after a signal, exits with the code of that signal."""
+    from dcgan.training.device import configure_backends
     from dcgan.training.engine.loop import train
-    from dcgan.training.engine.signals import Stop
+    from dcgan.training.engine.schedule import CheckpointSchedule
+    from dcgan.training.engine.signals import StopSignal
     from dcgan.training.engine.trainer import Trainer
+    from dcgan.training.monitor.estimate import long_run_hint
     from dcgan.training.monitor.progress import Progress
     from dcgan.training.run_folder import RunFolder
 
-    be_exact(deterministic=config.deterministic)
-    folder, trainer, stop = RunFolder(out), Trainer(config, dataset, team), Stop()
-    with folder.held() if team.leads else nullcontext(), stop.listening():
-        if team.leads:
-            _prepare(folder, config, dataset, resume=resume)
-        _go_on(trainer, out, team)
-        progress = Progress(config.steps, trainer.step, device=config.device)
-        train(trainer, folder, progress, stop, cadence, on_collapse=on_collapse)
-    if not team.leads:
-        return
-    progress.close()
-    state = "done" if trainer.step == config.steps else "stopped"
+    configure_backends(deterministic=config.deterministic)
+    schedule = CheckpointSchedule(session.checkpoint_seconds, session.checkpoint_steps)
+    folder = RunFolder(out)
+    trainer = Trainer(config, dataset, context)
+    stop = StopSignal()
+
+    with folder.lock() if context.is_main else nullcontext(), stop.installed():
+        # Prepare the folder and continue from its checkpoint, if there is one.
+        if context.is_main:
+            _prepare_folder(folder, config, dataset, is_new=is_new)
+            _load_last_checkpoint(trainer, out)
+        trainer.broadcast_state()
+
+        progress = Progress(
+            config.steps,
+            trainer.step,
+            device=config.device,
+            hint=partial(long_run_hint, config),
+        )
+        train(trainer, folder, progress, stop, schedule, on_collapse=session.on_collapse)
+        progress.close()
+
+    if context.is_main:
+        _report_end(trainer, out)
+    if stop.received is not None and not trainer.done:
+        raise click.exceptions.Exit(128 + stop.received)  # as a shell reports it
+
+
+def _prepare_folder(
+    folder: RunFolder, config: RunConfig, dataset: Dataset, *, is_new: bool
+) -> None:
+    from dcgan.training.run_folder import SKIPPED
+
+    if is_new:
+        folder.create(config)
+    if dataset.corrupt:
+        folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
+
+
+def _load_last_checkpoint(trainer: Trainer, out: Path) -> None:
+    from dcgan.training.engine.checkpoint import find_checkpoint
+
+    path = find_checkpoint(out)
+    if path is not None:
+        trainer.load_checkpoint(path)
+
+
+def _report_end(trainer: Trainer, out: Path) -> None:
+    steps = trainer.config.steps
+    state = "done" if trainer.done else "stopped"
     click.echo(
-        f"{state} after {trainer.step} of {config.steps} steps; the generator and its samples are in {out}"
+        f"{state} after {trainer.step} of {steps} steps; the generator and its samples are in {out}"
     )
-    if state == "stopped":
-        click.echo("the same command with --resume goes on")
+    if not trainer.done:
+        click.echo("the same command with --resume continues")

@@ -1,6 +1,7 @@
-"""Recipes: everything that decides what a run computes, but for its data and its seed.
+"""Recipes: the hyperparameters and network shapes of a run, read from TOML files.
 
-A recipe is a TOML file, `recipes/<name>.toml` or one of the user's own; `--set key=value` changes one value of it.
+A recipe is `recipes/<name>.toml` or a file of the user's; `--set key=value` changes single values.
+Together with the data and the seed it determines what a run computes.
 """
 
 from __future__ import annotations
@@ -14,33 +15,37 @@ from pathlib import Path
 
 from dcgan.core.schema import parse
 from dcgan.training.errors import TrainingError
+from dcgan.training.models.losses import LOSSES
 from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
 
-SHIPPED = Path(__file__).parent / "recipes"
-"""The recipes that come with the package."""
+RECIPES = Path(__file__).parent / "recipes"
+"""Folder of the recipes that come with the package."""
 
-LOSSES = ("bce", "hinge", "relativistic")
 PRECISIONS = ("auto", "fp32", "bf16")
 AUGMENTATIONS = ("colour", "translation", "cutout")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam:
-    """Settings of one optimizer (Kingma and Ba 2015)."""
+class AdamConfig:
+    """Hyperparameters of one Adam optimizer (Kingma and Ba 2015).
+
+    Attributes:
+        rate: learning rate.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+    """
 
     rate: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
 
     def __post_init__(self) -> None:
-        _check(
-            0 < self.rate <= 1, f"a learning rate must be above 0 and at most 1, not {self.rate}"
-        )
+        fits = 0 < self.rate <= 1
+        _check(fits, f"a learning rate must be above 0 and at most 1, not {self.rate}")
+
         betas = (self.beta1, self.beta2)
-        _check(
-            all(0 <= beta < 1 for beta in betas),
-            f"the betas of Adam must be at least 0 and below 1, not {betas}",
-        )
+        fits = all(0 <= beta < 1 for beta in betas)
+        _check(fits, f"the betas of Adam must be at least 0 and below 1, not {betas}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +53,31 @@ class Recipe:
     """How a generator is trained.
 
     Attributes:
-        name: of the file it comes from, without its ending.
-        description: what the trained model makes, in a sentence; goes into the manifest.
+        name: file name of the recipe, without its extension.
+        description: what the trained model generates, in a sentence; goes into the manifest.
         batch_size: real images in a step, and as many generated ones.
         epochs: passes over the data, unless the command line says otherwise.
-        whole_batches: leave out the rest of an epoch that does not fill a batch.
+        whole_batches: drop the last batch of an epoch if it is incomplete.
         loss: one of LOSSES.
-        flip: mirror half of the real images, at random.
-        augment: any of AUGMENTATIONS, for real and generated images alike (DiffAugment).
-        augment_probability: share of the images that are changed so.
-        augment_below: data sets of so many images or more are not augmented; 0 for no such bound.
-        average_images: half-life, in images, of the moving average of G's weights that becomes the released
-            generator; 0 releases the trained weights themselves.
-        decay_from: share of the run after which both learning rates fall, in a straight line, to 0 at its end.
-        r1: weight of the penalty on D's gradients at real images; 0 for none.
-        r2: weight of the penalty on D's gradients at generated images; 0 for none.
-        precision: "fp32" or "bf16" if it is part of the recipe; "auto" leaves it to the machine and the command line.
-        sample_steps: steps from one grid of samples to the next.
-        keep_epochs: keep both networks of every so many epochs in epochs/; 0 keeps the last ones only.
+        flip: mirror half of the real images horizontally, chosen at random.
+        augment: any of AUGMENTATIONS, for real and generated images (DiffAugment).
+        augment_probability: share of the images that are augmented.
+        augment_below: augment only data sets with fewer images than this; 0 for no limit.
+        average_images: half-life, in images, of the EMA of G's weights, which is what a run
+            releases; 0 releases the trained weights themselves.
+        decay_from: share of the run after which both learning rates decay linearly, to 0 at the
+            end.
+        r1: weight of the penalty on D's gradients at real images (R1), 0 for none.
+        r2: weight of the penalty on D's gradients at generated images (R2), 0 for none.
+        precision: "fp32" or "bf16" if the recipe requires it; "auto" leaves the choice to the
+            command line and the device.
+        sample_steps: steps between two sample grids.
+        keep_epochs: keep both networks every this many epochs in epochs/; 0 keeps the last ones
+            only.
+        generator: shape of the generator.
+        discriminator: shape of the discriminator.
+        generator_adam: optimizer of the generator.
+        discriminator_adam: optimizer of the discriminator.
     """
 
     name: str
@@ -87,93 +99,103 @@ class Recipe:
     keep_epochs: int = 0
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    generator_adam: Adam = field(default_factory=Adam)
-    discriminator_adam: Adam = field(default_factory=Adam)
+    generator_adam: AdamConfig = field(default_factory=AdamConfig)
+    discriminator_adam: AdamConfig = field(default_factory=AdamConfig)
 
     def __post_init__(self) -> None:
-        _check(
-            1 <= self.batch_size <= 2**16, f"batch_size must be 1 to 65536, not {self.batch_size}"
-        )
-        _check(self.epochs >= 1, f"epochs must be 1 or more, not {self.epochs}")
-        _check(self.sample_steps >= 1, f"sample_steps must be 1 or more, not {self.sample_steps}")
-        _check(self.keep_epochs >= 0, f"keep_epochs must be 0 or more, not {self.keep_epochs}")
+        self._check_choices()
+        self._check_ranges()
+        self._check_shapes()
+
+    def _check_choices(self) -> None:
         _check_choice("loss", self.loss, LOSSES)
         _check_choice("precision", self.precision, PRECISIONS)
         for name in self.augment:
             _check_choice("augment", name, AUGMENTATIONS)
-        probability = self.augment_probability
-        _check(0 <= probability <= 1, f"augment_probability must be 0 to 1, not {probability}")
-        _check(
-            self.augment_below >= 0, f"augment_below must be 0 or more, not {self.augment_below}"
-        )
-        _check(
-            self.average_images >= 0, f"average_images must be 0 or more, not {self.average_images}"
-        )
-        _check(0 <= self.decay_from <= 1, f"decay_from must be 0 to 1, not {self.decay_from}")
-        _check(
-            min(self.r1, self.r2) >= 0, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}"
-        )
+
+    def _check_ranges(self) -> None:
+        fits = 1 <= self.batch_size <= 2**16
+        _check(fits, f"batch_size must be 1 to 65536, not {self.batch_size}")
+        for name in ("epochs", "sample_steps"):
+            value = getattr(self, name)
+            _check(value >= 1, f"{name} must be 1 or more, not {value}")
+        for name in ("keep_epochs", "augment_below", "average_images"):
+            value = getattr(self, name)
+            _check(value >= 0, f"{name} must be 0 or more, not {value}")
+        for name in ("augment_probability", "decay_from"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"{name} must be 0 to 1, not {value}")
+
+        fits = min(self.r1, self.r2) >= 0
+        _check(fits, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")
+
+    def _check_shapes(self) -> None:
         for name in ("image_size", "channels", "classes"):
-            ours, theirs = getattr(self.generator, name), getattr(self.discriminator, name)
+            ours = getattr(self.generator, name)
+            theirs = getattr(self.discriminator, name)
             _check(
                 ours == theirs,
                 f"generator.{name} is {ours} and discriminator.{name} is {theirs}; make them equal",
             )
 
-    def for_images(self, images: int) -> Recipe:
-        """What the recipe means for a data set of so many images."""
-        many = 0 < self.augment_below <= images
-        return replace(self, augment=()) if many else self
+    def for_images(self, n: int) -> Recipe:
+        """Returns the recipe for a data set of n images: without augmentation if it is large."""
+        if 0 < self.augment_below <= n:
+            return replace(self, augment=())
+        return self
 
-    def rate_factor(self, step: int, steps: int) -> float:
-        """What both learning rates are multiplied with in step `step` (from 0) of `steps`."""
+    def learning_rate_factor(self, step: int, steps: int) -> float:
+        """Returns the factor of both learning rates in step `step` (from 0) of `steps`."""
         start = self.decay_from * steps
         return 1.0 if step < start else (steps - step) / max(steps - start, 1.0)
 
-    def steps_per_epoch(self, images: int) -> int:
-        """Number of batches in one pass over that many images."""
-        return (
-            images // self.batch_size if self.whole_batches else math.ceil(images / self.batch_size)
-        )
+    def steps_per_epoch(self, n: int) -> int:
+        """Returns the number of batches in one pass over n images."""
+        if self.whole_batches:
+            return n // self.batch_size
+        return math.ceil(n / self.batch_size)
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    """Returns the names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     """Reads a recipe.
 
     Args:
-        name: of a shipped recipe, or the path of a .toml file.
-        changes: assignments such as "generator.width=32", each in the syntax of TOML; bare words are taken as text.
+        name: name of a shipped recipe, or path of a .toml file.
+        changes: assignments in TOML syntax, such as "generator.width=32"; the quotes around text
+            may be left out.
 
     Raises:
-        TrainingError: if there is no such recipe, or a value is out of its range.
+        TrainingError: if there is no such recipe, or a value is out of range.
         SchemaError: if a key is unknown or a value has the wrong type.
     """
-    path = Path(name) if name.endswith(".toml") else _find(name)
+    path = Path(name) if name.endswith(".toml") else _shipped_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"cannot read the recipe {path}: {error}") from None
+
     for change in map(_parse_change, changes):
         if "name" in change:
             raise TrainingError(
-                "--set cannot change the name of a recipe: it is that of its file; rename a copy of it"
+                "--set cannot change the name of a recipe, which is its file name; copy the file"
             )
         _merge(table, change)
+
     return parse(Recipe, {**table, "name": path.stem}, f"recipe {path.stem}")
 
 
-def _find(name: str) -> Path:
+def _shipped_path(name: str) -> Path:
     names = recipe_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
         raise TrainingError(f"there is no recipe {name!r:.60}; {hint}")
-    return SHIPPED / f"{name}.toml"
+    return RECIPES / f"{name}.toml"
 
 
 def _parse_change(change: str) -> dict[str, object]:
@@ -182,19 +204,17 @@ def _parse_change(change: str) -> dict[str, object]:
         try:
             if equals and "\n" not in change:
                 return tomllib.loads(text)
-        except (
-            ValueError,
-            RecursionError,
-        ):  # not TOML, a number of thousands of digits, a list of thousands of lists
+        except (ValueError, RecursionError):
+            # Not TOML, a number of thousands of digits, or thousands of nested lists.
             continue
     raise TrainingError(f"--set takes key=value, such as generator.width=32, not {change!r:.60}")
 
 
 def _merge(table: dict[str, object], change: dict[str, object]) -> None:
     for key, value in change.items():
-        known = table.get(key)
-        if isinstance(known, dict) and isinstance(value, dict):
-            _merge(known, value)
+        old = table.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
         else:
             table[key] = value
 

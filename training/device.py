@@ -1,4 +1,4 @@
-"""What a run computes on: the device, the precision that suits it, and how both are described."""
+"""The device of a run, its precision, and their description."""
 
 from __future__ import annotations
 
@@ -12,64 +12,72 @@ from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 
 LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
-"""What decides, by its version, what a run computes."""
+"""Libraries whose versions influence what a run computes."""
 
-_BF16_WIDTH = (
-    32  # narrower networks spend more on casting than bf16 saves (benchmarks/bench_training.py)
-)
+# Narrower networks spend more time on casts than bf16 saves (benchmarks/bench_training.py).
+_MIN_BF16_WIDTH = 32
 
 
-def choose_device(wish: str) -> str:
-    """Turns "auto" into what is there.
+def resolve_device(requested: str) -> str:
+    """Returns "cuda" or "cpu"; "auto" becomes "cuda" if there is a CUDA device.
 
     Raises:
-        TrainingError: if CUDA is asked for and there is none.
+        TrainingError: if CUDA is requested and there is none.
     """
-    cuda = torch.cuda.is_available()
-    if wish == "cuda" and not cuda:
+    available = torch.cuda.is_available()
+    if requested == "cuda" and not available:
         raise TrainingError(
-            "--device cuda was asked for but there is no CUDA device; use --device cpu or auto"
+            "--device cuda was given but there is no CUDA device; use --device cpu or auto"
         )
-    return ("cuda" if cuda else "cpu") if wish == "auto" else wish
+    if requested == "auto":
+        return "cuda" if available else "cpu"
+    return requested
 
 
-def choose_precision(wish: str, device: str, recipe: Recipe) -> str:
-    """Turns "auto" into the recipe's own, or else the faster: bf16 if the device has units for it and D is wide."""
-    if wish == "auto":
-        wish = recipe.precision
-    if wish != "auto":
-        return wish
-    units = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if device == "cuda"
-        else _cpu_has_bf16()
-    )
-    return "bf16" if units and recipe.discriminator.width >= _BF16_WIDTH else "fp32"
+def resolve_precision(requested: str, device: str, recipe: Recipe) -> str:
+    """Returns "fp32" or "bf16".
+
+    "auto" becomes the precision of the recipe or, if that is "auto" too, the faster one: bf16 if
+    the device computes in it natively and the discriminator is wide enough.
+    """
+    if requested == "auto":
+        requested = recipe.precision
+    if requested != "auto":
+        return requested
+
+    native = _cpu_has_bf16()
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if native and recipe.discriminator.width >= _MIN_BF16_WIDTH else "fp32"
 
 
-def be_exact(*, deterministic: bool) -> None:
-    """Makes float32 on a GPU be float32: by default cuDNN convolves in TF32, whose numbers have 10 bits.
+def configure_backends(*, deterministic: bool) -> None:
+    """Turns TF32 off, so that float32 on a GPU has its 24 bits, and selects kernels.
 
     Args:
-        deterministic: take only kernels that give the same bits each time. A CPU does so anyway, with as many threads.
+        deterministic: use only kernels that give the same bits each time. On a CPU with a fixed
+            number of threads all kernels do.
     """
-    for kind in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):  # type: ignore[attr-defined]
-        kind.fp32_precision = "ieee"
+    for backend in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):  # type: ignore[attr-defined]
+        backend.fp32_precision = "ieee"
+
     if deterministic:
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # read when the first GPU kernel runs
+        # cuBLAS reads the variable when the first kernel runs.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.deterministic = True
 
 
 def describe_hardware(device: str, processes: int = 1) -> str:
-    """Names the processor that trains, for people."""
+    """Returns the name of the processor and how much of it is used."""
     if device == "cuda":
-        return torch.cuda.get_device_name() + (f", {processes} of them" if processes > 1 else "")
+        name = torch.cuda.get_device_name()
+        return f"{name}, {processes} of them" if processes > 1 else name
+
+    threads = torch.get_num_threads()
     if processes > 1:
-        return f"{processor_name()}, {processes} processes of {torch.get_num_threads()} threads"
-    return f"{processor_name()}, {torch.get_num_threads()} threads"
+        return f"{processor_name()}, {processes} processes of {threads} threads"
+    return f"{processor_name()}, {threads} threads"
 
 
 def _cpu_has_bf16() -> bool:

@@ -1,7 +1,8 @@
-"""The processes that train one model together. `torchrun` starts them; each has a device and a share of every batch.
+"""Distributed training: the processes that `torchrun` starts, each with a share of every batch.
 
-All hold the same weights. Gradients and the statistics of batch normalisation are summed over the shares, so a step of
-the team is the step that one process would take with the whole batch, but for the order of some additions.
+All processes hold the same weights. Gradients and batch-norm statistics are summed over the
+processes, so a distributed step is the step that one process takes with the whole batch, except for
+the order of additions.
 """
 
 from __future__ import annotations
@@ -20,173 +21,142 @@ from dcgan.training.errors import TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Team:
-    """One process's place among those that train together.
+class DistributedContext:
+    """The place of this process among those that train one model, and the operations across them.
+
+    Every operation is collective: all processes have to call it, in the same order. With a single
+    process each of them returns its input.
 
     Attributes:
-        rank: its number, from 0; the first one writes the run folder.
-        size: how many there are.
+        rank: number of this process, from 0.
+        world_size: number of processes.
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main(self) -> bool:
+        """Whether this is process 0, the only one that writes the run folder."""
         return self.rank == 0
 
-    def share(self, images: int) -> slice:
-        """Which images of a batch are this process's own."""
-        return slice(self.rank * images // self.size, (self.rank + 1) * images // self.size)
+    def shard(self, batch_size: int) -> slice:
+        """Returns which images of a batch belong to this process."""
+        start = self.rank * batch_size // self.world_size
+        end = (self.rank + 1) * batch_size // self.world_size
+        return slice(start, end)
 
-    def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes; a gradient passes through it."""
-        return cast(Tensor, _Sum.apply(tensor)) if self.size > 1 else tensor
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over all processes; gradients flow through it."""
+        return cast(Tensor, _AllReduceSum.apply(tensor)) if self.world_size > 1 else tensor
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replaces the gradients by their sums over all processes, in one message."""
-        if self.size == 1:
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replaces gradients by their sums over all processes, in one message."""
+        if self.world_size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         message = torch.cat([gradient.flatten() for gradient in gradients])
-        with _talking():
+        with _communication():
             dist.all_reduce(message)
+
         start = 0
         for gradient in gradients:
-            gradient.copy_(message[start : start + gradient.numel()].view(gradient.shape))
-            start += gradient.numel()
+            end = start + gradient.numel()
+            gradient.copy_(message[start:end].view(gradient.shape))
+            start = end
 
-    def largest(self, number: int, device: torch.device) -> int:
-        """The largest of the numbers that the processes bring; all of them wait for it."""
-        if self.size == 1:
+    def all_reduce_max(self, number: int, device: torch.device) -> int:
+        """Returns the largest of the numbers that the processes pass."""
+        if self.world_size == 1:
             return number
         message = torch.tensor(number, device=device)
-        with _talking():
+        with _communication():
             dist.all_reduce(message, op=dist.ReduceOp.MAX)
-            return int(message.item())  # for which NCCL waits only now
+            return int(message.item())  # NCCL reports a failure only here
 
-    def copy_first(self, tensors: Sequence[Tensor]) -> None:
-        """Fills tensors with those of the first process."""
-        if self.size > 1:
-            for tensor in tensors:
-                message = tensor.detach().contiguous()
-                with _talking():
-                    dist.broadcast(message, 0)
-                tensor.detach().copy_(message)
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        """Copies the tensors of process 0 into those of the other processes, in place."""
+        if self.world_size == 1:
+            return
+        for tensor in tensors:
+            message = tensor.detach().contiguous()
+            with _communication():
+                dist.broadcast(message, 0)
+            tensor.detach().copy_(message)
 
-    def text_of_first(self, text: str | None) -> str | None:
-        """What the first process says."""
-        box = [text]
-        if self.size > 1:
-            with _talking():
-                dist.broadcast_object_list(box, 0)
-        return box[0]
-
-
-ALONE = Team()
-"""A process that trains by itself."""
+    def broadcast_text(self, text: str | None) -> str | None:
+        """Returns the text that process 0 passes."""
+        if self.world_size == 1:
+            return text
+        objects = [text]
+        with _communication():
+            dist.broadcast_object_list(objects, 0)
+        return objects[0]
 
 
-def join_team(device: str) -> Team:
-    """Joins the processes that `torchrun` started beside this one, if it did.
+SINGLE_PROCESS = DistributedContext()
+"""The context of a run with one process."""
+
+
+def init_distributed(device: str) -> DistributedContext:
+    """Connects to the other processes that `torchrun` started, if there are any.
 
     Args:
-        device: "cpu" (they talk through gloo) or "cuda" (each takes the GPU of its number, and they talk through NCCL).
+        device: "cpu" for gloo, or "cuda" for NCCL, where each process takes the GPU of its local
+            rank.
 
     Raises:
-        TrainingError: if there are more processes than GPUs on this machine, or the others cannot be reached.
+        TrainingError: if there are more processes than GPUs, or the other processes cannot be
+            reached.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
-        return ALONE
+        return SINGLE_PROCESS
+
     if device == "cuda":
-        number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if number >= there:
+        local_rank = int(os.environ["LOCAL_RANK"])
+        gpus = torch.cuda.device_count()
+        if local_rank >= gpus:
             raise TrainingError(
-                f"there are {there} GPUs here for more processes; use --nproc-per-node {there}"
+                f"there are more processes than GPUs ({gpus}); use --nproc-per-node {gpus}"
             )
-        torch.cuda.set_device(number)
+        torch.cuda.set_device(local_rank)
+
     try:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"cannot reach the other processes of torchrun ({error!s:.200})"
         ) from None
-    return Team(rank=dist.get_rank(), size=dist.get_world_size())
+    return DistributedContext(rank=dist.get_rank(), world_size=dist.get_world_size())
 
 
-def leave_team(team: Team) -> None:
-    """Lets go of the others."""
-    if team.size > 1:
+def shutdown_distributed(context: DistributedContext) -> None:
+    """Disconnects from the other processes."""
+    if context.world_size > 1:
         dist.destroy_process_group()
 
 
-class SyncedNorm(nn.BatchNorm2d):
-    """Batch normalisation over the shares of all processes, on any device (torch's own is for GPUs alone).
-
-    In eval mode it is the plain one, and its state has the same names.
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d, team: Team) -> None:
-        super().__init__(norm.num_features, affine=norm.affine)
-        self.load_state_dict(norm.state_dict())
-        self._team = team
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[b, C, H, W] of this process -> the same shape; mean and variance are those of all processes, in fp32."""
-        if not self.training:
-            return super().forward(input)
-        x = input.float()
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        message = self._team.sum(torch.cat([x.sum(dim=(0, 2, 3)), count]))
-        n = message[-1].detach()
-        mean = message[:-1] / n
-        x = x - mean[:, None, None]
-        variance = self._team.sum(x.square().sum(dim=(0, 2, 3))) / n
-        self._remember(mean.detach(), variance.detach() * n / (n - 1.0))
-        x = x * torch.rsqrt(variance + self.eps)[:, None, None]
-        if self.affine:
-            x = x * self.weight[:, None, None] + self.bias[:, None, None]
-        return x.to(input.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        momentum = cast(float, self.momentum)
-        cast(Tensor, self.running_mean).lerp_(mean, momentum)
-        cast(Tensor, self.running_var).lerp_(variance, momentum)
-        cast(Tensor, self.num_batches_tracked).add_(1)
-
-
-def synchronise(network: nn.Module, team: Team) -> None:
-    """Makes the batch normalisation of a network that of the whole team; changes nothing for one process."""
-    if team.size == 1:
-        return
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, SyncedNorm(child, team))
-
-
 @contextmanager
-def _talking() -> Iterator[None]:
-    """Makes a sentence of what torch raises when another process of the team has gone."""
+def _communication() -> Iterator[None]:
+    """Turns torch's errors about a lost process into a TrainingError."""
     try:
         yield
-    except RuntimeError as error:  # gloo has no class of its own
+    except RuntimeError as error:  # gloo has no exception class of its own
         raise TrainingError(
             f"one of the {dist.get_world_size()} processes of this run failed: {error!s:.200}"
         ) from None
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - torch's signature
         total = tensor.detach().clone(memory_format=torch.contiguous_format)
-        with _talking():
+        with _communication():
             dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004
-        # Each process's loss depends on the tensors of all: its own tensor's gradient is the sum over the losses.
-        return cast(Tensor, _Sum.apply(gradient))
+        # The loss of each process depends on the tensors of all of them, so the gradient of one
+        # tensor is the sum over the losses.
+        return cast(Tensor, _AllReduceSum.apply(gradient))

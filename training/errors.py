@@ -1,22 +1,18 @@
-"""The error of this part."""
+"""Errors of training."""
 
 from dcgan.core.errors import DcganError
 
 
 class TrainingError(DcganError):
-    """A recipe, a data source or a run folder that cannot be used as it is."""
+    """A recipe, data source or run folder that cannot be used; the message says how to fix it."""
 
 
-class CollapseError(TrainingError):
-    """A run that no longer learns: it can go back to its last good checkpoint."""
-
-
-class UnusableError(TrainingError):
+class UnusableImageError(TrainingError):
     """An image that cannot be used.
 
     Args:
-        problem: names it and says what is wrong; all that is of interest where it is left out.
-        cure: what can be done.
+        problem: names the image and says what is wrong with it.
+        cure: what the user can do. `--skip-corrupt` lists the problem alone.
     """
 
     def __init__(self, problem: str, cure: str) -> None:

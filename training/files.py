@@ -1,4 +1,4 @@
-"""Writing the files of a run, with the errors that its user can act on."""
+"""Atomic writes of the files of a run, with error messages that name the cure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ def write_file(path: Path, data: bytes) -> None:
     """Writes a file atomically.
 
     Raises:
-        TrainingError: if it cannot be written; what was there before is unchanged then.
+        TrainingError: if it cannot be written; the previous content is unchanged then.
     """
     try:
         atomic.write_file(path, data)
     except OSError as error:
-        cure = (
-            "make room and use --resume" if atomic.is_disk_full(error) else "choose another --out"
-        )
+        full = atomic.is_disk_full(error)
+        cure = "free some space and use --resume" if full else "choose another --out"
         raise TrainingError(f"cannot write {path}: {error.strerror}; {cure}") from None

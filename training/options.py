@@ -1,21 +1,23 @@
-"""What the command line asks for, and the configuration that becomes of it."""
+"""Command-line options of a run, and the RunConfig that they resolve to."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from dcgan.core.errors import DcganError
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe, load_recipe, recipe_names
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.device import (
     LIBRARIES,
-    choose_device,
-    choose_precision,
     describe_hardware,
+    resolve_device,
+    resolve_precision,
 )
-from dcgan.training.distributed import ALONE, Team
+from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
 from dcgan.training.run_folder import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig, parse_config
 
@@ -23,8 +25,19 @@ DEFAULT_RECIPE = "dcgan64"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Options of `dcgan-train`; None where they are not given."""
+class TrainOptions:
+    """Options of `dcgan-train`; None where they are not given.
+
+    Attributes:
+        recipe: name of a shipped recipe, or path of a .toml file.
+        changes: assignments such as "generator.width=32".
+        steps: number of steps.
+        epochs: number of passes over the data.
+        seed: of all random numbers.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto", "fp32" or "bf16".
+        deterministic: on a GPU, use only kernels that give the same bits each time.
+    """
 
     recipe: str | None
     changes: tuple[str, ...]
@@ -40,64 +53,97 @@ class Wishes:
             raise TrainingError("--steps and --epochs exclude each other; give one of them")
 
     def resolve_recipe(self, saved: RunConfig | None) -> Recipe:
-        """Reads the recipe that is asked for; that of the saved run where none is.
+        """Reads the recipe, or takes that of the resumed run if none is given.
+
+        Args:
+            saved: configuration of the run to resume, if there is one.
 
         Raises:
-            TrainingError: if it is not that of the saved run, or see `load_recipe`.
+            TrainingError: if it differs from the recipe of the resumed run; see also `load_recipe`.
         """
         if saved is not None and self.recipe is None and not self.changes:
             return saved.recipe
-        own = (
-            saved is not None and saved.recipe.name not in recipe_names()
-        )  # a file of the user's, which is not known
-        name = DEFAULT_RECIPE if saved is None or own else saved.recipe.name
-        recipe = load_recipe(self.recipe or name, self.changes)
+
+        # A run with a recipe file of the user's does not know the path of that file.
+        default = DEFAULT_RECIPE
+        if saved is not None and saved.recipe.name in recipe_names():
+            default = saved.recipe.name
+        recipe = load_recipe(self.recipe or default, self.changes)
+
         if saved is not None:
             recipe = recipe.for_images(saved.data.images)
-            _refuse(_difference(_values(saved.recipe), _values(recipe)))
+            _refuse_to_resume(_first_difference(_values(saved.recipe), _values(recipe)))
         return recipe
 
-    def configure(
-        self, recipe: Recipe, dataset: Dataset, saved: RunConfig | None, team: Team = ALONE
+    def resolve_config(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        saved: RunConfig | None,
+        context: DistributedContext = SINGLE_PROCESS,
     ) -> RunConfig:
-        """Decides everything that is still open; what is not given is that of the saved run.
+        """Resolves everything that determines the run.
+
+        Options that are not given are those of the resumed run, or the defaults.
+
+        Args:
+            recipe: see `resolve_recipe`.
+            dataset: decoded images.
+            saved: configuration of the run to resume, if there is one.
+            context: the processes that train together.
 
         Raises:
-            TrainingError: if there are fewer images than a batch, other classes than the recipe's, or no such device.
+            TrainingError: if the images do not suit the recipe, or there is no such device.
         """
-        images = len(dataset.images)
-        if images < recipe.batch_size:
-            raise TrainingError(
-                f"{dataset.name} has fewer images ({images}) than a batch takes ({recipe.batch_size}); "
-                f"add some, or use --set batch_size={images}"
-            )
-        recipe = recipe.for_images(images)
+        _check_batch_size(recipe, dataset)
         _check_classes(recipe, dataset)
-        _check_shares(recipe, images, team)
-        device = choose_device(self.device)
+        _check_shards(recipe, len(dataset.images), context)
+
+        recipe = recipe.for_images(len(dataset.images))
+        device = resolve_device(self.device)
         precision = self.precision or (saved.precision if saved else "auto")
-        seed = (saved.seed if saved else 0) if self.seed is None else self.seed
+        seed = self.seed
+        if seed is None:
+            seed = saved.seed if saved else 0
         return RunConfig(
             schema_version=SCHEMA_VERSION,
             recipe=recipe,
             data=DataFacts(
                 name=dataset.name,
-                images=images,
+                images=len(dataset.images),
                 image_size=dataset.images.shape[1],
                 sha256=dataset.sha256,
                 class_names=dataset.class_names,
             ),
             seed=seed,
-            steps=self._steps(recipe, images, saved),
+            steps=self._resolve_steps(recipe, len(dataset.images), saved),
             device=device,
-            precision=choose_precision(precision, device, recipe),
-            hardware=describe_hardware(device, team.size),
+            precision=resolve_precision(precision, device, recipe),
+            hardware=describe_hardware(device, context.world_size),
             versions=library_versions(*LIBRARIES),
             commit=project_commit(),
-            deterministic=self.deterministic or (saved.deterministic if saved else False),
+            deterministic=self.deterministic or (saved is not None and saved.deterministic),
+            recipe_changes=saved.recipe_changes
+            if saved
+            else self._recipe_changes(recipe, len(dataset.images)),
         )
 
-    def _steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
+    def _recipe_changes(self, recipe: Recipe, images: int) -> dict[str, str] | None:
+        """Returns the values that `--set` changed, as JSON text by key; None if there are none."""
+        if not self.changes:
+            return None
+        try:
+            original = load_recipe(self.recipe or DEFAULT_RECIPE).for_images(images)
+        except DcganError:
+            # A file of the user's that is incomplete without --set.
+            return dict(change.split("=", 1) for change in self.changes)
+
+        before = dict(_flatten(asdict(original)))
+        after = dict(_flatten(asdict(recipe)))
+        changed = {key: json.dumps(after[key]) for key in after if after[key] != before[key]}
+        return changed or None
+
+    def _resolve_steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
         if self.steps:
             return self.steps
         if saved is not None and not self.epochs:
@@ -105,48 +151,52 @@ class Wishes:
         return (self.epochs or recipe.epochs) * recipe.steps_per_epoch(images)
 
 
-def check_same(saved: RunConfig, config: RunConfig) -> None:
-    """Checks that a run can go on as it began; another machine or release may change its last bits, and is allowed.
+def check_resumable(saved: RunConfig, config: RunConfig) -> None:
+    """Checks that a run is resumed with the images and options with which it was started.
+
+    Other hardware and another release are allowed; they may change the last bits.
 
     Raises:
-        TrainingError: names what differs.
+        TrainingError: names the first difference.
     """
     if saved.data.sha256 != config.data.sha256:
-        ours, theirs = (
-            f"{data.name} ({data.images} of {data.image_size} x {data.image_size}, digest {data.sha256:.12})"
-            for data in (saved.data, config.data)
-        )
         raise TrainingError(
-            f"the run was begun with the images of {ours}, not {theirs}; give those, or another --out"
+            f"the run was started with the images of {_describe(saved.data)}, not "
+            f"{_describe(config.data)}; give those images, or another --out"
         )
-    _refuse(_difference(_decisive(saved), _decisive(config)))
+    if saved.steps != config.steps:
+        raise TrainingError(
+            f"the run was started with steps = {saved.steps}, not {config.steps}, and its learning "
+            "rates depend on them; resume it without --steps and --epochs, or start a new run with "
+            "another --out"
+        )
+    _refuse_to_resume(_first_difference(_determining(saved), _determining(config)))
 
 
-def check_team(team: Team, config: RunConfig) -> None:
-    """Checks that every process of a team trains the same as the first one.
+def check_processes_agree(context: DistributedContext, config: RunConfig) -> None:
+    """Checks that every process of a distributed run trains the same as the main process.
 
     Raises:
-        TrainingError: in one that does not, names what differs.
+        TrainingError: in a process that does not; names the first difference.
     """
-    text = team.text_of_first(dump_json(config))
-    first = config if text is None else parse_config(text, CONFIG)
-    difference = _difference(_decisive(config), _decisive(first))
+    text = context.broadcast_text(dump_json(config))
+    main_config = config if text is None else parse_config(text, CONFIG)
+    difference = _first_difference(_determining(config), _determining(main_config))
     if difference is not None:
         raise TrainingError(
-            f"process {team.rank} of this run is another than the first one: {difference}; "
+            f"process {context.rank} of this run differs from process 0: {difference}; "
             "give all of them the same images and options"
         )
 
 
-def _decisive(config: RunConfig) -> dict[str, object]:
-    """What must be the same for the same run; data by their content, wherever they lie."""
+def _determining(config: RunConfig) -> dict[str, object]:
+    """Returns the values that have to be equal for the same run; data by content, not by path."""
     values = _values(config.recipe)
     values["data digest"] = config.data.sha256
     values["data class_names"] = config.data.class_names
-    return values | {
-        what: getattr(config, what)
-        for what in ("seed", "steps", "device", "precision", "deterministic")
-    }
+    for name in ("seed", "steps", "device", "precision", "deterministic"):
+        values[name] = getattr(config, name)
+    return values
 
 
 def _values(recipe: Recipe) -> dict[str, object]:
@@ -161,44 +211,64 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
             yield prefix + key, value
 
 
-def _difference(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str | None:
-    """The first thing that differs, with both values."""
+def _first_difference(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str | None:
     for name, value in ours.items():
         if value != theirs[name]:
             return f"{name} = {value!s:.40}, not {theirs[name]!s:.40}"
     return None
 
 
-def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
-    wanted = recipe.generator.classes
-    found = (
-        0
-        if dataset.labels is None
-        else max(int(dataset.labels.max()) + 1, len(dataset.class_names))
-    )
-    if wanted and wanted != found:
-        cure = (
-            f"--set generator.classes={found} --set discriminator.classes={found}"
-            if found
-            else "a recipe without"
-        )
-        raise TrainingError(
-            f"the recipe {recipe.name} wants {wanted} classes but {dataset.name} has {found}; use {cure}"
-        )
-
-
-def _check_shares(recipe: Recipe, images: int, team: Team) -> None:
-    last = images % recipe.batch_size
-    smallest = recipe.batch_size if recipe.whole_batches or not last else last
-    if smallest < team.size:
-        raise TrainingError(
-            f"a batch of {smallest} images is too few for {team.size} processes; "
-            "use fewer of them, or --set whole_batches=true"
-        )
-
-
-def _refuse(difference: str | None) -> None:
+def _refuse_to_resume(difference: str | None) -> None:
     if difference is not None:
         raise TrainingError(
-            f"the run was begun with {difference}; resume it with what it was begun with, or choose another --out"
+            f"the run was started with {difference}; resume it with the same options, or choose "
+            "another --out"
+        )
+
+
+def _describe(data: DataFacts) -> str:
+    return (
+        f"{data.name} ({data.images} of {data.image_size} x {data.image_size}, "
+        f"digest {data.sha256:.12})"
+    )
+
+
+def _check_batch_size(recipe: Recipe, dataset: Dataset) -> None:
+    images = len(dataset.images)
+    if images < recipe.batch_size:
+        raise TrainingError(
+            f"{dataset.name} has fewer images ({images}) than a batch ({recipe.batch_size}); "
+            f"add some, or use --set batch_size={images}"
+        )
+
+
+def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
+    expected = recipe.generator.classes
+    if not expected:
+        return
+    if dataset.labels_problem is not None:
+        raise TrainingError(
+            f"the recipe {recipe.name} needs {expected} classes but {dataset.labels_problem}"
+        )
+
+    found = 0
+    if dataset.labels is not None:
+        found = max(int(dataset.labels.max()) + 1, len(dataset.class_names))
+    if expected != found:
+        cure = "a recipe without classes"
+        if found:
+            cure = f"--set generator.classes={found} --set discriminator.classes={found}"
+        raise TrainingError(
+            f"the recipe {recipe.name} needs {expected} classes but {dataset.name} has {found}; "
+            f"use {cure}"
+        )
+
+
+def _check_shards(recipe: Recipe, images: int, context: DistributedContext) -> None:
+    last = images % recipe.batch_size
+    smallest = recipe.batch_size if recipe.whole_batches or not last else last
+    if smallest < context.world_size:
+        raise TrainingError(
+            f"a batch of {smallest} images is too small for {context.world_size} processes; "
+            "use fewer of them, or --set whole_batches=true"
         )

@@ -1,8 +1,9 @@
-"""Every random number of a run: a pure function of its seed, a purpose and a step.
+"""Random numbers of a run: pure functions of seed, purpose, step and number of rewinds.
 
-Nothing is carried from step to step, so a run that is resumed, or shared among processes, draws what it would have
-drawn anyway. The source is Philox4x64 (see `dcgan.core.noise`) with the purpose in its key and the step in its counter.
-A run that has gone back after a collapse makes a detour: the number of it, in the counter too, changes every draw.
+Nothing is carried from step to step, so a resumed run and every process of a distributed run draw
+the numbers that an uninterrupted run draws. The generator is Philox4x64 (see `dcgan.core.noise`)
+with the seed and the purpose in its key and the step in its counter. Each rewind after a collapse
+changes the counter too, and with it every number.
 """
 
 from __future__ import annotations
@@ -16,39 +17,42 @@ from torch import Tensor
 
 
 class Purpose(IntEnum):
-    """What numbers are for. Values are part of what a seed means and never change; 0 is the served noise."""
+    """What random numbers are used for.
+
+    The values are part of what a seed means and never change. 0 is the noise that the service
+    draws.
+    """
 
     ORDER = 1  # of the images in an epoch
     LATENTS = 2
     FLIP = 3
     AUGMENT = 4
-    STATISTICS = 5  # latent vectors for the averaged generator's batch normalisation
+    STATISTICS = 5  # latent vectors for the batch-norm statistics of the EMA generator
 
 
-def order(seed: int, epoch: int, images: int, detour: int = 0) -> NDArray[np.int64]:
-    """The order in which an epoch (from 0) shows the images: a permutation, int64 [images]."""
-    return _source(seed, Purpose.ORDER, epoch, detour).permutation(images)
+def permutation(seed: int, epoch: int, n: int, rewinds: int = 0) -> NDArray[np.int64]:
+    """Returns the order of the images in an epoch (counted from 0): a permutation, int64 [n]."""
+    return _generator(seed, Purpose.ORDER, epoch, rewinds).permutation(n)
 
 
 def normals(
-    seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], detour: int = 0
+    seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], rewinds: int = 0
 ) -> Tensor:
-    """Standard normals, float32, on the CPU."""
-    return torch.from_numpy(
-        _source(seed, purpose, step, detour).standard_normal(shape, dtype=np.float32)
-    )
+    """Returns standard normals, float32, on the CPU."""
+    generator = _generator(seed, purpose, step, rewinds)
+    return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
 
 
 def uniforms(
-    seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], detour: int = 0
+    seed: int, purpose: Purpose, step: int, shape: tuple[int, ...], rewinds: int = 0
 ) -> Tensor:
-    """Uniform numbers in [0, 1), float32, on the CPU."""
-    return torch.from_numpy(_source(seed, purpose, step, detour).random(shape, dtype=np.float32))
+    """Returns uniform numbers in [0, 1), float32, on the CPU."""
+    generator = _generator(seed, purpose, step, rewinds)
+    return torch.from_numpy(generator.random(shape, dtype=np.float32))
 
 
-def _source(seed: int, purpose: Purpose, step: int, detour: int) -> np.random.Generator:
-    # Each (purpose, step, detour) has 2^64 blocks of its own: they count in the upper words of the counter.
+def _generator(seed: int, purpose: Purpose, step: int, rewinds: int) -> np.random.Generator:
+    # The lowest word of the counter is left to the generator: 2^64 blocks for each combination.
     key = np.array([seed, purpose], dtype=np.uint64)
-    return np.random.Generator(
-        np.random.Philox(key=key, counter=np.array([0, step, detour, 0], dtype=np.uint64))
-    )
+    counter = np.array([0, step, rewinds, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))

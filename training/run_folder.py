@@ -1,27 +1,27 @@
-"""The run folder: what a training run leaves, and how it is read again.
+"""The run folder: the files that a training run writes, and how a trained generator is read back.
 
-config.json                  everything that decides the run: recipe, data, seed, precision, versions
-metrics.jsonl                one line for each step
+config.json                  what determines the run: recipe, data, seed, precision, versions
+metrics.jsonl                one row of measures for each step
 history.png                  its curves, drawn at the end
-film.webp                    the grids in a row, made at the end
+film.webp                    an animation of the sample grids, made at the end
 samples/                     real.png, step-000100.png ..., epoch-0001.png ...
-epochs/0001/ ...             both networks after an epoch, where the recipe keeps them
-generator.safetensors        the generator that will be exported, with how far it was trained
-discriminator.safetensors    its opponent
-checkpoint.safetensors       what --resume continues from
-good.safetensors             the last checkpoint before anything looked like a collapse
-detours.json                 when and why the run went back to it (--on-collapse rollback)
-metrics.abandoned-1.jsonl    the measures of the steps that it then took anew
-tensorboard/                 the same measures and grids for TensorBoard
+epochs/0001/ ...             both networks after an epoch, if the recipe keeps them
+generator.safetensors        the generator to export, with the steps and images it has seen
+discriminator.safetensors    the discriminator
+checkpoint.safetensors       where --resume continues
+good.safetensors             the last checkpoint of the healthy run
+detours.json                 when and why the run was rewound (--on-collapse rollback)
+metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rewind
+tensorboard/                 measures and grids as TensorBoard events
 skipped.txt                  the images that --skip-corrupt left out
-.lock                        held by the process that trains here
+.lock                        locked by the process that trains here
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -33,15 +33,14 @@ from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
-from dcgan.training.recipe_changes import recipe_changes
-from dcgan.training.tensor_file import pack, unpack
+from dcgan.training.tensor_file import encode_tensors, read_tensors
 from dcgan.zoo.manifest import Training
 
 SCHEMA_VERSION = 1
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
-HISTORY = "history.png"
-FILM = "film.webp"
+CURVES = "history.png"
+ANIMATION = "film.webp"
 SAMPLES = "samples"
 SKIPPED = "skipped.txt"
 LOCK = ".lock"
@@ -51,7 +50,15 @@ DISCRIMINATOR = "discriminator.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What is known of the images of a run; see `dcgan.training.data.dataset.Dataset`."""
+    """What a run records about its images; see `dcgan.training.data.dataset.Dataset`.
+
+    Attributes:
+        name: name of the data set, without a path.
+        images: number of images.
+        image_size: height and width of the decoded images.
+        sha256: digest of images and labels.
+        class_names: one for each class, or none.
+    """
 
     name: str
     images: int
@@ -62,20 +69,22 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides a run.
+    """Everything that determines a run.
 
     Attributes:
         schema_version: of this document.
-        recipe: how it is trained.
-        data: with what.
-        seed: of every random number.
-        steps: how many it will take.
+        recipe: how the generator is trained.
+        data: the images.
+        seed: of all random numbers.
+        steps: planned number of steps.
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
-        deterministic: on a GPU, only kernels that give the same bits each time.
-        hardware: processor that trains, for people.
+        hardware: processor that trains, as text.
         versions: of the libraries.
-        commit: of this project, where it is known.
+        commit: of this project, if it is known.
+        deterministic: on a GPU, use only kernels that give the same bits each time.
+        recipe_changes: values that `--set` gave another value than the recipe's, as JSON text by
+            key; None if there are none.
     """
 
     schema_version: int
@@ -89,6 +98,7 @@ class RunConfig:
     versions: dict[str, str]
     commit: str | None = None
     deterministic: bool = False
+    recipe_changes: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,33 +109,47 @@ class Run:
         generator: in eval mode, on the CPU.
         training: for the manifest.
         class_names: one for each class, or none.
-        description: what it makes, in a sentence.
+        description: what it generates, in a sentence.
+        steps: steps done when the generator was saved.
+        planned_steps: steps of the whole run; more than `steps` if the run was stopped early.
+        recipe_steps: steps that the recipe means for these images; other than `planned_steps` if
+            `--steps` or `--epochs` was given.
+        recipe_changes: values that differ from those of the recipe, as JSON text by key.
     """
 
     generator: Generator
     training: Training
     class_names: tuple[str, ...]
     description: str
+    steps: int = 0
+    planned_steps: int = 0
+    recipe_steps: int = 0
+    recipe_changes: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunFolder:
-    """Writes a run folder; every file but metrics.jsonl appears whole or not at all."""
+    """Writes the files of a run; each but metrics.jsonl atomically.
+
+    Args:
+        path: of the folder.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps other processes from training in this folder, which it makes if need be.
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes from training in this folder, which is created if need be.
 
         Raises:
-            TrainingError: if one is doing so, or the folder cannot be written.
+            TrainingError: if another process holds the lock, or the folder cannot be written.
         """
         try:
             lock = try_lock(self.path / LOCK)
         except BlockingIOError:
             raise TrainingError(
-                f"another process is training in {self.path}; wait for its end or choose another --out"
+                f"another process is training in {self.path}; wait until it ends or choose "
+                "another --out"
             ) from None
         except LockUnsupportedError as error:
             raise TrainingError(f"{error.strerror}; choose an --out on a local disk") from None
@@ -133,48 +157,51 @@ class RunFolder:
             raise TrainingError(
                 f"cannot write {self.path}: {error.strerror}; choose another --out"
             ) from None
+
         with lock:
             remove_leftovers(self.path)
             yield
 
     def create(self, config: RunConfig) -> None:
-        """Makes the folder.
+        """Writes config.json of a new run.
 
         Raises:
-            TrainingError: if it exists and is not empty, or cannot be written.
+            TrainingError: if the folder is not empty, or cannot be written.
         """
         check_free(self.path)
         self.write(CONFIG, dump_json(config).encode())
 
     def write_sample(self, name: str, png: bytes) -> None:
-        """Writes one picture into samples/."""
+        """Writes an image into samples/."""
         self.write(f"{SAMPLES}/{name}.png", png)
 
     def write_weights(
         self, name: str, network: torch.nn.Module, *, step: int, images_seen: int
     ) -> None:
-        """Writes the weights of a network, with how far it was trained in the metadata."""
-        self.write(name, pack(network.state_dict(), {"step": step, "images_seen": images_seen}))
+        """Writes the weights of a network, with steps and images seen in the metadata."""
+        facts = {"step": step, "images_seen": images_seen}
+        self.write(name, encode_tensors(network.state_dict(), facts))
 
     def write(self, name: str, data: bytes) -> None:
-        """Puts a file in its place; see `write_file`."""
+        """Writes a file atomically; see `write_file`."""
         write_file(self.path / name, data)
 
 
 def check_free(path: Path) -> None:
-    """Checks that a run folder can be made there.
+    """Checks that a run folder can be created at a path.
 
     Raises:
-        TrainingError: if it is a file, or a folder that is not empty.
+        TrainingError: if the path is a file, or a folder that is not empty.
     """
     try:
-        taken = path.is_dir() and any(
+        occupied = path.is_dir() and any(
             file.suffix != ".part" and file.name != LOCK for file in path.iterdir()
         )
         is_file = path.exists() and not path.is_dir()
     except OSError as error:
         raise TrainingError(f"cannot use {path!s:.200} as a run folder: {error.strerror}") from None
-    if taken:
+
+    if occupied:
         raise TrainingError(f"{path} exists and is not empty; choose another --out")
     if is_file:
         raise TrainingError(f"{path} is a file; choose another --out")
@@ -184,23 +211,30 @@ def read_config(folder: Path) -> RunConfig:
     """Reads config.json of a run folder.
 
     Raises:
-        TrainingError: if it is no run folder, or one of another release.
-        SchemaError: if config.json is damaged.
+        TrainingError: if it is not a run folder.
+        SchemaError: if config.json is damaged, or another release wrote it.
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise TrainingError(f"{folder} is no run folder: it has no {CONFIG}; dcgan-train makes one")
+        raise TrainingError(
+            f"{folder} is not a run folder: it has no {CONFIG}; create one with dcgan-train"
+        )
     try:
-        return parse_config(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from None
+    return parse_config(text, str(path))
 
 
 def parse_config(text: str, where: str) -> RunConfig:
-    """Reads the text of a config.json.
+    """Parses the text of a config.json.
+
+    Args:
+        text: the document.
+        where: what to call it in errors.
 
     Raises:
-        SchemaError: if it is damaged, or that of another release.
+        SchemaError: if it is damaged, or another release wrote it.
     """
     return parse_json(RunConfig, text, where, SCHEMA_VERSION)
 
@@ -209,14 +243,14 @@ def read_run(folder: Path) -> Run:
     """Reads a trained generator.
 
     Raises:
-        TrainingError: if the folder is none of a run, the weights are missing, damaged or not finite, or do not fit
-            the recipe in config.json.
-        SchemaError: if config.json is damaged.
+        TrainingError: if it is not a run folder, or the weights are missing, damaged, not finite,
+            or do not fit the recipe in config.json.
+        SchemaError: if config.json is damaged, or another release wrote it.
     """
     config = read_config(folder)
     generator = Generator(config.recipe.generator)
-    facts = _load(generator, folder / GENERATOR)
-    changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
+    facts = _load_generator(generator, folder / GENERATOR)
+
     training = Training(
         recipe=config.recipe.name,
         data=f"{config.data.name}, {config.data.images:,} images",
@@ -234,26 +268,34 @@ def read_run(folder: Path) -> Run:
         training=training,
         class_names=config.data.class_names if config.recipe.generator.classes else (),
         description=config.recipe.description,
+        steps=facts["step"],
+        planned_steps=config.steps,
+        recipe_steps=config.recipe.epochs * config.recipe.steps_per_epoch(config.data.images),
+        recipe_changes=config.recipe_changes or {},
     )
 
 
-def _load(generator: Generator, path: Path) -> dict[str, int]:
-    """Loads all weights, and returns how far they were trained: step and images_seen."""
+def _load_generator(generator: Generator, path: Path) -> dict[str, int]:
+    """Loads all weights and returns the facts stored with them."""
     if not path.is_file():
         raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
-    tensors, facts = unpack(path)
-    if "images_seen" not in facts:
+
+    tensors, facts = read_tensors(path)
+    if not {"step", "images_seen"} <= facts.keys():
         raise TrainingError(
-            f"{path} does not tell how many images it has seen; dcgan-train writes files that do"
+            f"{path} does not say how long it was trained; dcgan-train writes files that do"
         )
+
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise TrainingError(f"{path} does not fit the recipe in {CONFIG}: {first:.200}") from None
+
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise TrainingError(
-            f"{path} has weights that are not finite, in {broken[0]}; train again with a lower rate"
+            f"{path} has weights that are not finite, in {broken[0]}; train again with a lower "
+            "learning rate"
         )
     return facts

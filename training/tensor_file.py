@@ -1,4 +1,7 @@
-"""Files of named tensors, with facts about them and a digest: safetensors, which runs no code when it is read."""
+"""Safetensors files with named tensors, a few integers about them and a SHA-256 digest of both.
+
+Reading such a file never runs code, unlike `torch.load` of a pickle.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +16,54 @@ from torch import Tensor
 
 from dcgan.training.errors import TrainingError
 
-_KEY = "training"  # one key only: safetensors writes several in an order that changes from process to process
+# A single metadata key: safetensors writes several keys in an order that changes between processes.
+_KEY = "training"
+
+_PARSE_ERRORS = (
+    OSError,
+    SafetensorError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,  # metadata of thousands of nested lists
+    OverflowError,  # an integer written as 1e999
+)
 
 
-def pack(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> bytes:
-    """Makes the content of a file. Equal tensors and facts give equal bytes."""
+def encode_tensors(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> bytes:
+    """Encodes tensors and integers as a safetensors file; equal inputs give equal bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(plain, {_KEY: json.dumps({**facts, "sha256": _digest(plain, facts)})})
+    metadata = json.dumps({**facts, "sha256": _digest(plain, facts)})
+    return save(plain, {_KEY: metadata})
 
 
-def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Reads a file that `pack` made: its tensors, on the CPU, and its facts.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """Reads a file that `encode_tensors` made.
+
+    Returns:
+        The tensors, on the CPU, and the integers stored with them.
 
     Raises:
-        TrainingError: if it is not whole, or not as it was written.
+        TrainingError: if the file is damaged, truncated or of another kind.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            names = file.keys()  # not a dict: safe_open cannot be iterated
+            tensors = {name: file.get_tensor(name) for name in names}
             facts = json.loads((file.metadata() or {})[_KEY])
         digest = facts.pop("sha256")
         numbers = {str(name): int(value) for name, value in facts.items()}
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        expected = _digest(tensors, facts)
+    except _PARSE_ERRORS as error:
         raise TrainingError(
-            f"{path} is damaged, or another release wrote it ({error!s:.200}); train again"
+            f"{path} is damaged or was written by another release ({error!s:.200}); train again"
         ) from None
-    if digest != _digest(tensors, facts):
+
+    if digest != expected:
         raise TrainingError(
-            f"{path} is damaged, or another release wrote it (its digest is another); train again"
+            f"{path} is damaged or was written by another release (its digest does not match); "
+            "train again"
         )
     return tensors, numbers
 
@@ -48,6 +71,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        digest.update(tensors[name].numpy().tobytes())
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()

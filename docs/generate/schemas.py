@@ -9,7 +9,7 @@ import types
 import typing
 from typing import Any
 
-from dcgan.training.config import SHIPPED, Recipe, load_recipe
+from dcgan.training.config import RECIPES, Recipe, load_recipe
 from dcgan.training.run_folder import RunConfig
 from dcgan.zoo.manifest import Manifest
 from docs.generate.markdown import cell, code, table
@@ -35,7 +35,7 @@ def recipe_keys() -> str:
 def shipped_recipes() -> str:
     """Return a table of the recipes that come with the package."""
     rows = []
-    for path in sorted(SHIPPED.glob("*.toml")):
+    for path in sorted(RECIPES.glob("*.toml")):
         recipe = load_recipe(path.stem)
         size = recipe.generator.image_size
         rows.append(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan.core.images import Pixels
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.stylegan_zip import pack
+from dcgan.training.data.stylegan_zip import write_stylegan_zip
 
 
 def write_pinned_zip(
@@ -55,7 +55,7 @@ def write_pinned_zip(
     dataset = Dataset(
         name=out.stem, images=images, labels=labels, class_names=class_names, sha256=digest
     )
-    pack(dataset, out)
+    write_stylegan_zip(dataset, out)
 
     with out.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ import torch
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.training.config import load_recipe
-from dcgan.training.models.networks import Generator, GeneratorConfig, initialise
+from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.training.run_folder import DataFacts, Run, RunConfig, RunFolder
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.repository import Release
@@ -27,7 +27,7 @@ def lively_generator(**shape: int) -> Generator:
     )
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        initialise(generator)
+        init_weights(generator)
         for name, tensor in generator.state_dict().items():
             if name.endswith("running_mean"):
                 tensor.normal_(0.0, 0.1)

@@ -1,5 +1,6 @@
 """Small recipes and real image files for the tests of training."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,18 +12,20 @@ import torch
 from PIL import Image
 
 from dcgan.training.config import Recipe
-from dcgan.training.data.dataset import Dataset, Wanted, decode
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.decode import DecodeConfig, decode_to_memory
 from dcgan.training.data.sources import open_source
 from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.run_folder import SCHEMA_VERSION, DataFacts, RunConfig
 
-# Where there is a GPU, only the tests that name it use it: others compare bytes, or start two processes.
+# Where there is a GPU, only the tests that name it use it: others compare bytes, or start two
+# processes.
 os.environ.setdefault("DCGAN_TRAIN_DEVICE", "cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread; OMP_NUM_THREADS asks for one all the same."""
+    """Use one thread, which is fastest for tiny networks, unless OMP_NUM_THREADS says otherwise."""
     threads = torch.get_num_threads()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     yield
@@ -48,9 +51,20 @@ SMALL = Recipe(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Recipe:
+    """A recipe with tiny networks, for batches of 8."""
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> multiprocessing.context.ForkServerContext:
+    """Processes that begin with the libraries loaded, so that a run starts at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["dcgan.training.engine.loop", "dcgan.training.options", "PIL.PngImagePlugin"]
+    )
+    return context
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +82,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(images: Path) -> Dataset:
-    return decode(open_source(str(images)), Wanted(image_size=32, channels=3), iter)
+    return decode_to_memory(open_source(str(images)), DecodeConfig(image_size=32, channels=3), iter)
 
 
 @pytest.fixture
 def configure(dataset: Dataset) -> Callable[..., RunConfig]:
-    """Makes the configuration of a small run on the images; keywords change the recipe, or the number of steps."""
+    """Makes the configuration of a small run; keywords change its recipe, its steps or its seed."""
 
     def make(*, steps: int = 6, seed: int = 0, **changes: object) -> RunConfig:
         return RunConfig(

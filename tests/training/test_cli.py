@@ -87,8 +87,8 @@ def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
         assert config["recipe"]["augment"] == augment
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_exits_with_its_code(tmp_path, number, code):
     command = [
         *COMMAND,
         "--data",
@@ -107,7 +107,7 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
         time.sleep(0.01)  # until it has taken its first steps
     process.send_signal(number)
     out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == code, errors
     assert "stopped after" in out
     assert "Traceback" not in errors
     steps = len(metrics.read_text().splitlines())
@@ -126,7 +126,7 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
         (["--data", "digits", "--out", "run", "--set", "generator_adam.rate=0"], "above 0"),
         (
             ["--data", "digits", "--out", "run", "--set", "batch_size=2000"],
-            "fewer images (1797) than a batch takes (2000)",
+            "fewer images (1797) than a batch (2000)",
         ),
         (
             [
@@ -145,7 +145,7 @@ def test_a_signal_saves_and_leaves_cleanly(tmp_path, number):
                 "--set",
                 "discriminator.channels=1",
             ],
-            "wants 7 classes but scikit-learn digits has 10; use --set generator.classes=10",
+            "needs 7 classes but scikit-learn digits has 10; use --set generator.classes=10",
         ),
         (
             ["--data", "digits", "--out", "run", "--steps", "5", "--epochs", "5"],
@@ -187,7 +187,7 @@ def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 2
     assert (
-        "one has fewer images (1) than a batch takes (32); add some, or use --set batch_size=1"
+        "one has fewer images (1) than a batch (32); add some, or use --set batch_size=1"
         in result.stderr
     )
     result = CliRunner().invoke(main, [*options, "--set", "batch_size=1"])

@@ -1,4 +1,4 @@
-"""Recipes: the shipped ones are valid, the seed's is exact, and mistakes are named with the cure."""
+"""Recipes: the shipped ones are valid, the seed's is exact, mistakes are named with the cure."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcgan.core.schema import SchemaError, dump_json, parse_json
-from dcgan.training.config import Adam, Recipe, load_recipe, recipe_names
+from dcgan.training.config import AdamConfig, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
 
@@ -27,7 +27,7 @@ def test_the_seed_recipe_is_the_seed_model_to_the_letter():
     assert (
         recipe.generator_adam
         == recipe.discriminator_adam
-        == Adam(rate=2e-4, beta1=0.5, beta2=0.999)
+        == AdamConfig(rate=2e-4, beta1=0.5, beta2=0.999)
     )
     assert (recipe.sample_steps, recipe.keep_epochs) == (100, 1)
     assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (
@@ -116,9 +116,15 @@ def test_a_recipe_of_the_users_own(tmp_path: Path):
 
 def test_rates_fall_in_a_straight_line_to_nothing():
     recipe = load_recipe("digits", ["decay_from=0.5"])
-    assert [recipe.rate_factor(step, 10) for step in (0, 4, 5, 6, 9)] == [1.0, 1.0, 1.0, 0.8, 0.2]
+    assert [recipe.learning_rate_factor(step, 10) for step in (0, 4, 5, 6, 9)] == [
+        1.0,
+        1.0,
+        1.0,
+        0.8,
+        0.2,
+    ]
     constant = load_recipe("digits", ["decay_from=1.0"])
-    assert constant.rate_factor(9, 10) == 1.0
+    assert constant.learning_rate_factor(9, 10) == 1.0
 
 
 def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,1 +1,1 @@
-"""Images on the way to a training step: sources, decoding, the decoded cache, the loader, augmentation."""
+"""From image files to batches: sources, labels, decoding, cache, loader and augmentation."""

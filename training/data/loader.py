@@ -1,4 +1,4 @@
-"""Batches: which images a step sees, and everything that happens to them on the device before the networks do."""
+"""The data loader: the batch of a step, prepared on the device."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from dcgan.training import rng
 from dcgan.training.config import Recipe
 from dcgan.training.data.augment import DRAWS
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.distributed import ALONE, Team
+from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.rng import Purpose
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What one step computes with.
+class TrainingBatch:
+    """Input of one training step.
 
     Attributes:
         real: images, float32 [B, C, H, W] in [-1, 1].
         z: latent vectors, float32 [B, latent_size].
-        augment: uniform numbers, float32 [3, B, DRAWS], for real images, generated images in D's phase and in G's.
-        label: class of each real image, and of the one to generate beside it, int64 [B]; None without classes.
-        share: part of the whole batch that this process has; below 1 where several train together.
+        augment: uniform random numbers, float32 [3, B, DRAWS], for real images, for generated
+            images in D's phase, and for those in G's phase.
+        label: class of each real image and of the generated image at its place, int64 [B]; None
+            without classes.
+        share: share of the whole batch that this process has; below 1 in a distributed run.
     """
 
     real: Tensor
@@ -38,72 +40,105 @@ class Batch:
     share: float = 1.0
 
 
-class Feed:
-    """The batch of any step: a pure function of the data, the recipe, the seed, the step and the detour.
+class BatchLoader:
+    """Makes the batch of any step, as a pure function of its arguments and of the step.
 
-    The data lie as bytes on the device, or stay in the host's memory map if they would fill more than half of a GPU;
-    scaling, enlarging and mirroring happen on the device.
+    The images lie on the device as bytes; a data set larger than half of a GPU's memory stays in
+    the memory map on the host. Scaling, resizing and mirroring happen on the device.
+
+    Args:
+        dataset: decoded images.
+        recipe: batch size, mirroring, and the image size.
+        seed: of the run.
+        device: of the batches.
+        context: the processes that share each batch.
 
     Attributes:
         steps_per_epoch: batches in one pass over the data.
-        detour: see `dcgan.training.rng`; 0 until the run goes back after a collapse.
     """
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, seed: int, device: torch.device, team: Team = ALONE
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        context: DistributedContext = SINGLE_PROCESS,
     ) -> None:
         self._device = device
-        self._images = _settle(_as_tensor(dataset.images), device)  # uint8 [N, h, w, C]
-        labels = dataset.labels if recipe.generator.classes else None
-        self._labels = (
-            None if labels is None else _as_tensor(labels).to(self._images.device)
-        )  # int64 [N]
         self._recipe = recipe
         self._seed = seed
-        self._team = team
-        self._drawn = (-1, 0)  # epoch and detour of the order below
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._context = context
+        self._images = _place(_as_tensor(dataset.images), device)  # uint8 [N, h, w, C]
+        self._labels: Tensor | None = None  # int64 [N]
+        if recipe.generator.classes and dataset.labels is not None:
+            self._labels = _as_tensor(dataset.labels).to(self._images.device)
         self.steps_per_epoch = recipe.steps_per_epoch(len(self._images))
-        self.detour = 0
 
-    def batch(self, step: int) -> Batch:
-        """Makes the batch of a step, counted from 0."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        # The order of the last epoch that was asked for, and which epoch and rewind that was.
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._order_of = (-1, 0)
+
+    def batch(self, step: int, rewinds: int = 0) -> TrainingBatch:
+        """Makes the batch of a step.
+
+        Args:
+            step: counted from 0.
+            rewinds: how often the run was rewound; see `dcgan.training.rng`.
+        """
         size = self._recipe.batch_size
-        chosen = self._order_of(epoch)[place * size : (place + 1) * size]
-        total, mine = len(chosen), self._team.share(len(chosen))
-        chosen = chosen[mine]
+        epoch, position = divmod(step, self.steps_per_epoch)
+
+        # Choose the images of this process.
+        order = self._epoch_order(epoch, rewinds)
+        whole = order[position * size : (position + 1) * size]
+        shard = self._context.shard(len(whole))
+        chosen = whole[shard]
         real = self._prepare(self._images[chosen])
         label = None if self._labels is None else self._labels[chosen].to(self._device)
-        if self._recipe.flip:
-            mirrored = self._uniforms(Purpose.FLIP, step, (size,))[mine, None, None, None] < 0.5
-            real = torch.where(mirrored, real.flip(3), real)
-        shape = (size, self._recipe.generator.latent_size)
-        z = self._move(rng.normals(self._seed, Purpose.LATENTS, step, shape, self.detour)[mine])
-        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS))[:, mine]
-        return Batch(real=real, z=z, augment=augment, label=label, share=len(chosen) / total)
 
-    def _order_of(self, epoch: int) -> Tensor:
-        if self._drawn != (epoch, self.detour):
-            order = rng.order(self._seed, epoch, len(self._images), self.detour)
-            self._drawn, self._order = (
-                (epoch, self.detour),
-                torch.from_numpy(order).to(self._images.device),
-            )
-        return self._order
+        # Mirror half of them.
+        if self._recipe.flip:
+            draws = self._uniforms(Purpose.FLIP, step, (size,), rewinds)
+            mirrored = draws[shard, None, None, None] < 0.5
+            real = torch.where(mirrored, real.flip(3), real)
+
+        # Draw the latent vectors and the numbers for augmentation.
+        shape = (size, self._recipe.generator.latent_size)
+        z = rng.normals(self._seed, Purpose.LATENTS, step, shape, rewinds)
+        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS), rewinds)
+
+        return TrainingBatch(
+            real=real,
+            z=self._to_device(z[shard]),
+            augment=augment[:, shard],
+            label=label,
+            share=len(chosen) / len(whole),
+        )
 
     def images_seen(self, step: int) -> int:
-        """Real images that the steps before `step` have shown, repeats counted."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Returns the number of real images in the first `step` batches, repeats counted."""
         size = self._recipe.batch_size
+        epoch, position = divmod(step, self.steps_per_epoch)
         per_epoch = self.steps_per_epoch * size if self._recipe.whole_batches else len(self._images)
-        return epoch * per_epoch + place * size
+        return epoch * per_epoch + position * size
 
-    def some_images(self, n: int) -> Tensor:
-        """Images from all over the data, evenly spaced: float32 [n, C, H, W] in [-1, 1], fewer if there are fewer."""
+    def preview(self, n: int) -> Tensor:
+        """Returns n evenly spaced images of the data set, or all if there are fewer.
+
+        Returns:
+            float32 [n, C, H, W] in [-1, 1].
+        """
         count = len(self._images)
         n = min(n, count)
         return self._prepare(self._images[torch.arange(n) * count // n])
+
+    def _epoch_order(self, epoch: int, rewinds: int) -> Tensor:
+        if self._order_of != (epoch, rewinds):
+            order = rng.permutation(self._seed, epoch, len(self._images), rewinds)
+            self._order = torch.from_numpy(order).to(self._images.device)
+            self._order_of = (epoch, rewinds)
+        return self._order
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         """uint8 [B, h, w, C] -> float32 [B, C, H, W] in [-1, 1], in channels-last order."""
@@ -113,23 +148,25 @@ class Feed:
             images = interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return images
 
-    def _uniforms(self, purpose: Purpose, step: int, shape: tuple[int, ...]) -> Tensor:
-        return self._move(rng.uniforms(self._seed, purpose, step, shape, self.detour))
+    def _uniforms(
+        self, purpose: Purpose, step: int, shape: tuple[int, ...], rewinds: int
+    ) -> Tensor:
+        return self._to_device(rng.uniforms(self._seed, purpose, step, shape, rewinds))
 
-    def _move(self, tensor: Tensor) -> Tensor:
-        cuda = self._device.type == "cuda"
-        return tensor.pin_memory().to(self._device, non_blocking=True) if cuda else tensor
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor
 
 
 def _as_tensor(array: NDArray[Any]) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*not writable"
-        )  # a memory map that is only read; nobody writes here
+        # A read-only memory map; the loader never writes to it.
+        warnings.filterwarnings("ignore", message=".*not writable")
         return torch.from_numpy(array)
 
 
-def _settle(images: Tensor, device: torch.device) -> Tensor:
+def _place(images: Tensor, device: torch.device) -> Tensor:
     """Moves all images to the device, unless they would take more than half of its free memory."""
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         return images

@@ -1,4 +1,4 @@
-"""Data sets as StyleGAN2-ADA and EDM read them: a zip of PNG files of one size, with `dataset.json`."""
+"""Data sets in the format of StyleGAN2-ADA and EDM: a zip of PNG files with `dataset.json`."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from pathlib import Path
 from dcgan.core.atomic import replacing
 from dcgan.core.images import encode_png
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.sources import LABELS
+from dcgan.training.data.labels import LABELS
 from dcgan.training.errors import TrainingError
 
-_DATE = (1980, 1, 1, 0, 0, 0)  # of every entry, so that equal data give equal bytes
+# Date of every entry, so that equal data sets give equal bytes.
+_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def pack(dataset: Dataset, out: Path) -> None:
-    """Writes a data set into a zip, whole or not at all.
+def write_stylegan_zip(dataset: Dataset, out: Path) -> None:
+    """Writes a data set as a zip, atomically.
 
     Raises:
-        TrainingError: if there is such a file already, or the disk refuses.
+        TrainingError: if the file exists, or cannot be written.
     """
     check_absent(out)
+    names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(dataset.images))]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with (
             replacing(out) as staging,
             zipfile.ZipFile(staging, "w", zipfile.ZIP_STORED) as archive,
         ):
-            names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(dataset.images))]
             for name, image in zip(names, dataset.images, strict=True):
                 archive.writestr(zipfile.ZipInfo(name, _DATE), encode_png(image))
-            archive.writestr(zipfile.ZipInfo(LABELS, _DATE), json.dumps(_table(dataset, names)))
+            labels = json.dumps(_labels_table(dataset, names))
+            archive.writestr(zipfile.ZipInfo(LABELS, _DATE), labels)
     except OSError as error:
         raise TrainingError(
-            f"cannot write {out}: {error.strerror}; make room or choose another place"
+            f"cannot write {out}: {error.strerror}; free some space or choose another file"
         ) from None
 
 
 def check_absent(out: Path) -> None:
-    """Checks that a zip can get this name.
+    """Checks that the zip does not exist yet.
 
     Raises:
-        TrainingError: if there is such a file already.
+        TrainingError: if it does.
     """
     if out.exists():
         raise TrainingError(f"{out} exists; choose another name for the zip")
 
 
-def _table(dataset: Dataset, names: list[str]) -> dict[str, object]:
+def _labels_table(dataset: Dataset, names: list[str]) -> dict[str, object]:
     if dataset.labels is None:
         return {"labels": None}
     pairs = [[name, label] for name, label in zip(names, dataset.labels.tolist(), strict=True)]

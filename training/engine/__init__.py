@@ -1,1 +1,1 @@
-"""The training loop: step, CUDA graphs, checkpoints, rewinding, signals."""
+"""The training loop: step, state, checkpoints, recorder, rewinding and signals."""

@@ -1,142 +1,124 @@
-"""checkpoint.safetensors: the state of a run after some step, exact to the bit.
+"""checkpoint.safetensors: the state of a run after a step, exact to the bit.
 
-It holds both networks, both optimizers and the average. Random numbers, the order of the data and the learning rates
-are functions of the step (`dcgan.training.rng`), so the number of the step is all that is kept of them.
+A checkpoint holds both networks, both optimizers and the EMA. Random numbers, the order of the data
+and the learning rates are functions of the step (see `dcgan.training.rng`), so only the step and
+the number of rewinds are stored for them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dcgan.training.distributed import Team
-from dcgan.training.engine.step import Players
-from dcgan.training.errors import CollapseError, TrainingError
-from dcgan.training.models.ema import Average
+from dcgan.training.engine.state import TrainingState
+from dcgan.training.errors import TrainingError
+from dcgan.training.models.ema import EMA
 from dcgan.training.run_folder import GENERATOR, METRICS
-from dcgan.training.tensor_file import pack, unpack
+from dcgan.training.tensor_file import encode_tensors, read_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 GOOD = "good.safetensors"
-"""The last checkpoint that was written while nothing looked like a collapse."""
+"""The last checkpoint that was written while the run was healthy."""
 
 
-class Cadence:
-    """When to write a checkpoint: after so many seconds, and after every so many steps if they are given."""
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a run is.
 
-    def __init__(self, seconds: float = 300.0, steps: int | None = None) -> None:
-        self._seconds = seconds
-        self._steps = steps
-        self._last = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        """Whether one is to be written after this step; the seconds count anew if so."""
-        now = time.monotonic()
-        due = now - self._last >= self._seconds or (
-            self._steps is not None and step % self._steps == 0
-        )
-        if due:
-            self._last = now
-        return due
-
-
-def check_finite(players: Players) -> None:
-    """Checks that every weight is a number, so that the checkpoint before stays the last good one if not.
-
-    Raises:
-        CollapseError: if one is not.
+    Attributes:
+        step: steps done.
+        rewinds: how often the run was rewound after a collapse.
     """
-    for network in (players.generator, players.discriminator):
-        for name, weight in network.named_parameters():
-            if not torch.isfinite(weight).all():
-                raise CollapseError(
-                    f"the weights in {name} are no longer numbers; the last checkpoint is good: "
-                    "begin a run with lower rates or --precision fp32"
-                )
+
+    step: int
+    rewinds: int = 0
 
 
-def find(folder: Path) -> Path | None:
-    """The checkpoint that the run in a folder goes on from; None if it was stopped before it began.
-
-    Raises:
-        TrainingError: if it has begun, so that there was one.
-    """
-    path, metrics = folder / CHECKPOINT, folder / METRICS
-    if path.exists():
-        return path
-    begun = any((folder / name).exists() for name in (GOOD, GENERATOR))
-    if not begun and not (metrics.exists() and metrics.stat().st_size):
-        return None
-    cure = (
-        f"copy {GOOD} to that name"
-        if _is_whole(folder / GOOD)
-        else "put it back, or choose another --out"
-    )
-    raise TrainingError(f"{path} is missing though the run has begun; {cure}")
-
-
-def encode(players: Players, average: Average | None, facts: Mapping[str, int]) -> bytes:
-    """Makes the content of a checkpoint; the facts are the step and the detour."""
-    return pack(_state(players, average), facts)
-
-
-def restore(path: Path, players: Players, average: Average | None) -> dict[str, int]:
-    """Puts the state of a checkpoint into networks, optimizers and average.
+def find_checkpoint(folder: Path) -> Path | None:
+    """Finds the checkpoint from which the run in a folder resumes.
 
     Returns:
-        Its facts: the steps that were done, and the detour.
+        Its path, or None if the run was stopped before it wrote anything.
+
+    Raises:
+        TrainingError: if the checkpoint is missing although the run has started.
+    """
+    path = folder / CHECKPOINT
+    if path.exists():
+        return path
+
+    metrics = folder / METRICS
+    has_metrics = metrics.exists() and metrics.stat().st_size > 0
+    started = has_metrics or any((folder / name).exists() for name in (GOOD, GENERATOR))
+    if not started:
+        return None
+
+    cure = "restore it, or choose another --out"
+    if _is_intact(folder / GOOD):
+        cure = f"copy {GOOD} to that name"
+    raise TrainingError(f"{path} is missing although the run has started; {cure}")
+
+
+def encode_checkpoint(state: TrainingState, ema: EMA | None, position: Position) -> bytes:
+    """Encodes a checkpoint as the content of a safetensors file."""
+    # The file format says "detour" for a rewind.
+    facts = {"step": position.step, "detour": position.rewinds}
+    return encode_tensors(checkpoint_tensors(state, ema), facts)
+
+
+def load_checkpoint(path: Path, state: TrainingState, ema: EMA | None) -> Position:
+    """Loads a checkpoint into networks, optimizers and EMA.
+
+    Returns:
+        The position of the run when the checkpoint was written.
 
     Raises:
         TrainingError: if the checkpoint is damaged or of another recipe; nothing is changed then.
     """
     saved, facts = _read(path)
-    live = _state(players, average)
+    live = checkpoint_tensors(state, ema)
     fits = saved.keys() == live.keys() and all(
         saved[name].shape == live[name].shape for name in live
     )
     if not fits or "step" not in facts:
         raise TrainingError(
-            f"{path} does not fit the recipe of the run; it was changed after it began"
+            f"{path} does not fit the recipe of the run; config.json was changed after the start"
         )
+
     with torch.no_grad():
         for name, tensor in live.items():
-            tensor.copy_(saved[name])  # into the memory layout that the optimizers rely on
-    return {"detour": 0} | facts
+            tensor.copy_(saved[name])  # in place: optimizers rely on the memory layout
+    return Position(step=facts["step"], rewinds=facts.get("detour", 0))
+
+
+def checkpoint_tensors(state: TrainingState, ema: EMA | None) -> dict[str, Tensor]:
+    """Returns every tensor of a checkpoint by name; the tensors themselves, no copies."""
+    tensors = state.tensors()
+    if ema is not None:
+        # Without batch-norm statistics, which are estimated again when they are needed.
+        for name, weight in ema.generator.named_parameters():
+            tensors[f"average.{name}"] = weight
+    return tensors
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     try:
-        return unpack(path)
+        return read_tensors(path)
     except TrainingError:
         good = path.with_name(GOOD)
-        if good == path or not _is_whole(good):
+        if good == path or not _is_intact(good):
             raise
     raise TrainingError(
-        f"{path} is damaged, but {GOOD} beside it is whole: copy it to {path.name} and resume"
+        f"{path} is damaged, but {GOOD} beside it is intact: copy it to {path.name} and resume"
     )
 
 
-def _is_whole(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
     try:
-        unpack(path)
+        read_tensors(path)
     except TrainingError:
         return False
     return True
-
-
-def share(team: Team, players: Players, average: Average | None) -> None:
-    """Gives every process the state of the first one."""
-    team.copy_first(list(_state(players, average).values()))
-
-
-def _state(players: Players, average: Average | None) -> dict[str, Tensor]:
-    state = players.state()
-    if average is not None:  # its statistics are estimated anew whenever they are needed
-        state |= {
-            f"average.{name}": tensor for name, tensor in average.generator.named_parameters()
-        }
-    return state

@@ -1,88 +1,108 @@
-"""The step on a GPU without the cost of launching its hundreds of kernels: both phases are recorded as CUDA graphs."""
+"""CUDA-graph capture of the training step."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dcgan.training.data.loader import Batch
-from dcgan.training.engine.step import Players, Step
+from dcgan.training.data.loader import TrainingBatch
+from dcgan.training.engine.state import TrainingState
+from dcgan.training.engine.step import TrainingStep
 
-_WARM_UP = (
-    3  # steps before the recording, in which libraries choose kernels and make their workspaces
-)
+# Steps before the capture, in which libraries choose kernels and allocate workspaces.
+_WARMUP_STEPS = 3
 
 
-class RecordedStep:
-    """A `Step` that is recorded at the first full batch, one graph for each phase, and then replayed.
+@dataclass(frozen=True, kw_only=True)
+class _Capture:
+    """A captured step, and the memory that it reads from and writes to."""
 
-    A graph reads and writes fixed places of memory: each batch is copied to where the recorded one lay. A batch of
-    another size, as at the end of an epoch, takes the step as it is.
+    discriminator_graph: torch.cuda.CUDAGraph
+    generator_graph: torch.cuda.CUDAGraph
+    batch: TrainingBatch
+    measures: Tensor
+
+
+class CudaGraphStep:
+    """A training step that is captured at the first full batch and then replayed.
+
+    Each phase is one graph. A graph reads and writes fixed addresses, so every batch is copied to
+    where the captured one lies. A batch of another size, such as the last one of an epoch, runs
+    without the graph.
 
     Args:
-        step: to record.
-        players: whom it trains.
+        step: to capture.
+        state: what the step trains.
         batch_size: images in a full batch.
     """
 
-    def __init__(self, step: Step, players: Players, batch_size: int) -> None:
+    def __init__(self, step: TrainingStep, state: TrainingState, batch_size: int) -> None:
         self._step = step
-        self._players = players
+        self._state = state
         self._batch_size = batch_size
-        self._graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
-        self._batch: Batch | None = None
-        self._measures: Tensor | None = None
+        self._capture: _Capture | None = None
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Updates D, then G; returns MEASURES, on the device."""
+    def __call__(self, batch: TrainingBatch) -> Tensor:
+        """Updates D, then G; returns the MEASURES, on the device."""
         if len(batch.real) != self._batch_size:
             return self._step(batch)
-        if self._batch is None:
-            self._record(batch)
-        if self._batch is None or self._graphs is None or self._measures is None:
-            raise RuntimeError("a step was recorded and is not there")
-        for ours, theirs in zip(_tensors(self._batch), _tensors(batch), strict=True):
-            ours.copy_(theirs)
-        for graph in self._graphs:
-            graph.replay()
-        return self._measures.clone()  # the next replay writes to the same place
+        if self._capture is None:
+            self._capture = self._capture_step(batch)
 
-    def _record(self, batch: Batch) -> None:
-        label = None if batch.label is None else batch.label.clone()
-        still = replace(
+        capture = self._capture
+        for target, source in zip(_tensors(capture.batch), _tensors(batch), strict=True):
+            target.copy_(source)
+        capture.discriminator_graph.replay()
+        capture.generator_graph.replay()
+        return capture.measures.clone()  # the next replay overwrites them
+
+    def _capture_step(self, batch: TrainingBatch) -> _Capture:
+        static = replace(
             batch,
             real=batch.real.clone(),
             z=batch.z.clone(),
             augment=batch.augment.clone(),
-            label=label,
+            label=None if batch.label is None else batch.label.clone(),
         )
-        self._warm_up(still)
-        graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graphs[0]):
-            fake, of_discriminator = self._step.train_discriminator(still)
-        with torch.cuda.graph(graphs[1], pool=graphs[0].pool()):
-            self._measures = self._step.train_generator(still, fake, of_discriminator)
-        self._batch, self._graphs = still, graphs
+        self._warm_up(static)
 
-    def _warm_up(self, batch: Batch) -> None:
-        """Takes a few steps on a stream of their own, and takes them back."""
-        state = list(self._players.state().values())
-        before = [tensor.detach().clone() for tensor in state]
+        discriminator_graph = torch.cuda.CUDAGraph()
+        generator_graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(discriminator_graph):
+            phase = self._step.train_discriminator(static)
+        with torch.cuda.graph(generator_graph, pool=discriminator_graph.pool()):
+            measures = self._step.train_generator(static, phase)
+
+        return _Capture(
+            discriminator_graph=discriminator_graph,
+            generator_graph=generator_graph,
+            batch=static,
+            measures=measures,
+        )
+
+    def _warm_up(self, batch: TrainingBatch) -> None:
+        """Runs a few steps on a side stream and restores the state from before."""
+        tensors = list(self._state.tensors().values())
+        saved = [tensor.detach().clone() for tensor in tensors]
+
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
+            for _ in range(_WARMUP_STEPS):
                 self._step(batch)
         torch.cuda.current_stream().wait_stream(stream)
+
         with torch.no_grad():
-            for tensor, old in zip(state, before, strict=True):
+            for tensor, old in zip(tensors, saved, strict=True):
                 tensor.detach().copy_(old)
-        for adam in (self._players.generator_adam, self._players.discriminator_adam):
-            adam.zero_grad()  # so that the recording makes gradients in its own memory
+
+        # The capture allocates gradients in the memory pool of the graphs.
+        self._state.generator_adam.zero_grad()
+        self._state.discriminator_adam.zero_grad()
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
+def _tensors(batch: TrainingBatch) -> list[Tensor]:
     tensors = (batch.real, batch.z, batch.augment, batch.label)
     return [tensor for tensor in tensors if tensor is not None]

@@ -3,92 +3,157 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from pathlib import Path
 
 import torch
 
-from dcgan.training.engine.checkpoint import Cadence
-from dcgan.training.engine.recorder import Keeper
-from dcgan.training.engine.signals import Stop
+from dcgan.training.engine.recorder import RunRecorder
+from dcgan.training.engine.rewind import rewind
+from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
-from dcgan.training.errors import CollapseError
-from dcgan.training.monitor.metrics_log import lump
+from dcgan.training.errors import TrainingError
+from dcgan.training.monitor.collapse import Collapse, CollapseDetector, check_weights
+from dcgan.training.monitor.metrics_log import flush_interval
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.run_folder import RunFolder
 
 
-class Wish(IntEnum):
-    """What a process wants to do next. Where several train together, the largest wish is everybody's."""
+class LoopAction(IntEnum):
+    """What to do after a step. In a distributed run, the largest value of all processes counts."""
 
-    GO_ON = 0
+    CONTINUE = 0
     STOP = 1
-    GO_BACK = 2
+    REWIND = 2
 
 
 def train(
     trainer: Trainer,
     folder: RunFolder,
     progress: Progress,
-    stop: Stop,
-    cadence: Cadence,
+    stop: StopSignal,
+    schedule: CheckpointSchedule,
     *,
     on_collapse: str = "continue",
 ) -> None:
-    """Runs to the last step, or to a wish to stop; either way everything is saved.
+    """Trains until the last step or until it is stopped; in both cases everything is saved.
 
     Args:
         trainer: what is trained.
-        folder: where to write; only the leader of a team does.
-        progress: where to tell of it.
-        stop: hears the wish to stop.
-        cadence: when to write checkpoints.
-        on_collapse: "continue", "stop", or "rollback" to the last good checkpoint with other random numbers.
+        folder: where the main process writes.
+        progress: where to show each step.
+        stop: request to stop.
+        schedule: when to write checkpoints.
+        on_collapse: "continue", "stop", or "rollback" to the last good checkpoint.
 
     Raises:
-        TrainingError: if a loss is no longer a number, or the disk refuses; the last checkpoint is good then.
+        TrainingError: if a loss or a weight is NaN or infinite, or the disk reports an error. The
+            last checkpoint is good then.
     """
-    if not trainer.team.leads:
-        _follow(trainer, stop)
-        return
-    keeper = Keeper(trainer, folder, progress, cadence, on_collapse)
-    keeper.begin()
-    collapse: CollapseError | None = None
-    while trainer.step < trainer.config.steps:
-        measures, asked = trainer.advance(), False
-        try:
-            keeper.take(measures)
-            asked = stop.asked
-            if asked:
-                keeper.look()  # while there is still a way back
-        except CollapseError as error:
-            if on_collapse != "rollback":
-                raise
-            collapse = error
-        stopping = Wish.STOP if asked or keeper.has_enough else Wish.GO_ON
-        wish = _meet(trainer, Wish.GO_BACK if collapse else stopping)
-        if wish == Wish.GO_BACK and collapse is not None:
-            keeper.go_back(collapse)
-            collapse = None
-        elif wish == Wish.STOP:
+    if trainer.context.is_main:
+        _train_main(trainer, folder, progress, stop, schedule, on_collapse=on_collapse)
+    else:
+        _train_follower(trainer, stop)
+
+
+def _train_main(
+    trainer: Trainer,
+    folder: RunFolder,
+    progress: Progress,
+    stop: StopSignal,
+    schedule: CheckpointSchedule,
+    *,
+    on_collapse: str,
+) -> None:
+    """Trains in the process that writes the run folder."""
+    recorder = RunRecorder(trainer, folder, progress)
+    detector = CollapseDetector()
+    detector.reset(recorder.log.recent)
+    _raise_if_fatal(check_weights(trainer.state.weights()))
+    recorder.start(healthy=detector.healthy)
+
+    action = LoopAction.CONTINUE
+    reason = ""
+    while not trainer.done:
+        # Train one step.
+        measures = trainer.train_step()
+        rows = recorder.record_step(measures)
+
+        # Read all measures before anything is saved.
+        stopping = stop.requested
+        checkpoint_due = schedule.due(trainer.step)
+        saving = stopping or checkpoint_due or recorder.epoch_ends or trainer.done
+        if saving:
+            rows += recorder.flush_metrics()
+
+        # Check for a collapse.
+        collapse = detector.update(rows)
+        if collapse is None and saving:
+            collapse = check_weights(trainer.state.weights())
+        if collapse is not None and action != LoopAction.REWIND:
+            reason = collapse.reason
+            progress.print(f"step {trainer.step}: {reason}")
+        action = max(action, _decide(collapse, on_collapse, stopping=stopping))
+
+        # Save what is due, unless the run is rewound.
+        if action != LoopAction.REWIND:
+            recorder.save_samples_and_weights()
+            if checkpoint_due:
+                recorder.save_checkpoint(healthy=detector.healthy)
+
+        # Agree with the other processes on what to do next.
+        agreed = _agree(trainer, action)
+        if agreed == LoopAction.STOP:
             break
-    keeper.end()
+        if agreed == LoopAction.REWIND:
+            rewind(trainer, folder, recorder.log, reason)
+            trainer.broadcast_state()
+            recorder.restart_tensorboard()
+            detector.reset(recorder.log.recent)
+            action = LoopAction.CONTINUE
+            progress.print(
+                f"rewound to step {trainer.step}; training continues with other random numbers "
+                f"(rewind {trainer.rewinds})"
+            )
+
+    _raise_if_fatal(detector.update(recorder.flush_metrics()))
+    _raise_if_fatal(check_weights(trainer.state.weights()))
+    recorder.finish(healthy=detector.healthy)
 
 
-def _meet(trainer: Trainer, wish: Wish) -> Wish:
-    """Agrees with the other processes on what to do; between the meetings, everybody goes on."""
+def _train_follower(trainer: Trainer, stop: StopSignal) -> None:
+    """Trains in a process of a distributed run that writes nothing."""
+    while not trainer.done:
+        trainer.train_step()
+        action = LoopAction.STOP if stop.requested else LoopAction.CONTINUE
+        agreed = _agree(trainer, action)
+        if agreed == LoopAction.REWIND:
+            trainer.broadcast_state()
+        elif agreed == LoopAction.STOP:
+            break
+
+
+def _decide(collapse: Collapse | None, on_collapse: str, *, stopping: bool) -> LoopAction:
+    """Decides what this process wants to do.
+
+    Raises:
+        TrainingError: if training cannot continue and the run is not to be rewound.
+    """
+    if collapse is not None and on_collapse == "rollback":
+        return LoopAction.REWIND
+    _raise_if_fatal(collapse)
+    collapsed = collapse is not None and on_collapse == "stop"
+    return LoopAction.STOP if stopping or collapsed else LoopAction.CONTINUE
+
+
+def _agree(trainer: Trainer, action: LoopAction) -> LoopAction:
+    """Agrees with the other processes on what to do; between agreements all of them continue."""
     device = torch.device(trainer.config.device)
-    together = trainer.step % lump(device) == 0 or trainer.step == trainer.config.steps
-    if trainer.team.size > 1 and not together:
-        return Wish.GO_ON
-    return Wish(trainer.team.largest(wish, device))
+    together = trainer.step % flush_interval(device) == 0 or trainer.done
+    if trainer.context.world_size > 1 and not together:
+        return LoopAction.CONTINUE
+    return LoopAction(trainer.context.all_reduce_max(action, device))
 
 
-def _follow(trainer: Trainer, stop: Stop) -> None:
-    """The loop of a process that writes nothing."""
-    while trainer.step < trainer.config.steps:
-        trainer.advance()
-        wish = _meet(trainer, Wish.STOP if stop.asked else Wish.GO_ON)
-        if wish == Wish.GO_BACK:
-            trainer.resume(Path())
-        elif wish == Wish.STOP:
-            break
+def _raise_if_fatal(collapse: Collapse | None) -> None:
+    if collapse is not None and collapse.fatal:
+        raise TrainingError(collapse.reason)

@@ -1,167 +1,170 @@
-"""What is kept of a run as it goes on: measures, grids, weights and checkpoints."""
+"""Writing the run folder during training: metrics, sample grids, weights and checkpoints."""
 
 from __future__ import annotations
 
 import torch
 
 from dcgan.core.images import Pixels, encode_png, tile
-from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD, Cadence, check_finite
-from dcgan.training.engine.rewind import go_back
+from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.trainer import Trainer
-from dcgan.training.errors import CollapseError
-from dcgan.training.monitor.collapse import Alarm
-from dcgan.training.monitor.curves import draw_history
-from dcgan.training.monitor.metrics_log import History, Line
+from dcgan.training.monitor.curves import draw_curves
+from dcgan.training.monitor.measures import is_finite
+from dcgan.training.monitor.metrics_log import MetricsLog, MetricsRow
 from dcgan.training.monitor.progress import Progress
-from dcgan.training.monitor.samples import GRID_IMAGES, draw_grid, film, fixed_latents, to_array
-from dcgan.training.monitor.tensorboard import Board
+from dcgan.training.monitor.samples import (
+    GRID_IMAGES,
+    draw_grid,
+    encode_animation,
+    fixed_latents,
+    to_array,
+)
+from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import (
+    ANIMATION,
+    CURVES,
     DISCRIMINATOR,
-    FILM,
     GENERATOR,
-    HISTORY,
     METRICS,
     SAMPLES,
     RunFolder,
 )
 
 
-class Keeper:
-    """Writes a run folder while the run goes on, and raises the alarm when it collapses.
+class RunRecorder:
+    """Writes the files of a run and shows its progress; decides nothing about the run.
 
     Args:
-        on_collapse: "continue" (and say so), "stop" (and save) or "rollback": the alarm becomes a `CollapseError`.
+        trainer: what is trained.
+        folder: where to write.
+        progress: where to show each step.
 
     Attributes:
-        has_enough: whether the run has collapsed and is to stop for it.
+        log: the metrics.
+
+    Raises:
+        TrainingError: from every method, if the disk is full or reports an error.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        folder: RunFolder,
-        progress: Progress,
-        cadence: Cadence,
-        on_collapse: str,
-    ) -> None:
+    def __init__(self, trainer: Trainer, folder: RunFolder, progress: Progress) -> None:
         config = trainer.config
         self._trainer = trainer
         self._folder = folder
         self._progress = progress
-        self._cadence = cadence
-        self._on_collapse = on_collapse
-        self._alarm = Alarm()
-        self._board = Board(folder.path, trainer.step, progress.tell)
-        self._history = History(
-            folder.path / METRICS, torch.device(config.device), trainer.step, self._hear
-        )
-        self._alarm.recall(self._history.kept)
-        self.has_enough = False
-        self._z = fixed_latents(config.seed, config.recipe.generator.latent_size)
-        self._per_epoch = trainer.feed.steps_per_epoch
+        self._steps_per_epoch = trainer.loader.steps_per_epoch
+        self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
+        self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
+        self.restart_tensorboard()
 
-    def begin(self) -> None:
-        """Writes the grid of real images and, if there is no checkpoint yet, the one of the beginning."""
-        real = tile(to_array(self._trainer.feed.some_images(GRID_IMAGES)))
-        self._folder.write_sample("real", encode_png(real))
-        self._board.grid("real", real, self._trainer.step)
-        if not (self._folder.path / CHECKPOINT).exists():
-            self.save()  # so that a run whose checkpoint is missing has lost it
-        elif self._alarm.calm:  # a kill may have come between the one and the other
-            self._keep_good(self._trainer.checkpoint())
+    @property
+    def epoch_ends(self) -> bool:
+        """Whether the last step was the last one of an epoch."""
+        return self._trainer.step % self._steps_per_epoch == 0
 
-    def take(self, measures: torch.Tensor) -> None:
-        """Keeps what is to be kept of the step that was just taken.
+    def start(self, *, healthy: bool) -> None:
+        """Writes a grid of real images and, for a new run, the first checkpoint.
 
-        Raises:
-            CollapseError: if the run has collapsed and is not to continue.
+        Args:
+            healthy: whether the state is one to rewind to.
         """
-        trainer, recipe = self._trainer, self._trainer.config.recipe
-        step, epoch = trainer.step, (trainer.step - 1) // self._per_epoch + 1
-        self._history.add(measures, step=step, epoch=epoch, images=trainer.images_seen)
-        if step == trainer.config.steps:
-            self.look()  # so that the last line shows the last step
-        self._progress.show(step, trainer.images_seen, self._history.latest)
-        if step % recipe.sample_steps == 0:
-            self._write_grid(f"step-{step:06d}")
-        if step % self._per_epoch == 0:
-            self.look()  # or the last generator that can be exported would be lost
-            self._write_grid(f"epoch-{epoch:04d}")
+        real = tile(to_array(self._trainer.loader.preview(GRID_IMAGES)))
+        self._folder.write_sample("real", encode_png(real))
+        self._tensorboard.write_grid("real", real, self._trainer.step)
+
+        if not (self._folder.path / CHECKPOINT).exists():
+            # From now on a missing checkpoint is a lost one.
+            self.save_checkpoint(healthy=healthy)
+        elif healthy:
+            # The last session may have been killed between writing the two files.
+            self._save_good(self._trainer.encode_checkpoint())
+
+    def record_step(self, measures: torch.Tensor) -> list[MetricsRow]:
+        """Buffers the measures of the step and shows it.
+
+        Returns:
+            The rows that became known: those of several steps now and then, otherwise none.
+        """
+        trainer = self._trainer
+        epoch = (trainer.step - 1) // self._steps_per_epoch + 1
+        self.log.append(measures, step=trainer.step, epoch=epoch, images=trainer.images_seen)
+
+        rows: list[MetricsRow] = []
+        if self.log.full or trainer.done:
+            rows = self.flush_metrics()
+        self._progress.show(trainer.step, trainer.images_seen, self.log.latest)
+        return rows
+
+    def flush_metrics(self) -> list[MetricsRow]:
+        """Writes the buffered measures and returns their rows; see `MetricsLog.flush`."""
+        rows = self.log.flush()
+        finite = [row for row in rows if is_finite(row)]
+        if finite:
+            self._tensorboard.write_scalars(finite[-1])
+        return rows
+
+    def save_samples_and_weights(self) -> None:
+        """Writes the sample grids and weights that are due after this step."""
+        trainer = self._trainer
+        recipe = trainer.config.recipe
+        if trainer.step % recipe.sample_steps == 0:
+            self._write_grid("step", f"step-{trainer.step:06d}")
+
+        if self.epoch_ends:
+            epoch = trainer.step // self._steps_per_epoch
+            self._write_grid("epoch", f"epoch-{epoch:04d}")
             self._save_weights()
             if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
                 self._save_weights(f"epochs/{epoch:04d}/")
-        if self._cadence.due(step):
-            self.save()
 
-    def look(self) -> None:
-        """Looks at once whether the run has collapsed.
+    def save_checkpoint(self, *, healthy: bool) -> None:
+        """Writes a checkpoint, and a copy of it if the run is healthy.
 
-        Raises:
-            CollapseError: if it has, and is not to continue.
+        The metrics have to be flushed; they reach the disk first, so that no checkpoint refers to
+        lost rows.
         """
-        self._history.flush()
-        check_finite(self._trainer.players)
-
-    def save(self) -> None:
-        """Writes a checkpoint; the history first, which must not lack a step of it.
-
-        Raises:
-            CollapseError: if the weights are no longer numbers; the checkpoint before stays.
-        """
-        self._history.flush()
-        self._history.settle()
-        checkpoint = self._trainer.checkpoint()
+        self.log.sync()
+        checkpoint = self._trainer.encode_checkpoint()
         self._folder.write(CHECKPOINT, checkpoint)
-        if self._alarm.calm:
-            self._keep_good(checkpoint)
+        if healthy:
+            self._save_good(checkpoint)
 
-    def go_back(self, collapse: CollapseError) -> None:
-        """Takes the run back to its last good checkpoint."""
-        sentence = go_back(self._trainer, self._folder, self._history, str(collapse))
-        self._alarm = Alarm()
-        self._alarm.recall(self._history.kept)
-        self._board = Board(self._folder.path, self._trainer.step, self._progress.tell)
-        self._progress.tell(sentence)
+    def restart_tensorboard(self) -> None:
+        """Makes TensorBoard forget the steps after the current one, for a run that was rewound."""
+        self._tensorboard = TensorBoardWriter(
+            self._folder.path, self._trainer.step, self._progress.print
+        )
 
-    def end(self) -> None:
-        """Writes all that is left to write."""
-        self.save()
+    def finish(self, *, healthy: bool) -> None:
+        """Writes the last checkpoint, the weights, the curves and the animation."""
+        self.save_checkpoint(healthy=healthy)
         self._save_weights()
         if self._trainer.step > 0:
-            self._folder.write(HISTORY, draw_history(self._folder.path / METRICS))
+            self._folder.write(CURVES, draw_curves(self._folder.path / METRICS))
         grids = sorted((self._folder.path / SAMPLES).glob("step-*.png"))
         if grids:
-            self._folder.write(FILM, film(grids))
+            self._folder.write(ANIMATION, encode_animation(grids))
 
-    def _keep_good(self, checkpoint: bytes) -> None:
-        """Writes a copy, not a link: damage to the one must not reach the other."""
+    def _save_good(self, checkpoint: bytes) -> None:
+        # A copy and not a link: damage to one file must not reach the other.
         path = self._folder.path / GOOD
         if not path.exists() or path.read_bytes() != checkpoint:
             self._folder.write(GOOD, checkpoint)
 
-    def _hear(self, lines: list[Line]) -> None:
-        self._board.scalars(lines[-1])
-        fault = self._alarm.hear(lines)
-        if fault is None:
-            return
-        self._progress.tell(f"step {self._trainer.step}: {fault}")
-        if self._on_collapse == "rollback":
-            raise CollapseError(fault)
-        self.has_enough = self._on_collapse == "stop"
-
-    def _write_grid(self, name: str) -> None:
-        with self._trainer.released() as generator:
-            grid: Pixels = draw_grid(generator, self._z)
+    def _write_grid(self, tag: str, name: str) -> None:
+        with self._trainer.eval_generator() as generator:
+            grid: Pixels = draw_grid(generator, self._latents)
         self._folder.write_sample(name, encode_png(grid))
-        self._board.grid(name.partition("-")[0], grid, self._trainer.step)
+        self._tensorboard.write_grid(tag, grid, self._trainer.step)
 
     def _save_weights(self, prefix: str = "") -> None:
-        step, images_seen = self._trainer.step, self._trainer.images_seen
-        with self._trainer.released() as generator:
+        step = self._trainer.step
+        images_seen = self._trainer.images_seen
+        with self._trainer.eval_generator() as generator:
             self._folder.write_weights(
                 prefix + GENERATOR, generator, step=step, images_seen=images_seen
             )
-        discriminator = self._trainer.players.discriminator
         self._folder.write_weights(
-            prefix + DISCRIMINATOR, discriminator, step=step, images_seen=images_seen
+            prefix + DISCRIMINATOR,
+            self._trainer.state.discriminator,
+            step=step,
+            images_seen=images_seen,
         )

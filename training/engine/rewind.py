@@ -1,4 +1,4 @@
-"""What a run does when it has collapsed, and what it writes down about it."""
+"""Rewinding a collapsed run to its last good checkpoint (`--on-collapse rollback`)."""
 
 from __future__ import annotations
 
@@ -9,50 +9,68 @@ from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
-from dcgan.training.monitor.metrics_log import History
+from dcgan.training.monitor.metrics_log import MetricsLog
 from dcgan.training.run_folder import RunFolder
 
-DETOURS = "detours.json"
-"""One entry for each time that the run has gone back."""
+REWINDS = "detours.json"
+"""One entry for each rewind: its number, both steps and the reason."""
 
-_MOST = 5
+MAX_REWINDS = 5
 
 
-def go_back(trainer: Trainer, folder: RunFolder, history: History, why: str) -> str:
-    """Takes a run back to its last good checkpoint, with other random numbers from there on; returns a sentence.
+def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) -> None:
+    """Rewinds a run to its last good checkpoint and continues with other random numbers.
 
-    The measures of the steps that are abandoned move into a file of their own. If the run is killed in the midst of
-    this, it goes back again when it is resumed, or goes on from there if the checkpoint is already in its place: so
-    the history is cut last, for one that is too long is cut when a run is resumed, and one that is too short is not.
+    The rows of the abandoned steps move into a file of their own. The files are written in an order
+    that survives a kill between any two of them: the metrics are truncated last, because rows after
+    the checkpoint are removed when a run resumes, while missing rows could not be restored.
+
+    Args:
+        trainer: in the main process.
+        folder: of the run.
+        log: metrics of the run.
+        reason: why the run is rewound.
 
     Raises:
-        TrainingError: if it has gone back too often, or has no good checkpoint.
+        TrainingError: if it was rewound too often, or there is no good checkpoint.
     """
-    step, detour = trainer.step, trainer.detour + 1
-    if detour > _MOST:
+    good = folder.path / GOOD
+    if trainer.rewinds >= MAX_REWINDS:
         raise TrainingError(
-            f"{why}; it has gone back {_MOST} times and collapses again: {folder.path / GOOD} is its last good "
-            "checkpoint; begin a run with other rates"
+            f"{reason}; the run was rewound {MAX_REWINDS} times and collapsed again: {good} is its "
+            "last good checkpoint; start a new run with other learning rates"
         )
-    if not (folder.path / GOOD).exists():
+    if not good.exists():
         raise TrainingError(
-            f"{why}; there is no good checkpoint to go back to: begin a run with other rates"
+            f"{reason}; there is no good checkpoint to rewind to: start a new run with other "
+            "learning rates"
         )
-    trainer.resume(folder.path / GOOD, detour)
-    note(
-        folder.path / DETOURS,
-        {"detour": detour, "from_step": step, "to_step": trainer.step, "why": why},
-    )
-    history.copy_rest(trainer.step, folder.path / f"metrics.abandoned-{detour}.jsonl")
-    checkpoint = trainer.checkpoint()
+
+    # Load the good checkpoint and count the rewind.
+    from_step = trainer.step
+    number = trainer.rewinds + 1
+    trainer.load_checkpoint(good)
+    trainer.rewinds = number
+
+    # Record it, and keep the rows of the abandoned steps.
+    entry: dict[str, int | str] = {
+        "detour": number,
+        "from_step": from_step,
+        "to_step": trainer.step,
+        "why": reason,
+    }
+    append_rewind(folder.path / REWINDS, entry)
+    log.copy_after(trainer.step, folder.path / f"metrics.abandoned-{number}.jsonl")
+
+    # Make the rewound state the checkpoint of the run.
+    checkpoint = trainer.encode_checkpoint()
     folder.write(CHECKPOINT, checkpoint)
     folder.write(GOOD, checkpoint)
-    history.rewind(trainer.step)
-    return f"back to step {trainer.step}, with other random numbers (detour {detour})"
+    log.truncate(trainer.step)
 
 
-def note(path: Path, detour: dict[str, int | str]) -> None:
-    """Adds an entry, in the place of those that a killed process may have written for the same detour or later ones."""
+def append_rewind(path: Path, entry: dict[str, int | str]) -> None:
+    """Appends an entry; replaces those of the same or later rewinds that a killed process wrote."""
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    kept = [entry for entry in entries if entry["detour"] < detour["detour"]]
-    write_file(path, (json.dumps([*kept, detour], indent=2) + "\n").encode())
+    earlier = [old for old in entries if old["detour"] < entry["detour"]]
+    write_file(path, (json.dumps([*earlier, entry], indent=2) + "\n").encode())

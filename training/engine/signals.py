@@ -1,4 +1,4 @@
-"""The wish to stop."""
+"""Graceful shutdown on Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Stop:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the step; a second one stops at once."""
+class StopSignal:
+    """Records the first Ctrl-C or SIGTERM, so that training stops after the current step.
+
+    A second signal ends the process at once.
+
+    Attributes:
+        received: the signal, or None.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.received: signal.Signals | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether training has to stop."""
+        return self.received is not None
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listens while the block runs."""
+    def installed(self) -> Iterator[None]:
+        """Handles both signals while the block runs."""
         signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._ask) for number in signals]
+        previous = [signal.signal(number, self._receive) for number in signals]
         try:
             yield
         finally:
-            for number, handler in zip(signals, before, strict=True):
+            for number, handler in zip(signals, previous, strict=True):
                 signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
-        self.asked = True
+    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
+        self.received = signal.Signals(number)
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Everything that changes while a run goes on."""
+"""The trainer: networks, optimizers, EMA and data loader, and the position of the run."""
 
 from __future__ import annotations
 
@@ -9,96 +9,125 @@ from pathlib import Path
 import torch
 
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.loader import Batch, Feed
-from dcgan.training.distributed import ALONE, Team
-from dcgan.training.engine.checkpoint import check_finite, encode, restore, share
-from dcgan.training.engine.cuda_graphs import RecordedStep
-from dcgan.training.engine.step import Step, make_players, set_rates
-from dcgan.training.models.ema import Average
+from dcgan.training.data.loader import BatchLoader, TrainingBatch
+from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
+from dcgan.training.engine.checkpoint import (
+    Position,
+    checkpoint_tensors,
+    encode_checkpoint,
+    load_checkpoint,
+)
+from dcgan.training.engine.cuda_graphs import CudaGraphStep
+from dcgan.training.engine.state import create_training_state, set_learning_rates
+from dcgan.training.engine.step import TrainingStep
+from dcgan.training.models.ema import EMA
 from dcgan.training.models.networks import Generator
 from dcgan.training.run_folder import RunConfig
 
 
 class Trainer:
-    """The networks, their optimizers, the average and the feed, and the step that moves them on.
+    """Everything that changes during a run, and the step that changes it.
+
+    Args:
+        config: of the run.
+        dataset: decoded images.
+        context: the processes that train together.
 
     Attributes:
         step: steps done.
+        rewinds: how often the run was rewound after a collapse.
+        loader: makes the batches.
+        state: the networks and optimizers.
+        ema: average of the generator, or None if the recipe has none.
     """
 
-    def __init__(self, config: RunConfig, dataset: Dataset, team: Team = ALONE) -> None:
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, context: DistributedContext = SINGLE_PROCESS
+    ) -> None:
+        recipe = config.recipe
         device = torch.device(config.device)
         self.config = config
-        self.team = team
+        self.context = context
         self.step = 0
-        self.feed = Feed(dataset, config.recipe, config.seed, device, team)
-        self.players = make_players(config.recipe, config.seed, device, team)
-        averaged = config.recipe.average_images > 0
-        self.average = (
-            Average(self.players.generator, config.recipe, config.seed) if averaged else None
-        )
-        step = Step(config.recipe, self.players, config.precision, team)
-        recorded = device.type == "cuda" and team.size == 1
-        self._step: Callable[[Batch], torch.Tensor] = step
-        if recorded:
-            self._step = RecordedStep(step, self.players, config.recipe.batch_size)
+        self.rewinds = 0
+        self.loader = BatchLoader(dataset, recipe, config.seed, device, context)
+        self.state = create_training_state(recipe, config.seed, device, context)
 
-    def advance(self) -> torch.Tensor:
-        """Takes one step and returns its measures, on the device."""
+        self.ema: EMA | None = None
+        if recipe.average_images:
+            self.ema = EMA(
+                self.state.generator,
+                half_life=recipe.average_images,
+                batch_size=recipe.batch_size,
+                seed=config.seed,
+            )
+
+        step = TrainingStep(recipe, self.state, config.precision, context)
+        self._step: Callable[[TrainingBatch], torch.Tensor] = step
+        if device.type == "cuda" and context.world_size == 1:
+            self._step = CudaGraphStep(step, self.state, recipe.batch_size)
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.config.steps
+
+    @property
+    def images_seen(self) -> int:
+        """Real images seen so far, repeats counted."""
+        return self.loader.images_seen(self.step)
+
+    def train_step(self) -> torch.Tensor:
+        """Trains one step and returns its MEASURES, float32 [6], on the device."""
+        # Set the learning rates of this step.
         recipe = self.config.recipe
         if recipe.decay_from < 1:
-            set_rates(self.players, recipe, recipe.rate_factor(self.step, self.config.steps))
-        measures = self._step(self.feed.batch(self.step))
+            factor = recipe.learning_rate_factor(self.step, self.config.steps)
+            set_learning_rates(self.state, recipe, factor)
+
+        # Update both networks.
+        batch = self.loader.batch(self.step, self.rewinds)
+        measures = self._step(batch)
         self.step += 1
-        if self.average:
-            self.average.follow(self.players.generator, self.images_seen)
+
+        # Update the EMA.
+        if self.ema is not None:
+            self.ema.update(self.state.generator, self.images_seen)
         return measures
 
-    def checkpoint(self) -> bytes:
-        """The content of a checkpoint.
+    def encode_checkpoint(self) -> bytes:
+        """Returns the content of a checkpoint file."""
+        position = Position(step=self.step, rewinds=self.rewinds)
+        return encode_checkpoint(self.state, self.ema, position)
 
-        Raises:
-            CollapseError: if a weight is no longer a number.
-        """
-        check_finite(self.players)
-        return encode(self.players, self.average, {"step": self.step, "detour": self.detour})
-
-    def resume(self, path: Path, detour: int | None = None) -> None:
-        """Goes on from a checkpoint, which only the leader of a team reads.
-
-        Args:
-            path: of the checkpoint.
-            detour: number of the detour that begins there; that of the checkpoint if it is None.
+    def load_checkpoint(self, path: Path) -> None:
+        """Continues from a checkpoint, in this process alone; see `broadcast_state`.
 
         Raises:
             TrainingError: if it is damaged or of another recipe.
         """
-        facts = torch.zeros(2, dtype=torch.int64, device=self.config.device)
-        if self.team.leads:
-            found = restore(path, self.players, self.average)
-            facts[0], facts[1] = found["step"], found["detour"] if detour is None else detour
-        share(self.team, self.players, self.average)
-        self.team.copy_first([facts])
-        self.step, self.feed.detour = facts.tolist()
-        if self.average:
-            self.average.forget()
+        position = load_checkpoint(path, self.state, self.ema)
+        self.step = position.step
+        self.rewinds = position.rewinds
 
-    @property
-    def detour(self) -> int:
-        """Times that the run has gone back after a collapse."""
-        return self.feed.detour
-
-    @property
-    def images_seen(self) -> int:
-        """Real images shown so far, repeats counted."""
-        return self.feed.images_seen(self.step)
+    def broadcast_state(self) -> None:
+        """Copies state and position of the main process to all others; all of them call this."""
+        position = torch.tensor([self.step, self.rewinds], device=self.config.device)
+        tensors = checkpoint_tensors(self.state, self.ema).values()
+        self.context.broadcast([*tensors, position])
+        self.step, self.rewinds = position.tolist()
 
     @contextmanager
-    def released(self) -> Iterator[Generator]:
-        """Lends the generator that would be exported now, in eval mode."""
-        if self.average:
-            self.average.estimate_statistics()
-            yield self.average.generator
-        else:
-            yield self.players.generator.eval()
-            self.players.generator.train()
+    def eval_generator(self) -> Iterator[Generator]:
+        """Lends the generator that would be exported now, in eval mode: the EMA if there is one."""
+        if self.ema is not None:
+            self.ema.estimate_statistics()
+            yield self.ema.generator
+            return
+
+        generator = self.state.generator
+        generator.eval()
+        try:
+            yield generator
+        finally:
+            generator.train()

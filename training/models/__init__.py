@@ -1,1 +1,1 @@
-"""The networks, their losses and the EMA of the generator."""
+"""The networks, their layers and losses, and the EMA of the generator."""

@@ -1,68 +1,87 @@
-"""The moving average of a generator's weights: steadier pictures than the weights of any one step."""
+"""Exponential moving average (EMA) of the generator's weights, which is what a run releases."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from dcgan.training import rng
-from dcgan.training.config import Recipe
-from dcgan.training.models.networks import Generator, labels_in_turn
+from dcgan.training.models.networks import Generator, cyclic_labels
 from dcgan.training.rng import Purpose
 
-_RAMP = 0.05  # early on, the half-life is at most this share of the images seen (Karras et al. 2020, StyleGAN2)
-_PASSES = 16  # batches that batch normalisation's statistics are estimated from
+# Early in a run the half-life is at most this share of the images seen (StyleGAN2-ADA, Karras et
+# al. 2020).
+_RAMPUP_RATIO = 0.05
+
+# Batches from which batch-norm statistics are estimated.
+_STATISTICS_BATCHES = 16
 
 
-class Average:
-    """A generator whose weights follow those of the trained one.
+class EMA:
+    """A generator whose weights are a moving average of the trained generator's.
 
-    Its batch normalisation cannot be averaged: the statistics of averaged weights are not the averages of statistics.
-    They are estimated anew, from noise that depends on the seed alone, whenever the generator is to be looked at.
+    The running statistics of batch normalization cannot be averaged, because averaged weights have
+    statistics of their own. They are estimated when they are needed, from latent vectors that
+    depend on the seed alone.
+
+    Args:
+        generator: the trained generator, from whose weights the average starts.
+        half_life: number of images after which an old weight counts half.
+        batch_size: images in a training step, and in each batch for the statistics.
+        seed: of the run.
+
+    Attributes:
+        generator: the averaged generator.
     """
 
-    def __init__(self, generator: Generator, recipe: Recipe, seed: int) -> None:
-        self.generator = Generator(
-            generator.config
-        )  # with plain normalisation, where the trained one has that of a team
+    def __init__(self, generator: Generator, *, half_life: int, batch_size: int, seed: int) -> None:
+        # A distributed run trains with synchronized batch norm; the average has the plain one.
+        self.generator = Generator(generator.config)
         self.generator.load_state_dict(generator.state_dict())
         device = next(generator.parameters()).device
-        self.generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-        self._recipe = recipe
+        self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator.requires_grad_(False)
+        self._half_life = half_life
+        self._batch_size = batch_size
         self._seed = seed
-        self._estimated = False  # for the weights as they are now
+        self._estimated_for: int | None = None
 
-    def follow(self, generator: Generator, images_seen: int) -> None:
-        """Moves the average towards the generator's weights, after one step."""
-        half_life = min(self._recipe.average_images, max(images_seen * _RAMP, 1.0))
-        keep = 0.5 ** (self._recipe.batch_size / half_life)
+    def update(self, generator: Generator, images_seen: int) -> None:
+        """Moves the average towards the generator's weights, after one training step."""
+        half_life = min(self._half_life, max(images_seen * _RAMPUP_RATIO, 1.0))
+        decay = 0.5 ** (self._batch_size / half_life)
+
         targets = [weight.detach() for weight in generator.parameters()]
-        self._estimated = False
-        torch._foreach_lerp_(list(self.generator.parameters()), targets, 1.0 - keep)
-
-    def forget(self) -> None:
-        """Tells that the weights were changed from outside: the statistics are those of others."""
-        self._estimated = False
+        torch._foreach_lerp_(list(self.generator.parameters()), targets, 1.0 - decay)
 
     @torch.no_grad()
     def estimate_statistics(self) -> None:
-        """Gives batch normalisation the mean statistics of a few batches, and freezes them (eval mode)."""
-        if self._estimated:
+        """Sets batch-norm statistics to the mean of a few batches and switches to eval mode.
+
+        Does nothing if the weights have not changed since the last call.
+        """
+        version = self._weights_version()
+        if self._estimated_for == version:
             return
-        norms = [
-            module
-            for module in self.generator.modules()
-            if isinstance(module, torch.nn.BatchNorm2d)
-        ]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean of all batches
-        self.generator.train()
-        shape = (self._recipe.batch_size, self._recipe.generator.latent_size)
+
+        # With momentum None, batch norm keeps the plain mean over all batches.
+        for module in self.generator.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None
+
+        config = self.generator.config
         device = next(self.generator.parameters()).device
-        label = labels_in_turn(shape[0], self._recipe.generator.classes, device)
-        for number in range(_PASSES):
-            self.generator(
-                rng.normals(self._seed, Purpose.STATISTICS, number, shape).to(device), label
-            )
+        label = cyclic_labels(self._batch_size, config.classes, device)
+        shape = (self._batch_size, config.latent_size)
+        self.generator.train()
+        for number in range(_STATISTICS_BATCHES):
+            z = rng.normals(self._seed, Purpose.STATISTICS, number, shape)
+            self.generator(z.to(device), label)
         self.generator.eval()
-        self._estimated = True
+        self._estimated_for = version
+
+    def _weights_version(self) -> int:
+        # Torch counts in-place changes of each tensor, also those made by a checkpoint that is
+        # loaded.
+        return sum(weight._version for weight in self.generator.parameters())

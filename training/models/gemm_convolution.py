@@ -1,10 +1,11 @@
-"""The 4x4 convolutions of stride 2, as matrix products where those are faster: on a CPU, in bf16, for small maps.
+"""4x4 stride-2 convolutions as matrix products (GEMM), where a CPU computes those faster.
 
-oneDNN finds the gradient of the weights of a small map at a third of the speed of a matrix product (measured for 4x4
-maps: 295 GFLOP/s against 860). So each window of the larger map is laid out as a row: the convolution, the gradient of
-its weights, and both gradients of the transposed convolution are then products with that matrix. It is the same sum of
-the same products; only the order of additions differs. Layers between a map of 1x1 and one of 4x4 are products as they
-are, in any precision.
+oneDNN computes the weight gradient of a small feature map at a third of the speed of a matrix
+product (measured for 4x4 maps in bf16: 295 against 860 GFLOP/s). Each 4x4 window of the larger map
+becomes a row of a matrix (im2col). The convolution, its weight gradient, and both gradients of the
+transposed convolution are products with that matrix. The result is the same sum of the same
+products in another order of additions. Layers between a 1x1 and a 4x4 map are matrix products
+without any rearrangement, in every precision.
 """
 
 from __future__ import annotations
@@ -15,56 +16,51 @@ import torch
 from torch import Tensor, nn
 
 ENABLED = True
-"""Whether products are taken at all; the benchmark compares both."""
+"""Whether matrix products are used at all; the benchmark compares both."""
 
-MOST_SIDE = 4
-"""Height and width of the smaller map up to which this pays."""
+MAX_SIDE = 4
+"""Height and width of the smaller feature map up to which matrix products are faster."""
 
 
-def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """What `conv(x)` gives: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from 4x4."""
-    if (
-        ENABLED
-        and x.device.type == "cpu"
-        and conv.padding == (0, 0)
-        and x.shape[2:] == conv.weight.shape[2:]
-    ):
+def gemm_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Returns `conv(x)`: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from a 4x4 map."""
+    covers_map = conv.padding == (0, 0) and x.shape[2:] == conv.weight.shape[2:]
+    if ENABLED and x.device.type == "cpu" and covers_map:
         rows = x.permute(0, 2, 3, 1).flatten(1)  # a view, in channels-last order
-        return nn.functional.linear(rows, _matrix(conv.weight), conv.bias)[:, :, None, None]
-    if _pays(x, conv, x.shape[2] // 2):
-        y = cast(Tensor, _Down.apply(x.bfloat16(), conv.weight.bfloat16()))
+        return nn.functional.linear(rows, _as_matrix(conv.weight), conv.bias)[:, :, None, None]
+
+    if _is_faster(x, conv, x.shape[2] // 2):
+        y = cast(Tensor, _GemmConv.apply(x.bfloat16(), conv.weight.bfloat16()))
         return y if conv.bias is None else y + conv.bias.bfloat16()[:, None, None]
+
     return cast(Tensor, conv(x))
 
 
-def convolve_up(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """What `conv(x)` gives: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from 1x1."""
+def gemm_conv_transpose(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Returns `conv(x)`: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from a 1x1 map."""
     if ENABLED and x.device.type == "cpu" and x.shape[2] == 1 and conv.padding == (0, 0):
-        return _map(x.flatten(1) @ _matrix(conv.weight), conv.weight.shape[2], conv.out_channels)
-    if _pays(x, conv, x.shape[2]):
-        return cast(Tensor, _Up.apply(x.bfloat16(), conv.weight.bfloat16()))
+        rows = x.flatten(1) @ _as_matrix(conv.weight)
+        return _as_map(rows, conv.weight.shape[2], conv.out_channels)
+
+    if _is_faster(x, conv, x.shape[2]):
+        return cast(Tensor, _GemmConvTranspose.apply(x.bfloat16(), conv.weight.bfloat16()))
+
     return cast(Tensor, conv(x))
 
 
-def _pays(x: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, smaller: int) -> bool:
-    """Only under bf16 autocast on a CPU; elsewhere, and in fp32, nothing changes."""
-    if (
-        not ENABLED
-        or x.device.type != "cpu"
-        or not torch.is_autocast_enabled("cpu")
-        or not torch.is_grad_enabled()
-    ):
+def _is_faster(x: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, smaller_side: int) -> bool:
+    """Whether the matrix product is faster: only in training under bf16 autocast on a CPU."""
+    if not ENABLED or x.device.type != "cpu" or not torch.is_grad_enabled():
         return False
-    return (
-        conv.stride == (2, 2)
-        and conv.padding == (1, 1)
-        and conv.kernel_size == (4, 4)
-        and smaller <= MOST_SIDE
-    )
+    if not torch.is_autocast_enabled("cpu"):
+        return False
+
+    halves_the_map = conv.kernel_size == (4, 4) and conv.stride == (2, 2) and conv.padding == (1, 1)
+    return halves_the_map and smaller_side <= MAX_SIDE
 
 
-def _rows(x: Tensor) -> Tensor:
-    """The 4x4 windows, 2 apart, of a map with a margin of 1: [B, C, H, W] -> [B * H/2 * W/2, 16 * C]."""
+def _windows(x: Tensor) -> Tensor:
+    """Lays out all 4x4 windows, stride 2, padding 1: [B, C, H, W] -> [B * H/2 * W/2, 16 * C]."""
     padded = nn.functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [B, H + 2, W + 2, C]
     batch, height, width, channels = padded.shape
     b, h, w, c = padded.stride()
@@ -72,48 +68,50 @@ def _rows(x: Tensor) -> Tensor:
     return padded.as_strided(shape, (b, 2 * h, 2 * w, h, w, c)).reshape(-1, 16 * channels)
 
 
-def _flat(x: Tensor) -> Tensor:
+def _as_rows(x: Tensor) -> Tensor:
     """[B, C, H, W] -> [B * H * W, C]; a view, in channels-last order."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _map(rows: Tensor, side: int, channels: int) -> Tensor:
-    """[B * side * side, C] or [B, side * side * C] -> [B, C, side, side]; any batch, in a traced graph too."""
+def _as_map(rows: Tensor, side: int, channels: int) -> Tensor:
+    """[B * side * side, C] or [B, side * side * C] -> [B, C, side, side], also when traced."""
     return rows.view(-1, side, side, channels).permute(0, 3, 1, 2)
 
 
-def _matrix(weight: Tensor) -> Tensor:
+def _as_matrix(weight: Tensor) -> Tensor:
     """[O, C, 4, 4] -> [O, 16 * C]; a view, in channels-last order."""
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def _weight(matrix: Tensor) -> Tensor:
+def _as_weight(matrix: Tensor) -> Tensor:
+    """[O, 16 * C] -> [O, C, 4, 4]."""
     return matrix.view(len(matrix), 4, 4, -1).permute(0, 3, 1, 2)
 
 
-class _Down(torch.autograd.Function):
+class _GemmConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401 - torch's signature
-        rows = _rows(x)
-        ctx.save_for_backward(x, weight, rows)
-        return _map(rows @ _matrix(weight).t(), x.shape[2] // 2, len(weight))
+        windows = _windows(x)
+        ctx.save_for_backward(x, weight, windows)
+        return _as_map(windows @ _as_matrix(weight).t(), x.shape[2] // 2, len(weight))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
-        x, weight, rows = ctx.saved_tensors
-        for_x, for_weight = None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
+        x, weight, windows = ctx.saved_tensors
+        grad_x = None
+        grad_weight = None
         if ctx.needs_input_grad[0]:
             geometry = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
-            for_x = torch.ops.aten.convolution_backward(
-                gradient, x, weight, None, *geometry, [True, False, False]
+            grad_x = torch.ops.aten.convolution_backward(
+                grad, x, weight, None, *geometry, [True, False, False]
             )[0]
         if ctx.needs_input_grad[1]:
-            for_weight = _weight(_flat(gradient).t() @ rows)
-        return for_x, for_weight
+            grad_weight = _as_weight(_as_rows(grad).t() @ windows)
+        return grad_x, grad_weight
 
 
-class _Up(torch.autograd.Function):
+class _GemmConvTranspose(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401 - torch's signature
         ctx.save_for_backward(x, weight)
@@ -121,13 +119,13 @@ class _Up(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
         x, weight = ctx.saved_tensors
-        rows = _rows(gradient)
-        for_x = (
-            _map(rows @ _matrix(weight).t(), x.shape[2], len(weight))
-            if ctx.needs_input_grad[0]
-            else None
-        )
-        for_weight = _weight(_flat(x).t() @ rows) if ctx.needs_input_grad[1] else None
-        return for_x, for_weight
+        windows = _windows(grad)
+        grad_x = None
+        grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _as_map(windows @ _as_matrix(weight).t(), x.shape[2], len(weight))
+        if ctx.needs_input_grad[1]:
+            grad_weight = _as_weight(_as_rows(x).t() @ windows)
+        return grad_x, grad_weight

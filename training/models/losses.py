@@ -1,23 +1,29 @@
-"""What the two networks minimise: functions of the discriminator's logits [B] for real and for generated images."""
+"""GAN losses, as functions of the discriminator's logits [B] for real and for generated images."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+LOSSES = ("bce", "hinge", "relativistic")
+"""Names of the losses.
+
+bce: cross entropy (Goodfellow et al. 2014).
+hinge: hinge loss (Lim and Ye 2017).
+relativistic: relativistic pairing loss (Jolicoeur-Martineau 2019).
+"""
+
 
 def discriminator_loss(name: str, real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss.
+    """Returns the discriminator's loss.
 
     Args:
-        name: "bce" (Goodfellow et al. 2014), "hinge" (Lim and Ye 2017) or "relativistic", by pairs
-            (Jolicoeur-Martineau 2019).
+        name: one of LOSSES.
         real: logits of real images.
         fake: logits of generated images.
     """
-    if (
-        name == "bce"
-    ):  # softplus(-x) is the cross entropy of sigmoid(x) with the label 1, softplus(x) with 0
+    if name == "bce":
+        # softplus(-x) is the cross entropy of sigmoid(x) with label 1, softplus(x) with label 0.
         return softplus(-real).mean() + softplus(fake).mean()
     if name == "hinge":
         return relu(1.0 - real).mean() + relu(1.0 + fake).mean()
@@ -25,11 +31,11 @@ def discriminator_loss(name: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(name: str, real: Tensor | None, fake: Tensor) -> Tensor:
-    """The generator's loss; "bce" is the form that does not saturate.
+    """Returns the generator's loss; "bce" is the non-saturating form.
 
     Args:
-        name: as for `discriminator_loss`.
-        real: logits of real images, for "relativistic"; None for the others.
+        name: one of LOSSES.
+        real: logits of real images, which only "relativistic" needs.
         fake: logits of generated images.
     """
     if name == "bce":

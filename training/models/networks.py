@@ -1,8 +1,8 @@
 """The generator and the discriminator of DCGAN (Radford, Metz and Chintala 2016).
 
-One file for every recipe: what differs between recipes is a value of `GeneratorConfig` or `DiscriminatorConfig`.
-Both networks halve or double the image at each layer with 4x4 kernels, stride 2, and have no biases where a
-normalisation follows; a 64x64 image takes five layers, a 32x32 image four.
+All recipes use these two classes and differ in `GeneratorConfig` and `DiscriminatorConfig`. Each
+layer doubles or halves the image with a 4x4 kernel of stride 2 and has no bias where a
+normalization follows. A 64x64 image takes five layers, a 32x32 image four.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dcgan.training.errors import TrainingError
-from dcgan.training.models.gemm_convolution import convolve, convolve_up
+from dcgan.training.models.gemm_convolution import gemm_conv, gemm_conv_transpose
 
 IMAGE_SIZES = (32, 64)
 NORMS = ("batch", "spectral", "none")
@@ -32,7 +32,7 @@ class GeneratorConfig:
         channels: 3 (RGB) or 1 (grey).
         latent_size: length of a latent vector (nz).
         width: channels of the last hidden layer (ngf); each earlier layer has twice as many.
-        classes: number of classes it tells apart, 0 for none.
+        classes: number of classes, 0 for an unconditional model.
     """
 
     image_size: int = 64
@@ -43,10 +43,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         _check_classes(self.classes)
-        _check(
-            1 <= self.latent_size <= 2**16,
-            f"latent_size must be 1 to 65536, not {self.latent_size}",
-        )
+        fits = 1 <= self.latent_size <= 2**16
+        _check(fits, f"latent_size must be 1 to 65536, not {self.latent_size}")
         _check_shape(self.image_size, self.channels, self.width)
 
 
@@ -58,8 +56,9 @@ class DiscriminatorConfig:
         image_size: height and width of an image, 32 or 64.
         channels: 3 (RGB) or 1 (grey).
         width: channels of the first hidden layer (ndf); each later layer has twice as many.
-        norm: "batch" (all hidden layers but the first), "spectral" (every layer; Miyato et al. 2018) or "none".
-        classes: number of classes it tells apart, 0 for none.
+        norm: "batch" (all hidden layers but the first), "spectral" (every layer; Miyato et al.
+            2018) or "none".
+        classes: number of classes, 0 for an unconditional model.
     """
 
     image_size: int = 64
@@ -70,15 +69,15 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         _check_classes(self.classes)
+        norms = ", ".join(NORMS)
         _check(
-            self.norm in NORMS,
-            f"discriminator.norm must be one of {', '.join(NORMS)}, not {self.norm!r:.60}",
+            self.norm in NORMS, f"discriminator.norm must be one of {norms}, not {self.norm!r:.60}"
         )
         _check_shape(self.image_size, self.channels, self.width)
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation with a scale and a shift for each class (de Vries et al. 2017)."""
+    """Batch normalization with a scale and a shift for each class (de Vries et al. 2017)."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -88,12 +87,13 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """[B, C, H, W] and classes [B] -> [B, C, H, W]."""
-        scale, shift = self.scale(label)[:, :, None, None], self.shift(label)[:, :, None, None]
+        scale = self.scale(label)[:, :, None, None]
+        shift = self.shift(label)[:, :, None, None]
         return cast(Tensor, self.norm(x) * scale + shift)
 
 
 class Up(nn.Module):
-    """One hidden layer of the generator: transposed convolution, batch normalisation (by class, if any), ReLU."""
+    """Hidden layer of the generator: transposed convolution, (conditional) batch norm, ReLU."""
 
     def __init__(
         self, channels_in: int, channels_out: int, *, stride: int, padding: int, classes: int
@@ -105,33 +105,41 @@ class Up(nn.Module):
         )
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W] (or 4x4 from 1x1, for the first layer)."""
-        x = convolve_up(self.conv, x)
+        """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W]; from 1x1 to 4x4 in the first."""
+        x = gemm_conv_transpose(self.conv, x)
         return torch.relu(self.norm(x) if label is None else self.norm(x, label))
 
 
 class Generator(nn.Module):
-    """Latent vectors to images.
+    """Maps latent vectors to images.
 
-    For image size 64 and width 64: 100 -> 512 x 4 x 4 -> 256 x 8 x 8 -> 128 x 16 x 16 -> 64 x 32 x 32 -> 3 x 64 x 64.
+    For image size 64 and width 64: 100 -> 512 x 4 x 4 -> 256 x 8 x 8 -> 128 x 16 x 16 -> 64 x 32 x
+        32 -> 3 x 64 x 64.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        doublings = _halvings(config.image_size)  # of the image, between 4x4 and its full size
+
+        doublings = _halvings(config.image_size)  # from 4x4 to the full size
         widths = [config.width * 2**i for i in reversed(range(doublings))]
         first = Up(config.latent_size, widths[0], stride=1, padding=0, classes=config.classes)
         others = [
             Up(a, b, stride=2, padding=1, classes=config.classes) for a, b in pairwise(widths)
         ]
+
         self.hidden = nn.ModuleList([first, *others])
         self.head = nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1, bias=False)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Standard normals [B, latent_size] -> images [B, channels, image_size, image_size] in [-1, 1].
+        """Generates images.
 
-        A generator with classes also takes the class of each image, int64 [B].
+        Args:
+            z: standard normals, [B, latent_size].
+            label: class of each image, int64 [B]; None without classes.
+
+        Returns:
+            Images in [-1, 1], [B, channels, image_size, image_size].
         """
         x = z[:, :, None, None]  # [B, latent_size, 1, 1]
         for layer in self.hidden:
@@ -140,7 +148,7 @@ class Generator(nn.Module):
 
 
 class Down(nn.Module):
-    """One hidden layer of the discriminator: convolution, batch normalisation (if the config asks), leaky ReLU."""
+    """Hidden layer of the discriminator: convolution, optional batch norm, leaky ReLU."""
 
     def __init__(self, conv: nn.Conv2d, norm: nn.Module) -> None:
         super().__init__()
@@ -149,21 +157,23 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
-        return nn.functional.leaky_relu(self.norm(convolve(self.conv, x)), 0.2, inplace=True)
+        return nn.functional.leaky_relu(self.norm(gemm_conv(self.conv, x)), 0.2, inplace=True)
 
 
 class Discriminator(nn.Module):
-    """Images to one logit each; its sigmoid is the probability that the image is real.
+    """Maps each image to a logit; its sigmoid is the probability that the image is real.
 
-    For image size 64 and width 64: 3 x 64 x 64 -> 64 x 32 x 32 -> 128 x 16 x 16 -> 256 x 8 x 8 -> 512 x 4 x 4 -> 1.
-    With classes, the product of the last features with a vector for the class is added (Miyato and Koyama 2018).
+    For image size 64 and width 64: 3 x 64 x 64 -> 64 x 32 x 32 -> 128 x 16 x 16 -> 256 x 8 x 8 ->
+    512 x 4 x 4 -> 1. With classes, the inner product of the last features and an embedding of the
+    class is added to the logit (projection discriminator, Miyato and Koyama 2018).
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.config = config
-        widths = [config.width * 2**i for i in range(_halvings(config.image_size))]
         batch = config.norm == "batch"
+
+        widths = [config.width * 2**i for i in range(_halvings(config.image_size))]
         norms = [
             nn.BatchNorm2d(width) if batch and i > 0 else nn.Identity()
             for i, width in enumerate(widths)
@@ -172,38 +182,53 @@ class Discriminator(nn.Module):
             nn.Conv2d(a, b, 4, 2, 1, bias=not batch)
             for a, b in pairwise([config.channels, *widths])
         ]
-        self.hidden = nn.ModuleList(
-            [Down(conv, norm) for conv, norm in zip(convs, norms, strict=True)]
-        )
+        layers = [Down(conv, norm) for conv, norm in zip(convs, norms, strict=True)]
+        self.hidden = nn.ModuleList(layers)
         self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=not batch)
         self.projection = nn.Embedding(config.classes, widths[-1]) if config.classes else None
+
         if config.norm == "spectral":
-            for layer in [*convs, self.head, *([self.projection] if self.projection else [])]:
+            projections = [self.projection] if self.projection is not None else []
+            for layer in [*convs, self.head, *projections]:
                 spectral_norm(layer)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images [B, channels, image_size, image_size] in [-1, 1], and their classes if it has any -> logits [B]."""
+        """Judges images.
+
+        Args:
+            x: images in [-1, 1], [B, channels, image_size, image_size].
+            label: class of each image, int64 [B]; None without classes.
+
+        Returns:
+            Logits, [B].
+        """
         for layer in self.hidden:
             x = layer(x)
-        logits = convolve(self.head, x).flatten()  # [B, 1, 1, 1] -> [B]
+        logits = gemm_conv(self.head, x).flatten()  # [B, 1, 1, 1] -> [B]
+
         if self.projection is not None and label is not None:
             logits = logits + (self.projection(label) * x.mean(dim=(2, 3))).sum(dim=1)
         return logits
 
 
-def labels_in_turn(n: int, classes: int, device: torch.device) -> Tensor | None:
-    """Class i mod classes for image i, as the service labels a seed's images, int64 [n]; None without classes."""
+def cyclic_labels(n: int, classes: int, device: torch.device) -> Tensor | None:
+    """Returns class i mod `classes` for image i, as the service labels images.
+
+    Returns:
+        int64 [n], or None without classes.
+    """
     return torch.arange(n, device=device) % classes if classes else None
 
 
-def initialise(network: nn.Module) -> None:
-    """Draws a network's first weights from torch's global generator, as the DCGAN paper does (its section 4).
+def init_weights(network: nn.Module) -> None:
+    """Initializes a network from torch's global generator, as section 4 of the DCGAN paper says.
 
-    Convolutions: N(0, 0.02), biases 0. Batch normalisation: weights N(1, 0.02), biases 0, for each class alike.
+    Convolutions: weights N(0, 0.02), biases 0. Batch norm: weights N(1, 0.02), biases 0, the same
+        for every class.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(_own_weight(module), 0.0, 0.02)
+            nn.init.normal_(_trained_weight(module), 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d) and module.affine:
@@ -213,15 +238,16 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.scale.weight, 1.0, 0.02)
             nn.init.zeros_(module.shift.weight)
         elif isinstance(module, Discriminator) and module.projection is not None:
-            nn.init.normal_(_own_weight(module.projection), 0.0, 0.02)
+            nn.init.normal_(_trained_weight(module.projection), 0.0, 0.02)
 
 
-def _own_weight(module: nn.Module) -> Tensor:
-    """The weight that is trained: before it is divided by its spectral norm, where it is."""
+def _trained_weight(module: nn.Module) -> Tensor:
+    """Returns the parameter that is trained, which spectral normalization divides by its norm."""
     return next(weight for name, weight in module.named_parameters() if name != "bias")
 
 
 def _halvings(image_size: int) -> int:
+    """Number of times that an image is halved until it is 4x4."""
     return int(math.log2(image_size)) - 2
 
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Converts [B, C, H, W] in [-1, 1] to uint8 [B, H, W, C]: (x + 1) * 127.5, half to even, clamped to 0 to 255.
+    """Converts [B, C, H, W] in [-1, 1] to uint8 [B, H, W, C].
 
+    A level is (x + 1) * 127.5, rounded half to even and clamped to 0 to 255.
     The graphs of `dcgan.export.graph.onnx_graph` do the same with ONNX operators.
     """
     levels = ((images + 1.0) * 127.5).round().clamp(0.0, 255.0)

@@ -1,1 +1,1 @@
-"""What is watched and recorded of a run: metrics log, TensorBoard, curves, samples, collapse detection."""
+"""What a run measures and shows: metrics, collapse detection, TensorBoard, progress and samples."""

@@ -1,64 +1,126 @@
-"""Tells when a run has collapsed: from then on the generator learns nothing more."""
+"""Detection of collapsed runs, in which the generator has stopped learning."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-_STEPS = 500
+import torch
+from torch import Tensor
+
+from dcgan.training.monitor.measures import is_finite
+
+# Steps over which a collapse has to last.
+WINDOW = 500
+
+# Steps that decide whether a checkpoint counts as good.
 _RECENT = 50
-_LOSS = 0.005
-_DIVERSITY = 0.1
+
+_MIN_LOSS = 0.005
+_MIN_DIVERSITY = 0.1
+
+_RESTART = (
+    "the last checkpoint is good: start a new run with lower learning rates or --precision fp32"
+)
 
 
-class Alarm:
-    """Watches D's loss, which stays far from 0 in a run that goes well, and how much generated images differ.
+@dataclass(frozen=True, kw_only=True)
+class Collapse:
+    """The verdict that a run has collapsed.
 
-    Over hundreds of steps, a mean loss next to 0 means that the discriminator has won, and a diversity next to 0 (see
-    `dcgan.training.engine.step.MEASURES`) that all images have become one.
+    Attributes:
+        reason: what is wrong and what to try, in a sentence.
+        fatal: whether a loss or a weight is NaN or infinite, so that training cannot continue.
+    """
+
+    reason: str
+    fatal: bool = False
+
+
+class CollapseDetector:
+    """Watches D's loss and the diversity of the generated images, and reports a collapse once.
+
+    In a healthy run D's loss stays far from 0. A mean close to 0 over hundreds of steps means that
+    the discriminator has won. A diversity close to 0 means that all generated images have become
+    the same (see `dcgan.training.monitor.measures`).
     """
 
     def __init__(self) -> None:
-        self._losses: deque[float] = deque(maxlen=_STEPS)
-        self._diversities: deque[float] = deque(maxlen=_STEPS)
-        self._raised = False
+        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._diversities: deque[float] = deque(maxlen=WINDOW)
+        self._reported = False
 
-    def recall(self, lines: Iterable[Mapping[str, float]]) -> None:
-        """Takes the measures of steps from before a run was resumed."""
-        for line in lines:
-            self._losses.append(line["loss_D"])
-            self._diversities.append(line["diversity"])
+    def reset(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Starts over from the rows that lie before a resumed or rewound run."""
+        self._losses.clear()
+        self._diversities.clear()
+        self._reported = False
+        self._add(rows)
 
-    def hear(self, lines: Iterable[Mapping[str, float]]) -> str | None:
-        """Takes the measures of some steps; returns what is wrong, in a sentence, the first time that it is."""
-        self.recall(lines)
-        if self._raised or len(self._losses) < _STEPS:
+    def update(self, rows: Iterable[Mapping[str, float]]) -> Collapse | None:
+        """Takes the rows of further steps.
+
+        Returns:
+            A collapse if there is one. One that is not fatal is returned only once.
+        """
+        for row in rows:
+            if not is_finite(row):
+                return Collapse(
+                    reason=f"a loss is NaN or infinite at step {row['step']:.0f}; {_RESTART}",
+                    fatal=True,
+                )
+            self._add([row])
+
+        if self._reported or len(self._losses) < WINDOW:
             return None
-        fault = self._fault()
-        self._raised = fault is not None
-        return fault
+        reason = self._reason()
+        if reason is None:
+            return None
+        self._reported = True
+        return Collapse(reason=reason)
 
     @property
-    def calm(self) -> bool:
-        """Whether nothing of the last steps looks like the beginning of a collapse; so a checkpoint is a good one.
+    def healthy(self) -> bool:
+        """Whether no recent step looks like the start of a collapse, so a checkpoint is good.
 
-        The images of a generator that has just begun are all alike, so the first steps prove nothing.
+        The first steps count as healthy: the images of a new generator are all alike.
         """
-        losses, diversities = list(self._losses)[-_RECENT:], list(self._diversities)[-_RECENT:]
-        return len(losses) < _RECENT or (
-            sum(losses) / _RECENT >= _LOSS and max(diversities) >= _DIVERSITY
-        )
+        losses = list(self._losses)[-_RECENT:]
+        diversities = list(self._diversities)[-_RECENT:]
+        if len(losses) < _RECENT:
+            return True
+        return sum(losses) / _RECENT >= _MIN_LOSS and max(diversities) >= _MIN_DIVERSITY
 
-    def _fault(self) -> str | None:
-        if sum(self._losses) / _STEPS < _LOSS:
+    def _add(self, rows: Iterable[Mapping[str, float]]) -> None:
+        for row in rows:
+            self._losses.append(row["loss_D"])
+            self._diversities.append(row["diversity"])
+
+    def _reason(self) -> str | None:
+        if sum(self._losses) / WINDOW < _MIN_LOSS:
             return (
-                f"the discriminator has won: its loss was below {_LOSS} on average over {_STEPS} steps, so "
-                "the generator learns nothing more; try a lower discriminator_adam.rate, a smaller "
-                "discriminator.width, or augment"
+                f"the discriminator has won: its mean loss over {WINDOW} steps is below "
+                f"{_MIN_LOSS}, so the generator learns nothing more; try a lower "
+                "discriminator_adam.rate, a smaller discriminator.width, or augment"
             )
-        if max(self._diversities) < _DIVERSITY:
+        if max(self._diversities) < _MIN_DIVERSITY:
             return (
-                f"all images look alike: for {_STEPS} steps they differed by less than {_DIVERSITY:.0%} of what real "
-                "ones do; try other rates, or another seed"
+                f"all generated images look alike: for {WINDOW} steps they differed by less than "
+                f"{_MIN_DIVERSITY:.0%} of what real ones do; try other learning rates or another "
+                "seed"
             )
         return None
+
+
+def check_weights(weights: Iterable[tuple[str, Tensor]]) -> Collapse | None:
+    """Returns a fatal collapse if a weight is NaN or infinite.
+
+    Args:
+        weights: name and tensor of each weight.
+    """
+    for name, weight in weights:
+        if not torch.isfinite(weight).all():
+            reason = f"the weights {name} contain NaN or Inf; {_RESTART}"
+            return Collapse(reason=reason, fatal=True)
+    return None

@@ -1,149 +1,151 @@
-"""metrics.jsonl: one line for each step, gathered on the device and written some steps at a time."""
+"""metrics.jsonl: one row of measures for each training step, read from the device in groups."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.training.engine.step import MEASURES
-from dcgan.training.errors import CollapseError, TrainingError
+from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
+from dcgan.training.monitor.collapse import WINDOW
+from dcgan.training.monitor.measures import MEASURES
 
-Line = dict[str, float]
-"""Step, epoch, images and MEASURES of one step."""
-
-_KEPT = 500
+MetricsRow = dict[str, float]
+"""Step, epoch, images seen and the MEASURES of one step."""
 
 
-def lump(device: torch.device) -> int:
-    """Steps whose measures are read together: reading makes the device wait."""
+def flush_interval(device: torch.device) -> int:
+    """Returns how many steps are read from the device at a time: each read waits for the device."""
     return 100 if device.type == "cuda" else 10
 
 
-class History:
-    """Appends steps to a file without making the device wait at each of them.
+class MetricsLog:
+    """Appends the measures of each step to a file, without a wait for the device at every step.
 
-    A resumed run keeps the lines of the steps before and writes the later ones again. `hear` is given the lines as they
-    are written.
+    Args:
+        path: of the file. Rows after `step` are removed; a resumed run writes them again.
+        device: on which the measures are computed.
+        step: steps that the run has done.
 
     Attributes:
-        latest: the measures that were last written; empty before.
-        kept: the last lines from before, at most 500.
+        latest: the measures of the last row written, empty before the first.
+        recent: the last rows from before `step`, at most `WINDOW`.
+
+    Raises:
+        TrainingError: if the file lacks some of the first steps, or is damaged.
     """
 
-    def __init__(
-        self, path: Path, device: torch.device, steps: int, hear: Callable[[list[Line]], None]
-    ) -> None:
-        self._hear = hear
+    def __init__(self, path: Path, device: torch.device, step: int) -> None:
         self._path = path
-        self._rows = torch.zeros((lump(device), len(MEASURES)), device=device)
-        self._places: list[dict[str, int]] = []
+        self._buffer = torch.zeros((flush_interval(device), len(MEASURES)), device=device)
+        self._positions: list[dict[str, int]] = []
         self.latest: dict[str, float] = {}
-        self.kept: list[Line] = []
-        self._keep(steps)
+        self.recent: list[MetricsRow] = []
+        self.truncate(step)
 
-    def add(self, row: Tensor, *, step: int, epoch: int, images: int) -> None:
-        """Takes the measures of one step, which stay on the device until there are enough of them.
+    @property
+    def full(self) -> bool:
+        """Whether the buffer is full and has to be flushed before the next step."""
+        return len(self._positions) == len(self._buffer)
+
+    def append(self, measures: Tensor, *, step: int, epoch: int, images: int) -> None:
+        """Buffers the measures of one step, float32 [6], which stay on the device until `flush`."""
+        self._buffer[len(self._positions)] = measures
+        self._positions.append({"step": step, "epoch": epoch, "images": images})
+
+    def flush(self) -> list[MetricsRow]:
+        """Reads the buffered measures and writes them to the file.
+
+        Returns:
+            The buffered rows, up to and including the first with a NaN or an infinity. That row is
+            not written, so the file has finite numbers only.
 
         Raises:
-            TrainingError: see `flush`.
+            TrainingError: if the file cannot be written.
         """
-        self._rows[len(self._places)] = row
-        self._places.append({"step": step, "epoch": epoch, "images": images})
-        if len(self._places) == len(self._rows):
-            self.flush()
+        values = self._buffer[: len(self._positions)].cpu().double().numpy().round(6)
+        positions = self._positions
+        self._positions = []
 
-    def flush(self) -> None:
-        """Writes what has been gathered.
-
-        Raises:
-            CollapseError: if a measure is not a finite number.
-            TrainingError: if the disk refuses.
-        """
-        rows = self._rows[: len(self._places)].cpu().double().numpy().round(6)
-        places, self._places = self._places, []
-        good = int(
-            np.isfinite(rows).all(axis=1).cumprod().sum()
-        )  # the rows before the first that is not
-        lines = [
-            place | dict(zip(MEASURES, row, strict=True))
-            for place, row in zip(places[:good], rows[:good].tolist(), strict=True)
+        finite = np.isfinite(values).all(axis=1)
+        count = int(finite.cumprod().sum())  # rows before the first that is not finite
+        rows: list[MetricsRow] = [
+            position | dict(zip(MEASURES, row, strict=True))
+            for position, row in zip(positions, values.tolist(), strict=True)
         ]
-        if lines:
-            self._write(lines)
-            self.latest = {name: lines[-1][name] for name in MEASURES}
-            self._hear(lines)
-        if good < len(places):
-            raise CollapseError(
-                f"a loss is no longer a number at step {places[good]['step']}; the last checkpoint is good: "
-                "begin a run with lower rates or --precision fp32"
-            )
 
-    def settle(self) -> None:
-        """Waits until the disk has what was written, so that no checkpoint outlives the lines of its steps.
+        written = rows[:count]
+        if written:
+            self._write(written)
+            self.latest = {name: written[-1][name] for name in MEASURES}
+        return rows[: count + 1]
+
+    def sync(self) -> None:
+        """Flushes the file to the disk (fsync), so that no checkpoint refers to lost rows.
 
         Raises:
-            TrainingError: if the disk refuses.
+            TrainingError: if the disk reports an error.
         """
         try:
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
         except OSError as error:
-            raise self._refusal(error) from None
+            raise self._write_error(error) from None
 
-    def copy_rest(self, steps: int, path: Path) -> None:
-        """Writes the lines after those of the first steps into another file."""
-        write_file(path, "".join(self._read()[steps:]).encode())
+    def copy_after(self, step: int, path: Path) -> None:
+        """Copies the rows after a step into another file."""
+        write_file(path, "".join(self._read_lines()[step:]).encode())
 
-    def rewind(self, steps: int) -> None:
-        """Keeps the lines of the first steps only."""
-        self._places = []
-        self._keep(steps)
+    def truncate(self, step: int) -> None:
+        """Removes the rows after a step, and those in the buffer.
 
-    def _keep(self, steps: int) -> None:
-        kept = self._read()[:steps]
-        if len(kept) < steps or not "".join(kept[-1:]).endswith("\n" * (steps > 0)):
+        Raises:
+            TrainingError: if the file lacks some of the first steps, or is damaged.
+        """
+        self._positions = []
+        lines = self._read_lines()[:step]
+        complete = len(lines) == step and (step == 0 or lines[-1].endswith("\n"))
+        if not complete:
             raise TrainingError(
-                f"{self._path} lacks some of the first {steps} steps; start a new run"
+                f"{self._path} lacks some of the first {step} steps; start a new run"
             )
-        last = deque(
-            (self._parse(text, number) for number, text in enumerate(kept, 1)), maxlen=_KEPT
-        )
-        write_file(self._path, "".join(kept).encode())
-        self.kept = list(last)
 
-    def _read(self) -> list[str]:
+        rows = (self._parse(line, number) for number, line in enumerate(lines, 1))
+        self.recent = list(deque(rows, maxlen=WINDOW))
+        write_file(self._path, "".join(lines).encode())
+
+    def _read_lines(self) -> list[str]:
         try:
             return self._path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
         except FileNotFoundError:
             return []
 
-    def _parse(self, text: str, number: int) -> Line:
+    def _parse(self, line: str, step: int) -> MetricsRow:
         try:
-            line: object = json.loads(text)
+            row: object = json.loads(line)
         except (ValueError, RecursionError):
-            line = None
-        if not isinstance(line, dict) or line.get("step") != number or "loss_D" not in line:
+            row = None
+        if not isinstance(row, dict) or row.get("step") != step or "loss_D" not in row:
             raise TrainingError(
-                f"{self._path} is damaged: its line {number} is not step {number}; start a new run"
+                f"{self._path} is damaged: its line {step} is not step {step}; start a new run"
             )
-        return line
+        return row
 
-    def _write(self, lines: list[Line]) -> None:
+    def _write(self, rows: list[MetricsRow]) -> None:
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+                file.write(text)
         except OSError as error:
-            raise self._refusal(error) from None
+            raise self._write_error(error) from None
 
-    def _refusal(self, error: OSError) -> TrainingError:
+    def _write_error(self, error: OSError) -> TrainingError:
         return TrainingError(
-            f"cannot write {self._path}: {error.strerror}; mend that and use --resume"
+            f"cannot write {self._path}: {error.strerror}; fix that and use --resume"
         )

@@ -1,4 +1,4 @@
-"""Pictures of how far a run is: grids of the same latent vectors again and again, one of real images, and a film."""
+"""Sample grids of a run, always from the same latent vectors, and the animation of all grids."""
 
 from __future__ import annotations
 
@@ -12,34 +12,55 @@ from torch import Tensor
 
 from dcgan.core import noise
 from dcgan.core.images import Pixels, tile
-from dcgan.training.models.networks import Generator, labels_in_turn
+from dcgan.training.models.networks import Generator, cyclic_labels
 from dcgan.training.models.pixels import to_pixels
 
 GRID_IMAGES = 64
-_FRAMES = 100  # of a film
+"""Images in a grid."""
+
+_MAX_FRAMES = 100
+_FRAME_MILLISECONDS = 100
+_LAST_FRAME_MILLISECONDS = 2000
 
 
 def fixed_latents(seed: int, latent_size: int) -> Tensor:
-    """The latent vectors of every grid: those that a server draws for the run's seed, float32 [64, latent_size]."""
+    """Returns the latent vectors of every grid, float32 [64, latent_size].
+
+    They are those that the service draws for the run's seed.
+    """
     return torch.from_numpy(noise.latents(seed, 0, GRID_IMAGES, latent_size))
 
 
 @torch.no_grad()
 def draw_grid(generator: Generator, z: Tensor) -> Pixels:
-    """What the generator makes of latent vectors, uint8 [H, W, C]; it must be in eval mode, as it will be exported."""
+    """Draws a grid of generated images.
+
+    Args:
+        generator: in eval mode, as it will be exported.
+        z: latent vectors, [n, latent_size].
+
+    Returns:
+        uint8 [H, W, C].
+    """
     device = next(generator.parameters()).device
-    label = labels_in_turn(len(z), generator.config.classes, device)
+    label = cyclic_labels(len(z), generator.config.classes, device)
     return tile(to_array(generator(z.to(device), label)))
 
 
-def film(grids: list[Path]) -> bytes:
-    """A film of grids, as an animated WebP file: the last picture stands for two seconds, and it begins again."""
-    chosen = [grids[round(i)] for i in np.linspace(0, len(grids) - 1, min(len(grids), _FRAMES))]
+def encode_animation(grids: list[Path]) -> bytes:
+    """Encodes grids as an animated WebP file that loops and shows the last grid for two seconds.
+
+    Args:
+        grids: image files in order; at most 100 of them, evenly spaced, become frames.
+    """
+    count = min(len(grids), _MAX_FRAMES)
+    chosen = [grids[round(i)] for i in np.linspace(0, len(grids) - 1, count)]
     frames = []
     for path in chosen:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             frames.append(image.convert("RGB"))
-    durations = [100] * (len(frames) - 1) + [2000]
+
+    durations = [_FRAME_MILLISECONDS] * (len(frames) - 1) + [_LAST_FRAME_MILLISECONDS]
     buffer = io.BytesIO()
     frames[0].save(
         buffer,

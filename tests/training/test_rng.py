@@ -1,9 +1,9 @@
-"""Random numbers that depend on the seed, the purpose and the step alone."""
+"""Random numbers that depend on seed, purpose, step and rewinds alone."""
 
 import numpy as np
 import torch
 
-from dcgan.training.rng import Purpose, normals, order, uniforms
+from dcgan.training.rng import Purpose, normals, permutation, uniforms
 
 
 def test_the_same_question_has_the_same_answer_whatever_was_asked_before():
@@ -24,7 +24,7 @@ def test_seed_purpose_and_step_each_change_the_answer():
 
 
 def test_an_epoch_shows_each_image_once_in_an_order_of_its_own():
-    first, second = order(0, 0, 100), order(0, 1, 100)
+    first, second = permutation(0, 0, 100), permutation(0, 1, 100)
     assert sorted(first) == sorted(second) == list(range(100))
     assert not np.array_equal(first, second)
 

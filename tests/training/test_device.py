@@ -1,4 +1,4 @@
-"""What a run computes on, as far as it can be seen without the machine."""
+"""Device, precision and backends."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dcgan.training.config import load_recipe
-from dcgan.training.device import be_exact, choose_precision
+from dcgan.training.device import configure_backends, resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ def test_bf16_is_chosen_only_where_a_gpu_has_units_for_it(monkeypatch, units, wi
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", has_units)
     recipe = load_recipe("dcgan64", [f"discriminator.width={width}"])
-    assert choose_precision("auto", "cuda", recipe) == precision
-    assert choose_precision("auto", "cuda", replace(recipe, precision="fp32")) == "fp32"
-    assert choose_precision("bf16", "cuda", recipe) == "bf16"
+    assert resolve_precision("auto", "cuda", recipe) == precision
+    assert resolve_precision("auto", "cuda", replace(recipe, precision="fp32")) == "fp32"
+    assert resolve_precision("bf16", "cuda", recipe) == "bf16"
 
 
 def test_float32_is_float32_on_a_gpu_too():
@@ -29,7 +29,7 @@ def test_float32_is_float32_on_a_gpu_too():
     try:
         for kind in kinds:
             kind.fp32_precision = "tf32"
-        be_exact(deterministic=False)
+        configure_backends(deterministic=False)
         assert [kind.fp32_precision for kind in kinds] == ["ieee", "ieee"]
     finally:
         for kind, precision in zip(kinds, before, strict=True):

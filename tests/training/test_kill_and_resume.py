@@ -1,7 +1,5 @@
-"""A run that is killed and resumed ends bit for bit as one that was never stopped."""
+"""A run that is killed and resumed ends bit for bit as an uninterrupted one."""
 
-import json
-import multiprocessing
 import os
 import random
 import re
@@ -10,41 +8,40 @@ import shutil
 import signal
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
 from dcgan.training.cli import main
-from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD, Cadence, encode, restore
+from dcgan.training.engine.checkpoint import (
+    CHECKPOINT,
+    GOOD,
+)
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.signals import Stop
-from dcgan.training.engine.step import make_players
+from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
-from dcgan.training.errors import TrainingError
-from dcgan.training.monitor.metrics_log import History
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.run_folder import RunFolder
 
 OPTIONS = [
     "--recipe", "digits",
-    "--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "discriminator.norm=spectral",
-    "--set", "batch_size=8", "--set", "average_images=50", "--set", "decay_from=0.5", "--set", "flip=true",
-    "--set", "augment=['colour','translation','cutout']", "--set", "sample_steps=10", "--set", "keep_epochs=2",
+    "--set", "generator.width=4", "--set", "discriminator.width=4",
+    "--set", "discriminator.norm=spectral", "--set", "batch_size=8", "--set", "average_images=50",
+    "--set", "decay_from=0.5", "--set", "flip=true",
+    "--set", "augment=['colour','translation','cutout']",
+    "--set", "sample_steps=10", "--set", "keep_epochs=2",
     "--checkpoint-steps", "3",
 ]  # fmt: skip
 STEPS = 60
 
-# Processes that begin with the libraries loaded, so that a run starts in a moment and can be killed in its midst.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["dcgan.training.engine.loop", "dcgan.training.options", "PIL.PngImagePlugin"]
-)
-
 
 def work(arguments: list[str], most_bytes: int | None = None, renames: int | None = None) -> None:
-    """Trains; with files of so many bytes at most, or killed after putting so many checkpoints in place."""
+    """Trains with a limit on the size of files, or is killed after writing so many checkpoints."""
     torch.set_num_threads(1)
     if renames is not None:
         left = iter(range(renames))
@@ -67,21 +64,31 @@ def arguments(images: Path, out: Path, *more: str) -> list[str]:
     return ["--data", str(images), *OPTIONS, "--steps", str(STEPS), "--out", str(out), *more]
 
 
-def start(arguments: list[str], **options: int) -> multiprocessing.process.BaseProcess:
-    process = FORKS.Process(target=work, args=(arguments,), kwargs=options)
-    process.start()
-    return process
+class Start(Protocol):
+    """Starts `dcgan-train` with the given arguments in a process of its own; see `work`."""
+
+    def __call__(self, arguments: list[str], **options: int) -> BaseProcess: ...
+
+
+@pytest.fixture(scope="session")
+def start(forkserver) -> Start:
+    def start_process(arguments: list[str], **options: int) -> BaseProcess:
+        process = forkserver.Process(target=work, args=(arguments,), kwargs=options)
+        process.start()
+        return process
+
+    return start_process
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file but those of TensorBoard, which hold clock times, and the configuration, which names a commit."""
+    """Returns all files without those that hold clock times (TensorBoard) or a commit (config)."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "config.json")
     files = (path for path in files if path.parent.name != "tensorboard")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
-def unbroken(images, tmp_path_factory) -> dict[str, bytes]:
+def unbroken(start, images, tmp_path_factory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("unbroken") / "run"
     process = start(arguments(images, out))
     process.join()
@@ -94,10 +101,8 @@ def steps_written(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill_in_its_midst(
-    process: multiprocessing.process.BaseProcess, out: Path, steps: int, seconds: float
-) -> bool:
-    """Kills a run some seconds after it has written some further steps; whether it was still running then."""
+def kill_in_its_midst(process: BaseProcess, out: Path, steps: int, seconds: float) -> bool:
+    """Kills a run seconds after it has written further steps; returns whether it was running."""
     first = None
     while process.exitcode is None:
         now = steps_written(out)
@@ -112,8 +117,8 @@ def kill_in_its_midst(
     return process.exitcode == -signal.SIGKILL
 
 
-def test_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroken):
-    """60 steps have room for about eight kills that hit a running training; scripts/kill_training.py makes twenty."""
+def test_kills_at_random_moments_leave_no_trace(start, images, tmp_path, unbroken):
+    """60 steps have room for about eight kills; scripts/kill_training.py makes twenty."""
     draw, out, hits = random.Random(0), tmp_path / "run", 0
     while hits < 8:
         process = start(arguments(images, out, "--resume"))
@@ -131,7 +136,7 @@ def test_kills_at_random_moments_leave_no_trace(images, tmp_path, unbroken):
         assert ours[name] == data, name
 
 
-def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(images, tmp_path, unbroken):
+def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(start, images, tmp_path, unbroken):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
     process.join()
@@ -174,7 +179,7 @@ def test_a_finished_run_is_left_as_it_is(images, stopped):
     [
         (["--recipe", "digits"], "recipe batch_size = 8, not 32"),
         (["--set", "batch_size=4"], "recipe batch_size = 8, not 4"),
-        (["--seed", "1"], "seed = 0, not 1; resume it with what it was begun with"),
+        (["--seed", "1"], "seed = 0, not 1; resume it with the same options"),
         (["--steps", "4"], "steps = 3, not 4"),
         (["--epochs", "40"], "steps = 3, not 80"),
         (["--precision", "bf16"], "precision = fp32, not bf16"),
@@ -184,14 +189,14 @@ def test_a_run_goes_on_only_as_it_began(images, stopped, options, what):
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume", *options)
     assert result.exit_code == 2
-    assert f"was begun with {what}" in result.stderr
+    assert f"was started with {what}" in result.stderr
     assert content(stopped) == before
 
 
 def test_other_images_are_refused(stopped):
     result = invoke("--data", "digits", "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert "was begun with the images of images" in result.stderr
+    assert "was started with the images of images" in result.stderr
     assert "not scikit-learn digits (1797 of 10 x 10, digest " in result.stderr
 
 
@@ -263,7 +268,7 @@ def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(
         synced.append((name, len(lines.read_bytes().splitlines()) if lines.exists() else 0))
 
     monkeypatch.setattr(os, "fsync", watch)
-    train(Trainer(config, dataset), folder, Progress(2), Stop(), Cadence(steps=1))
+    train(Trainer(config, dataset), folder, Progress(2), StopSignal(), CheckpointSchedule(steps=1))
     for step in (1, 2):
         place = synced.index((f".{CHECKPOINT}.part", step))
         assert synced[place - 1] == ("metrics.jsonl", step)
@@ -273,8 +278,8 @@ def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(
     ("kept", "cure"),
     [
         (["good.safetensors"], "copy good.safetensors to that name"),
-        (["generator.safetensors"], "put it back, or choose another --out"),
-        (["metrics.jsonl"], "put it back, or choose another --out"),
+        (["generator.safetensors"], "restore it, or choose another --out"),
+        (["metrics.jsonl"], "restore it, or choose another --out"),
     ],
 )
 def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped, kept, cure):
@@ -284,13 +289,15 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped,
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
-    assert f"checkpoint.safetensors is missing though the run has begun; {cure}" in result.stderr
+    assert (
+        f"checkpoint.safetensors is missing although the run has started; {cure}" in result.stderr
+    )
     assert {name: data for name, data in content(stopped).items() if name != ".lock"} == {
         name: data for name, data in before.items() if name != ".lock"
     }
 
 
-def test_a_run_that_was_killed_before_it_began_begins(images, tmp_path, unbroken):
+def test_a_run_that_was_killed_before_it_began_begins(start, images, tmp_path, unbroken):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=0)
     process.join()
@@ -311,7 +318,7 @@ def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stop
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 2
     assert (
-        "good.safetensors beside it is whole: copy it to checkpoint.safetensors and resume"
+        "good.safetensors beside it is intact: copy it to checkpoint.safetensors and resume"
         in result.stderr
     )
     path.write_bytes((stopped / GOOD).read_bytes())
@@ -319,7 +326,7 @@ def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stop
     assert invoke("--data", images, "--out", stopped, "--resume").exit_code == 0
 
 
-def test_a_second_process_is_kept_out_of_the_run(images, tmp_path):
+def test_a_second_process_is_kept_out_of_the_run(start, images, tmp_path):
     out = tmp_path / "run"
     first = start(arguments(images, out, "--steps", "100000"))
     try:
@@ -332,37 +339,6 @@ def test_a_second_process_is_kept_out_of_the_run(images, tmp_path):
         first.join()
     assert second.exit_code == 2
     assert (
-        f"another process is training in {out}; wait for its end or choose another --out"
+        f"another process is training in {out}; wait until it ends or choose another --out"
         in second.stderr
     )
-
-
-def test_a_history_keeps_the_steps_of_the_checkpoint_only(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    rows = [json.dumps({"step": step, "loss_D": 0.5}) + "\n" for step in range(1, 5)]
-    path.write_text("".join(rows).rstrip())
-    History(path, torch.device("cpu"), 2, lambda _: None)
-    assert path.read_text() == "".join(rows[:2])
-    with pytest.raises(TrainingError, match="lacks some of the first 3 steps"):
-        History(path, torch.device("cpu"), 3, lambda _: None)
-
-
-def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(
-    configure, dataset, small, tmp_path
-):
-    path = tmp_path / CHECKPOINT
-    trainer = Trainer(configure(average_images=50), dataset)
-    trainer.advance()
-    path.write_bytes(trainer.checkpoint())
-    players = make_players(small, 5, torch.device("cpu"))
-    before = encode(players, None, {})
-    with pytest.raises(TrainingError, match="does not fit the recipe"):
-        restore(path, players, None)
-    assert encode(players, None, {}) == before
-
-
-def test_cadence_counts_steps_and_seconds():
-    cadence = Cadence(seconds=1e9, steps=4)
-    assert [step for step in range(1, 10) if cadence.due(step)] == [4, 8]
-    assert Cadence(seconds=0.0).due(1)
-    assert not Cadence(seconds=1e9).due(1)

@@ -1,22 +1,31 @@
-"""Convolutions as matrix products give what convolutions give."""
+"""GEMM convolutions give what convolutions give."""
 
 import pytest
 import torch
 from torch import nn
 
 from dcgan.training.models import gemm_convolution
-from dcgan.training.models.gemm_convolution import convolve, convolve_up
+from dcgan.training.models.gemm_convolution import gemm_conv, gemm_conv_transpose
 
 pytestmark = pytest.mark.numerical
 
+
 LAYERS = {
-    "to 4x4": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 8, 8), convolve),
-    "to 16x16": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 32, 32), convolve),
-    "with a bias": (nn.Conv2d(6, 10, 4, 2, 1), (5, 6, 8, 8), convolve),
-    "4x4 to 1x1": (nn.Conv2d(6, 3, 4, 1, 0), (5, 6, 4, 4), convolve),
-    "from 4x4": (nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False), (5, 6, 4, 4), convolve_up),
-    "from 16x16": (nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False), (5, 6, 16, 16), convolve_up),
-    "1x1 to 4x4": (nn.ConvTranspose2d(6, 10, 4, 1, 0, bias=False), (5, 6, 1, 1), convolve_up),
+    "to 4x4": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 8, 8), gemm_conv),
+    "to 16x16": (nn.Conv2d(6, 10, 4, 2, 1, bias=False), (5, 6, 32, 32), gemm_conv),
+    "with a bias": (nn.Conv2d(6, 10, 4, 2, 1), (5, 6, 8, 8), gemm_conv),
+    "4x4 to 1x1": (nn.Conv2d(6, 3, 4, 1, 0), (5, 6, 4, 4), gemm_conv),
+    "from 4x4": (nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False), (5, 6, 4, 4), gemm_conv_transpose),
+    "from 16x16": (
+        nn.ConvTranspose2d(6, 10, 4, 2, 1, bias=False),
+        (5, 6, 16, 16),
+        gemm_conv_transpose,
+    ),
+    "1x1 to 4x4": (
+        nn.ConvTranspose2d(6, 10, 4, 1, 0, bias=False),
+        (5, 6, 1, 1),
+        gemm_conv_transpose,
+    ),
 }
 
 

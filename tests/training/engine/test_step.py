@@ -1,4 +1,4 @@
-"""The step against the seed's plain loop, and what each switch of it must do."""
+"""A training step against a plain training loop, and the effect of each option of the recipe."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +10,13 @@ from torch import nn
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.data.augment import DRAWS
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.loader import Batch, Feed
-from dcgan.training.distributed import ALONE
-from dcgan.training.engine.step import MEASURES, Step, _diversity, make_players, set_rates
+from dcgan.training.data.loader import BatchLoader, TrainingBatch
+from dcgan.training.engine.state import create_training_state
+from dcgan.training.engine.step import TrainingStep
+from dcgan.training.monitor.measures import MEASURES
 
 pytestmark = pytest.mark.numerical
+
 
 CPU = torch.device("cpu")
 
@@ -49,7 +51,7 @@ def plain_discriminator() -> nn.Sequential:
 
 
 class PlainLoop:
-    """The loop this project grew from, written as its author would: sigmoid, binary cross entropy, two backwards."""
+    """The seed's loop, written plainly: sigmoid, binary cross entropy, two backward passes."""
 
     def __init__(self) -> None:
         self.generator, self.discriminator = plain_generator(), plain_discriminator()
@@ -79,7 +81,7 @@ class PlainLoop:
 
 @pytest.fixture
 def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Compute everything in float64, the logits that a step otherwise brings to float32 included."""
+    """Compute everything in float64, also the logits, which a step converts to float32."""
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
     torch.set_default_dtype(torch.float64)
     yield
@@ -90,30 +92,31 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     """Two implementations add in different orders, so they are compared in float64.
 
-    In Adam's first steps a weight moves by the learning rate times the sign of its gradient. Where a gradient is close
-    to zero, rounding decides that sign, and in float32 the weights of the two differ by whole steps after one update,
-    more on some processors than on others. In float64 an error of 1e-14 in a gradient becomes at most
-    rate / eps * 1e-14 = 2e-10 in a weight (rate 2e-4, eps 1e-8), which moves the measures of the second step by a
-    relative 1e-9 or so. The tolerances leave a factor of ten and more.
+    In Adam's first steps a weight moves by the learning rate times the sign of its gradient. Where
+    a gradient is close to zero, rounding decides that sign, and in float32 the weights of the two
+    differ by whole steps after one update, more on some processors than on others. In float64 an
+    error of 1e-14 in a gradient becomes at most rate / eps * 1e-14 = 2e-10 in a weight (rate 2e-4,
+    eps 1e-8), which moves the measures of the second step by a relative 1e-9 or so. The tolerances
+    leave a factor of ten and more.
     """
     recipe = load_recipe("dcgan64-seed")
-    players = make_players(recipe, 0, CPU)
+    state = create_training_state(recipe, 0, CPU)
     plain = PlainLoop()
     pairs = (
-        (players.generator, plain.generator),
-        (players.discriminator, plain.discriminator),
+        (state.generator, plain.generator),
+        (state.discriminator, plain.discriminator),
     )
     for network, reference in pairs:
         with torch.no_grad():
             for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
                 theirs.copy_(ours)
-    step = Step(recipe, players, "fp32")
+    step = TrainingStep(recipe, state, "fp32")
     random = torch.Generator().manual_seed(1)
 
     for _ in range(2):
         real = torch.rand((4, 3, 64, 64), generator=random) * 2 - 1
         z = torch.randn((4, 100), generator=random)
-        measures = step(Batch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
+        measures = step(TrainingBatch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
         expected = plain.step(real, z[:, :, None, None])
         assert measures[:5].tolist() == pytest.approx(expected, rel=1e-8)
         found = [p.grad for network, _ in pairs for p in network.parameters()]
@@ -130,10 +133,10 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
 def run_steps(
     recipe: Recipe, dataset: Dataset, steps: int, precision: str = "fp32", seed: int = 0
 ) -> torch.Tensor:
-    players = make_players(recipe, seed, CPU)
-    step, feed = Step(recipe, players, precision), Feed(dataset, recipe, seed, CPU)
-    rows = [step(feed.batch(i)) for i in range(steps)]
-    weights = torch.cat([p.detach().flatten() for p in players.generator.parameters()])
+    state = create_training_state(recipe, seed, CPU)
+    step, loader = TrainingStep(recipe, state, precision), BatchLoader(dataset, recipe, seed, CPU)
+    rows = [step(loader.batch(i)) for i in range(steps)]
+    weights = torch.cat([p.detach().flatten() for p in state.generator.parameters()])
     return torch.cat([torch.stack(rows).flatten(), weights])
 
 
@@ -155,31 +158,31 @@ def test_the_spectral_norm_is_taken_once_for_both_sides_of_a_phase(small, datase
     recipe = replace(
         small, loss="relativistic", discriminator=replace(small.discriminator, norm="spectral")
     )
-    players = make_players(recipe, 0, CPU)
+    state = create_training_state(recipe, 0, CPU)
     taken = []
-    for name, module in players.discriminator.named_modules():
+    for name, module in state.discriminator.named_modules():
         if type(module).__name__ == "_SpectralNorm":
             module.register_forward_hook(lambda *_, name=name: taken.append(name))
-    Step(recipe, players, "fp32")(Feed(dataset, recipe, 0, CPU).batch(0))
+    TrainingStep(recipe, state, "fp32")(BatchLoader(dataset, recipe, 0, CPU).batch(0))
     assert sorted(taken) == sorted(2 * list(dict.fromkeys(taken)))  # D's phase and G's
-    assert len(taken) == 2 * (len(players.discriminator.hidden) + 1)
+    assert len(taken) == 2 * (len(state.discriminator.hidden) + 1)
 
 
 @pytest.mark.parametrize("loss", ["bce", "hinge", "relativistic"])
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
     recipe = replace(small, loss=loss, discriminator=replace(small.discriminator, norm=norm))
-    players = make_players(recipe, 0, CPU)
+    state = create_training_state(recipe, 0, CPU)
     before = [
         [p.detach().clone() for p in network.parameters()]
-        for network in (players.generator, players.discriminator)
+        for network in (state.generator, state.discriminator)
     ]
-    row = Step(recipe, players, "fp32")(Feed(dataset, recipe, 0, CPU).batch(0))
+    row = TrainingStep(recipe, state, "fp32")(BatchLoader(dataset, recipe, 0, CPU).batch(0))
     assert row.shape == (len(MEASURES),)
     assert torch.isfinite(row).all()
     assert ((row[2:5] > 0) & (row[2:5] < 1)).all()
     assert 0 < row[5] < 2
-    for network, old in zip((players.generator, players.discriminator), before, strict=True):
+    for network, old in zip((state.generator, state.discriminator), before, strict=True):
         moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old, strict=True)]
         assert (
             sum(moved) >= len(moved) - 1
@@ -198,18 +201,18 @@ def conditional(small: Recipe, **changes: object) -> Recipe:
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 def test_classes_change_what_both_networks_do_and_are_trained(small, dataset, norm):
     recipe = conditional(small, norm=norm)
-    players = make_players(recipe, 0, CPU)
-    batch = Feed(dataset, recipe, 0, CPU).batch(0)
+    state = create_training_state(recipe, 0, CPU)
+    batch = BatchLoader(dataset, recipe, 0, CPU).batch(0)
     names = {"scale", "shift", "projection"}
     before = {
         f"{i}.{name}": p.detach().clone()
-        for i, network in enumerate((players.generator, players.discriminator))
+        for i, network in enumerate((state.generator, state.discriminator))
         for name, p in network.named_parameters()
         if names & set(name.split("."))
     }
     assert len(before) == 2 * 3 + 1
-    Step(recipe, players, "fp32")(batch)
-    for i, network in enumerate((players.generator, players.discriminator)):
+    TrainingStep(recipe, state, "fp32")(batch)
+    for i, network in enumerate((state.generator, state.discriminator)):
         for name, p in network.named_parameters():
             if f"{i}.{name}" in before:
                 assert (p != before[f"{i}.{name}"]).flatten(1).any(1).all(), (
@@ -217,66 +220,41 @@ def test_classes_change_what_both_networks_do_and_are_trained(small, dataset, no
                 )  # for both classes
     z = torch.randn(2, 6)
     with torch.no_grad():
-        cats, dogs = (players.generator.eval()(z, torch.full((2,), label)) for label in (0, 1))
+        cats, dogs = (state.generator.eval()(z, torch.full((2,), label)) for label in (0, 1))
         assert not torch.equal(cats, dogs)
-        judged = [players.discriminator.eval()(cats, torch.full((2,), label)) for label in (0, 1)]
+        judged = [state.discriminator.eval()(cats, torch.full((2,), label)) for label in (0, 1)]
         assert not torch.equal(*judged)
 
 
 def test_a_batch_carries_the_classes_of_its_images(small, dataset):
-    batch = Feed(dataset, conditional(small), 0, CPU).batch(1)
+    batch = BatchLoader(dataset, conditional(small), 0, CPU).batch(1)
     flat = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     places = [int((flat == image).flatten(1).all(1).nonzero()) for image in batch.real]
     assert batch.label.tolist() == dataset.labels[places].tolist()
-    assert Feed(dataset, small, 0, CPU).batch(1).label is None
+    assert BatchLoader(dataset, small, 0, CPU).batch(1).label is None
 
 
 def test_gradient_penalties_are_the_squared_steepness_of_the_discriminator(small, dataset):
     plain = replace(small, discriminator=replace(small.discriminator, norm="none"))
-    batch = Feed(dataset, plain, 0, CPU).batch(0)
+    batch = BatchLoader(dataset, plain, 0, CPU).batch(0)
 
     def gradient_of_head(recipe: Recipe) -> torch.Tensor:
-        players = make_players(recipe, 0, CPU)
-        players.discriminator_adam.step = lambda: None
-        Step(recipe, players, "fp32").train_discriminator(batch)
-        return players.discriminator.head.weight.grad
+        state = create_training_state(recipe, 0, CPU)
+        state.discriminator_adam.step = lambda: None
+        TrainingStep(recipe, state, "fp32").train_discriminator(batch)
+        return state.discriminator.head.weight.grad
 
-    players = make_players(plain, 0, CPU)
+    state = create_training_state(plain, 0, CPU)
     images = batch.real.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(players.discriminator(images).sum(), images, create_graph=True)
+    (slope,) = torch.autograd.grad(state.discriminator(images).sum(), images, create_graph=True)
     penalty = slope.square().sum() / len(images)
-    (expected,) = torch.autograd.grad(penalty * 1.5, players.discriminator.head.weight)
+    (expected,) = torch.autograd.grad(penalty * 1.5, state.discriminator.head.weight)
     found = gradient_of_head(replace(plain, r1=3.0)) - gradient_of_head(plain)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-8)
     assert not torch.equal(gradient_of_head(replace(plain, r2=3.0)), gradient_of_head(plain))
-
-
-def test_diversity_is_the_spread_of_generated_images_beside_that_of_real_ones():
-    real = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert _diversity(real, 0.5 * real, ALONE).item() == pytest.approx(0.5, abs=0.01)
-    assert _diversity(real, real[:1].expand(64, -1, -1, -1), ALONE).item() < 0.02
-    assert _diversity(real[:1], real[:1], ALONE).item() == 1.0
 
 
 def test_bf16_is_near_fp32(small, dataset):
     near = run_steps(small, dataset, 2, "bf16") - run_steps(small, dataset, 2)
     assert near.abs().max() < 0.05
     assert near.abs().max() > 0
-
-
-def test_rates_are_set_on_both_optimizers(small):
-    players = make_players(small, 0, CPU)
-    set_rates(players, small, 0.25)
-    assert players.generator_adam.param_groups[0]["lr"] == small.generator_adam.rate * 0.25
-    assert players.discriminator_adam.param_groups[0]["lr"] == small.discriminator_adam.rate * 0.25
-
-
-def test_first_weights_follow_the_paper():
-    players = make_players(load_recipe("dcgan64-seed"), 3, CPU)
-    for network in (players.generator, players.discriminator):
-        for name, weight in network.named_parameters():
-            expected = 1.0 if name.endswith("norm.weight") else 0.0
-            assert weight.mean().item() == pytest.approx(expected, abs=0.01)
-            assert weight.std().item() == pytest.approx(
-                0.0 if name.endswith("bias") else 0.02, abs=0.005
-            )

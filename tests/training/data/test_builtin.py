@@ -1,4 +1,4 @@
-"""CIFAR-10 as torchvision fetches it, from a server of our own that has a few images in the same files."""
+"""CIFAR-10 from a local server that has a few images in the original format."""
 
 import hashlib
 import io
@@ -17,11 +17,13 @@ from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
 
 NAMES = ["airplane", "automobile", "bird"]
+
+
 TRAIN = [f"data_batch_{i}" for i in range(1, 6)]
 
 
 def batch(first: int) -> bytes:
-    """Four images of one level each, channels first and one row for each image, as in the original."""
+    """Four images of one level each; a row is an image, channels first, as in the original."""
     levels = np.arange(first, first + 4, dtype=np.uint8)
     return pickle.dumps(
         {"data": np.repeat(levels[:, None], 3 * 32 * 32, axis=1), "labels": (levels % 3).tolist()}
@@ -97,7 +99,7 @@ def test_a_full_disk_is_named_with_its_cure(archive, tmp_path):
     (tmp_path / "home" / "data" / "cifar10" / archive.name).symlink_to("/dev/full")
     with pytest.raises(
         TrainingError,
-        match=r"cannot keep CIFAR-10 in .*: No space left .*; make room or set DCGAN_HOME",
+        match=r"cannot keep CIFAR-10 in .*: No space left .*; free some space or set DCGAN_HOME",
     ):
         open_source("cifar10")
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run."""
+"""TensorBoard events of a run."""
 
 import io
 import json
@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan.training.engine.checkpoint import Cadence
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.signals import Stop
-from dcgan.training.engine.step import MEASURES
+from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
+from dcgan.training.monitor.measures import MEASURES
 from dcgan.training.monitor.progress import Progress
-from dcgan.training.monitor.tensorboard import Board
+from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import RunFolder
 
 
-def test_the_board_has_the_curves_and_the_grids_of_the_run(tmp_path, configure, dataset):
+def test_events_have_the_curves_and_the_grids_of_the_run(tmp_path, configure, dataset):
     config, folder = configure(steps=12, epochs=4), RunFolder(tmp_path / "run")
     folder.create(config)
-    train(Trainer(config, dataset), folder, Progress(12), Stop(), Cadence())
-    board = EventAccumulator(str(folder.path / "tensorboard"))
-    board.Reload()
+    train(Trainer(config, dataset), folder, Progress(12), StopSignal(), CheckpointSchedule())
+    writer = EventAccumulator(str(folder.path / "tensorboard"))
+    writer.Reload()
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
     for name in MEASURES:
-        found = {event.step: event.value for event in board.Scalars(name)}
+        found = {event.step: event.value for event in writer.Scalars(name)}
         assert found.keys() == {
             3,
             6,
@@ -36,25 +36,27 @@ def test_the_board_has_the_curves_and_the_grids_of_the_run(tmp_path, configure, 
             12,
         }  # one for each time that the history is written, here after each epoch
         assert abs(found[9] - rows[8][name]) < 1e-5
-    images = {name: [event.step for event in board.Images(name)] for name in board.Tags()["images"]}
+    images = {
+        name: [event.step for event in writer.Images(name)] for name in writer.Tags()["images"]
+    }
     assert images == {"real": [0], "step": [4, 8, 12], "epoch": [3, 6, 9, 12]}
-    assert board.Images("step")[0].width == 8 * 32
+    assert writer.Images("step")[0].width == 8 * 32
 
 
 def fill_up(folder: Path) -> None:
     said: list[str] = []
-    board = Board(folder, 0, said.append)
+    writer = TensorBoardWriter(folder, 0, said.append)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # as a full disk
     line = dict.fromkeys(MEASURES, 0.5)
     for step in range(1, 20):
-        board.scalars(line | {"step": step})
-        board.grid("step", np.zeros((256, 256, 3), dtype=np.uint8), step)
+        writer.write_scalars(line | {"step": step})
+        writer.write_grid("step", np.zeros((256, 256, 3), dtype=np.uint8), step)
     assert said == [
-        f"cannot write {folder}/tensorboard: File too large; the run goes on without TensorBoard"
+        f"cannot write {folder}/tensorboard: File too large; training continues without TensorBoard"
     ]
 
 
-def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path):
+def test_a_full_disk_ends_the_events_and_not_the_run(tmp_path):
     process = multiprocessing.get_context("fork").Process(target=fill_up, args=(tmp_path,))
     process.start()
     process.join()
@@ -63,21 +65,23 @@ def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path):
     assert events.stat().st_size <= 1000
 
 
-def test_a_board_that_cannot_be_made_does_not_end_the_run_either(tmp_path, configure, dataset):
+def test_a_folder_that_cannot_be_created_does_not_end_the_run(tmp_path, configure, dataset):
     config, folder = configure(steps=2), RunFolder(tmp_path / "run")
     folder.create(config)
     (folder.path / "tensorboard").write_text("in the way")
     out = io.StringIO()
-    train(Trainer(config, dataset), folder, Progress(2, out=out), Stop(), Cadence())
-    assert out.getvalue().count("the run goes on without TensorBoard") == 1
+    train(
+        Trainer(config, dataset), folder, Progress(2, out=out), StopSignal(), CheckpointSchedule()
+    )
+    assert out.getvalue().count("training continues without TensorBoard") == 1
     assert (folder.path / "generator.safetensors").exists()
 
 
-def test_a_resumed_run_takes_the_place_of_what_was_written_for_the_same_steps(tmp_path):
+def test_a_resumed_run_replaces_the_events_of_the_same_steps(tmp_path):
     for first, value in ((0, 0.25), (2, 0.75)):
-        board = Board(tmp_path, first, pytest.fail)
+        writer = TensorBoardWriter(tmp_path, first, pytest.fail)
         for step in range(first + 1, 5):
-            board.scalars(dict.fromkeys(MEASURES, value) | {"step": step})
+            writer.write_scalars(dict.fromkeys(MEASURES, value) | {"step": step})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss_D")] == [

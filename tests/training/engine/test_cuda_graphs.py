@@ -1,4 +1,4 @@
-"""The recorded step on a GPU against the step as it is."""
+"""The captured step on a GPU against the plain step."""
 
 from dataclasses import replace
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.loader import Feed
-from dcgan.training.engine.cuda_graphs import RecordedStep
-from dcgan.training.engine.step import Step, make_players, set_rates
+from dcgan.training.data.loader import BatchLoader
+from dcgan.training.engine.cuda_graphs import CudaGraphStep
+from dcgan.training.engine.state import create_training_state, set_learning_rates
+from dcgan.training.engine.step import TrainingStep
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -23,17 +24,17 @@ def run(
     recipe, dataset: Dataset, precision: str, *, recorded: bool, first: int = 0
 ) -> tuple[torch.Tensor, ...]:
     cuda = torch.device("cuda")
-    players = make_players(recipe, 0, cuda)
-    plain = Step(recipe, players, precision)
-    step = RecordedStep(plain, players, recipe.batch_size) if recorded else plain
-    feed, rows = Feed(dataset, recipe, 0, cuda), []
+    state = create_training_state(recipe, 0, cuda)
+    plain = TrainingStep(recipe, state, precision)
+    step = CudaGraphStep(plain, state, recipe.batch_size) if recorded else plain
+    loader, rows = BatchLoader(dataset, recipe, 0, cuda), []
     for number in range(first, first + 6):
-        set_rates(
-            players, recipe, 1.0 - number / 10
+        set_learning_rates(
+            state, recipe, 1.0 - number / 10
         )  # a rate that changes must reach the recording
-        rows.append(step(feed.batch(number)))
+        rows.append(step(loader.batch(number)))
     return torch.stack(rows).cpu(), *(
-        tensor.detach().cpu().clone() for tensor in players.state().values()
+        tensor.detach().cpu().clone() for tensor in state.tensors().values()
     )
 
 
@@ -67,14 +68,17 @@ def test_a_run_that_is_resumed_at_a_small_batch_records_the_next_full_one(small,
     )
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
-    players = make_players(small, 0, torch.device("cuda"))
-    step, feed = Step(small, players, "fp32"), Feed(dataset, small, 0, torch.device("cuda"))
-    recorded, taken = RecordedStep(step, players, small.batch_size), []
+    state = create_training_state(small, 0, torch.device("cuda"))
+    step, loader = (
+        TrainingStep(small, state, "fp32"),
+        BatchLoader(dataset, small, 0, torch.device("cuda")),
+    )
+    recorded, taken = CudaGraphStep(step, state, small.batch_size), []
     step.train_generator = lambda *details, take=step.train_generator: (
         taken.append(0) or take(*details)
     )
     for number in range(2, 5):  # a small batch, and two full ones
-        recorded(feed.batch(number))
+        recorded(loader.batch(number))
     assert len(taken) == 1 + 3 + 1  # as it is, to warm up, and to record
 
 
@@ -82,15 +86,13 @@ def test_recording_changes_no_weight(small, dataset):
     cuda = torch.device("cuda")
     recipe = replace(small, generator_adam=replace(small.generator_adam, rate=1e-30))
     recipe = replace(recipe, discriminator_adam=recipe.generator_adam)
-    players = make_players(recipe, 0, cuda)
-    before = [p.detach().clone() for p in players.generator.parameters()]
-    RecordedStep(Step(recipe, players, "fp32"), players, recipe.batch_size)(
-        Feed(dataset, recipe, 0, cuda).batch(0)
+    state = create_training_state(recipe, 0, cuda)
+    before = [p.detach().clone() for p in state.generator.parameters()]
+    CudaGraphStep(TrainingStep(recipe, state, "fp32"), state, recipe.batch_size)(
+        BatchLoader(dataset, recipe, 0, cuda).batch(0)
     )
-    assert all(
-        torch.equal(a, b) for a, b in zip(before, players.generator.parameters(), strict=True)
-    )
-    assert int(players.generator_adam.state[next(players.generator.parameters())]["step"]) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, state.generator.parameters(), strict=True))
+    assert int(state.generator_adam.state[next(state.generator.parameters())]["step"]) == 1
 
 
 def test_two_recorded_runs_are_equal_to_the_bit(small, dataset):

@@ -1,10 +1,8 @@
-"""Decoded images on the disk, zips that are packed, and images that are left out."""
+"""Decoded images on disk."""
 
-import io
 import json
 import os
 import resource
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,12 @@ from PIL import Image
 from dcgan.training.cli import main
 from dcgan.training.config import Recipe
 from dcgan.training.data import cache
-from dcgan.training.data.dataset import Dataset, Wanted, decode
-from dcgan.training.data.loader import Feed
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.decode import DecodeConfig, decode_to_memory
+from dcgan.training.data.loader import BatchLoader
 from dcgan.training.data.sources import open_source
-from dcgan.training.data.stylegan_zip import pack as write_zip
 from dcgan.training.errors import TrainingError
 from dcgan.training.run_folder import read_config
-from tests.training.test_resume import FORKS
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +33,16 @@ def never(numbers):
 
 
 def load(source: Path, progress=iter, **options: bool) -> Dataset:
-    return cache.load(
-        open_source(str(source)), Wanted(image_size=32, channels=3, **options), progress
+    return cache.load_dataset(
+        open_source(str(source)), DecodeConfig(image_size=32, channels=3, **options), progress
     )
 
 
 def test_images_are_decoded_once_and_mapped_afterwards(images):
     first, second = load(images), load(images, never)
-    plain = decode(open_source(str(images)), Wanted(image_size=32, channels=3), iter)
+    plain = decode_to_memory(
+        open_source(str(images)), DecodeConfig(image_size=32, channels=3), iter
+    )
     for data in (first, second):
         assert isinstance(data.images, np.memmap)
         assert np.array_equal(data.images, plain.images)
@@ -61,13 +60,17 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     os.utime(path, ns=(1, 1))
     assert load(copy).sha256 != before.sha256
     source = open_source(str(copy))
-    assert cache.load(source, Wanted(image_size=64, channels=3), iter).images.shape == (
+    assert cache.load_dataset(
+        source, DecodeConfig(image_size=64, channels=3), iter
+    ).images.shape == (
         1,
         64,
         64,
         3,
     )
-    assert cache.load(source, Wanted(image_size=32, channels=1), iter).images.shape == (
+    assert cache.load_dataset(
+        source, DecodeConfig(image_size=32, channels=1), iter
+    ).images.shape == (
         1,
         32,
         32,
@@ -139,10 +142,10 @@ def take(source: Path, home: Path, out: Path) -> None:
     out.write_text(json.dumps([digest, len(decoded)]))
 
 
-def test_of_several_processes_one_decodes(images, tmp_path):
+def test_of_several_processes_one_decodes(forkserver, images, tmp_path):
     outs = [tmp_path / f"{i}.json" for i in range(4)]
     processes = [
-        FORKS.Process(target=take, args=(images, tmp_path / "shared", out)) for out in outs
+        forkserver.Process(target=take, args=(images, tmp_path / "shared", out)) for out in outs
     ]
     for process in processes:
         process.start()
@@ -161,7 +164,8 @@ def test_a_full_disk_is_named_and_leaves_nothing(images, home):
     )  # as a full disk: EFBIG in the place of ENOSPC
     try:
         with pytest.raises(
-            TrainingError, match="cannot keep the decoded images in .*; make room or set DCGAN_HOME"
+            TrainingError,
+            match="cannot keep the decoded images in .*; free some space or set DCGAN_HOME",
         ):
             load(images)
     finally:
@@ -177,9 +181,9 @@ def use_large(folder: Path, small: Recipe) -> None:
     data = Dataset(name="large", images=images, labels=None, class_names=(), sha256="0" * 64)
     used = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + 2**28, used + 2**28))
-    feed = Feed(data, small, 0, torch.device("cpu"))
+    loader = BatchLoader(data, small, 0, torch.device("cpu"))
     for step in range(3):
-        assert feed.batch(step).real.shape == (8, 3, 32, 32)
+        assert loader.batch(step).real.shape == (8, 3, 32, 32)
     with pytest.raises((MemoryError, RuntimeError)):
         np.array(images)  # the limit is one
 
@@ -187,10 +191,10 @@ def use_large(folder: Path, small: Recipe) -> None:
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="limits of memory are those of Linux"
 )
-def test_images_may_be_larger_than_memory(small, tmp_path):
+def test_images_may_be_larger_than_memory(forkserver, small, tmp_path):
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(2**31)  # without blocks on the disk
-    process = FORKS.Process(target=use_large, args=(tmp_path, small))
+    process = forkserver.Process(target=use_large, args=(tmp_path, small))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -264,67 +268,3 @@ def pack(*arguments: str | Path) -> str:
     result = CliRunner().invoke(main, ["--pack", *map(str, arguments)])
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def test_a_packed_zip_is_the_same_data_and_the_same_bytes_each_time(images, tmp_path):
-    for name in ("a.zip", "b.zip"):
-        said = pack(images, tmp_path / name, "--recipe", "dcgan32")
-        assert "20 images of 32 x 32" in said
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    plain, packed = load(images), load(tmp_path / "a.zip")
-    assert packed.sha256 == plain.sha256
-    assert packed.class_names == plain.class_names
-
-
-def test_a_packed_zip_has_the_layout_of_stylegan_and_edm(images, tmp_path):
-    pack(images, tmp_path / "it.zip", "--recipe", "dcgan32")
-    with zipfile.ZipFile(tmp_path / "it.zip") as archive:
-        names = [name for name in archive.namelist() if name.endswith(".png")]
-        table = json.loads(archive.read("dataset.json"))
-        assert names[:2] == ["00000/img00000000.png", "00000/img00000001.png"]
-        assert table["labels"][0] == ["00000/img00000000.png", 0]
-        assert [name for name, _ in table["labels"]] == names
-        for name in names:
-            with Image.open(io.BytesIO(archive.read(name))) as image:
-                assert (image.size, image.mode, image.format) == ((32, 32), "RGB", "PNG")
-        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
-
-
-def test_small_images_are_packed_in_the_size_of_the_recipe(tmp_path):
-    (tmp_path / "images").mkdir()
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "images" / "a.png")
-    load(tmp_path / "images")  # as a training takes them, in their own size
-    assert "1 images of 32 x 32" in pack(
-        tmp_path / "images", tmp_path / "it.zip", "--recipe", "dcgan32"
-    )
-    with zipfile.ZipFile(tmp_path / "it.zip") as archive:
-        data = archive.read("00000/img00000000.png")
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.size == (32, 32)
-    assert load(tmp_path / "images", never).images.shape == (1, 16, 16, 3)
-
-
-def test_a_pack_that_is_broken_off_leaves_nothing(images, tmp_path):
-    data = load(images)
-    odd = Dataset(
-        name="odd", images=data.images, labels=data.labels, class_names=(object(),), sha256="0" * 64
-    )
-    with pytest.raises(TypeError):
-        write_zip(odd, tmp_path / "it.zip")
-    assert not list(tmp_path.glob("*it.zip*"))
-
-
-def test_a_zip_that_is_there_is_not_overwritten(images, tmp_path, home):
-    (tmp_path / "it.zip").write_text("mine")
-    result = CliRunner().invoke(main, ["--pack", str(images), str(tmp_path / "it.zip")])
-    assert result.exit_code == 2
-    assert "it.zip exists; choose another name" in result.stderr
-    assert (tmp_path / "it.zip").read_text() == "mine"
-    assert not home.exists()  # nothing was decoded for it
-
-
-def test_a_zip_that_cannot_be_written_is_named(images, tmp_path):
-    (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(main, ["--pack", str(images), str(tmp_path / "file" / "it.zip")])
-    assert result.exit_code == 2
-    assert "cannot write" in result.stderr

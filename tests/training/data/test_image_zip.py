@@ -1,0 +1,121 @@
+"""Zips of images."""
+
+import json
+import warnings
+import zipfile
+
+import pytest
+
+from dcgan.training.data.decode import DecodeConfig, decode_to_memory
+from dcgan.training.data.sources import open_source
+from dcgan.training.errors import TrainingError
+from tests.training.data.image_files import flat, load, make_zip, png
+
+
+def test_a_zip_with_labels(tmp_path):
+    labels = {"labels": [["00/b.png", 1], ["00/a.png", 0]], "class_names": ["dark", "light"]}
+    files = {
+        "00/b.png": png(flat(200)),
+        "00/a.png": png(flat(10)),
+        "dataset.json": json.dumps(labels).encode(),
+    }
+    data = load(make_zip(tmp_path / "it.zip", files))
+    assert data.images[:, 0, 0, 0].tolist() == [10, 200]
+    assert data.labels.tolist() == [0, 1]
+    assert data.class_names == ("dark", "light")
+    assert data.name == "it.zip"
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"dataset.json": b'{"labels": null}'}, {"dataset.json": b"[]"}]
+)
+def test_a_zip_without_labels_is_fine(tmp_path, extra):
+    assert load(make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))} | extra)).labels is None
+
+
+def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
+    data = png(flat(7))
+    path = make_zip(tmp_path / "it.zip", {"a.png": data})
+    path.write_bytes(path.read_bytes().replace(data, data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]))
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded"):
+        load(path)
+
+
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.png", "w") as entry,
+    ):
+        for _ in range(17):
+            entry.write(bytes(2**24))
+    with pytest.raises(TrainingError, match="a.png in .* over 256 MiB"):
+        load(path)
+
+
+def test_a_zip_with_two_files_of_one_name_is_refused(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+            for level in (1, 2):
+                archive.writestr("a.png", png(flat(level)))
+    with pytest.raises(TrainingError, match="two files of one name"):
+        load(tmp_path / "it.zip")
+
+
+def test_an_encrypted_entry_is_named(tmp_path):
+    path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(7))})
+    data = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + place] |= 1  # the flag that says so, in both headers
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded .*encrypted"):
+        load(path)
+
+
+def test_a_damaged_deflate_stream_is_named(tmp_path):
+    path = tmp_path / "it.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", png(flat(7)))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"a.png") + 5
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="a.png in it.zip cannot be decoded"):
+        load(path)
+
+
+def test_class_folders_are_labels(tmp_path):
+    files = {f"photos/{name}.png": png(flat(9)) for name in ("cats/1", "cats/2", "dogs/3")}
+    source = open_source(str(make_zip(tmp_path / "it.zip", files)))
+    assert source.labels == (0, 0, 1)
+    assert source.class_names == ("cats", "dogs")
+
+
+def test_a_large_entry_can_be_left_out(tmp_path):
+    path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))})
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("b.png", "w") as entry,
+    ):
+        for _ in range(17):
+            entry.write(bytes(2**24))
+    config = DecodeConfig(image_size=32, channels=3, skip_corrupt=True)
+    data = decode_to_memory(open_source(str(path)), config, iter)
+    assert len(data.images) == 1
+    assert "b.png in" in data.corrupt[0]
+
+
+def test_labels_that_unfold_to_millions_of_lists_are_not_read(tmp_path):
+    path = tmp_path / "it.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", png(flat(9)))
+        archive.writestr("dataset.json", b'{"labels": [' + b"[]," * 2**22 + b"[]]}")
+    source = open_source(str(path))
+    assert "too much for the labels of 1 images" in source.labels_problem
+
+
+def test_thumbnails_are_ignored(tmp_path):
+    files = {"a.png": png(flat(9)), "__MACOSX/._a.png": b"", "@eaDir/a.png/thumb.jpg": b""}
+    source = open_source(str(make_zip(tmp_path / "it.zip", files)))
+    assert (source.items, source.skipped, source.ignored) == (("a.png",), 2, 2)

@@ -1,0 +1,91 @@
+"""metrics.jsonl."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcgan.training.errors import TrainingError
+from dcgan.training.monitor.metrics_log import MetricsLog, flush_interval
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "metrics.jsonl"
+
+
+def append(log: MetricsLog, step: int, value: float) -> None:
+    log.append(torch.full((6,), value), step=step, epoch=1, images=step)
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_are_written_in_order_and_returned_by_each_flush(path):
+    log = MetricsLog(path, CPU, 0)
+    flushed = []
+    for step in range(1, 13):
+        append(log, step, float(step))
+        if log.full:
+            flushed.append(log.flush())
+    assert len(read(path)) == flush_interval(CPU) == 10
+    assert log.latest["loss_D"] == 10.0
+    flushed.append(log.flush())
+    assert log.flush() == []
+    rows = read(path)
+    assert [row["step"] for row in rows] == [row["loss_G"] for row in rows] == list(range(1, 13))
+    assert flushed == [rows[:10], rows[10:]]
+
+
+def test_a_file_that_cannot_be_written_is_reported(path):
+    log = MetricsLog(path, CPU, 0)
+    append(log, 1, 0.0)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TrainingError, match=r"cannot write .*metrics.jsonl: Is a directory"):
+        log.flush()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_returned_and_not_written(path, value):
+    log = MetricsLog(path, CPU, 0)
+    for step in range(1, 5):
+        append(log, step, value if step == 3 else 0.5)
+    rows = log.flush()
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[2]["loss_D"] == pytest.approx(value, nan_ok=True)
+    assert [row["step"] for row in read(path)] == [1, 2]
+    assert log.latest["loss_D"] == 0.5
+
+
+def test_only_the_rows_up_to_the_step_of_the_checkpoint_are_kept(path):
+    lines = [json.dumps({"step": step, "loss_D": 0.5}) + "\n" for step in range(1, 5)]
+    path.write_text("".join(lines).rstrip())
+    log = MetricsLog(path, CPU, 2)
+    assert path.read_text() == "".join(lines[:2])
+    assert [row["step"] for row in log.recent] == [1, 2]
+    with pytest.raises(TrainingError, match="lacks some of the first 3 steps"):
+        MetricsLog(path, CPU, 3)
+
+
+def test_truncating_drops_buffered_rows(path):
+    log = MetricsLog(path, CPU, 0)
+    append(log, 1, 0.5)
+    log.flush()
+    append(log, 2, 0.5)
+    log.truncate(1)
+    assert log.flush() == []
+    assert len(read(path)) == 1
+
+
+def test_the_rows_after_a_step_can_be_copied(path, tmp_path):
+    log = MetricsLog(path, CPU, 0)
+    for step in range(1, 4):
+        append(log, step, 0.5)
+    log.flush()
+    log.copy_after(1, tmp_path / "copy.jsonl")
+    assert [row["step"] for row in read(tmp_path / "copy.jsonl")] == [2, 3]

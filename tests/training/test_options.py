@@ -1,0 +1,74 @@
+"""Options of the command line and what they resolve to."""
+
+from dataclasses import replace
+
+import pytest
+
+from dcgan.training.errors import TrainingError
+from dcgan.training.options import TrainOptions, check_resumable
+
+
+def options(**given: object) -> TrainOptions:
+    defaults = {
+        "recipe": None, "changes": (), "steps": None, "epochs": None, "seed": None,
+        "device": "cpu", "precision": None,
+    }  # fmt: skip
+    return TrainOptions(**(defaults | given))
+
+
+def test_what_is_not_given_has_its_default(small, dataset):
+    config = options().resolve_config(small, dataset, None)
+    assert (config.seed, config.device, config.precision) == (0, "cpu", "fp32")
+    assert config.steps == small.epochs * 3  # 20 images in batches of 8
+    assert (config.data.images, config.data.class_names) == (20, ("cats", "dogs"))
+
+
+def test_what_is_not_given_is_that_of_the_resumed_run(small, dataset):
+    saved = options(seed=5, steps=7, precision="bf16").resolve_config(small, dataset, None)
+    resumed = options().resolve_config(options().resolve_recipe(saved), dataset, saved)
+    assert resumed == saved
+
+
+def test_values_that_differ_from_the_recipe_are_recorded(dataset):
+    changes = ("generator.width=16", "generator_adam.rate=1e-3", "batch_size=8", "loss=hinge")
+    given = options(recipe="dcgan32", changes=changes)
+    config = given.resolve_config(given.resolve_recipe(None), dataset, None)
+    assert config.recipe_changes == {
+        "batch_size": "8",
+        "generator.width": "16",
+        "generator_adam.rate": "0.001",
+    }  # hinge is the recipe's own loss
+    resumed = options().resolve_config(options().resolve_recipe(config), dataset, config)
+    assert resumed.recipe_changes == config.recipe_changes
+
+
+def test_a_recipe_without_changes_records_none(small, dataset):
+    assert options().resolve_config(small, dataset, None).recipe_changes is None
+
+
+@pytest.mark.parametrize(("given", "steps"), [({"steps": 5}, 5), ({"epochs": 4}, 12)])
+def test_steps_and_epochs_exclude_each_other(small, dataset, given, steps):
+    assert options(**given).resolve_config(small, dataset, None).steps == steps
+    with pytest.raises(TrainingError, match="--steps and --epochs exclude each other"):
+        options(steps=5, epochs=4)
+
+
+def test_labels_that_cannot_be_used_are_refused_by_a_recipe_with_classes_only(small, dataset):
+    broken = replace(dataset, labels=None, class_names=(), labels_problem="x.png has the class 0.5")
+    assert options().resolve_config(small, broken, None).data.class_names == ()
+    networks = {
+        name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")
+    }
+    with pytest.raises(
+        TrainingError, match="the recipe small needs 2 classes but x.png has the class 0.5"
+    ):
+        options().resolve_config(replace(small, **networks), broken, None)
+
+
+def test_a_run_is_not_resumed_with_other_options(small, dataset):
+    saved = options().resolve_config(small, dataset, None)
+    check_resumable(saved, replace(saved, hardware="another", commit="another"))
+    with pytest.raises(TrainingError, match="was started with seed = 0, not 1"):
+        check_resumable(saved, replace(saved, seed=1))
+    with pytest.raises(TrainingError, match="was started with the images of"):
+        check_resumable(saved, replace(saved, data=replace(saved.data, sha256="0" * 64)))

@@ -1,0 +1,120 @@
+"""Folders of images as an image source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from dcgan.training.data.labels import LABELS, Labels, label_by_folder, parse_labels, too_large
+from dcgan.training.data.source import (
+    EXTENSIONS,
+    MAX_FILE_BYTES,
+    ImageSource,
+    is_ignored,
+    is_image,
+    open_image,
+    source_key,
+    to_utf8_text,
+)
+from dcgan.training.errors import TrainingError, UnusableImageError
+
+
+def open_folder(path: Path) -> ImageSource:
+    """Opens a folder of images at any depth, through links too.
+
+    Labels come from dataset.json, or else from the first folder of each image.
+
+    Raises:
+        TrainingError: if it has no images.
+        OSError: if it cannot be read.
+    """
+    found = list(_walk(path))
+    files = sorted(file.relative_to(path) for file in found if file is not None)
+    names = [file.as_posix() for file in files]
+    ignored = sum(is_ignored(name) for name in names)
+    items = tuple(name for name in names if is_image(name) and not is_ignored(name))
+    if not items:
+        raise TrainingError(
+            f"the folder {path} has no images; it may have {', '.join(sorted(EXTENSIONS))}"
+        )
+
+    labels = _read_labels(path, items)
+    has_labels_file = (path / LABELS).is_file()
+    return ImageSource(
+        name=to_utf8_text(path.resolve().name),
+        items=items,
+        open=lambda i: _open_file(path / items[i]),
+        labels=labels.labels,
+        class_names=labels.class_names,
+        labels_problem=labels.problem,
+        skipped=len(found) - len(items) - has_labels_file,
+        ignored=ignored,
+        key=source_key((item, *_stamp(path / item)) for item in (*items, LABELS)),
+    )
+
+
+def _walk(folder: Path, parents: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path | None]:
+    """Yields all files below a folder, and None for what cannot be entered or leads nowhere.
+
+    Args:
+        folder: to list.
+        parents: device and inode of the folders that contain it, so that a link to one of them is
+            not followed for ever.
+    """
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in parents:
+        return
+
+    try:
+        with os.scandir(folder) as entries:
+            paths = [Path(entry.path) for entry in entries]
+    except PermissionError:
+        yield None
+        return
+
+    for path in paths:
+        try:
+            is_folder = path.is_dir()
+            is_file = path.is_file()
+        except PermissionError:  # a link into a folder that cannot be entered
+            is_folder = False
+            is_file = False
+        if is_folder:
+            yield from _walk(path, parents | {identity})
+        elif is_file:
+            yield path
+        elif path.is_symlink():
+            yield None
+
+
+def _read_labels(folder: Path, items: tuple[str, ...]) -> Labels:
+    path = folder / LABELS
+    if not path.is_file():
+        return label_by_folder(items)
+
+    where = f"{LABELS} in {folder}"
+    return too_large(path.stat().st_size, where, len(items)) or parse_labels(
+        path.read_bytes(), where, items
+    )
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # dataset.json is optional
+        return ()
+    # A copy can preserve the modification time, so another image may have the old one. Nothing sets
+    # st_ctime.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _open_file(path: Path) -> Image.Image:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise UnusableImageError(
+            to_utf8_text(f"the image {path} has over 256 MiB"), "shrink or remove it"
+        )
+    return open_image(path)

@@ -1,0 +1,100 @@
+"""Zip archives of images as an image source."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from dcgan.training.data.labels import LABELS, Labels, label_by_folder, parse_labels, too_large
+from dcgan.training.data.source import (
+    DECODE_ERRORS,
+    EXTENSIONS,
+    MAX_FILE_BYTES,
+    ImageSource,
+    is_ignored,
+    is_image,
+    open_image,
+    source_key,
+    to_utf8_text,
+)
+from dcgan.training.errors import TrainingError, UnusableImageError
+
+
+def open_zip(path: Path) -> ImageSource:
+    """Opens a zip of images.
+
+    Labels come from dataset.json, as StyleGAN2-ADA and EDM write it, or else from class folders.
+
+    Raises:
+        TrainingError: if it is not a zip, has two files of one name, or has no images.
+        OSError: if it cannot be read.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except DECODE_ERRORS as error:
+        raise TrainingError(
+            f"cannot read {path} as a zip of images: {error!s:.200}; create it again or choose "
+            "another --data"
+        ) from None
+
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    sizes = {entry.filename: entry.file_size for entry in files}
+    ignored = sum(is_ignored(name) for name in sizes)
+    items = tuple(sorted(name for name in sizes if is_image(name) and not is_ignored(name)))
+    if not items:
+        raise TrainingError(
+            f"the zip {path} has no images; it may have {', '.join(sorted(EXTENSIONS))}"
+        )
+    if len(sizes) < len(files):
+        raise TrainingError(f"the zip {path} has two files of one name; create it again")
+
+    def open_entry(i: int) -> Image.Image:
+        # zipfile stops reading at the declared size, even if the data go on.
+        if sizes[items[i]] > MAX_FILE_BYTES:
+            raise UnusableImageError(
+                to_utf8_text(f"the image {items[i]} in {path} has over 256 MiB"),
+                "shrink or remove it",
+            )
+        return open_image(io.BytesIO(archive.read(items[i])))
+
+    labels = _read_labels(archive, sizes.get(LABELS), items)
+    used = [archive.getinfo(name) for name in (*items, *({LABELS} & sizes.keys()))]
+    return ImageSource(
+        name=to_utf8_text(path.name),
+        items=items,
+        open=open_entry,
+        labels=labels.labels,
+        class_names=labels.class_names,
+        labels_problem=labels.problem,
+        skipped=len(files) - len(items) - (LABELS in sizes),
+        ignored=ignored,
+        key=source_key((entry.filename, entry.file_size, entry.CRC) for entry in used),
+    )
+
+
+def _read_labels(archive: zipfile.ZipFile, size: int | None, items: tuple[str, ...]) -> Labels:
+    if size is None:
+        return label_by_folder(_without_common_folder(items))
+
+    where = f"{LABELS} in {archive.filename}"
+    refused = too_large(size, where, len(items))
+    if refused is not None:
+        return refused
+    try:
+        data = archive.read(LABELS)
+    except DECODE_ERRORS as error:
+        return Labels(problem=f"cannot read {where}: {error!s:.200}; create the zip again")
+    return parse_labels(data, where, items)
+
+
+def _without_common_folder(items: Sequence[str]) -> Sequence[str]:
+    """Removes the folders that all items share: archivers put everything into one."""
+    while True:
+        heads = {item.partition("/")[0] for item in items}
+        if len(heads) > 1 or not all("/" in item for item in items):
+            return items
+        items = [item.partition("/")[2] for item in items]

@@ -1,0 +1,119 @@
+"""Image sources: images with names and labels that can be opened one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+EXTENSIONS = frozenset(
+    {
+        ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx",
+        ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp",
+    }
+)  # fmt: skip
+"""Files with these extensions, in upper or lower case, are images."""
+
+# The decoders that may read them, chosen by content. The list leaves out all that start a program
+# (EPS calls Ghostscript) or are rarely tested.
+_DECODERS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
+
+DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    # Tags of another type or length than they declare.
+    struct.error,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+)
+"""What Pillow and zipfile raise for damaged, encrypted and unknown files."""
+
+MAX_FILE_BYTES = 2**28
+
+# Folders in which file managers and storage systems keep thumbnails, metadata and deleted files.
+_IGNORED_FOLDERS = frozenset(
+    {"@eadir", "@__thumb", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSource:
+    """Images that can be opened one by one.
+
+    Attributes:
+        name: name for people, without a path.
+        items: name of each image, in the order that numbers them.
+        open: opens image i; it may be decoded later.
+        labels: class of each image; None without classes.
+        class_names: one for each class, or none.
+        labels_problem: why the labels cannot be used, in a sentence; None if they can, or if there
+            are none.
+        skipped: number of files that are not images and were left out.
+        ignored: number of them that lie in hidden folders and folders of thumbnails.
+        key: digest of names, sizes and dates or checksums, which identifies the decoded images in
+            the cache; None for images that are in memory.
+    """
+
+    name: str
+    items: tuple[str, ...]
+    open: Callable[[int], Image.Image]
+    labels: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    labels_problem: str | None = None
+    skipped: int = 0
+    ignored: int = 0
+    key: str | None = None
+
+
+def open_image(file: str | bytes | object) -> Image.Image:
+    """Opens an image file with one of the allowed decoders, chosen by content.
+
+    Args:
+        file: a path, or a file object.
+
+    Raises:
+        PIL.UnidentifiedImageError: if it is in no known format.
+        OSError: if it cannot be read.
+    """
+    Image.init()  # registers all decoders
+    known = [name for name in _DECODERS if name in Image.OPEN]
+    return Image.open(file, formats=known)  # type: ignore[arg-type]
+
+
+def is_image(name: str) -> bool:
+    """Returns whether a path, written with forward slashes, has the extension of an image."""
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def is_ignored(name: str) -> bool:
+    """Returns whether a path is hidden, or leads through a folder of thumbnails or metadata."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part.lower() in _IGNORED_FOLDERS for part in parts)
+
+
+def source_key(entries: Iterable[tuple[object, ...]]) -> str:
+    """Returns a digest of what identifies each file: its name and its size, dates or checksum."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(repr(entry).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def to_utf8_text(text: str) -> str:
+    """Replaces what cannot be written as UTF-8, which file names and JSON may contain."""
+    return text.encode("utf-8", "replace").decode("utf-8")
