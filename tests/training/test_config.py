@@ -1,7 +1,6 @@
 """Recipes: the shipped ones are valid, the seed's is exact, mistakes are named with the cure."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.training.config import AdamConfig, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
+from docs.generate.schemas import recipe_keys
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -137,20 +137,17 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield prefix + each.name, default
 
 
-def test_the_docs_have_every_key_and_its_default():
-    text = (Path(__file__).parents[2] / "docs" / "training" / "recipes.md").read_text()
-    rows = re.findall(
-        r"^\| (`[^|]*`) \|([^|]*)\|", text.partition("## The keys of a recipe")[2], re.MULTILINE
-    )
-    told = {
-        key: default.strip() for names, default in rows for key in re.findall(r"`([^`]+)`", names)
-    }
-    known = {
-        key: default for key, default in keys_of(Recipe) if key != "name"
-    }  # which is that of the file
-    assert told.pop("description") == ""
+def test_the_reference_has_every_key_its_default_and_its_meaning():
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in recipe_keys().splitlines()[2:]
+    ]
+    told = {row[0].strip("`"): row[2].strip("`") for row in rows}
+    known = {key: default for key, default in keys_of(Recipe) if key != "name"}
+    assert told.pop("description") == "required"
     assert known.pop("description") is MISSING
     assert {key: json.loads(default) for key, default in told.items()} == {
         key: list(default) if isinstance(default, tuple) else default
         for key, default in known.items()
     }
+    assert all(len(row[3]) > 10 for row in rows)

@@ -1,5 +1,7 @@
 """The run folder: written whole, read strictly."""
 
+import errno
+import fcntl
 import json
 from pathlib import Path
 
@@ -167,3 +169,22 @@ def test_an_output_folder_that_is_taken_is_refused(tmp_path):
         check_free(tmp_path)
     with pytest.raises(TrainingError, match="is a file; choose another --out"):
         check_free(tmp_path / "file")
+
+
+def test_a_disk_without_locks_is_named_with_the_cure(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(TrainingError, match="has no file locks; choose an --out on a local disk"),
+        RunFolder(tmp_path / "run").lock(),
+    ):
+        pass
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path):
+    leftover = tmp_path / ".checkpoint.safetensors.0123456789abcdef.part"
+    leftover.write_bytes(b"half")
+    with RunFolder(tmp_path).lock():
+        assert not leftover.exists()

@@ -62,7 +62,7 @@ def generator_cost(config: GeneratorConfig) -> float:
     """Returns the multiply-adds of a generator's convolutions for one image."""
     sides = _sides(config.image_size)  # 4, 8, ... up to half of the image
     widths = [config.width * 2**i for i in reversed(range(len(sides)))]
-    cost = 16 * config.latent_size * widths[0]
+    cost: float = 16 * config.latent_size * widths[0]
     for side, (inputs, outputs) in zip(sides, pairwise([*widths, config.channels]), strict=True):
         cost += 16 * side**2 * inputs * outputs
     return cost
@@ -72,7 +72,7 @@ def discriminator_cost(config: DiscriminatorConfig) -> float:
     """Returns the multiply-adds of a discriminator's convolutions for one image."""
     sides = _sides(config.image_size)[::-1]  # of the outputs: half of the image, ..., 8, 4
     widths = [config.width * 2**i for i in range(len(sides))]
-    cost = 16 * widths[-1]
+    cost: float = 16 * widths[-1]
     for side, (inputs, outputs) in zip(sides, pairwise([config.channels, *widths]), strict=True):
         cost += 16 * side**2 * inputs * outputs
     return cost

@@ -1,0 +1,236 @@
+"""One session of a training run: from the options to the files of the run folder."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from dcgan.core.schema import dump_json
+from dcgan.training.config import Recipe
+from dcgan.training.data.cache import load_dataset
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.decode import DecodeConfig
+from dcgan.training.data.source import ImageSource
+from dcgan.training.data.sources import open_source
+from dcgan.training.data.stylegan_zip import check_absent, write_stylegan_zip
+from dcgan.training.device import configure_backends, resolve_device
+from dcgan.training.distributed import (
+    DistributedContext,
+    init_distributed,
+    shutdown_distributed,
+)
+from dcgan.training.engine.checkpoint import find_checkpoint
+from dcgan.training.engine.loop import train
+from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.signals import StopSignal
+from dcgan.training.engine.trainer import Trainer
+from dcgan.training.monitor.estimate import long_run_hint
+from dcgan.training.monitor.progress import Progress, decoding_progress
+from dcgan.training.options import TrainOptions, check_processes_agree, check_resumable
+from dcgan.training.run_folder import (
+    CONFIG,
+    SKIPPED,
+    RunConfig,
+    RunFolder,
+    check_free,
+    parse_config,
+    read_config,
+)
+
+# Images that cannot be used, of which the command prints so many.
+_MAX_LISTED = 10
+
+_MIRRORED = (
+    "half of the images are mirrored at random; for text, flags and the like use --set flip=false"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Options of one session of a run, which a resumed run does not remember.
+
+    Attributes:
+        data: see `open_source`.
+        out: run folder; None for a dry run without one.
+        resume: continue the run in the folder, if there is one.
+        skip_corrupt: leave out images that cannot be used.
+        dry_run: print the configuration and exit.
+        on_collapse: see `dcgan.training.engine.loop.train`.
+        checkpoint_seconds: time between two checkpoints.
+        checkpoint_steps: write a checkpoint every this many steps, too.
+    """
+
+    data: str
+    out: Path | None
+    resume: bool
+    skip_corrupt: bool
+    dry_run: bool
+    on_collapse: str
+    checkpoint_seconds: float
+    checkpoint_steps: int | None
+
+
+def run_session(options: TrainOptions, session: Session) -> None:
+    """Resolves the configuration, prints it and trains.
+
+    Raises:
+        TrainingError: names what cannot be used, and the cure.
+    """
+    context = init_distributed(resolve_device(options.device))
+    try:
+        # Load the images in the size of the recipe.
+        saved = _read_saved_config(session, context)
+        recipe = options.resolve_recipe(saved)
+        dataset = _load_images(
+            session.data, recipe, verbose=context.is_main, skip_corrupt=session.skip_corrupt
+        )
+
+        # Resolve the configuration, and check it against the other processes and the resumed run.
+        config = options.resolve_config(recipe, dataset, saved, context)
+        check_processes_agree(context, config)
+        if saved is not None:
+            check_resumable(saved, config)
+        if context.is_main:
+            click.echo(dump_json(config), nl=False)
+
+        if context.is_main and recipe.flip:
+            click.echo(_MIRRORED, err=True)
+        if session.out is not None and not session.dry_run:
+            _train(config, dataset, session.out, context, session, is_new=saved is None)
+    finally:
+        shutdown_distributed(context)
+
+
+def _read_saved_config(session: Session, context: DistributedContext) -> RunConfig | None:
+    """Reads the configuration of the run to resume, in the main process; None for a new run."""
+    out = session.out
+    text = None
+    if context.is_main and out is not None:
+        if session.resume and (out / CONFIG).is_file():
+            text = dump_json(read_config(out))
+        else:
+            check_free(out)
+            if session.resume:
+                click.echo(f"there is no run in {out} to resume; starting a new one", err=True)
+
+    text = context.broadcast_text(text)
+    return None if text is None else parse_config(text, CONFIG)
+
+
+def _load_images(
+    data: str, recipe: Recipe, *, verbose: bool, skip_corrupt: bool, exact: bool = False
+) -> Dataset:
+    source = open_source(data)
+    shape = recipe.generator
+    config = DecodeConfig(
+        image_size=shape.image_size,
+        channels=shape.channels,
+        skip_corrupt=skip_corrupt,
+        exact=exact,
+    )
+    dataset = load_dataset(source, config, decoding_progress)
+    if verbose:
+        _report_images(source, dataset, recipe)
+    return dataset
+
+
+def _report_images(source: ImageSource, dataset: Dataset, recipe: Recipe) -> None:
+    """Prints what was left out and how the images were read."""
+    name = source.name
+    other = source.skipped - source.ignored
+    if other:
+        click.echo(f"files in {name} that are not images, and are left out: {other}", err=True)
+    if source.ignored:
+        click.echo(
+            f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}", err=True
+        )
+    for note in dataset.notes:
+        click.echo(note, err=True)
+    if dataset.labels_problem is not None and not recipe.generator.classes:
+        click.echo(f"labels are not used: {dataset.labels_problem}", err=True)
+
+    if dataset.corrupt:
+        count = len(dataset.corrupt)
+        click.echo(f"images in {name} that cannot be used, and are left out: {count}", err=True)
+        for sentence in dataset.corrupt[:_MAX_LISTED]:
+            click.echo(f"  {sentence}", err=True)
+        if count > _MAX_LISTED:
+            click.echo("  ...; skipped.txt in the run folder lists all of them", err=True)
+
+
+def pack_images(options: TrainOptions, source: str, out: str, *, skip_corrupt: bool) -> None:
+    """Writes the images of a source as a StyleGAN zip."""
+    check_absent(Path(out))
+    recipe = options.resolve_recipe(None)
+    dataset = _load_images(source, recipe, verbose=True, skip_corrupt=skip_corrupt, exact=True)
+    write_stylegan_zip(dataset, Path(out))
+
+    count, size = dataset.images.shape[:2]
+    click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")
+
+
+def _train(
+    config: RunConfig,
+    dataset: Dataset,
+    out: Path,
+    context: DistributedContext,
+    session: Session,
+    *,
+    is_new: bool,
+) -> None:
+    """Trains in a run folder; after a signal, exits with the code of that signal."""
+    configure_backends(deterministic=config.deterministic)
+    schedule = CheckpointSchedule(session.checkpoint_seconds, session.checkpoint_steps)
+    folder = RunFolder(out)
+    trainer = Trainer(config, dataset, context)
+    stop = StopSignal()
+
+    with folder.lock() if context.is_main else nullcontext(), stop.installed():
+        # Prepare the folder and continue from its checkpoint, if there is one.
+        if context.is_main:
+            _prepare_folder(folder, config, dataset, is_new=is_new)
+            _load_last_checkpoint(trainer, out)
+        trainer.broadcast_state()
+
+        progress = Progress(
+            config.steps,
+            trainer.step,
+            device=config.device,
+            hint=partial(long_run_hint, config),
+        )
+        train(trainer, folder, progress, stop, schedule, on_collapse=session.on_collapse)
+        progress.close()
+
+    if context.is_main:
+        _report_end(trainer, out)
+    if stop.received is not None and not trainer.done:
+        raise click.exceptions.Exit(128 + stop.received)  # as a shell reports it
+
+
+def _prepare_folder(
+    folder: RunFolder, config: RunConfig, dataset: Dataset, *, is_new: bool
+) -> None:
+    if is_new:
+        folder.create(config)
+    if dataset.corrupt:
+        folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
+
+
+def _load_last_checkpoint(trainer: Trainer, out: Path) -> None:
+    path = find_checkpoint(out)
+    if path is not None:
+        trainer.load_checkpoint(path)
+
+
+def _report_end(trainer: Trainer, out: Path) -> None:
+    steps = trainer.config.steps
+    state = "done" if trainer.done else "stopped"
+    click.echo(
+        f"{state} after {trainer.step} of {steps} steps; the generator and its samples are in {out}"
+    )
+    if not trainer.done:
+        click.echo("the same command with --resume continues")
