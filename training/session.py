@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from dcgan.core.schema import dump_json
+from dcgan.core.text import escape_unprintable
 from dcgan.training.config import Recipe
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.dataset import Dataset
@@ -143,23 +144,26 @@ def _report_images(source: ImageSource, dataset: Dataset, recipe: Recipe) -> Non
     name = source.name
     other = source.skipped - source.ignored
     if other:
-        click.echo(f"files in {name} that are not images, and are left out: {other}", err=True)
+        _warn(f"files in {name} that are not images, and are left out: {other}")
     if source.ignored:
-        click.echo(
-            f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}", err=True
-        )
+        _warn(f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}")
     for note in dataset.notes:
-        click.echo(note, err=True)
+        _warn(note)
     if dataset.labels_problem is not None and not recipe.generator.classes:
-        click.echo(f"labels are not used: {dataset.labels_problem}", err=True)
+        _warn(f"labels are not used: {dataset.labels_problem}")
 
-    if dataset.corrupt:
-        count = len(dataset.corrupt)
-        click.echo(f"images in {name} that cannot be used, and are left out: {count}", err=True)
-        for sentence in dataset.corrupt[:_MAX_LISTED]:
-            click.echo(f"  {sentence}", err=True)
-        if count > _MAX_LISTED:
-            click.echo("  ...; skipped.txt in the run folder lists all of them", err=True)
+    count = len(dataset.corrupt)
+    if count:
+        _warn(f"images in {name} that cannot be used, and are left out: {count}")
+    for sentence in dataset.corrupt[:_MAX_LISTED]:
+        _warn(f"  {sentence}")
+    if count > _MAX_LISTED:
+        _warn("  ...; skipped.txt in the run folder lists all of them")
+
+
+def _warn(text: str) -> None:
+    """Prints a line about the images; names of files may contain terminal escapes."""
+    click.echo(escape_unprintable(text), err=True)
 
 
 def pack_images(options: TrainOptions, source: str, out: str, *, skip_corrupt: bool) -> None:
@@ -217,7 +221,8 @@ def _prepare_folder(
     if is_new:
         folder.create(config)
     if dataset.corrupt:
-        folder.write(SKIPPED, "".join(f"{sentence}\n" for sentence in dataset.corrupt).encode())
+        lines = [escape_unprintable(sentence) + "\n" for sentence in dataset.corrupt]
+        folder.write(SKIPPED, "".join(lines).encode())
 
 
 def _load_last_checkpoint(trainer: Trainer, out: Path) -> None:

@@ -214,3 +214,32 @@ def test_help_comes_without_torch():
     )
     assert result.returncode == 0, result.stderr
     assert "--recipe" in result.stdout
+
+
+def test_what_is_left_out_is_counted_and_shown_without_terminal_escapes(tmp_path):
+    data = tmp_path / "photos"
+    for name in ("a.png", "b.png", "bad\x1b[31m.png", "@eaDir/a.png/thumb.png", "notes.txt"):
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (40, 40), 99).save(path, format="PNG")
+    (data / "bad\x1b[31m.png").write_bytes(b"no image")
+    (data / "dataset.json").write_text('{"labels": [["a.png", [0.5, 0.5]], ["b.png", 1]]}')
+    out = tmp_path / "run"
+    options = ["--data", str(data), *SMALL, "--set", "batch_size=2", "--steps", "1"]
+    result = CliRunner().invoke(main, [*options, "--out", str(out), "--skip-corrupt"])
+    assert result.exit_code == 0, result.output
+    assert "files in photos that are not images, and are left out: 1" in result.stderr
+    assert "files in hidden and thumbnail folders of photos, left out: 1" in result.stderr
+    assert "images in photos that cannot be used, and are left out: 1" in result.stderr
+    assert "labels are not used: dataset.json in" in result.stderr
+    assert "the image bad\\u001b[31m.png in photos cannot be decoded" in result.stderr
+    for text in (result.stderr, (out / "skipped.txt").read_text()):
+        assert "\x1b" not in text
+
+
+def test_recipes_that_mirror_images_say_so(tmp_path):
+    result = CliRunner().invoke(
+        main, ["--data", "digits", *SMALL, "--set", "flip=true", "--dry-run"]
+    )
+    assert "half of the images are mirrored at random" in result.stderr
+    assert "--set flip=false" in result.stderr
