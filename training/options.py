@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from dcgan.core.errors import DcganError
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe, load_recipe, recipe_names
@@ -123,25 +121,7 @@ class TrainOptions:
             versions=library_versions(*LIBRARIES),
             commit=project_commit(),
             deterministic=self.deterministic or (saved is not None and saved.deterministic),
-            recipe_changes=saved.recipe_changes
-            if saved
-            else self._recipe_changes(recipe, len(dataset.images)),
         )
-
-    def _recipe_changes(self, recipe: Recipe, images: int) -> dict[str, str] | None:
-        """Returns the values that `--set` changed, as JSON text by key; None if there are none."""
-        if not self.changes:
-            return None
-        try:
-            original = load_recipe(self.recipe or DEFAULT_RECIPE).for_images(images)
-        except DcganError:
-            # A file of the user's that is incomplete without --set.
-            return dict(change.split("=", 1) for change in self.changes)
-
-        before = dict(_flatten(asdict(original)))
-        after = dict(_flatten(asdict(recipe)))
-        changed = {key: json.dumps(after[key]) for key in after if after[key] != before[key]}
-        return changed or None
 
     def _resolve_steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
         if self.steps:

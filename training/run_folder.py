@@ -19,9 +19,9 @@ skipped.txt                  the images that --skip-corrupt left out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
+from dcgan.training.recipe_changes import recipe_changes
 from dcgan.training.tensor_file import encode_tensors, read_tensors
 from dcgan.zoo.manifest import Training
 
@@ -83,8 +84,6 @@ class RunConfig:
         versions: of the libraries.
         commit: of this project, if it is known.
         deterministic: on a GPU, use only kernels that give the same bits each time.
-        recipe_changes: values that `--set` gave another value than the recipe's, as JSON text by
-            key; None if there are none.
     """
 
     schema_version: int
@@ -98,7 +97,6 @@ class RunConfig:
     versions: dict[str, str]
     commit: str | None = None
     deterministic: bool = False
-    recipe_changes: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,21 +108,12 @@ class Run:
         training: for the manifest.
         class_names: one for each class, or none.
         description: what it generates, in a sentence.
-        steps: steps done when the generator was saved.
-        planned_steps: steps of the whole run; more than `steps` if the run was stopped early.
-        recipe_steps: steps that the recipe means for these images; other than `planned_steps` if
-            `--steps` or `--epochs` was given.
-        recipe_changes: values that differ from those of the recipe, as JSON text by key.
     """
 
     generator: Generator
     training: Training
     class_names: tuple[str, ...]
     description: str
-    steps: int = 0
-    planned_steps: int = 0
-    recipe_steps: int = 0
-    recipe_changes: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -251,6 +240,7 @@ def read_run(folder: Path) -> Run:
     generator = Generator(config.recipe.generator)
     facts = _load_generator(generator, folder / GENERATOR)
 
+    changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
     training = Training(
         recipe=config.recipe.name,
         data=f"{config.data.name}, {config.data.images:,} images",
@@ -259,7 +249,7 @@ def read_run(folder: Path) -> Run:
         seed=config.seed,
         hardware=config.hardware,
         commit=config.commit,
-        steps=facts.get("step"),
+        steps=facts["step"],
         planned_steps=config.steps,
         changes=changes,
     )
@@ -268,10 +258,6 @@ def read_run(folder: Path) -> Run:
         training=training,
         class_names=config.data.class_names if config.recipe.generator.classes else (),
         description=config.recipe.description,
-        steps=facts["step"],
-        planned_steps=config.steps,
-        recipe_steps=config.recipe.epochs * config.recipe.steps_per_epoch(config.data.images),
-        recipe_changes=config.recipe_changes or {},
     )
 
 

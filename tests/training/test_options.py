@@ -29,23 +29,6 @@ def test_what_is_not_given_is_that_of_the_resumed_run(small, dataset):
     assert resumed == saved
 
 
-def test_values_that_differ_from_the_recipe_are_recorded(dataset):
-    changes = ("generator.width=16", "generator_adam.rate=1e-3", "batch_size=8", "loss=hinge")
-    given = options(recipe="dcgan32", changes=changes)
-    config = given.resolve_config(given.resolve_recipe(None), dataset, None)
-    assert config.recipe_changes == {
-        "batch_size": "8",
-        "generator.width": "16",
-        "generator_adam.rate": "0.001",
-    }  # hinge is the recipe's own loss
-    resumed = options().resolve_config(options().resolve_recipe(config), dataset, config)
-    assert resumed.recipe_changes == config.recipe_changes
-
-
-def test_a_recipe_without_changes_records_none(small, dataset):
-    assert options().resolve_config(small, dataset, None).recipe_changes is None
-
-
 @pytest.mark.parametrize(("given", "steps"), [({"steps": 5}, 5), ({"epochs": 4}, 12)])
 def test_steps_and_epochs_exclude_each_other(small, dataset, given, steps):
     assert options(**given).resolve_config(small, dataset, None).steps == steps

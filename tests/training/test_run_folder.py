@@ -70,8 +70,7 @@ def test_a_run_is_read_as_it_was_written(run, dataset):
     read = read_run(run)
     assert not read.generator.training
     assert read.training.images_seen == 40
-    assert (read.steps, read.planned_steps, read.recipe_steps) == (6, 6, 6)
-    assert read.recipe_changes == {}
+    assert (read.training.steps, read.training.planned_steps) == (6, 6)
     assert read.training.data_sha256 == dataset.sha256
     assert read.training.data == f"{dataset.name}, 20 images"
     assert read.class_names == ()
