@@ -2,8 +2,8 @@
 # inside this folder. `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
-PARTS := v1 core zoo training export serving
-LINTED := core zoo training export serving docs tests benchmarks scripts
+PARTS := v1 core zoo training export evaluation serving
+LINTED := core zoo training export evaluation serving docs tests benchmarks scripts
 STAMP := .venv/.installed
 
 # Everything stays inside this folder, caches included, unless the environment says where they should be.
@@ -62,7 +62,7 @@ format: install ## Bring the code into its style
 # Static tools cannot follow the mapping of an editable install (docs/adr/0001), so they are given links that they can.
 types: install ## Check the types
 	@mkdir -p build/typing/dcgan
-	@for part in core zoo training export serving; do ln -sfn ../../../$$part build/typing/dcgan/$$part; done
+	@for part in core zoo training export evaluation serving; do ln -sfn ../../../$$part build/typing/dcgan/$$part; done
 	@ln -sfn ../../../protos/dcgan/v1 build/typing/dcgan/v1
 	$(BIN)/mypy $(addprefix -p dcgan.,$(PARTS))
 

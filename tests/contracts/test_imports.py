@@ -24,11 +24,22 @@ ALLOWED = {
         "dcgan.training.run_folder",
         "dcgan.export",
     ),
+    "evaluation": (
+        "dcgan.core",
+        "dcgan.zoo",
+        "dcgan.training.data",
+        "dcgan.training.monitor.progress",
+        "dcgan.training.run_folder",
+        "dcgan.export.options",
+        "dcgan.export.pipeline",
+        "dcgan.evaluation",
+    ),
     "serving": ("dcgan.core", "dcgan.zoo", "dcgan.v1", "dcgan.serving"),
 }
 COMMANDS = [
     "dcgan-train",
     "dcgan-export",
+    "dcgan-evaluate",
     "dcgan-serve",
     "dcgan-generate",
     "dcgan-bench",

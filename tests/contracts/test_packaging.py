@@ -16,7 +16,7 @@ import pytest
 from dcgan.serving.launch import launch_server
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("v1", "core", "zoo", "training", "export", "serving")
+PARTS = ("v1", "core", "zoo", "training", "export", "evaluation", "serving")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Quality of generated images, measured on the exported model with public features."""

@@ -1,0 +1,40 @@
+"""Class accuracy: whether a linear classifier of real features agrees with the labels asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.evaluation.features import Features
+
+_RIDGE = 1.0
+
+
+def class_accuracy(
+    real: Features,
+    real_labels: NDArray[np.int64],
+    fake: Features,
+    fake_labels: NDArray[np.int64],
+) -> float:
+    """Fits ridge regression to one-hot labels of real images and classifies generated ones.
+
+    Features are centred by the mean of the real ones; the ridge is 1.
+
+    Args:
+        real: float32 [n, d].
+        real_labels: int64 [n].
+        fake: float32 [m, d].
+        fake_labels: int64 [m], the labels that were asked for.
+
+    Returns:
+        Share of the generated images whose class is the one that was asked for.
+    """
+    mean = real.astype(np.float64).mean(axis=0)
+    x = real - mean
+    targets = np.eye(int(real_labels.max()) + 1)[real_labels]
+    shares = targets.mean(axis=0)
+
+    gram = x.T @ x + _RIDGE * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x.T @ (targets - shares))
+    scores = (fake - mean) @ weights + shares
+    return float((scores.argmax(axis=1) == fake_labels).mean())

@@ -1,0 +1,126 @@
+"""The command `dcgan-evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+
+
+@click.command("dcgan-evaluate", cls=Command, context_settings=CONTEXT_SETTINGS)
+@click.argument("what", metavar="MODEL|RUN|FOLDER")
+@click.option(
+    "--reference",
+    required=True,
+    metavar="SOURCE",
+    help="Real images: a folder, a StyleGAN2-ADA/EDM zip, cifar10 (downloaded) or digits.",
+)
+@click.option(
+    "-n",
+    type=click.IntRange(min=20),
+    default=10_000,
+    help="Images in each set; at most half of those in the reference.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    help="Which ONNX file of a model to evaluate.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    show_default="the smaller of both",
+    help="Height and width at which images are compared.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of images and samples."
+)
+@click.option(
+    "--frechet/--no-frechet", default=True, help="Compute the Frechet distance (n > 1,280)."
+)
+@click.option(
+    "--floors/--no-floors",
+    "with_floors",
+    default=True,
+    help="Also evaluate real images that are blurred, noisy or lack half of the classes.",
+)
+@click.option(
+    "--fid-weights",
+    type=click.Path(path_type=Path),
+    help="Also compute FID, KID and IS with these Inception weights (sha256 6726825d...).",
+)
+@click.option("--json", "report_path", type=click.Path(path_type=Path), help="Report to write.")
+@click.option(
+    "--grid",
+    type=click.Path(path_type=Path),
+    help="PNG to write: images as they come, nearest to and farthest from real ones, in pairs.",
+)
+def main(
+    *,
+    what: str,
+    reference: str,
+    n: int,
+    precision: str,
+    size: int | None,
+    seed: int,
+    frechet: bool,
+    with_floors: bool,
+    fid_weights: Path | None,
+    report_path: Path | None,
+    grid: Path | None,
+) -> None:
+    """Measure the quality of generated images by features of EfficientNet-Lite0.
+
+    A model is judged by its exported ONNX file; a training run is exported first. Lower distances
+    are better. Compare them with the floors: they are what real images score.
+    """
+    from dcgan.core.atomic import write_file
+    from dcgan.core.schema import dump_json
+    from dcgan.evaluation.evaluate import EvaluationOptions, evaluate
+    from dcgan.evaluation.features import Lite0
+    from dcgan.evaluation.fidelity import check_inception, true_fid
+    from dcgan.evaluation.grid import draw_grid
+    from dcgan.evaluation.reference import open_reference
+    from dcgan.evaluation.report import table, with_fid
+    from dcgan.evaluation.subject import open_subject
+
+    # Check everything that can be wrong before the long work.
+    if fid_weights is not None:
+        check_inception(fid_weights)
+    extractor = Lite0()
+
+    subject = open_subject(
+        what, precision=precision, seed=seed, progress=show_progress, show=click.echo
+    )
+    real = open_reference(
+        reference, image_size=subject.image_size, channels=subject.channels, n=n, seed=seed
+    )
+    count = len(real.sample)
+    if count < n:
+        click.echo(f"{real.name} allows {count:,} images in each set, not {n:,}", err=True)
+
+    options = EvaluationOptions(size=size or 0, seed=seed, frechet=frechet, with_floors=with_floors)
+    evaluation = evaluate(subject, real, extractor, options, show_progress)
+    report = evaluation.report
+    if fid_weights is not None:
+        report = with_fid(report, true_fid(evaluation.images, real.sample.images, fid_weights))
+
+    click.echo(table(report))
+    if fid_weights is None:
+        click.echo("FID, KID and IS need Inception weights, which are not shipped: --fid-weights")
+    if report_path is not None:
+        write_file(report_path, dump_json(report).encode())
+    if grid is not None:
+        png = draw_grid(evaluation.images, real.sample.images, evaluation.neighbours)
+        write_file(grid, png)
+
+
+def show_progress(numbers: Iterable[int], title: str) -> Iterable[int]:
+    """Shows a bar on a terminal; silent in a log."""
+    from tqdm import tqdm
+
+    return tqdm(numbers, desc=title, unit="batch", disable=None, leave=False)

@@ -1,0 +1,132 @@
+"""Features of images: extractors, and a cache on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import PIL
+import torch
+from numpy.typing import NDArray
+
+from dcgan.core.atomic import write_file
+from dcgan.core.images import Pixels
+from dcgan.core.paths import cache_dir
+from dcgan.evaluation.efficientnet import (
+    FEATURES,
+    INPUT_SIZE,
+    WEIGHTS_SHA256,
+    find_weights,
+    load_efficientnet,
+)
+from dcgan.evaluation.errors import EvaluationError
+from dcgan.evaluation.preprocess import prepare, shrink
+
+Features = NDArray[np.float32]
+"""Features of n images, float32 [n, d]."""
+
+Progress = Callable[[Iterable[int], str], Iterable[int]]
+"""Passes numbers on and shows how far they have come, under a title."""
+
+_BATCH = 50
+
+
+class Extractor(Protocol):
+    """Computes features of images.
+
+    Attributes:
+        name: stands in the names of the distances, e.g. "Lite0".
+        digest: identifies weights and preprocessing.
+        dimensions: length d of a feature vector.
+    """
+
+    name: str
+    digest: str
+    dimensions: int
+
+    def __call__(self, images: Pixels) -> Features:
+        """Returns the features, float32 [n, d], of images, uint8 [n, H, H, C]."""
+
+
+class Lite0:
+    """Features of EfficientNet-Lite0."""
+
+    name = "Lite0"
+    digest = WEIGHTS_SHA256
+    dimensions = FEATURES
+
+    def __init__(self) -> None:
+        self._network = load_efficientnet(find_weights())
+
+    def __call__(self, images: Pixels) -> Features:
+        """Returns the features, float32 [n, 1280], of images, uint8 [n, H, H, C]."""
+        pixels = torch.from_numpy(prepare(images, INPUT_SIZE))
+        with torch.inference_mode():
+            features = self._network(pixels.contiguous(memory_format=torch.channels_last))
+        return np.ascontiguousarray(features.numpy())
+
+
+def extract(
+    images: Pixels, extractor: Extractor, size: int, progress: Progress, title: str
+) -> Features:
+    """Computes the features of a set of images in batches.
+
+    Args:
+        images: uint8 [n, H, H, C].
+        extractor: what computes them.
+        size: larger images are averaged down to it first.
+        progress: shows how far it is.
+        title: of the progress.
+
+    Raises:
+        EvaluationError: if a feature is NaN or infinite.
+    """
+    batches = []
+    for start in progress(range(0, len(images), _BATCH), title):
+        batches.append(extractor(shrink(images[start : start + _BATCH], size)))
+
+    features = np.concatenate(batches)
+    if not np.isfinite(features).all():
+        raise EvaluationError(f"the features of the {title} images are NaN or infinite")
+    return features
+
+
+def cached(facts: dict[str, object], compute: Callable[[], Features]) -> Features:
+    """Returns features from the cache folder, or computes and stores them.
+
+    Args:
+        facts: everything that the features depend on, as JSON values.
+        compute: makes them.
+    """
+    versions = {"pillow": PIL.__version__, "torch": torch.__version__}
+    key = hashlib.sha256(json.dumps([facts, versions], sort_keys=True).encode()).hexdigest()[:32]
+    path = cache_dir() / "features" / f"{key}.npy"
+
+    found = _read(path)
+    if found is not None:
+        return found
+
+    features = compute()
+    buffer = io.BytesIO()
+    np.save(buffer, features, allow_pickle=False)
+    try:
+        write_file(path, buffer.getvalue())
+    except OSError as error:
+        raise EvaluationError(
+            f"cannot write the feature cache {path.parent}: {error.strerror}; "
+            "make room or set DCGAN_HOME"
+        ) from None
+    return features
+
+
+def _read(path: Path) -> Features | None:
+    """Reads cached features; None if there are none or the file is damaged."""
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    except (OSError, ValueError, EOFError):
+        return None

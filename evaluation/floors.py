@@ -1,0 +1,38 @@
+"""Real images, damaged on purpose: how large a distance is, in terms of what people know."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from dcgan.core import noise
+from dcgan.core.images import Pixels, to_pillow
+
+BLUR_SIGMA = 1.0
+"""Standard deviation of the Gaussian blur, in pixels."""
+
+NOISE_LEVELS = 25.0
+"""Standard deviation of the noise, in grey levels."""
+
+_NOISE_SEED = 1
+_BATCH = 100
+
+
+def blur(images: Pixels, sigma: float = BLUR_SIGMA) -> Pixels:
+    """Blurs images with Pillow's Gaussian filter."""
+    return np.stack([_blur(to_pillow(image), sigma).reshape(image.shape) for image in images])
+
+
+def add_noise(images: Pixels, levels: float = NOISE_LEVELS) -> Pixels:
+    """Adds Gaussian noise to images: to image i the normals of seed 1, index i."""
+    noisy = np.empty_like(images)
+    values = int(np.prod(images.shape[1:]))
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        normals = noise.latents(_NOISE_SEED, start, len(batch), values).reshape(batch.shape)
+        noisy[start : start + _BATCH] = np.clip(np.rint(batch + levels * normals), 0, 255)
+    return noisy
+
+
+def _blur(image: Image.Image, sigma: float) -> Pixels:
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)))

@@ -1,0 +1,152 @@
+"""What is evaluated: a released model, a training run (exported first), or a source of images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.core import noise
+from dcgan.core.images import Pixels
+from dcgan.core.onnx_session import CPU, open_session
+from dcgan.evaluation.errors import EvaluationError
+from dcgan.evaluation.features import Progress
+from dcgan.evaluation.reference import is_grey, sample_order
+from dcgan.training.data.cache import load
+from dcgan.training.data.dataset import Wanted
+from dcgan.training.data.sources import open_source
+from dcgan.training.monitor.progress import counting
+from dcgan.training.run_folder import CONFIG, read_run
+from dcgan.zoo.catalog import get_model, local_repositories
+from dcgan.zoo.manifest import FILE_NAME, check_name
+from dcgan.zoo.repository import Release, read_release, versions_of
+
+LIBRARY_SOURCES = ("digits", "cifar10")
+"""Data sets that libraries bring; a model of the same name comes first."""
+
+_BATCH = 50
+_LARGEST = 1024  # images of a source that is evaluated are taken at their size, up to this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Images to evaluate.
+
+    Attributes:
+        name: for people.
+        facts: what the images depend on, as JSON values.
+        image_size: height and width.
+        channels: 3 or 1.
+        classes: number of classes that can be asked for, 0 without labels.
+        images: makes n images, uint8 [n, H, H, C], of labels, int64 [n], which are None without
+            classes.
+    """
+
+    name: str
+    facts: dict[str, str | int]
+    image_size: int
+    channels: int
+    classes: int
+    images: Callable[[int, NDArray[np.int64] | None], Pixels]
+
+
+def open_subject(
+    what: str, *, precision: str, seed: int, progress: Progress, show: Callable[[str], None]
+) -> Subject:
+    """Opens what the command line names.
+
+    Args:
+        what: name or folder of a model, folder of a training run, or a source of images.
+        precision: of the model's ONNX file.
+        seed: of the images of a model; of the sample, for a source of images.
+        progress: shows how far generation is.
+        show: prints lines to the user.
+
+    Raises:
+        DcganError: if there is no such thing, or it is damaged.
+    """
+    path = Path(what)
+    if (path / FILE_NAME).is_file():
+        return _of_model(read_release(path), precision, seed, progress)
+    if (path / CONFIG).is_file():
+        return _of_run(path, seed, progress, show)
+    if path.exists():
+        return _of_source(what, seed)
+
+    check_name(what)
+    is_model = any(versions_of(repository, what) for repository in local_repositories())
+    if not is_model and what in LIBRARY_SOURCES:
+        return _of_source(what, seed)
+    return _of_model(get_model(what).release, precision, seed, progress)
+
+
+def _of_model(release: Release, precision: str, seed: int, progress: Progress) -> Subject:
+    manifest = release.manifest
+    file = manifest.file("onnx", precision)
+    if file is None:
+        raise EvaluationError(
+            f"{manifest.name} has no ONNX file in {precision}; choose another --precision"
+        )
+    release.verify_file(file)
+    session = open_session(release.path(file).read_bytes(), CPU, name=file.path)
+
+    def images(n: int, labels: NDArray[np.int64] | None) -> Pixels:
+        batches = []
+        for start in progress(range(0, n, _BATCH), "generated"):
+            count = min(_BATCH, n - start)
+            inputs = {"z": noise.latents(seed, start, count, manifest.latent_size)}
+            if labels is not None:
+                inputs["label"] = labels[start : start + count]
+            batches.append(session.run(["images"], inputs)[0])
+        return np.concatenate(batches)
+
+    return Subject(
+        name=f"{manifest.name} {manifest.version} ({precision})",
+        facts={"model": file.sha256, "noise": manifest.noise_scheme, "seed": seed},
+        image_size=manifest.image_size,
+        channels=manifest.channels,
+        classes=manifest.classes,
+        images=images,
+    )
+
+
+def _of_run(folder: Path, seed: int, progress: Progress, show: Callable[[str], None]) -> Subject:
+    """Exports a run as float32 ONNX into a temporary folder."""
+    from dcgan.export.options import ExportOptions  # noqa: PLC0415 - needs the extra `export`
+    from dcgan.export.pipeline import export  # noqa: PLC0415
+
+    show(f"exporting {folder}")
+    with tempfile.TemporaryDirectory() as repository:
+        options = ExportOptions(name="run", version=1, formats=("onnx",))
+        release = export(read_run(folder), Path(repository), options, lambda _: None)
+        subject = _of_model(release, "fp32", seed, progress)
+    return Subject(**{**vars(subject), "name": f"the run {folder.name}"})
+
+
+def _of_source(source: str, seed: int) -> Subject:
+    opened = open_source(source)
+    with opened.open(0) as image:
+        size = min(*image.size, _LARGEST)
+        channels = 1 if is_grey(image) else 3
+    dataset = load(opened, Wanted(image_size=size, channels=channels), counting)
+
+    def images(n: int, _: NDArray[np.int64] | None) -> Pixels:
+        if n > len(dataset.images):
+            raise EvaluationError(
+                f"{dataset.name} has {len(dataset.images):,} images, fewer than {n:,}; "
+                "choose a smaller -n"
+            )
+        return np.asarray(dataset.images[sample_order(len(dataset.images), seed)[:n]])
+
+    return Subject(
+        name=dataset.name,
+        facts={"images": dataset.sha256, "seed": seed},
+        image_size=dataset.images.shape[1],
+        channels=channels,
+        classes=0,
+        images=images,
+    )

@@ -1,0 +1,77 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from dcgan.evaluation.cli import main
+
+
+@pytest.fixture
+def evaluate(monkeypatch, extractor):
+    """Runs the command with the small extractor in place of EfficientNet."""
+    monkeypatch.setattr("dcgan.evaluation.features.Lite0", lambda: extractor)
+    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_it_prints_a_table_and_writes_report_and_grid(evaluate, release, make_folder, tmp_path):
+    data = make_folder("data", 300, classes=2)
+    done = evaluate(
+        release.folder, "--reference", data, "-n", 130,
+        "--json", tmp_path / "report.json", "--grid", tmp_path / "grid.png",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert "small 1 (fp32)" in done.output
+    assert "real, half of the classes" in done.output
+    assert "FID, KID and IS need Inception weights" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["protocol"] == "lite0-v1"
+    assert report["n"] == 130
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_small_reference_lowers_n_and_that_is_said(evaluate, make_folder):
+    data = make_folder("data", 300)
+    done = evaluate(data, "--reference", data, "--no-floors")
+
+    assert done.exit_code == 0, done.output
+    assert "allows 150 images in each set, not 10,000" in done.output
+
+
+def fails(done, *words):
+    assert done.exit_code == 2, done.output
+    sentences = done.output.strip().splitlines()
+    assert "Traceback" not in done.output
+    for word in words:
+        assert word in sentences[-1]
+
+
+def test_bad_input_is_one_sentence_and_code_2(evaluate, release, make_folder, tmp_path):
+    data = make_folder("data", 60)
+    grey = make_folder("grey", 60, channels=1)
+
+    fails(evaluate("nothing", "--reference", data), "there is no model 'nothing'")
+    fails(evaluate(data, "--reference", tmp_path / "none"), "none")
+    fails(evaluate(release.folder, "--reference", grey), "has grey images")
+    fails(evaluate(data, "--reference", data), "needs 113 images or more")
+    fails(evaluate(release.folder, "--reference", data, "--precision", "int8"), "no ONNX file")
+
+
+def test_weights_with_another_digest_are_refused_before_any_work(evaluate, make_folder, tmp_path):
+    weights = tmp_path / "inception.pth"
+    weights.write_bytes(b"other weights")
+    words = ("nothing", "--reference", "nothing", "--fid-weights")
+
+    fails(evaluate(*words, weights), "not 6726825d")
+    fails(evaluate(*words, tmp_path / "none.pth"), "cannot read the Inception weights")
+
+
+def test_an_unknown_noise_scheme_is_refused(evaluate, release, make_folder, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in release.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace("philox4x64", "mersenne"))
+
+    fails(evaluate(folder, "--reference", make_folder("data", 60)), "noise scheme")

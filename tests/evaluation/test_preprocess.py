@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from dcgan.evaluation.preprocess import prepare, shrink
+
+
+def test_images_are_averaged_down_and_never_enlarged():
+    image = np.zeros((1, 4, 4, 1), np.uint8)
+    image[0, :2, :2] = 200
+    image[0, 0, 2] = 100
+
+    assert shrink(image, 2)[0, :, :, 0].tolist() == [[200, 25], [0, 0]]
+    assert shrink(image, 8) is image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_levels_are_scaled_and_grey_has_three_equal_channels(channels):
+    images = np.full((2, 8, 8, channels), 255, np.uint8)
+    found = prepare(images, 16)
+
+    assert found.shape == (2, 3, 16, 16)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(1.0)
