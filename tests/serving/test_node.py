@@ -20,7 +20,7 @@ def node_folder(tmp_path_factory) -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is not installed")
     folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "generate.js"):
+    for name in ("package.json", "generate.js", "traps.js"):
         shutil.copy(HERE / name, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
     try:
@@ -63,3 +63,25 @@ def test_the_program_of_the_documentation_runs(node_folder, client):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"64 images, {client.generate(7, 64).size} bytes"
+
+
+def test_the_traps_of_the_documentation_are_as_it_says(node_folder):
+    proto = str(files("dcgan.v1") / "generator.proto")
+    done = subprocess.run(
+        ["node", "traps.js", proto],
+        cwd=node_folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    sent = json.loads(done.stdout)
+    dropped = sent["snakeCaseWithoutKeepCase"]
+    assert (dropped["seed_a"], dropped["seed_b"]) == ("0", "0")
+    assert (sent["snakeCase"]["seed_a"], sent["snakeCase"]["seed_b"]) == ("1", "2")
+    assert sent["shortFormat"]["format"] == "IMAGE_FORMAT_UNSPECIFIED"
+    assert sent["format"]["format"] == "IMAGE_FORMAT_PNG"
+    assert sent["number"]["seed"] == str(2**53)
+    assert sent["string"]["seed"] == sent["bigint"]["seed"] == str(2**64 - 1)
+    assert sent["misspelt"]["seed"] == sent["text"]["seed"] == "0"
