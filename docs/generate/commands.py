@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import distribution
 
@@ -50,15 +51,15 @@ def _describe(context: click.Context) -> Iterator[str]:
 def _option(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     assert record is not None
-    flags, text = record
-    prose, _, facts = text.rpartition("  [")
-    sentences = [cell(prose or text)]
+    flags, prose = record
+    facts: list[str] = []
+    while match := re.fullmatch(r"(.*?)\s+\[([^\[\]]+)\]", prose, flags=re.DOTALL):
+        prose = match[1]
+        facts = [*match[2].split("; "), *facts]
 
-    if prose:
-        sentences += map(_fact, facts.rstrip("]").split("; "))
+    sentences = [cell(prose), *map(_fact, facts)]
     if isinstance(option.envvar, str):
         sentences.append(f"Variable: {code(option.envvar)}.")
-
     return f"{code(flags.replace(' RANGE', ''))}\n: {' '.join(sentences)}\n"
 
 
@@ -66,9 +67,12 @@ def _fact(text: str) -> str:
     """Return a fact that click shows in brackets as a sentence."""
     if text == "required":
         return "Required."
-    if text.startswith("default: "):
-        return f"Default: {code(text.removeprefix('default: '))}."
-    return f"Range: {code(text)}."
+    if not text.startswith("default: "):
+        return f"Range: {code(text)}."
+
+    default = text.removeprefix("default: ")
+    in_words = " " in default or default.startswith("(")
+    return f"Default: {cell(default.strip('()')) if in_words else code(default)}."
 
 
 def _prose(text: str) -> str:
