@@ -55,7 +55,7 @@ def _option(option: click.Option, context: click.Context) -> str:
     facts: list[str] = []
     while match := re.fullmatch(r"(.*?)\s+\[([^\[\]]+)\]", prose, flags=re.DOTALL):
         prose = match[1]
-        facts = [*match[2].split("; "), *facts]
+        facts = [*re.split(r"; (?![^(]*\))", match[2]), *facts]
 
     sentences = [cell(prose), *map(_fact, facts)]
     if isinstance(option.envvar, str):
