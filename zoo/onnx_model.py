@@ -21,6 +21,7 @@ from dcgan.core.protobuf_wire import (
 )
 from dcgan.core.text import printable
 
+_OPSETS = range(13, 25)  # in which the operators of released graphs mean the same
 _MAX_NODES = 2048
 _MAX_INITIALIZERS = 8192
 _MAX_ATTRIBUTES = 16
@@ -124,6 +125,9 @@ def _check_opset(data: memoryview) -> None:
     for item in read_fields(data):
         if item.number == 1:
             _require(not item.data, f"it needs the operator set {_show(item.data)}")
+        elif item.number == 2:
+            version = item.integer
+            _require(version in _OPSETS, f"it has version {version} of the operator set")
 
 
 def _read_graph(data: memoryview) -> Graph:

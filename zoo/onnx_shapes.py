@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from dcgan.zoo.onnx_model import AttributeValue, Graph, Node, UnsafeGraphError
+from dcgan.zoo.onnx_model import ITEM_BYTES, AttributeValue, Graph, Node, UnsafeGraphError
 
 Shape = tuple[int, ...]
 
@@ -92,6 +92,12 @@ class ShapeInference:
 
 
 def _same(inference: ShapeInference, node: Node) -> Shape:
+    return inference.input(node, 0)
+
+
+def _cast(inference: ShapeInference, node: Node) -> Shape:
+    if _integer(node, "to", 0) not in ITEM_BYTES:
+        raise ValueError("another data type")
     return inference.input(node, 0)
 
 
@@ -248,7 +254,7 @@ def _list(node: Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
 
 OPERATORS: dict[str, Callable[[ShapeInference, Node], Shape]] = {
     "Add": _broadcast,
-    "Cast": _same,
+    "Cast": _cast,
     "Concat": _concat,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,

@@ -78,6 +78,14 @@ def another_operator_set(model):
     model.opset_import.append(helper.make_opsetid("com.example", 1))
 
 
+def an_operator_set_with_other_meanings(model):
+    model.opset_import[0].version = 9
+
+
+def a_conversion_to_text(model):
+    insert(model, "Cast", to=TensorProto.STRING)
+
+
 def a_function(model):
     node = helper.make_node("Relu", ["x"], ["y"])
     opsets = [helper.make_opsetid("", 18)]
@@ -184,6 +192,8 @@ WAYS = [
     a_nested_graph_in_a_known_operator,
     an_operator_of_another_domain,
     another_operator_set,
+    an_operator_set_with_other_meanings,
+    a_conversion_to_text,
     a_function,
     training_information,
     an_unknown_operator,
