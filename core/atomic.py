@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if the file cannot be written; `path` is unchanged then.
     """
-    if _is_special(path):
+    if is_special(path):
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder, "content")
             yield temporary
@@ -111,6 +111,15 @@ def flush(*paths: Path) -> None:
             os.close(descriptor)
 
 
+def is_special(path: Path) -> bool:
+    """Returns whether a path is, or leads to, a FIFO, a device or a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def is_disk_full(error: Exception) -> TypeGuard[OSError]:
     """Returns whether an error means that the disk, or the user's quota on it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -121,11 +130,3 @@ def _temporary_path(target: Path) -> Path:
     # system's limit.
     name = os.fsdecode(os.fsencode(target.name)[:200])
     return target.with_name(f".{name}.{secrets.token_hex(8)}.part")
-
-
-def _is_special(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

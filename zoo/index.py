@@ -89,8 +89,9 @@ def read_index(location: str, retry: RetryPolicy | None = None) -> Index:
             or from https to http.
         ManifestError, SchemaError, UrlError: if it is not valid.
     """
+    address = split_url(location, "the address of --index")
     if is_web_url(location):
-        is_folder = split_url(location).path in ("", "/") or location.endswith("/")
+        is_folder = address.path in ("", "/") or location.endswith("/")
         base = join_url(location, FILE_NAME) if is_folder else location
         index = _read_remote(base, retry)
     else:

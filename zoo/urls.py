@@ -11,17 +11,21 @@ class UrlError(DcganError):
     """A malformed address."""
 
 
-def split_url(url: str) -> SplitResult:
+def split_url(url: str, what: str = "the address") -> SplitResult:
     """Splits an address into its parts.
 
+    Args:
+        url: the address.
+        what: what to call it in errors, which do not repeat it: it may hold a password.
+
     Raises:
-        UrlError: if it is malformed. The address is not repeated, because it may hold a password.
+        UrlError: if it is malformed.
     """
     try:
         parts = urlsplit(url)
         _ = parts.port  # computed on access, with an error of its own
     except ValueError:
-        raise UrlError("the address is malformed; write it as https://host/path") from None
+        raise UrlError(f"{what} is malformed; write it as https://host/path") from None
     return parts
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from dcgan.core.atomic import new_folder, replacing
+from dcgan.core.atomic import is_special, new_folder, replacing
 from dcgan.core.errors import DcganError
 from dcgan.core.images import Pixels, tile, to_pillow
 
@@ -138,6 +138,8 @@ def check_writable(out: Path, option: str) -> None:
     Raises:
         OutputError: if it cannot be written; the message names the option.
     """
+    if is_special(out):  # written into, not replaced
+        return
     with explaining(out, option):
         with suppress(FileNotFoundError):
             out.stat()  # fails if the name is too long

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import grpc
 
+from dcgan.core.command_line import PrintableFormatter
+from dcgan.core.text import escape_unprintable
+
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -29,7 +32,7 @@ class LogConfig:
 def configure_logging(config: LogConfig) -> None:
     """Sets up logging for the process."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_JsonFormatter() if config.format == "json" else text)
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_relevant)
@@ -52,4 +55,4 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["trace"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return escape_unprintable(json.dumps(fields, ensure_ascii=False))
