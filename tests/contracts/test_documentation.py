@@ -70,7 +70,7 @@ def test_every_metric_is_listed_with_its_labels():
 
 def public_packages() -> list[str]:
     """Packages of the project whose `__init__` names what is public."""
-    folders = ("core", "zoo", "training", "export", "serving")
+    folders = ("core", "zoo", "training", "export", "evaluation", "serving")
     inits = [path for folder in folders for path in (ROOT / folder).rglob("__init__.py")]
     return sorted(
         f"dcgan.{path.parent.relative_to(ROOT).as_posix().replace('/', '.')}"
