@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.serving.cli.connection import connection_options, to_metadata
 from dcgan.serving.cli.param_types import SECONDS, UINT32, UINT64
+
+if TYPE_CHECKING:
+    from dcgan.core.images import Pixels
+    from dcgan.serving.client import Client, ImageOptions
 
 
 @click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -73,13 +78,8 @@ def main(
 ) -> None:
     """Asks a server for images and writes them to a file or folder."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
-    import sys
-
     from dcgan.serving.cli.output import ImageSource, choose_format, write_images
-    from dcgan.serving.cli.progress import show_progress
-    from dcgan.serving.client import Client, ImageOptions
-    from dcgan.serving.client.replies import collect_images
-    from dcgan.serving.client.requests import MAX_UNARY_IMAGES
+    from dcgan.serving.client import Client
 
     chosen = choose_format(out, named)
     client = Client(
@@ -93,20 +93,14 @@ def main(
     with client:
         # Ask which model will draw, and name it in the request, so that the answer holds.
         drawn_by = client.model(model, model_version)
-        wanted = {
+        given = {
             "model": drawn_by.name,
             "version": drawn_by.version,
             "label": label,
             "truncation": truncation,
         }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        options = cast("ImageOptions", given)
-
-        if n > MAX_UNARY_IMAGES:
-            chunks = client.stream(seed, n, offset=offset, **options)
-            images = collect_images(show_progress(chunks, n, sys.stderr), n)
-        else:
-            images = client.generate(seed, n, offset=offset, **options)
+        options = {name: value for name, value in given.items() if value is not None}
+        images = _draw(client, seed, n, offset, cast("ImageOptions", options))
 
     source = ImageSource(
         model=drawn_by.name,
@@ -122,3 +116,15 @@ def main(
         f"wrote images {offset} to {offset + n - 1} of seed {seed}, drawn by {drawn_by.name} "
         f"version {drawn_by.version}, to {out}{' in place of what was there' if replaced else ''}"
     )
+
+
+def _draw(client: Client, seed: int, n: int, offset: int, options: ImageOptions) -> Pixels:
+    """Returns images; many of them as a stream, with their progress on standard error."""
+    from dcgan.serving.cli.progress import show_progress
+    from dcgan.serving.client.replies import collect_images
+    from dcgan.serving.client.requests import MAX_UNARY_IMAGES
+
+    if n <= MAX_UNARY_IMAGES:
+        return client.generate(seed, n, offset=offset, **options)
+    chunks = client.stream(seed, n, offset=offset, **options)
+    return collect_images(show_progress(chunks, n, sys.stderr), n)

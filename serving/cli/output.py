@@ -63,6 +63,7 @@ class ImageSource:
             "label": self.label,
             "truncation": self.truncation,
         }
+
         text = {f"dcgan:{key}": str(value) for key, value in fields.items() if value is not None}
         return {"Software": "dcgan-generate", **text}
 
@@ -82,6 +83,7 @@ def choose_format(out: Path, named: str) -> str:
         if named == "auto" and suffix in _OTHER_IMAGE_SUFFIXES:
             problem = "the one format for pictures is .png"
             raise OutputError(f"{out} cannot be written: {problem}; name another --out")
+
         chosen = _FORMAT_OF_SUFFIX.get(suffix, "folder") if named == "auto" else named
         if chosen == "folder" and out.exists() and not _is_empty_folder(out):
             raise OutputError(f"{out} exists and is no empty folder; name another --out")

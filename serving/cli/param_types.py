@@ -25,6 +25,7 @@ class GpuNumbers(click.ParamType[tuple[int, ...]]):
         """Returns the numbers."""
         if isinstance(value, tuple):
             return value
+
         words = value.split(",")
         numbers = tuple(int(word) for word in words if word.isascii() and word.isdecimal())
         if len(numbers) < len(words) or len(set(numbers)) < len(numbers):
@@ -46,6 +47,7 @@ class RequestSizes(click.ParamType[tuple[tuple[int, float], ...]]):
         """Returns pairs of a number of images and its weight."""
         if isinstance(value, tuple):
             return value
+
         try:
             pairs = [part.partition(":") for part in value.split(",")]
             sizes = tuple((int(n), float(weight or "1")) for n, _, weight in pairs)

@@ -42,6 +42,7 @@ def _show_lines(chunks: Iterator[Pixels], n: int, out: TextIO) -> Iterator[Pixel
     started = time.monotonic()
     shown = started
     done = 0
+
     for chunk in chunks:
         done += len(chunk)
         now = time.monotonic()

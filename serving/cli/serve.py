@@ -15,6 +15,7 @@ from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
 
 if TYPE_CHECKING:
     from dcgan.serving.config import ServerConfig
+    from dcgan.serving.observability.log import LogConfig
     from dcgan.serving.ready_file import ReadyReport
 
 
@@ -211,22 +212,27 @@ def main(
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
     """Serves images over gRPC and HTTP until it is told to stop."""
-    os.environ.setdefault(
-        "GRPC_VERBOSITY", "NONE"
-    )  # what goes wrong is said by us, in one sentence
-    import asyncio
-
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
     from dcgan.serving.observability.log import LogConfig, configure_logging
-    from dcgan.serving.ready_file import remove_ready_file, write_ready_file
-    from dcgan.serving.server import run_until_signal
-    from dcgan.serving.workers import supervise
 
     config = _server_config(**options)
     if dry_run:
         click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
         return
+
     log = LogConfig(log_format, log_level)
     configure_logging(log)
+    _run(config, workers, log, ready_file)
+
+
+def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | None) -> None:
+    """Serves, with a ready file as long as it does."""
+    import asyncio
+
+    from dcgan.serving.ready_file import remove_ready_file, write_ready_file
+    from dcgan.serving.server import run_until_signal
+    from dcgan.serving.workers import supervise
+
     if ready_file is not None:
         remove_ready_file(ready_file)  # a server that was killed has left its own
 

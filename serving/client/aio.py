@@ -108,6 +108,7 @@ class AsyncClient(ClientBase):
         """Generates any number of images, in chunks; see `Client.stream`."""
         deadline = self._deadline(timeout_s)
         stream = ResumableStream(seed, n, offset, options)
+
         while True:
             try:
                 request = stream.request()
@@ -138,6 +139,7 @@ class AsyncClient(ClientBase):
             offset_b=offset_b,
             **options,
         )
+
         left_s = self._deadline(timeout_s).remaining_s()
         async for response in self._read("Interpolate", request, left_s):
             yield read_pixels(response)
@@ -151,6 +153,7 @@ class AsyncClient(ClientBase):
                 timeout=self._deadline(None).remaining_s(),
                 metadata=self._settings.metadata,
             )
+
         return list(response.models)
 
     async def model(self, name: str = "", version: int | None = None) -> pb.Model:
@@ -163,6 +166,7 @@ class AsyncClient(ClientBase):
                 timeout=self._deadline(None).remaining_s(),
                 metadata=self._settings.metadata,
             )
+
         return response.model
 
     def _set_up(self, settings: ClientSettings) -> None:
@@ -217,6 +221,7 @@ class AsyncClient(ClientBase):
         call: _StreamCall = getattr(connection.stub, method)(
             request, timeout=timeout_s, metadata=self._settings.metadata
         )
+
         try:
             with self._translating():
                 async for response in call:

@@ -24,8 +24,10 @@ def channel_options(target: str, *, tls: bool = False) -> ChannelOptions:
         ("grpc.max_receive_message_length", -1),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ]
+
     if is_local(target):
         options.append(("grpc.enable_http_proxy", 0))  # a proxy cannot lead to this machine
+
     servers = parse_target(target)
     if tls and servers:
         # The addresses that gRPC gets are numeric, but certificates are for names.

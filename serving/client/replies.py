@@ -100,6 +100,7 @@ def read_pixels(response: Response) -> Pixels:
             f"the server sent {len(response.pixels)} bytes as images of the shape {shape}",
             grpc.StatusCode.INTERNAL,
         )
+
     return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape)
 
 

@@ -64,6 +64,7 @@ def check_settings(
         RefusedError: if one of them cannot be used.
     """
     encrypted = tls or ca is not None
+
     pairs = [_check_pair(key, value) for key, value in (metadata or {}).items()]
     if token is not None:
         pairs.append(("authorization", f"Bearer {_check_token(token)}"))
@@ -71,6 +72,7 @@ def check_settings(
             raise _refused("a token is sent only over TLS; add tls=True (--tls)")
     if sum(key == "authorization" for key, _ in pairs) > 1:
         raise _refused("metadata has 'authorization', and so has the token; give one of them")
+
     return ClientSettings(
         target=target,
         timeout_s=timeout_s,
@@ -112,6 +114,7 @@ def _read_certificates(ca: Certificates) -> bytes:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise _refused(f"cannot read {name:.100}: {reason}; {cure}") from None
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
     except (ssl.SSLError, ValueError):

@@ -42,6 +42,7 @@ class ResumableStream:
             # By now the server may have another default model, or a newer version.
             options["model"] = self._provenance.model
             options["version"] = self._provenance.version
+
         return build_request(
             pb.GenerateStreamRequest,
             seed=self._seed,

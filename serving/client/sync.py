@@ -148,6 +148,7 @@ class Client(ClientBase):
         """
         deadline = self._deadline(timeout_s)
         stream = ResumableStream(seed, n, offset, options)
+
         while True:
             try:
                 request = stream.request()
@@ -194,6 +195,7 @@ class Client(ClientBase):
             offset_b=offset_b,
             **options,
         )
+
         left_s = self._deadline(timeout_s).remaining_s()
         return map(read_pixels, self._read("Interpolate", request, left_s))
 
@@ -210,6 +212,7 @@ class Client(ClientBase):
                 timeout=self._deadline(None).remaining_s(),
                 metadata=self._settings.metadata,
             )
+
         return list(response.models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
@@ -226,6 +229,7 @@ class Client(ClientBase):
                 timeout=self._deadline(None).remaining_s(),
                 metadata=self._settings.metadata,
             )
+
         return response.model
 
     def _set_up(self, settings: ClientSettings) -> None:
@@ -240,6 +244,7 @@ class Client(ClientBase):
         changed, a connection is closed by its last reference.
         """
         target = self._resolver.current() or self._resolver.resolve()
+
         with self._lock:
             if self._closed:
                 raise self._closed_error()
@@ -274,6 +279,7 @@ class Client(ClientBase):
         call: _StreamCall = getattr(connection.stub, method)(
             request, timeout=timeout_s, metadata=self._settings.metadata
         )
+
         return self._responses(connection, call)
 
     def _responses(self, connection: _Connection, call: _StreamCall) -> Iterator[Response]:
@@ -321,6 +327,7 @@ class Client(ClientBase):
         call: _UnaryCall = connection.stub.Generate.future(
             request, timeout=timeout_s, metadata=self._settings.metadata
         )
+
         call.add_done_callback(done.put)
         return call
 

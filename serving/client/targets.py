@@ -95,6 +95,7 @@ class TargetResolver:
             raise UnreachableError(
                 f"none of {self._target} has an address; {cure}", grpc.StatusCode.UNAVAILABLE
             )
+
         self._store(resolved)
         return resolved
 
@@ -141,10 +142,12 @@ def parse_target(target: str) -> tuple[HostPort, ...]:
     target = target.strip()
     if target.startswith(_SCHEMES):
         return ()
+
     addresses = [address.strip() for address in target.split(",")]
     for address in addresses:
         if not address or "://" in address:
             raise _no_address(address)
+
     if len(addresses) == 1:
         return ()
     return tuple(_parse_address(address) for address in addresses)

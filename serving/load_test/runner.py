@@ -129,6 +129,7 @@ async def _run_open_loop(
     gaps = random.Random(config.seed)
     tasks: set[asyncio.Task[None]] = set()
     due = time.perf_counter()
+
     while due < log.end:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         task = asyncio.ensure_future(send(due))
@@ -151,6 +152,7 @@ async def _fetch_reference(stub: GeneratorServiceStub, config: LoadTestConfig) -
         await stub.GetModel(
             pb.GetModelRequest(name=config.model), timeout=_CONNECT_S, metadata=config.metadata
         )
+
         if not config.verify:
             return {}
         return {
