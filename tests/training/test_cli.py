@@ -87,6 +87,7 @@ def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
         assert config["recipe"]["augment"] == augment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_exits_with_its_code(tmp_path, number, code):
     command = [

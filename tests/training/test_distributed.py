@@ -290,6 +290,7 @@ SMALL_RUN = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does(images, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     first = torchrun("--data", images, *SMALL_RUN, "--steps", 12, "--out", together)

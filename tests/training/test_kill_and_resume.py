@@ -117,6 +117,7 @@ def kill_in_its_midst(process: BaseProcess, out: Path, steps: int, seconds: floa
     return process.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_leave_no_trace(start, images, tmp_path, unbroken):
     """60 steps have room for about eight kills; scripts/kill_training.py makes twenty."""
     draw, out, hits = random.Random(0), tmp_path / "run", 0
@@ -136,6 +137,7 @@ def test_kills_at_random_moments_leave_no_trace(start, images, tmp_path, unbroke
         assert ours[name] == data, name
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(start, images, tmp_path, unbroken):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
@@ -297,6 +299,7 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped,
     }
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_began_begins(start, images, tmp_path, unbroken):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=0)

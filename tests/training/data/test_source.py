@@ -1,0 +1,59 @@
+"""Which files are images, and which decoders may read them."""
+
+import io
+
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from dcgan.training.data.source import (
+    EXTENSIONS,
+    is_ignored,
+    is_image,
+    open_image,
+    source_key,
+    to_utf8_text,
+)
+
+
+@pytest.mark.parametrize("name", ["a.png", "A.JPEG", "cats/b.jfif", "c.tar.tiff"])
+def test_images_are_known_by_their_extension(name):
+    assert is_image(name)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "png", "a.eps", "a.pdf", "a.svg", "dataset.json"])
+def test_other_files_are_not_images(name):
+    assert not is_image(name)
+
+
+@pytest.mark.parametrize("name", [".a.png", ".git/a.png", "x/@eaDir/a.png", "__MACOSX/._a.png"])
+def test_hidden_files_and_thumbnails_are_ignored(name):
+    assert is_ignored(name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "thumbs/a.png", "eaDir/a.png", "x.y/a.png"])
+def test_other_names_are_not_ignored(name):
+    assert not is_ignored(name)
+
+
+@pytest.mark.parametrize("format", ["EPS", "PDF", "ICO", "PCX", "SGI"])
+def test_decoders_that_are_not_listed_do_not_read_anything(format):
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, format=format)
+    with pytest.raises(UnidentifiedImageError):
+        open_image(io.BytesIO(buffer.getvalue()))
+
+
+def test_every_extension_belongs_to_a_decoder_that_is_listed():
+    Image.init()
+    formats = {Image.registered_extensions().get(extension) for extension in EXTENSIONS}
+    listed = {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"}
+    assert formats - {None} <= listed | {"WEBP"}  # an MPO file is read as JPEG
+
+
+def test_the_key_changes_with_every_entry():
+    keys = {source_key(entries) for entries in ([], [("a", 1)], [("a", 2)], [("a", 1), ("b", 1)])}
+    assert len(keys) == 4
+
+
+def test_text_that_utf_8_cannot_hold_is_replaced():
+    assert to_utf8_text("bad\udcff") == "bad?"
