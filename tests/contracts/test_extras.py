@@ -65,6 +65,7 @@ def run_command(blocked: tuple[str, ...], name: str, *arguments: str, cwd: Path)
         ("dcgan-train", ("--data", "digits", "--out", "run"), "sklearn", "train"),
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "torch", "export"),
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "onnx", "export"),
+        ("dcgan-evaluate", ("run", "--reference", "digits"), "torch", "evaluate"),
     ],
 )
 def test_a_command_names_the_extra_that_it_lacks(

@@ -80,11 +80,9 @@ def test_the_list_of_packages_is_the_tree():
         folders = {path.parent for path in (ROOT / part).rglob("*.py")}
         found |= {".".join(("dcgan", *folder.relative_to(ROOT).parts)) for folder in folders}
     assert sorted(setuptools["packages"]) == sorted(found)
-    assert (
-        set(setuptools["package-dir"])
-        == set(setuptools["package-data"])
-        == {f"dcgan.{part}" for part in PARTS}
-    )
+    parts = {f"dcgan.{part}" for part in PARTS}
+    assert set(setuptools["package-dir"]) == parts
+    assert set(setuptools["package-data"]) >= parts
 
 
 class Environment:
