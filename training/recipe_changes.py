@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from dcgan.core.origin import RecipeChange
 from dcgan.core.schema import dump_json
 from dcgan.training.config import Recipe, load_recipe, recipe_names
-from dcgan.zoo.manifest import RecipeChange
 
 
 def recipe_changes(

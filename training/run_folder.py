@@ -28,6 +28,7 @@ import torch
 
 from dcgan.core.atomic import remove_leftovers
 from dcgan.core.locks import LockUnsupportedError, try_lock
+from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
@@ -35,7 +36,6 @@ from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
 from dcgan.training.recipe_changes import recipe_changes
 from dcgan.training.tensor_file import encode_tensors, read_tensors
-from dcgan.zoo.manifest import Training
 
 SCHEMA_VERSION = 1
 CONFIG = "config.json"

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from dcgan.core import noise
+from dcgan.core.origin import RecipeChange, Training
 from dcgan.zoo.manifest_entries import (
     PRECISIONS,
     ROLES,
@@ -21,10 +22,8 @@ from dcgan.zoo.manifest_entries import (
     Metric,
     ModelFile,
     Parity,
-    RecipeChange,
     Tensor,
     Thresholds,
-    Training,
     check,
 )
 

@@ -1,4 +1,4 @@
-"""An output that is no ordinary file is written into, or followed if it is a link; never replaced."""
+"""An output that is no ordinary file is written into, or followed if a link; never replaced."""
 
 from __future__ import annotations
 

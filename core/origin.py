@@ -1,0 +1,55 @@
+"""Origin of weights: what a training run says about itself, for the manifest of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeChange:
+    """A value that differs from the recipe, as JSON.
+
+    Attributes:
+        key: of the recipe, such as "generator.width".
+        value: what the run used.
+        recipe: what the recipe says.
+    """
+
+    key: str
+    value: str
+    recipe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Origin of the weights.
+
+    Attributes:
+        recipe: name of the training recipe.
+        data: description of the images.
+        data_sha256: digest of the decoded images and labels.
+        images_seen: real images shown to the discriminator, with repetitions.
+        seed: of the run.
+        hardware: description of the processor.
+        commit: of this project, if known.
+        steps: after which the weights were saved; None in manifests of the first release.
+        planned_steps: of the run; fewer steps mean that it was stopped early.
+        changes: every value that differs from the recipe; None if unknown.
+    """
+
+    recipe: str
+    data: str
+    data_sha256: str
+    images_seen: int
+    seed: int
+    hardware: str
+    commit: str | None = None
+    steps: int | None = None
+    planned_steps: int | None = None
+    changes: tuple[RecipeChange, ...] | None = None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the run is known to have ended before its last step."""
+        known = self.steps is not None and self.planned_steps is not None
+        return known and (self.steps or 0) < (self.planned_steps or 0)
