@@ -14,7 +14,7 @@ import grpc
 from dcgan.serving.address import check_host, join_address
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.api.listener import bind, create_grpc_server
+from dcgan.serving.api.listener import bind, create_grpc_server, disconnect_clients
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.engine.processors import log_quota
@@ -33,6 +33,8 @@ from dcgan.serving.threads import run_in_daemon_thread
 
 _WATCH_INTERVAL_S = 1.0
 _HTTP_CLOSE_S = 1.0  # for connections whose requests are done, or dropped
+_QUIET_S = 0.1  # without a new request, after which no more are expected in a drain
+_QUIET_TIMEOUT_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ async def run(
             draining.cancel()
         aborted.cancel()
 
+        disconnect_clients(server.port)
         await server.grpc_server.stop(None)
         with contextlib.suppress(asyncio.CancelledError):
             await watchdog
@@ -106,6 +109,7 @@ class RunningServer:
     Attributes:
         address: "host:port" of gRPC.
         http_address: "host:port" of HTTP; None if it is left out.
+        port: of gRPC.
         metrics_address: "host:port" of the metrics.
         registry: the models.
         generation: makes the images.
@@ -115,6 +119,7 @@ class RunningServer:
 
     address: str
     http_address: str | None
+    port: int
     metrics_address: str
     registry: ModelRegistry
     generation: Generation
@@ -164,9 +169,12 @@ class RunningServer:
         await self.readiness.shut_down()
         await asyncio.sleep(delay_s)
         self.generation.close()
-        # gRPC's `stop` waits for RPCs as well, but cancels those that have just arrived.
+        in_flight = self.generation.in_flight
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.generation.in_flight.wait_until_idle(), timeout_s)
+            await asyncio.wait_for(in_flight.wait_until_idle(), timeout_s)
+        # Answer the requests that are on the way, so that their clients know when to retry.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(in_flight.wait_until_quiet(_QUIET_S), _QUIET_TIMEOUT_S)
 
     def _describe(self, model: ServedModel) -> ReadyModel:
         return ReadyModel(
@@ -230,6 +238,7 @@ async def start(
     return RunningServer(
         address=join_address(config.host, port),
         http_address=None if http is None else join_address(config.host, http.port),
+        port=port,
         metrics_address=join_address(config.metrics_host or config.host, metrics_server.port),
         registry=registry,
         generation=generation,

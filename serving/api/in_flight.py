@@ -22,11 +22,13 @@ class InFlight:
         self.unread_bytes = 0
         self._max_unread_bytes = max_unread_bytes
         self._calls = 0
+        self._begun = 0  # number of calls since the start
         self._idle = asyncio.Event()
 
     def begin_call(self) -> None:
         """Counts a call as in flight."""
         self._calls += 1
+        self._begun += 1
 
     def end_call(self) -> None:
         """Counts a call as over."""
@@ -39,6 +41,13 @@ class InFlight:
         while self._calls:
             self._idle.clear()
             await self._idle.wait()
+
+    async def wait_until_quiet(self, quiet_s: float) -> None:
+        """Waits until no call has begun for some time, and none is in flight."""
+        begun = -1
+        while self._calls or begun != self._begun:
+            begun = self._begun
+            await asyncio.sleep(quiet_s)
 
     def check_unread(self) -> None:
         """Checks that there is room for another reply.

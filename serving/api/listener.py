@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import stat
+
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
@@ -33,7 +38,7 @@ def create_grpc_server(
         ("grpc.keepalive_time_ms", round(config.keepalive_s * 1000)),
         # Pings of clients: gRPC disconnects a client after its third ping that comes too early.
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ping_tolerance_ms(config)),
+        ("grpc.http2.min_ping_interval_without_data_ms", _ping_tolerance_ms(config)),
     ]
     if config.max_age_s:
         options.append(("grpc.max_connection_age_ms", round(config.max_age_s * 1000)))
@@ -70,3 +75,37 @@ def bind(server: grpc.aio.Server, host: str, port: int) -> int:
             f"cannot listen on {address}: the port is taken, or this machine has no such address; "
             "choose another --port or --host"
         ) from None
+
+
+def disconnect_clients(port: int) -> None:
+    """Closes the port and its connections before the server stops: clients see UNAVAILABLE.
+
+    A gRPC server that is stopped resets the calls that have just arrived, and their clients see a
+    bare CANCELLED (grpc/grpc#37239). It has no other way to close its port, so this shuts the
+    sockets down underneath it. Where there is no /proc, it does nothing.
+
+    Args:
+        port: of the server.
+    """
+    # Close the port first, so that nobody connects again.
+    for wanted in (True, False):
+        for number in _open_sockets():
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:
+                is_listening = bool(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+                is_internet = each.family in (socket.AF_INET, socket.AF_INET6)
+                if is_internet and is_listening == wanted and each.getsockname()[1] == port:
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+def _open_sockets() -> list[int]:
+    """Returns the file descriptors that are sockets."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return []
+    found = []
+    for number in numbers:
+        with contextlib.suppress(OSError):  # it was closed
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                found.append(number)
+    return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,16 +215,21 @@ def main(
 ) -> None:
     """Serves images over gRPC and HTTP until it is told to stop."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
-    from dcgan.serving.observability.log import LogConfig, configure_logging
+    from dcgan.serving.shutdown import exit_on_sigterm
 
-    config = _server_config(**options)
-    if dry_run:
-        click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
-        return
+    # Without a handler, a container that is stopped while it starts would ignore the signal,
+    # because it is process 1.
+    with exit_on_sigterm():
+        from dcgan.serving.observability.log import LogConfig, configure_logging
 
-    log = LogConfig(log_format, log_level)
-    configure_logging(log)
-    _run(config, workers, log, ready_file)
+        config = _server_config(**options)
+        if dry_run:
+            click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
+            return
+
+        log = LogConfig(log_format, log_level)
+        configure_logging(log)
+        _run(config, workers, log, ready_file)
 
 
 def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | None) -> None:
@@ -237,7 +244,7 @@ def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | 
         remove_ready_file(ready_file)  # a server that was killed has left its own
 
     def announce(report: ReadyReport) -> None:
-        click.echo(f"dcgan-serve {report.describe()}")
+        _print_ready_line(report, log.format)
         if ready_file is not None:
             write_ready_file(ready_file, report)
 
@@ -249,6 +256,23 @@ def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | 
     finally:
         if ready_file is not None:
             remove_ready_file(ready_file, os.getpid())
+
+
+def _print_ready_line(report: ReadyReport, log_format: str) -> None:
+    """Prints where the server listens; a full disk behind standard output does not stop it."""
+    from dcgan.serving.observability.log import format_json
+
+    line = f"dcgan-serve {report.describe()}"
+    if log_format == "json":
+        line = format_json("info", __name__, report.describe(), report=asdict(report))
+    try:
+        click.echo(line)
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "the ready line cannot be written to standard output: %s", error.strerror
+        )
+        # Python would fail to write it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values

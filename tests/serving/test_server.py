@@ -2,19 +2,30 @@
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from grpc_status import rpc_status
 
-from dcgan.serving.client import Client, ClientError
+from dcgan.serving.client import Client, ClientError, RefusedError
+from dcgan.serving.engine import processors
+from dcgan.serving.engine.processors import ProcessorLimits
+from dcgan.serving.launch import wait_until_ready
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.serving.support import is_ready, poll, refuse_to_start
 
 WAITING = 'dcgan_queue_requests{model="slow"}'
@@ -210,3 +221,118 @@ def test_accepted_requests_have_only_so_long_to_finish(start_server, only):
             with pytest.raises(ClientError):
                 list(chunks)
         assert server.process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_nobody_sees_a_bare_cancelled_when_a_server_stops(start_server, only, goes_on):
+    codes, details = [], []
+
+    def call(server):
+        """Calls without a pause, as no well-behaved client does, until the port is closed."""
+        with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as own:
+            stub = GeneratorServiceStub(own)
+            while codes[-1:] != ["UNAVAILABLE"] or goes_on:
+                try:
+                    stub.Generate(pb.GenerateRequest())
+                    codes.append("OK")
+                except grpc.RpcError as error:
+                    codes.append(error.code().name)
+                    details.append(rpc_status.from_call(error))
+                    if "failed to connect" in error.details():
+                        return
+
+    with start_server(only("tiny"), "--drain-delay-s", "1") as server:
+        callers = [threading.Thread(target=call, args=(server,)) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        poll(lambda: len(codes) > 20)
+        server.process.terminate()
+        for caller in callers:
+            caller.join()
+        assert server.process.wait(timeout=30) == 0
+    assert set(codes) == {"OK", "UNAVAILABLE"}
+    # Those who ask while it drains are told when to ask again.
+    assert any(status is not None and len(status.details) == 2 for status in details)
+
+
+def test_a_quota_of_processors_is_said_in_the_log(monkeypatch, caplog):
+    limits = ProcessorLimits(affinity=64, quota=0.2)
+    monkeypatch.setattr(processors, "processor_limits", lambda: limits)
+    with caplog.at_level(logging.INFO):
+        processors.log_quota()
+    assert "allows 0.2 of 64 processors: engines and threads are sized for 1" in caplog.text
+
+
+def test_a_folder_for_other_servers_metrics_is_ignored(start_server, only, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nosuch")
+    with start_server(only("tiny")) as server, Client(server.target) as client:
+        assert client.generate(7).shape == (1, 8, 8, 3)
+
+
+def test_metrics_may_have_an_address_of_their_own(start_server, only, read_metrics):
+    with start_server(only("tiny"), "--metrics-host", "127.0.0.2") as server:
+        assert server.metrics.startswith("http://127.0.0.2:")
+        assert read_metrics(server)
+        with Client(server.target) as client:
+            assert server.target.startswith("127.0.0.1:")
+            assert client.generate(7).shape == (1, 8, 8, 3)
+
+
+def test_probes_over_http_see_the_drain(start_server, only):
+    def status(server, path):
+        try:
+            with urllib.request.urlopen(server.metrics.replace("/metrics", path)) as page:
+                return page.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with start_server(only("tiny"), "--drain-delay-s", "60", noisy=True) as server:
+        assert (status(server, "/readyz"), status(server, "/healthz")) == (200, 200)
+        assert status(server, "/other") == 404
+        server.process.terminate()
+        poll(lambda: status(server, "/readyz") == 503)
+        assert status(server, "/healthz") == 200
+        server.process.terminate()
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_a_ready_line_that_cannot_be_written_does_not_stop_a_server(
+    entry_point, only, tmp_path, format_
+):
+    ready_file = tmp_path / "ready.json"
+    ports = ["--port", "0", "--metrics-port", "0", "--log-format", format_]
+    places = ["--model-repository", str(only("tiny")), "--ready-file", str(ready_file)]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [*entry_point("serve"), *ports, *places], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    report = wait_until_ready(process, ready_file)
+    with Client(report.address) as client:
+        assert client.generate(7).shape == (1, 8, 8, 3)
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "the ready line cannot be written" in errors
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+
+
+def test_the_ready_line_is_json_with_a_json_log(start_server, only):
+    with start_server(only("tiny"), "--log-format", "json", noisy=True) as server:
+        line = json.loads(server.ready_line)
+    assert (line["level"], line["report"]["address"]) == ("info", server.target)
+    assert line["message"].startswith("ready at ")
+
+
+def test_every_call_is_logged_at_debug(start_server, only):
+    debug = start_server(only("tiny"), "--log-level", "debug", noisy=True)
+    with debug as server, Client(server.target) as client:
+        client.generate(7)
+        with pytest.raises(RefusedError):
+            client.generate(7, label=3)
+    calls = [line for line in server.log[0].splitlines() if "dcgan.serving.api.service" in line]
+    assert "Generate from ipv4:127.0.0.1:" in calls[0]
+    assert [line.partition("ended with ")[2].split()[0] for line in calls] == [
+        "OK",
+        "INVALID_ARGUMENT",
+    ]

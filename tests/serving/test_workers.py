@@ -3,16 +3,18 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving import workers
+from dcgan.serving import worker_process, workers
 from dcgan.serving.cli.serve import main
 from dcgan.serving.client import Client
 from dcgan.serving.config import ServerConfig
@@ -21,7 +23,10 @@ from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_tes
 from dcgan.serving.models.releases import pin_release
 from dcgan.serving.observability.log import LogConfig
 from dcgan.serving.worker_process import Worker
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo.repository import find_release
+from tests.serving.conftest import Network, publish_model
 from tests.serving.support import poll
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
@@ -114,6 +119,7 @@ def test_ctrl_c_in_a_terminal_does_not_count_twice(start_server, only):
         ):  # a terminal tells the whole group
             os.kill(process, signal.SIGINT)
         assert len(np.concatenate([head, *stream])) == 300
+        assert server.process.wait(timeout=30) == 0
 
 
 def test_without_their_parent_workers_end(only, entry_point):
@@ -206,3 +212,70 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch, caplo
     await worker.ready.wait()
     keeper.cancel()
     assert "cannot be restarted: [Errno 11]" in caplog.text
+
+
+def test_a_signal_to_the_whole_group_counts_once(start_server, only):
+    with start_server(only("slow"), *TWO) as server, Client(server.target) as client:
+        stream = client.stream(1, 300)
+        head = next(stream)
+        for process in (*children(server.process.pid), server.process.pid):
+            os.kill(process, signal.SIGTERM)
+        assert len(np.concatenate([head, *stream])) == 300
+        assert server.process.wait(timeout=30) == 0
+
+
+def test_a_worker_that_comes_back_serves_what_the_others_serve(repository, start_server, tmp_path):
+    shutil.copytree(repository / "tiny" / "2", tmp_path / "tiny" / "2")
+    with start_server(tmp_path, *TWO, noisy=True) as server:
+        newer = publish_model(tmp_path, "tiny", 3, Network(seed=5))
+        assert newer.exists()
+        victim, _ = children(server.process.pid)
+        os.kill(victim, signal.SIGKILL)
+        log = b""
+        while b"a worker is ready again" not in log:
+            log += read_log(server)
+        for _ in range(20):  # each over its connection, so that both workers answer
+            with Client(server.target) as client:
+                assert client.model().version == 2
+
+
+def test_a_release_that_has_changed_is_not_served_by_a_worker_that_comes_back(
+    repository, start_server, tmp_path
+):
+    folder = tmp_path / "tiny" / "2"
+    shutil.copytree(repository / "tiny" / "2", folder)
+    with start_server(tmp_path, *TWO, noisy=True) as server:
+        other = publish_model(tmp_path / "other", "tiny", 2, Network(seed=5))
+        shutil.rmtree(folder)
+        shutil.move(other, folder)
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+        log = b""
+        while b"has changed since the server started" not in log:
+            log += read_log(server)
+
+
+async def test_a_worker_that_is_frozen_is_killed(only, monkeypatch, caplog):
+    monkeypatch.setattr(worker_process, "_HEARTBEAT_INTERVAL_S", 0.05)
+    monkeypatch.setattr(worker_process, "_HEARTBEAT_TIMEOUT_S", 3.0)  # those of the worker: 1 s
+    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
+    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
+    worker = Worker(config, pinned, LogConfig(level="error"))
+    await worker.start()
+    ended = asyncio.ensure_future(worker.wait())
+    os.kill(worker.pid, signal.SIGSTOP)
+    assert await asyncio.wait_for(ended, timeout=60) == -signal.SIGKILL
+    assert f"worker {worker.pid} has not answered" in caplog.text
+
+
+def test_a_worker_takes_no_connection_before_it_is_ready(start_server, only):
+    with start_server(only("slow"), *TWO, noisy=True) as server:
+        victim, _ = children(server.process.pid)
+        os.kill(victim, signal.SIGKILL)
+        poll(lambda: not Path(f"/proc/{victim}").exists())
+        log = b""
+        while b"a worker is ready again" not in log:
+            own = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+            with grpc.insecure_channel(server.target, own) as channel:
+                assert GeneratorServiceStub(channel).Generate(pb.GenerateRequest(), timeout=60).n
+            if select.select([server.process.stderr.fileno()], [], [], 0)[0]:
+                log += read_log(server)

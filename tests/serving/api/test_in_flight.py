@@ -1,86 +1,19 @@
 """Clients that do not read their replies: they lose nothing, and cannot fill the memory."""
 
-import socket
-import struct
-
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
-from dcgan.serving.api.service import SERVICE
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+from tests.serving.http2_peer import Peer
 
 UNREAD = "dcgan_unread_reply_bytes"
 GENERATED = (
     'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate",'
     'grpc_service="dcgan.v1.GeneratorService",grpc_type="unary"}'
 )
-
-
-class Peer:
-    """A client of HTTP/2 (RFC 9113) that asks for images and reads none of them until `read`."""
-
-    DATA, HEADERS, SETTINGS, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 7, 8
-    END_STREAM, END_HEADERS, ACK = 1, 4, 1
-    INITIAL_WINDOW_SIZE = 4
-
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=30)
-        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, 0))
-
-    def __enter__(self) -> "Peer":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._socket.close()
-
-    def ask(self, stream: int, request: pb.GenerateRequest) -> None:
-        """Sends a request; the numbers of streams are odd, and rise."""
-        names = {
-            ":method": "POST",
-            ":scheme": "http",
-            ":path": f"/{SERVICE}/Generate",
-            ":authority": "server",
-        }
-        names |= {"content-type": "application/grpc", "te": "trailers"}
-        texts = ((name.encode(), value.encode()) for name, value in names.items())
-        block = b"".join(
-            b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in texts
-        )
-        message = request.SerializeToString()
-        self._send(self.HEADERS, self.END_HEADERS, stream, block)
-        self._send(
-            self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message
-        )
-
-    def read(self, stream: int) -> pb.GenerateResponse:
-        """Takes the reply now."""
-        self._send(self.WINDOW_UPDATE, 0, stream, struct.pack(">I", 2**20))
-        data = b""
-        while True:
-            length, kind, flags, number = struct.unpack(">IBBI", b"\0" + self._receive(9))
-            body = self._receive(length)
-            if kind == self.SETTINGS and not flags & self.ACK:
-                self._send(self.SETTINGS, self.ACK, 0, b"")
-            elif number == stream and kind == self.DATA:
-                data += body
-            elif number == stream and flags & self.END_STREAM:
-                return pb.GenerateResponse.FromString(data[5:])
-
-    def _send(self, kind: int, flags: int, stream: int, body: bytes) -> None:
-        self._socket.sendall(struct.pack(">IBBI", len(body), kind, flags, stream)[1:] + body)
-
-    def _receive(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            more = self._socket.recv(count - len(data))
-            assert more, "the server has closed the connection"
-            data += more
-        return data
 
 
 def reason(error: grpc.RpcError) -> str:

@@ -5,7 +5,14 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from dcgan.serving.api.generation import Generation
+from dcgan.serving.api.health import Readiness
+from dcgan.serving.api.listener import create_grpc_server
+from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.client import Client, RefusedError
+from dcgan.serving.config import ConnectionConfig
+from dcgan.serving.observability.metrics import Metrics
+from tests.serving.http2_peer import Peer
 from tests.serving.support import SERVICE, refuse_to_start
 
 
@@ -35,3 +42,30 @@ def test_messages_have_the_sizes_that_were_chosen(start_server, only):
         assert len(client.generate(7, most + 1)) == most + 1  # by stream
         with pytest.raises(RefusedError, match="larger than max"):
             client.generate(7, model="x" * 200)
+
+
+def test_pings_of_ten_seconds_and_more_are_tolerated(monkeypatch):
+    given = {}
+
+    def create(options, **others):
+        given.update(options)
+        return FakeServer()
+
+    monkeypatch.setattr(grpc.aio, "server", create)
+    service = GeneratorService(Generation(), Metrics())
+    create_grpc_server(ConnectionConfig(), service, Readiness(SERVICE), reuse_port=False)
+    assert given["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
+    assert given["grpc.keepalive_permit_without_calls"] == 1
+
+
+class FakeServer:
+    def add_generic_rpc_handlers(self, handlers):
+        pass
+
+
+def test_clients_may_ping_as_often_as_the_option_says(start_server, only):
+    option = ("--min-ping-interval-s", "0")
+    with start_server(only("tiny"), *option) as server, Peer(server.target) as peer:
+        assert all(peer.ping() for _ in range(50))
+    with start_server(only("tiny")) as server, Peer(server.target) as peer:
+        assert not all(peer.ping() for _ in range(50))

@@ -7,7 +7,7 @@ import logging
 import grpc
 import pytest
 
-from dcgan.serving.observability.log import is_relevant
+from dcgan.serving.observability.log import RepeatFilter, is_relevant
 
 
 def test_the_log_can_be_json(start_server, only):
@@ -31,3 +31,25 @@ def test_a_client_that_goes_early_is_no_error_of_ours(error, news):
         "grpc", logging.ERROR, __file__, 1, "odd", None, (type(error), error, None)
     )
     assert is_relevant(record) is news
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("dcgan", logging.ERROR, __file__, 1, "%s failed", (message,), None)
+
+
+def test_what_clients_can_repeat_does_not_flood_the_log():
+    now = 0.0
+    repeats = RepeatFilter(burst=3, window_s=60.0, clock=lambda: now)
+    assert [repeats.filter(record(str(i))) for i in range(10)] == [True] * 3 + [False] * 7
+    other = logging.LogRecord("dcgan", logging.ERROR, __file__, 1, "other", None, None)
+    assert repeats.filter(other)
+    now = 61.0
+    late = record("late")
+    assert repeats.filter(late)
+    assert late.getMessage() == "late failed (7 similar lines were dropped)"
+
+
+def test_a_debug_log_is_complete():
+    repeats = RepeatFilter(burst=1)
+    call = logging.LogRecord("dcgan", logging.DEBUG, __file__, 1, "call", None, None)
+    assert all(repeats.filter(call) for _ in range(10))
