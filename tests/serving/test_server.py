@@ -174,7 +174,7 @@ def test_told_to_stop_before_it_is_ready_it_stops_and_never_announces_itself(cop
         )
         try:
             poll(is_wanted)
-            assert listening(process.pid) == 2  # it loads the model, with its ports open
+            assert listening(process.pid) == 3  # it loads the model, with its ports open
             process.terminate()
             poll(lambda: listening(process.pid) == 0)
         except AssertionError:
