@@ -49,7 +49,7 @@ def test_what_clients_can_repeat_does_not_flood_the_log():
     assert late.getMessage() == "late failed (7 similar lines were dropped)"
 
 
-def test_a_debug_log_is_complete():
+def test_logs_of_every_call_are_complete():
     repeats = RepeatFilter(burst=1)
-    call = logging.LogRecord("dcgan", logging.DEBUG, __file__, 1, "call", None, None)
+    call = logging.LogRecord("dcgan", logging.INFO, __file__, 1, "call", None, None)
     assert all(repeats.filter(call) for _ in range(10))
