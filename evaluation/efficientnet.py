@@ -127,7 +127,7 @@ class _Block(nn.Module):
         self.has_skip = stride == 1 and inside == outside
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
+        y: Tensor = x
         if self.expand_conv is not None and self.bn0 is not None:
             y = F.relu6(self.bn0(self.expand_conv(y)))
         y = F.relu6(self.bn1(self.depthwise_conv(y)))

@@ -87,7 +87,7 @@ class _Sums:
 
 def _kernel(x: Features, y: Features) -> NDArray[np.float64]:
     products = (x @ y.T).astype(np.float64) / x.shape[1] + 1
-    return products * products * products
+    return np.asarray(products * products * products)
 
 
 def _within(blocks: list[Features]) -> NDArray[np.float64]:

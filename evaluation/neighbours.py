@@ -99,4 +99,4 @@ def _squared_distances(x: Features, y: Features) -> NDArray[np.float32]:
     """Returns squared Euclidean distances, float32 [n, m]."""
     products = x @ y.T
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * products
-    return np.maximum(squares, 0)
+    return np.asarray(np.maximum(squares, 0))

@@ -10,10 +10,12 @@ from PIL import Image
 
 from dcgan.core.images import Pixels
 from dcgan.evaluation.errors import EvaluationError
-from dcgan.training.data.cache import load
-from dcgan.training.data.dataset import Dataset, Wanted
-from dcgan.training.data.sources import Source, open_source
-from dcgan.training.monitor.progress import counting
+from dcgan.training.data.cache import load_dataset
+from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.decode import DecodeConfig
+from dcgan.training.data.source import ImageSource
+from dcgan.training.data.sources import open_source
+from dcgan.training.monitor.progress import decoding_progress
 
 _GREY_MODES = ("1", "L", "LA", "I", "I;16")
 
@@ -71,7 +73,9 @@ def open_reference(source: str, *, image_size: int, channels: int, n: int, seed:
     """
     opened = open_source(source)
     check_channels(opened, channels)
-    dataset = load(opened, Wanted(image_size=image_size, channels=channels), counting)
+    dataset = load_dataset(
+        opened, DecodeConfig(image_size=image_size, channels=channels), decoding_progress
+    )
 
     count = min(n, len(dataset.images) // 2)
     if count == 0:
@@ -100,7 +104,7 @@ def sample_order(images: int, seed: int) -> NDArray[np.int64]:
     return np.argsort(words, kind="stable")
 
 
-def check_channels(source: Source, channels: int) -> None:
+def check_channels(source: ImageSource, channels: int) -> None:
     """Checks by the first image of a source that it is grey or coloured as wanted.
 
     Raises:

@@ -16,10 +16,10 @@ from dcgan.core.onnx_session import CPU, open_session
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.features import Progress
 from dcgan.evaluation.reference import is_grey, sample_order
-from dcgan.training.data.cache import load
-from dcgan.training.data.dataset import Wanted
+from dcgan.training.data.cache import load_dataset
+from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.sources import open_source
-from dcgan.training.monitor.progress import counting
+from dcgan.training.monitor.progress import decoding_progress
 from dcgan.training.run_folder import CONFIG, read_run
 from dcgan.zoo.catalog import get_model, local_repositories
 from dcgan.zoo.manifest import FILE_NAME, check_name
@@ -98,7 +98,9 @@ def _of_model(release: Release, precision: str, seed: int, progress: Progress) -
         batches = []
         for start in progress(range(0, n, _BATCH), "generated"):
             count = min(_BATCH, n - start)
-            inputs = {"z": noise.latents(seed, start, count, manifest.latent_size)}
+            inputs: dict[str, NDArray[np.generic]] = {
+                "z": noise.latents(seed, start, count, manifest.latent_size)
+            }
             if labels is not None:
                 inputs["label"] = labels[start : start + count]
             batches.append(session.run(["images"], inputs)[0])
@@ -132,7 +134,9 @@ def _of_source(source: str, seed: int) -> Subject:
     with opened.open(0) as image:
         size = min(*image.size, _LARGEST)
         channels = 1 if is_grey(image) else 3
-    dataset = load(opened, Wanted(image_size=size, channels=channels), counting)
+    dataset = load_dataset(
+        opened, DecodeConfig(image_size=size, channels=channels), decoding_progress
+    )
 
     def images(n: int, _: NDArray[np.int64] | None) -> Pixels:
         if n > len(dataset.images):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from install import DatasetError
 from numpy.typing import NDArray
 
 from dcgan.core.images import Pixels
-from dcgan.training.data.dataset import Dataset
+from dcgan.training.data.dataset import Dataset, dataset_digest
 from dcgan.training.data.stylegan_zip import write_stylegan_zip
 
 
@@ -44,7 +43,7 @@ def write_pinned_zip(
         DatasetError: if images or labels have another digest; nothing is written then.
         TrainingError: if the zip exists already or cannot be written.
     """
-    digest = digest_images(images, labels)
+    digest = dataset_digest(images, labels)
     if pixels_sha256 not in (None, digest):
         raise DatasetError(
             f"the images have sha256 {digest[:16]}..., "
@@ -65,17 +64,3 @@ def write_pinned_zip(
             f"the images are the pinned ones; the zip is not (sha256 {str(zip_sha256)[:16]}...), "
             "because this build of Pillow compresses in another way"
         )
-
-
-def digest_images(images: Pixels, labels: NDArray[np.int64]) -> str:
-    """Returns the SHA-256 of shape, pixels and labels, as dcgan-train computes it."""
-    digest = hashlib.sha256(repr(images.shape).encode())
-    for chunk in _chunks(images):
-        digest.update(chunk.tobytes())
-    digest.update(labels.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def _chunks(images: Pixels) -> Iterator[Pixels]:
-    for start in range(0, len(images), 4096):
-        yield images[start : start + 4096]

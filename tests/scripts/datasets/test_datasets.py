@@ -101,7 +101,7 @@ def test_the_zip_has_labels_class_names_and_the_same_bytes_each_time(tmp_path):
         "import install, pathlib, numpy, pinned_zip\n"
         "images = numpy.arange(2 * 64 * 64 * 3, dtype=numpy.uint8).reshape(2, 64, 64, 3)\n"
         "pinned_zip.write_pinned_zip(pathlib.Path({!r}), images, numpy.array([1, 0]), ('a', 'b'), "
-        "pixels_sha256=pinned_zip.digest_images(images, numpy.array([1, 0])), zip_sha256='0' * 64)"
+        "pixels_sha256=pinned_zip.dataset_digest(images, numpy.array([1, 0])), zip_sha256='0' * 64)"
     )
     outs = [tmp_path / "a.zip", tmp_path / "b.zip"]
     done = [in_folder(program.format(str(out))) for out in outs]
