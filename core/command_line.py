@@ -96,6 +96,7 @@ class Command(_Shared):
         except DcganError as error:
             raise UserError(f"{error}{_sources(ctx, str(error))}") from error
         except ModuleNotFoundError as error:
+            # The base install lacks some packages; name the extra that brings this one.
             module = str(error.name).partition(".")[0]
             if module not in _EXTRAS:
                 raise

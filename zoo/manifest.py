@@ -116,9 +116,11 @@ class Manifest:
             self.noise_scheme == noise.SCHEME,
             f"noise scheme {self.noise_scheme!r:.60} is not {noise.SCHEME!r}; upgrade dcgan-zoo",
         )
+
         self._check_sizes()
         self._check_classes()
         self._check_files()
+
         check(
             self.inputs == self.expected_inputs,
             "the inputs are not those of its latent size and classes",

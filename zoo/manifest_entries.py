@@ -61,6 +61,7 @@ class ModelFile:
             _FILE.fullmatch(self.path) is not None,
             f"file name {self.path!r:.60} is not a plain name inside the folder",
         )
+
         check(
             0 < self.bytes < _MAX_FILE_BYTES,
             f"{self.path} has a size of {self.bytes} bytes, not 1 to {_MAX_FILE_BYTES - 1}",
@@ -69,6 +70,7 @@ class ModelFile:
             _SHA256.fullmatch(self.sha256) is not None,
             f"{self.path} has no valid SHA-256: {self.sha256!r:.70}",
         )
+
         known = self.precision is None or self.precision in PRECISIONS
         check(
             known,

@@ -152,6 +152,7 @@ def find_release(repository: Path, name: str, version: int | None = None) -> Rel
             f"there is no model {name!r} in {repository}; "
             f"it has {printable(', '.join(names)) or 'no model at all'}"
         )
+
     if version is not None and version not in versions:
         raise RepositoryError(
             f"model {name!r} in {repository} has no version {version}; "

@@ -34,14 +34,6 @@ ALLOWED = {
         "dcgan.export.pipeline",
         "dcgan.evaluation",
     ),
-    # It reads data sets as training does, and exports a run folder before it judges it.
-    "evaluation": (
-        "dcgan.core",
-        "dcgan.zoo",
-        "dcgan.training",
-        "dcgan.export",
-        "dcgan.evaluation",
-    ),
     "serving": ("dcgan.core", "dcgan.zoo", "dcgan.v1", "dcgan.serving"),
 }
 COMMANDS = [
@@ -52,7 +44,6 @@ COMMANDS = [
     "dcgan-generate",
     "dcgan-bench",
     "dcgan-zoo",
-    "dcgan-evaluate",
 ]
 HEAVY = ("torch", "torchvision", "onnx", "onnxscript", "sklearn", "safetensors")
 CORE_MAY_IMPORT = {"numpy", "PIL", "click", "onnxruntime"}
