@@ -82,7 +82,7 @@ def kill_once(options: argparse.Namespace, out: Path, steps: int, delay: float) 
         while run.poll() is None:
             time.sleep(0.002)
             now = steps_written(out)
-            # A run that resumes cuts its history back to its checkpoint; it counts from there.
+            # A resumed run truncates its metrics to the checkpoint; count from there.
             first = now if first is None or now < first else first
             if now >= first + steps:
                 time.sleep(delay)

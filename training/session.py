@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,14 +200,9 @@ def _train(
             _load_last_checkpoint(trainer, out)
         trainer.broadcast_state()
 
-        progress = Progress(
-            config.steps,
-            trainer.step,
-            device=config.device,
-            hint=partial(long_run_hint, config),
-        )
-        train(trainer, folder, progress, stop, schedule, on_collapse=session.on_collapse)
-        progress.close()
+        hint = partial(long_run_hint, config)
+        with closing(Progress(config.steps, trainer.step, device=config.device, hint=hint)) as bar:
+            train(trainer, folder, bar, stop, schedule, on_collapse=session.on_collapse)
 
     if context.is_main:
         _report_end(trainer, out)

@@ -102,7 +102,7 @@ def test_an_unknown_recipe_names_the_nearest():
         load_recipe("xyz")
 
 
-def test_a_recipe_of_the_users_own(tmp_path: Path):
+def test_a_recipe_file_of_the_users(tmp_path: Path):
     path = tmp_path / "mine.toml"
     path.write_text('description = "Mine"\n[generator]\nwidth = 5\n')
     assert load_recipe(str(path)).name == "mine"
@@ -114,7 +114,7 @@ def test_a_recipe_of_the_users_own(tmp_path: Path):
         load_recipe(str(tmp_path / "none.toml"))
 
 
-def test_rates_fall_in_a_straight_line_to_nothing():
+def test_learning_rates_decay_linearly_to_0():
     recipe = load_recipe("digits", ["decay_from=0.5"])
     assert [recipe.learning_rate_factor(step, 10) for step in (0, 4, 5, 6, 9)] == [
         1.0,

@@ -263,7 +263,7 @@ def test_a_lost_process_is_reported(run_both, configure, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_two_processes_find_the_gradients_of_one(small, dataset, shards, number):
+def test_two_processes_compute_the_gradients_of_one(small, dataset, shards, number):
     recipe, step = list(cases(small).values())[number]
     alone = gradients(recipe, dataset, SINGLE_PROCESS, step)
     first, second = shards[0][number], shards[1][number]

@@ -88,8 +88,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(start, images, tmp_path_factory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("unbroken") / "run"
+def uninterrupted(start, images, tmp_path_factory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("uninterrupted") / "run"
     process = start(arguments(images, out))
     process.join()
     assert process.exitcode == 0
@@ -101,12 +101,12 @@ def steps_written(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill_in_its_midst(process: BaseProcess, out: Path, steps: int, seconds: float) -> bool:
+def kill_while_running(process: BaseProcess, out: Path, steps: int, seconds: float) -> bool:
     """Kills a run seconds after it has written further steps; returns whether it was running."""
     first = None
     while process.exitcode is None:
         now = steps_written(out)
-        # A run that resumes cuts its history back to its checkpoint; it counts from there.
+        # A resumed run truncates its metrics to the checkpoint; count from there.
         first = now if first is None or now < first else first
         if now >= first + steps:
             process.join(seconds)
@@ -118,12 +118,12 @@ def kill_in_its_midst(process: BaseProcess, out: Path, steps: int, seconds: floa
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_leave_no_trace(start, images, tmp_path, unbroken):
+def test_kills_at_random_moments_change_no_byte(start, images, tmp_path, uninterrupted):
     """60 steps have room for about eight kills; scripts/kill_training.py makes twenty."""
     draw, out, hits = random.Random(0), tmp_path / "run", 0
     while hits < 8:
         process = start(arguments(images, out, "--resume"))
-        if not kill_in_its_midst(process, out, draw.randint(1, 6), draw.uniform(0.0, 0.01)):
+        if not kill_while_running(process, out, draw.randint(1, 6), draw.uniform(0.0, 0.01)):
             assert process.exitcode == 0
             break
         hits += 1
@@ -132,13 +132,13 @@ def test_kills_at_random_moments_leave_no_trace(start, images, tmp_path, unbroke
     process.join()
     assert process.exitcode == 0
     ours = content(out)
-    assert ours.keys() == unbroken.keys()
-    for name, data in unbroken.items():
+    assert ours.keys() == uninterrupted.keys()
+    for name, data in uninterrupted.items():
         assert ours[name] == data, name
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(start, images, tmp_path, unbroken):
+def test_a_full_disk_leaves_the_last_checkpoint(start, images, tmp_path, uninterrupted):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
     process.join()
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(start, images, tmp
     again = start(arguments(images, out, "--resume"))
     again.join()
     assert again.exitcode == 0
-    assert content(out) == unbroken
+    assert content(out) == uninterrupted
 
 
 def invoke(*options: str | Path) -> Result:
@@ -168,7 +168,7 @@ def stopped(configure, dataset, images, tmp_path) -> Path:
     return out
 
 
-def test_a_finished_run_is_left_as_it_is(images, stopped):
+def test_resuming_a_finished_run_changes_nothing(images, stopped):
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume")
     assert result.exit_code == 0, result.output
@@ -187,7 +187,7 @@ def test_a_finished_run_is_left_as_it_is(images, stopped):
         (["--precision", "bf16"], "precision = fp32, not bf16"),
     ],
 )
-def test_a_run_goes_on_only_as_it_began(images, stopped, options, what):
+def test_a_run_is_resumed_only_with_its_own_options(images, stopped, options, what):
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume", *options)
     assert result.exit_code == 2
@@ -202,26 +202,26 @@ def test_other_images_are_refused(stopped):
     assert "not scikit-learn digits (1797 of 10 x 10, digest " in result.stderr
 
 
-def test_the_same_images_in_another_place_go_on(images, stopped, tmp_path):
+def test_the_same_images_in_another_folder_are_accepted(images, stopped, tmp_path):
     shutil.copytree(images, tmp_path / "moved")
     result = invoke("--data", tmp_path / "moved", "--out", stopped, "--resume")
     assert result.exit_code == 0, result.output
 
 
-def test_without_resume_the_folder_is_taken(images, stopped):
+def test_without_resume_an_existing_run_is_refused(images, stopped):
     result = invoke("--data", images, "--out", stopped)
     assert result.exit_code == 2
     assert "is not empty" in result.stderr
 
 
-def test_resume_where_nothing_is_begins_a_run(images, tmp_path):
+def test_resume_without_a_run_starts_one(images, tmp_path):
     result = invoke("--data", images, *OPTIONS, "--steps", 2, "--out", tmp_path / "run", "--resume")
     assert result.exit_code == 0, result.output
     assert "done after 2 of 2" in result.output
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
-def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(images, stopped, damage):
+def test_a_damaged_checkpoint_is_refused_and_nothing_is_changed(images, stopped, damage):
     path = stopped / CHECKPOINT
     data = bytearray(path.read_bytes())
     if damage == "flip":
@@ -236,7 +236,7 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(images, stopped, da
     assert content(stopped) == before
 
 
-def test_a_history_that_lacks_steps_is_refused(images, stopped):
+def test_metrics_that_lack_steps_are_refused(images, stopped):
     path = stopped / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     result = invoke("--data", images, "--out", stopped, "--resume")
@@ -245,7 +245,7 @@ def test_a_history_that_lacks_steps_is_refused(images, stopped):
 
 
 @pytest.mark.parametrize("damage", ["text", "order", "bytes", "list"])
-def test_a_damaged_history_is_refused(images, stopped, damage):
+def test_damaged_metrics_are_refused(images, stopped, damage):
     path = stopped / "metrics.jsonl"
     first, second, third = path.read_bytes().splitlines(keepends=True)
     damaged = {"text": b"{\n", "order": third, "bytes": b"\xff\n", "list": b"[2]\n"}[damage]
@@ -255,7 +255,7 @@ def test_a_damaged_history_is_refused(images, stopped, damage):
     assert "metrics.jsonl is damaged: its line 2 is not step 2" in result.stderr
 
 
-def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(
+def test_the_metrics_reach_the_disk_before_their_checkpoint(
     configure, dataset, tmp_path, monkeypatch
 ):
     config, folder = configure(steps=2), RunFolder(tmp_path / "run")
@@ -284,7 +284,7 @@ def test_the_disk_has_the_lines_of_a_checkpoint_before_the_checkpoint(
         (["metrics.jsonl"], "restore it, or choose another --out"),
     ],
 )
-def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped, kept, cure):
+def test_a_run_that_has_lost_its_checkpoint_does_not_start_over(images, stopped, kept, cure):
     for path in stopped.iterdir():
         if path.is_file() and path.name not in ["config.json", *kept]:
             path.unlink()
@@ -300,7 +300,9 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_begin_anew(images, stopped,
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_before_it_began_begins(start, images, tmp_path, unbroken):
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(
+    start, images, tmp_path, uninterrupted
+):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=0)
     process.join()
@@ -309,10 +311,10 @@ def test_a_run_that_was_killed_before_it_began_begins(start, images, tmp_path, u
     again = start(arguments(images, out, "--resume"))
     again.join()
     assert again.exitcode == 0
-    assert content(out) == unbroken
+    assert content(out) == uninterrupted
 
 
-def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stopped):
+def test_the_good_checkpoint_can_replace_a_damaged_one(images, stopped):
     path = stopped / CHECKPOINT
     whole = path.read_bytes()
     with path.open("r+b") as file:  # in place: a second name of the same file would be damaged, too
@@ -329,7 +331,7 @@ def test_the_good_checkpoint_takes_the_place_of_one_that_is_damaged(images, stop
     assert invoke("--data", images, "--out", stopped, "--resume").exit_code == 0
 
 
-def test_a_second_process_is_kept_out_of_the_run(start, images, tmp_path):
+def test_a_second_process_is_refused(start, images, tmp_path):
     out = tmp_path / "run"
     first = start(arguments(images, out, "--steps", "100000"))
     try:

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.numerical
 
 
 @pytest.mark.parametrize("name", ["colour", "translation", "cutout"])
-def test_an_augmentation_changes_images_smoothly_and_each_by_its_own_draws(name):
+def test_an_augmentation_is_differentiable_and_depends_on_the_draws_of_each_image(name):
     images = torch.rand(4, 3, 32, 32, requires_grad=True)
     draws = torch.rand(4, DRAWS)
     changed = augment(images, (name,), draws)
@@ -30,7 +30,7 @@ def test_translation_moves_by_whole_pixels_and_fills_with_grey():
     assert (augment(images, ("translation",), torch.full((1, DRAWS), 0.5)) == 1).all()
 
 
-def test_cutout_paints_a_square_of_half_the_size():
+def test_cutout_greys_a_square_of_half_the_size():
     cut = augment(torch.ones(1, 1, 32, 32), ("cutout",), torch.full((1, DRAWS), 0.5))[0, 0]
     assert (cut == 0).sum() == 16 * 16
     assert (cut[8:24, 8:24] == 0).all()
@@ -54,7 +54,7 @@ def test_colour_is_brightness_then_saturation_then_contrast():
     assert torch.allclose(augment(images, ("colour",), draws), expected, atol=1e-6)
 
 
-def test_the_gradients_of_every_augmentation_are_right_twice():
+def test_first_and_second_gradients_are_right():
     source = torch.Generator().manual_seed(0)
     images = torch.rand(4, 2, 16, 16, dtype=torch.float64, generator=source).requires_grad_()
     draws = torch.rand(4, DRAWS, generator=source)

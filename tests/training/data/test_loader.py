@@ -37,13 +37,13 @@ def test_an_epoch_shows_every_image_once_the_last_batch_being_smaller(small):
     assert [loader.images_seen(step) for step in range(5)] == [0, 8, 16, 20, 28]
 
 
-def test_whole_batches_leave_the_rest_out(small):
+def test_whole_batches_drop_the_incomplete_one(small):
     loader = BatchLoader(numbered(20), replace(small, whole_batches=True), 0, CPU)
     assert loader.steps_per_epoch == 2
     assert [loader.images_seen(step) for step in range(4)] == [0, 8, 16, 24]
 
 
-def test_any_step_can_be_asked_for_in_any_order(small):
+def test_batches_do_not_depend_on_the_order_of_calls(small):
     recipe = replace(small, flip=True)
     forward, backward = (BatchLoader(numbered(20), recipe, 5, CPU) for _ in range(2))
     there = [forward.batch(step) for step in range(7)]
@@ -75,7 +75,7 @@ def test_about_half_of_the_images_are_mirrored(small):
     assert 70 < left.sum() < 130
 
 
-def test_some_images_are_from_all_over_the_data(small):
+def test_a_preview_is_spread_over_the_data(small):
     loader = BatchLoader(numbered(200), small, 0, CPU)
     assert torch.equal(loader.preview(4), loader._prepare(loader._images[[0, 50, 100, 150]]))
     assert torch.equal(loader.preview(300), loader._prepare(loader._images))

@@ -31,7 +31,7 @@ def run(
     for number in range(first, first + 6):
         set_learning_rates(
             state, recipe, 1.0 - number / 10
-        )  # a rate that changes must reach the recording
+        )  # a rate that changes must reach the graph
         rows.append(step(loader.batch(number)))
     return torch.stack(rows).cpu(), *(
         tensor.detach().cpu().clone() for tensor in state.tensors().values()
@@ -42,8 +42,8 @@ def run(
 @pytest.mark.parametrize(
     ("norm", "loss"), [("batch", "bce"), ("spectral", "hinge"), ("none", "relativistic")]
 )
-def test_the_recorded_step_equals_the_step(small, dataset, norm, loss, precision):
-    """20 images in batches of 8: the last batch of an epoch is smaller, and not recorded."""
+def test_the_captured_step_equals_the_plain_step(small, dataset, norm, loss, precision):
+    """20 images in batches of 8: the last batch of an epoch is smaller, and not captured."""
     changes = (
         {"r1": 1.0, "r2": 1.0}
         if loss == "relativistic"
@@ -62,7 +62,7 @@ def test_the_recorded_step_equals_the_step(small, dataset, norm, loss, precision
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_that_is_resumed_at_a_small_batch_records_the_next_full_one(small, dataset):
+def test_a_run_that_is_resumed_at_a_small_batch_captures_the_next_full_one(small, dataset):
     ours, theirs = (
         run(small, dataset, "fp32", recorded=recorded, first=2) for recorded in (True, False)
     )
@@ -82,7 +82,7 @@ def test_a_run_that_is_resumed_at_a_small_batch_records_the_next_full_one(small,
     assert len(taken) == 1 + 3 + 1  # as it is, to warm up, and to record
 
 
-def test_recording_changes_no_weight(small, dataset):
+def test_capturing_changes_no_weight(small, dataset):
     cuda = torch.device("cuda")
     recipe = replace(small, generator_adam=replace(small.generator_adam, rate=1e-30))
     recipe = replace(recipe, discriminator_adam=recipe.generator_adam)
@@ -95,7 +95,7 @@ def test_recording_changes_no_weight(small, dataset):
     assert int(state.generator_adam.state[next(state.generator.parameters())]["step"]) == 1
 
 
-def test_two_recorded_runs_are_equal_to_the_bit(small, dataset):
+def test_two_captured_runs_are_equal_to_the_bit(small, dataset):
     torch.use_deterministic_algorithms(True)
     try:
         a, b = (run(small, dataset, "fp32", recorded=True) for _ in range(2))

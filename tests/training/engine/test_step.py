@@ -154,7 +154,7 @@ def test_images_are_augmented_as_often_as_the_recipe_says(small, dataset):
     assert not torch.equal(run_steps(always, dataset, 2), run_steps(small, dataset, 2))
 
 
-def test_the_spectral_norm_is_taken_once_for_both_sides_of_a_phase(small, dataset):
+def test_the_spectral_norm_is_computed_once_for_both_calls_in_a_phase(small, dataset):
     recipe = replace(
         small, loss="relativistic", discriminator=replace(small.discriminator, norm="spectral")
     )
@@ -199,7 +199,7 @@ def conditional(small: Recipe, **changes: object) -> Recipe:
 
 
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
-def test_classes_change_what_both_networks_do_and_are_trained(small, dataset, norm):
+def test_classes_change_the_output_of_both_networks_and_are_trained(small, dataset, norm):
     recipe = conditional(small, norm=norm)
     state = create_training_state(recipe, 0, CPU)
     batch = BatchLoader(dataset, recipe, 0, CPU).batch(0)
@@ -234,7 +234,7 @@ def test_a_batch_carries_the_classes_of_its_images(small, dataset):
     assert BatchLoader(dataset, small, 0, CPU).batch(1).label is None
 
 
-def test_gradient_penalties_are_the_squared_steepness_of_the_discriminator(small, dataset):
+def test_gradient_penalties_are_the_squared_gradient_of_the_discriminator(small, dataset):
     plain = replace(small, discriminator=replace(small.discriminator, norm="none"))
     batch = BatchLoader(dataset, plain, 0, CPU).batch(0)
 

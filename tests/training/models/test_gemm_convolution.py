@@ -53,7 +53,7 @@ def test_values_and_gradients_are_those_of_the_convolution(name, bf16):
 @pytest.mark.parametrize(
     ("name", "node"), [("to 4x4", "_Down"), ("from 4x4", "_Up"), ("to 16x16", "Convolution")]
 )
-def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
+def test_gemm_is_used_for_small_maps_in_bf16_only(name, node):
     layer, shape, function = LAYERS[name]
     x = torch.randn(shape)
     with torch.autocast("cpu", torch.bfloat16):
@@ -62,7 +62,7 @@ def test_products_are_taken_for_small_maps_in_bf16_only(name, node):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_no_products_are_taken_where_they_are_switched_off(name, monkeypatch):
+def test_gemm_can_be_switched_off(name, monkeypatch):
     monkeypatch.setattr(gemm_convolution, "ENABLED", False)
     layer, shape, function = LAYERS[name]
     with torch.autocast("cpu", torch.bfloat16):
