@@ -1,10 +1,12 @@
-"""The service beside what a user would pick instead, in one run, with the client on the same machine.
+"""Throughput and latency of the service beside what a user would use instead.
 
-    python benchmarks/bench_alternatives.py [--quick] [--triton-python triton/bin/python] [--out alternatives.json]
+    python benchmarks/bench_alternatives.py [--quick] [--triton-python triton/bin/python]
+        [--out benchmarks/results/alternatives.json]
 
-One network, that of `dcgan64-seed`, is served by a handler around PyTorch, by a handler around ONNX Runtime, by NVIDIA
-Triton (in an environment of its own, see `triton_server.py`; left out, and said so, without one) and by `dcgan-serve`.
-The servers all run and take turns in each of several rounds; a figure is the best of them.
+The network of `dcgan64-seed` is served by a gRPC handler around PyTorch, by one around ONNX
+Runtime, by NVIDIA Triton (in its own environment, see `triton_server.py`; left out, and marked so,
+without one) and by `dcgan-serve`. All servers run, and take turns in several rounds; a figure is
+the best of its rounds. The client runs on the same machine.
 """
 
 from __future__ import annotations
@@ -38,17 +40,17 @@ def main() -> None:
         "--note", default="", help="what a reader of the figures should know, e.g. what else ran"
     )
     arguments = parser.parse_args()
+
     rounds, seconds = (1, 0.5) if arguments.quick else (3, 3.0)
     with tempfile.TemporaryDirectory() as folder:
         rows = contenders(prepare(Path(folder)), arguments.triton_python)
         table = measure_all(rows, rounds, seconds)
+
     document = {
         "machine": describe_machine(),
         "rounds": rounds,
         "seconds": seconds,
         "note": arguments.note,
-    }
-    document |= {
         "triton": "measured" if arguments.triton_python else "not measured",
         "servers": table,
     }
@@ -57,7 +59,7 @@ def main() -> None:
 
 
 def prepare(folder: Path) -> Path:
-    """Trains a step and exports it twice: in our form with int8 beside it, and in the form it was trained in."""
+    """Trains a step, and exports it in our form with int8, and in the form of the training."""
     run, repository = str(folder / "run"), str(folder / "models")
     command(
         "training", "--data", "digits", "--recipe", "dcgan64-seed", "--steps", "1", "--out", run
@@ -76,11 +78,13 @@ def contenders(folder: Path, triton: Path | None) -> dict[str, tuple[list[str], 
         "gRPC handler, PyTorch": ([*naive, "torch", str(folder / "run")], measure),
         "gRPC handler, ONNX Runtime, plain graph": ([*naive, "onnxruntime", plain], measure),
     }
+
     if triton is not None:
         program = [str(triton.absolute()), str(HERE / "triton_server.py")]
         ask = measure_with([*program, "load"])
         rows["Triton, ONNX Runtime, plain graph"] = ([*program, "serve", plain], ask)
         rows["Triton, ONNX Runtime, graph of dcgan-export"] = ([*program, "serve", ours], ask)
+
     rows["dcgan-serve"] = (serving(split(models, "ours")), measure)
     rows["dcgan-serve --precision int8"] = (
         serving(split(models, "ours"), "--precision", "int8"),
@@ -98,28 +102,27 @@ def measure_all(
         targets = {
             name: stack.enter_context(started(server))[0] for name, (server, _) in rows.items()
         }
+
         for _ in range(rounds):
             for n, callers in LOADS:
                 key = f"n={n} callers={callers}"
                 for name, (_, ask) in rows.items():
                     row = ask(targets[name], n, callers, seconds)
-                    if (
-                        row["images_per_s"]
-                        > best[name].get(key, {"images_per_s": 0.0})["images_per_s"]
-                    ):
+                    highest = best[name].get(key, {"images_per_s": 0.0})
+                    if row["images_per_s"] > highest["images_per_s"]:
                         best[name][key] = {figure: round(value, 1) for figure, value in row.items()}
     return best
 
 
 def measure(target: str, n: int, callers: int, seconds: float) -> dict[str, float]:
-    """By our load tool, of a server that speaks `dcgan.v1`."""
+    """Measures a server that speaks `dcgan.v1`, with our load test."""
     report = load(target, n=n, callers=callers, seconds=seconds)
     latency = {f"p{share}_ms": report.latency_ms[share] for share in ("50", "99")}
     return {"images_per_s": report.images_per_s, **latency}
 
 
 def measure_with(program: list[str]) -> Measure:
-    """By a load tool of the server's own."""
+    """Measures with the load test that belongs to the server."""
 
     def ask(target: str, n: int, callers: int, seconds: float) -> dict[str, float]:
         words = [*program, target, str(n), str(callers), str(seconds)]

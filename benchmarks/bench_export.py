@@ -1,14 +1,16 @@
-"""Which form of the ONNX graph is fastest: images/s, size and error of each form in each precision, in one run.
+"""Speed, size and error of each form of the ONNX graph, in each precision.
 
-    python benchmarks/bench_export.py [--width 64] [--threads 2] [--seconds 0.6] [--out results/export.json]
+    python benchmarks/bench_export.py [--width 64] [--threads 2] [--seconds 0.6]
+        [--out results/export.json]
 
-Speed is that of the bare session on the seed model's shape, with weights drawn at random, on which it does not depend.
-Error is against the plain float32 graph in grey levels, on the random network and on the shipped model, which was
-trained. Every form runs in turn, several times over, and its best turn counts, so that a disturbance hits all alike.
-Last comes ONNX Runtime's own profile, by kind of node, of the plain graph and of int8 before and after its last change.
+Speed is that of the bare session on the shape of the seed model. Its weights are random, because
+speed does not depend on them. Error is against the plain float32 graph in grey levels, on the
+random network and on the shipped model, which was trained. The forms take turns, several times,
+and the best turn of each counts, so that a disturbance affects all alike. ONNX Runtime's profile
+by kind of node comes last: of the plain graph, and of int8 before and after its last change.
 
-Not among the candidates: a float graph with its channels last, for which the standard operator set has no convolution
-(the runtime's own NHWC kernels on the CPU are for int8, where it chooses them by itself, and float16 elsewhere).
+A float graph with channels last is not a candidate: the standard operators have no convolution for
+it (the runtime's NHWC kernels on the CPU are for int8, where it chooses them itself, and float16).
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
 from dcgan.export.verify.parity import compare_quality
-from dcgan.export.verify.weight_check import read_graph
 from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
@@ -49,7 +50,7 @@ PROFILED = (
 
 
 def random_network(width: int) -> FoldedGenerator:
-    """A folded generator of the seed model's shape, its activations of the size that training gives them."""
+    """A folded generator of the seed model's shape, with activations as large as after training."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(image_size=64, channels=3, latent_size=100, width=width))
     init_weights(generator)
@@ -108,7 +109,9 @@ def session(
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     return ort.InferenceSession(
-        model, options, providers=[(provider, cuda_options("fp32")) if provider == CUDA else provider]
+        model,
+        options,
+        providers=[(provider, cuda_options("fp32")) if provider == CUDA else provider],
     )
 
 
@@ -159,7 +162,7 @@ def errors(models: dict[str, bytes], label: str) -> dict[str, dict[str, float]]:
 def speeds(
     models: dict[str, bytes], provider: str, threads: int, seconds: float
 ) -> dict[str, dict[str, float]]:
-    """Images/s of each graph for each batch; one with a node that has no kernel on the provider is left out."""
+    """Images/s of each graph and batch size, without graphs that the provider has no kernel for."""
     sessions = {}
     for name, model in models.items():
         try:
@@ -195,7 +198,8 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
         for name, model in models.items()
     }
     result = {
-        "what": f"bare ONNX Runtime session, {threads} threads, seed model's shape at width {width}",
+        "what": f"bare ONNX Runtime session, {threads} threads, "
+        f"seed model's shape at width {width}",
         "hardware": f"{processor_name()} ({processor_family(CPU)})",
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"onnxruntime": ort.__version__, "python": platform.python_version()},

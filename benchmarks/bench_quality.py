@@ -1,13 +1,15 @@
-"""How near the images of models come to the data they were trained on, as one number that can be compared.
+"""Distance of the images of models from their training data, as one number.
 
-    python benchmarks/bench_quality.py DATA --model-repository models [--out benchmarks/results/quality.json]
+    python benchmarks/bench_quality.py DATA --model-repository models
+        [--out benchmarks/results/quality.json]
 
-DATA is what `dcgan-train --data` takes, with labels; the figures in the docs are of CIFAR-10. A small classifier is
-trained on nine tenths of it. For each model, the mean and the covariance of its last features over 10,000 images of
-seed 0, as they are served, are compared with those of 10,000 real ones. This Fréchet distance (Dowson and Landau 1982)
-is how the FID (Heusel et al. 2017) is made, too; but that takes the features of Inception, whose weights are a download
-of their own, so these numbers compare with each other only. 0 is best; the row of other real images says what chance
-alone makes, of images that the classifier knows.
+DATA is what `dcgan-train --data` takes, with labels; the figures in the docs are of CIFAR-10. A
+small classifier is trained on nine tenths of it. For each model, mean and covariance of its last
+features over 10,000 images of seed 0, as they are served, are compared with those of 10,000 real
+ones. This is the Fréchet distance (Dowson and Landau 1982) that FID (Heusel et al. 2017) is, too;
+but FID uses the features of Inception, whose weights are a separate download, so these numbers
+compare only with each other. 0 is best; the row of other real images shows the effect of chance,
+on images that the classifier knows.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "quality.json"
     )
     arguments = parser.parse_args()
+
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     releases = list_releases(arguments.model_repository)
@@ -65,13 +68,15 @@ def main() -> None:
     data = load_dataset(open_source(arguments.data), config, decoding_progress)
     if data.labels is None or len(data.images) < 2 * IMAGES:
         parser.error(
-            f"DATA must be {2 * IMAGES} images or more, with labels; {data.name} is {len(data.images)}"
+            f"DATA must be {2 * IMAGES} images or more, with labels; "
+            f"{data.name} is {len(data.images)}"
         )
     if not releases or any(release.manifest.channels != 3 for release in releases):
         parser.error(
             f"{arguments.model_repository} must hold models, and only such as make images in colour"
         )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+
     models = list(released(releases))
     classifier, accuracy = train_classifier(data, arguments.epochs)
     document = {
@@ -116,7 +121,7 @@ class Classifier(nn.Module):
 
 
 def train_classifier(data: Dataset, epochs: int) -> tuple[Classifier, float]:
-    """Trains a classifier; also gives the share that it gets right of the tenth it was not trained on."""
+    """Trains a classifier; returns it and its accuracy on the tenth that was held out."""
     order = torch.randperm(len(data.images))
     kept, rest = order.split([len(order) // 10, len(order) - len(order) // 10])
     labels = torch.from_numpy(data.labels)
@@ -147,7 +152,7 @@ def train_classifier(data: Dataset, epochs: int) -> tuple[Classifier, float]:
 
 
 def moved(images: Tensor) -> Tensor:
-    """Mirrors half of the images and rolls all by some pixels, for a classifier that learns more than the images."""
+    """Augmentation: mirrors half of the images, and rolls all by up to three pixels."""
     images = torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(3), images)
     return images.roll(tuple(torch.randint(-3, 4, (2,)).tolist()), dims=(2, 3))
 
@@ -208,7 +213,7 @@ class Spread:
         return cls(features.mean(axis=0), np.cov(features, rowvar=False))
 
     def distance(self, other: Spread) -> float:
-        """Squared Fréchet distance between the normal distributions with these means and covariances."""
+        """Squared Fréchet distance between the normal distributions of both."""
         between = self.mean - other.mean
         roots = np.linalg.eigvals(self.covariance @ other.covariance).real.clip(
             0
@@ -218,7 +223,7 @@ class Spread:
 
 
 def as_input(images: Pixels) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, SIZE, SIZE] in [-1, 1]; larger images are shrunk by means."""
+    """uint8 [B, H, W, 3] -> float32 [B, 3, SIZE, SIZE] in [-1, 1]; larger images are averaged."""
     x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return nn.functional.adaptive_avg_pool2d(x, SIZE).contiguous(memory_format=torch.channels_last)
 

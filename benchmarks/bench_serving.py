@@ -1,13 +1,15 @@
-"""What serving costs: the bare RPC, the service without a network, the bare session, and the service, in one run.
+"""Cost of serving: the bare RPC, the service without a network, the bare session, and the service.
 
     python benchmarks/bench_serving.py [--quick] [--out benchmarks/results/serving.json]
 
-The client runs on the same machine and is included. Each figure is the best of several rounds, in which the things
-compared take turns, because what else runs on a machine only ever makes it slower; the claims are ratios of these. What
-an idle server adds to the time of one image is the median over the rounds.
+The client runs on the same machine and is included. Each figure is the best of several rounds, in
+which the things that are compared take turns, because other load on a machine only ever makes it
+slower; the claims are ratios of these figures. What an idle server adds to the time of one image is
+the median over the rounds.
 
-There are two bare sessions: `one session` is ONNX Runtime as it comes, with a thread on each processor, which spin; `as
-served` works as the server's engines do, with as many batches at once and as many threads for each.
+There are two bare sessions: `one session` is ONNX Runtime with its defaults, with a thread on each
+processor, which spin; `as served` works as the engines of the server do, with as many batches at
+once, and as many threads for each.
 """
 
 from __future__ import annotations
@@ -58,12 +60,14 @@ def main() -> None:
         "--note", default="", help="what a reader of the figures should know, e.g. what else ran"
     )
     arguments = parser.parse_args()
+
     rounds, seconds = (1, 0.5) if arguments.quick else (5, 2.0)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder)
         publish_models(repository)
         results = measure(repository, rounds, seconds, arguments.out.with_name(PICTURE))
+
     document = {
         "machine": describe_machine(),
         "rounds": rounds,
@@ -86,12 +90,12 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         "one session": [open_bare(path)],
         "as served": [partial(run_engine, e) for e in engines],
     }
+
     raw: dict[str, list[float]] = {}
-    alone: dict[str, list[float]] = {
-        "again and again": [],
-        "after a pause": [],
-    }  # one image, on one of the engines
+    # Times of one image, on one of the engines.
+    alone: dict[str, list[float]] = {"again and again": [], "after a pause": []}
     reports: dict[str, list[LoadTestReport]] = {}
+
     with (
         started(ECHO) as (bare, _),
         started(serving(only_null, *ON_CPU)) as (null, _),
@@ -101,19 +105,22 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
             for name, runs in pools.items():
                 for n in sorted({n for n, _ in LOADS}):
                     raw.setdefault(f"raw batch={n}, {name}", []).append(raw_rate(runs, n, seconds))
+
             alone["again and again"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.0))
             alone["after a pause"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.001))
-            for (
-                n,
-                callers,
-            ) in LOADS:  # one caller first: what is taken from its time was measured just before
+
+            # One caller first: what is subtracted from its time was measured just before.
+            for n, callers in LOADS:
                 for name, target in (("echo", bare), ("served", served), ("null", null)):
                     report = load(target, n=n, callers=callers, seconds=seconds)
                     reports.setdefault(f"{name} n={n} callers={callers}", []).append(report)
+
         crowded = overload.measure(served, 4 * seconds, picture)
+
     raw_images = {name: round(max(rates), 1) for name, rates in raw.items()}
     table = {name: summarise(several) for name, several in reports.items()}
     added = idle(reports, alone)
+
     return {
         "engines": {"instances": shared.instances, "intra_op_threads": shared.intra_op_threads},
         "images_per_s": raw_images | {name: row["images_per_s"] for name, row in table.items()},
@@ -128,17 +135,17 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
 
 
 def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
-    """The ratios of the speed targets. The ceiling is what is left of the bare session if each image is an echo too."""
+    """Ratios of the speed targets; the ceiling is a bare session whose images each cost an echo."""
     result = {}
     for pool in ("one session", "as served"):
         best = max(rate for name, rate in raw.items() if name.endswith(pool))
         for n, callers in LOADS[1:]:
-            beside = (
-                best if n == 1 else raw[f"raw batch={n}, {pool}"]
-            )  # callers of 1 are served in batches
+            # Requests of one image are served in batches.
+            beside = best if n == 1 else raw[f"raw batch={n}, {pool}"]
             name = "best batch" if n == 1 else f"batch={n}"
             rate = table[f"served n={n} callers={callers}"]["images_per_s"]
             result[f"served n={n} / raw {name}, {pool}"] = round(rate / beside, 3)
+
         echo = table["echo n=1 callers=32"]["images_per_s"]
         result[f"ceiling of n=1 / raw best batch, {pool}"] = round(echo / (echo + best), 3)
     return result
@@ -147,7 +154,7 @@ def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
 def idle(
     reports: dict[str, list[LoadTestReport]], alone: dict[str, list[float]]
 ) -> dict[str, list[float]]:
-    """What an idle server adds to a bare RPC and a bare run, round by round: all three drift, and together."""
+    """Time that an idle server adds to a bare RPC and a bare run, by round, as all three drift."""
     p50 = {
         name: [each.latency_ms["50"] for each in reports[f"{name} n=1 callers=1"]]
         for name in ("echo", "served")
@@ -178,7 +185,7 @@ def run_engine(engine: Engine, z: NDArray[np.float32]) -> None:
 
 
 def raw_rate(runs: list[Run], n: int, seconds: float) -> float:
-    """Images a second of ONNX Runtime alone, noise included, in batches of n, a thread for each of `runs`."""
+    """Images/s of ONNX Runtime and the noise, in batches of n, with a thread for each of `runs`."""
     done = [0] * len(runs)
     began = time.perf_counter()
 
@@ -196,7 +203,7 @@ def raw_rate(runs: list[Run], n: int, seconds: float) -> float:
 
 
 def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
-    """Time of one image; after a pause, as the image of an idle server, it finds processor and caches less ready."""
+    """Median time of one image; after a pause, as in an idle server, caches are colder."""
     times = []
     ends = time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends:

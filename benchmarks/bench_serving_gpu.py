@@ -1,9 +1,11 @@
-"""What a GPU does, bare and served: by batch size, precision, CUDA graph, mix of sizes, and number of workers.
+"""Throughput of a GPU, bare and served, by batch size, precision, CUDA graphs, sizes and workers.
 
-    python benchmarks/bench_serving_gpu.py [--model-repository models] [--out benchmarks/results/serving-gpu.json]
+    python benchmarks/bench_serving_gpu.py [--model-repository models]
+        [--out benchmarks/results/serving-gpu.json]
 
-Without a GPU it says so and measures nothing. The first model of the repository is measured, in each precision that it
-has an ONNX file for; by default the network of the seed recipe with random weights, in fp32.
+Without a GPU nothing is measured. The first model of the repository is measured, in each precision
+that it has an ONNX file for; by default the network of the seed recipe with random weights, in
+fp32.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ def main() -> None:
     if count_gpus() == 0:
         print("skipped: there is no NVIDIA GPU here")
         return
+
     with tempfile.TemporaryDirectory() as folder:
         repository = arguments.model_repository or Path(folder)
         if arguments.model_repository is None:
@@ -53,14 +56,16 @@ def main() -> None:
             "raw": measure_raw(list_releases(repository)[0]),
             "served": measure_served(repository, workers),
         }
+
     document = {"machine": describe_machine(), "gpus": count_gpus(), "seconds": SECONDS, **results}
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
 
 
 def measure_raw(release: Release) -> dict[str, float]:
-    """Images a second of one engine, copies to and from the GPU included."""
+    """Images/s of one engine, including copies to and from the GPU."""
     found = {}
+
     for file in release.manifest.files:
         if file.role != "onnx":
             continue
@@ -90,11 +95,14 @@ def rate(engine: Engine, release: Release, sizes: list[int]) -> float:
 
 
 def measure_served(repository: Path, workers: list[int]) -> dict[str, float]:
-    """Images a second through the service, with the client on the same machine."""
+    """Images/s through the service, with the client on the same machine."""
+    model = list_releases(repository)[0].manifest.name
     found = {}
+
     for number in workers:
         for graphs in ("--no-cuda-graphs", "--cuda-graphs"):
-            command = serving(repository, "--device", "cuda", "--workers", str(number), graphs)
+            options = ("--model", model, "--device", "cuda", "--workers", str(number), graphs)
+            command = serving(repository, *options)
             with started(command) as (target, _):
                 name = f"{number} workers, {graphs.removeprefix('--')}"
                 for sizes in (((1, 1.0),), ((64, 1.0),), ((256, 1.0),), MIXED):

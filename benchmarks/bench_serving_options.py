@@ -1,10 +1,11 @@
-"""What each option of the engine buys: threads, engines, spinning, the size of batches, and of a turn.
+"""Effect of each option of the engine: threads, engines, spinning, batch size and quantum.
 
-    python benchmarks/bench_serving_options.py [--quick] [--out benchmarks/results/serving-options.json]
+    python benchmarks/bench_serving_options.py [--quick]
+        [--out benchmarks/results/serving-options.json]
 
-One option is changed at a time, from the defaults on this machine. Servers take turns; each figure is the best of the
-rounds. The client runs on the same machine. `p99 beside 1024` is that of single images beside a client that streams
-1,024 at a time.
+One option at a time differs from the defaults on this machine. The servers take turns; each figure
+is the best of its rounds. The client runs on the same machine. `p99 beside 1024` is that of single
+images beside a client that streams 1,024 at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ CORES = len(os.sched_getaffinity(0))
 OPTIONS = {
     DEFAULT: "",
     f"1 engine of {CORES} threads": f"--instances 1 --intra-op-threads {CORES}",
-    f"1 engine of {CORES} threads, spinning": f"--instances 1 --intra-op-threads {CORES} --spinning",
+    f"1 engine of {CORES} threads, spinning": (
+        f"--instances 1 --intra-op-threads {CORES} --spinning"
+    ),
     "1 engine of 1 thread": "--instances 1 --intra-op-threads 1",
     f"{2 * CORES} engines of 1 thread": f"--instances {2 * CORES} --intra-op-threads 1",
     **{f"max batch {n}": f"--max-batch-size {n}" for n in (4, 8, 32, 64)},
@@ -43,10 +46,12 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-options.json"
     )
     arguments = parser.parse_args()
+
     rounds, seconds = (1, 0.3) if arguments.quick else (2, 1.2)
     with tempfile.TemporaryDirectory() as folder:
         publish_models(Path(folder))
         rows = measure(split(Path(folder), "dcgan64"), rounds, seconds)
+
     document = {
         "machine": describe_machine(),
         "rounds": rounds,
@@ -63,10 +68,8 @@ def measure(repository: Path, rounds: int, seconds: float) -> dict[str, dict[str
     found: dict[str, list[dict[str, float]]] = {name: [] for name in OPTIONS}
     for _ in range(rounds):
         for name, options in OPTIONS.items():
-            with started(serving(repository, "--log-level", "warning", *options.split())) as (
-                target,
-                _,
-            ):
+            command = serving(repository, "--log-level", "warning", *options.split())
+            with started(command) as (target, _):
                 found[name].append(figures(target, seconds))
     return {name: {key: best(key, rows) for key in rows[0]} for name, rows in found.items()}
 

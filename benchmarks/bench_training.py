@@ -1,13 +1,15 @@
-"""Training speed: the seed's plain loop, and what each switch of ours adds to it, side by side in one process.
+"""Training speed: the seed's plain loop, and the effect of each optimization, in one process.
 
-    python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--out benchmarks/results/training.json]
+    python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4]
+        [--out benchmarks/results/training.json]
 
-All rows train the seed model, batch 64, 64x64, on the same bytes. Rows take turns, so that a machine that slows down
-slows all of them; the best round of each counts. The last rows are one large matrix product with the multiplications
-of a step, as images a second: in bf16 about what the processor can do at best. (In fp32 torch takes MKL's product,
-which on AMD is slower than oneDNN's convolutions.)
+All rows train the seed model, batch 64, 64x64, on the same bytes. The rows take turns, so that a
+machine that slows down slows all of them; the best round of each counts. The last rows are one
+large matrix product with the multiplications of a step, as images per second: in bf16 about the
+peak of the processor. (In fp32 torch uses the product of MKL, which on AMD is slower than the
+convolutions of oneDNN.)
 
-On a GPU float32 convolutions are in TF32 in every row, as torch comes and as the plain loop would have them;
+On a GPU, float32 convolutions run in TF32 in every row, which is the default of torch;
 `dcgan-train --precision fp32` switches that off.
 """
 
@@ -41,7 +43,7 @@ BATCH = 64
 
 
 def plain_loop(images: Pixels, device: torch.device) -> Callable[[], None]:
-    """The loop this project grew from: fp32, nn.Sequential, sigmoid and BCELoss, Adam as it comes, .item()."""
+    """The seed's loop: fp32, nn.Sequential, sigmoid and BCELoss, default Adam, .item()."""
     up = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
     down = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
     for width in (512, 256, 128):
@@ -140,7 +142,7 @@ def our_loop(
 def measure(
     rows: dict[str, Callable[[], None]], rounds: int, steps: int, device: torch.device
 ) -> dict[str, float]:
-    """Images a second of each row: the best of some rounds, in each of which every row takes some steps."""
+    """Images/s of each row: the best of several rounds, in which the rows take turns."""
     best = dict.fromkeys(rows, 0.0)
     for train_step in rows.values():
         train_step()
@@ -170,7 +172,7 @@ def peak(
 
 
 def multiplications(recipe: Recipe, passes_of_discriminator: int) -> float:
-    """Of one step: three passes through G (forward, and the gradients of weights and of inputs), some through D."""
+    """Multiplications of a step: three passes through G (forward, two gradients), and D's."""
     counts = []
     for network, shape in (
         (Generator(recipe.generator), (1, recipe.generator.latent_size)),
@@ -202,11 +204,13 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "training.json"
     )
     options = parser.parse_args()
+
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     recipe = load_recipe("dcgan64-seed")
+
     off = {
         "precision": "fp32",
         "channels_last": False,
@@ -243,6 +247,7 @@ def main() -> None:
             "precision": "bf16",
             "compiled": True,
         }
+
     rows = {"plain loop": plain_loop(images, device)}
     rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
     rows["peak of matrix products in fp32, plain loop"] = peak(
@@ -254,16 +259,18 @@ def main() -> None:
     rows["peak of matrix products in bf16, ours"] = peak(
         torch.bfloat16, multiplications(recipe, 8), device
     )
+
     speeds = measure(rows, options.rounds, options.steps, device)
-    plain = speeds[
-        "plain loop"
-    ]  # 9 passes through D: it also computes gradients of D's weights in G's step
+    # Its 9 passes through D include gradients of D's weights in G's step.
+    plain = speeds["plain loop"]
     for name, speed in speeds.items():
         print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
+
     result = {
         "hardware": describe_hardware(options.device),
         "versions": library_versions(*LIBRARIES),
-        "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds of {options.steps} steps",
+        "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds "
+        f"of {options.steps} steps",
         "images_per_second": {name: round(speed, 1) for name, speed in speeds.items()},
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Forms of the graph that are not exported, to be measured beside those that are: see bench_export.py."""
+"""Forms of the ONNX graph that are not exported, for comparison in bench_export.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from onnx import helper
 from dcgan.export.graph.builder import GraphBuilder
 from dcgan.export.graph.fold import FoldedGenerator
 from dcgan.export.graph.onnx_graph import make_model
+from dcgan.export.graph.quantization import HEAD, Int8Plan
 from dcgan.export.graph.subpixel import join_phases
 from dcgan.export.graph.subpixel_graph import add_first, add_hidden, interleave
-from dcgan.export.graph.quantization import HEAD, Int8Plan
 
 
 def plain_with_gemm(network: FoldedGenerator) -> onnx.ModelProto:
@@ -36,7 +36,7 @@ def plain_with_gemm(network: FoldedGenerator) -> onnx.ModelProto:
 
 
 def joined(network: FoldedGenerator, *, depth_to_space: bool) -> onnx.ModelProto:
-    """One 2x2 convolution for each layer on a grid that is larger by one, then depth to space, then a crop.
+    """A 2x2 convolution for each layer, on a grid larger by one; then depth to space, and a crop.
 
     Depth to space is ONNX's own operator, or moves whole pixels as the exported form does.
     """
@@ -74,7 +74,7 @@ def joined(network: FoldedGenerator, *, depth_to_space: bool) -> onnx.ModelProto
 
 
 def float_tail(network: FoldedGenerator, plan: Int8Plan | None) -> onnx.ModelProto:
-    """The form of release 0.1.0: the last convolution in float32, and depth to space on floats before the rounding."""
+    """The form of release 0.1.0: last convolution in float32, depth to space before rounding."""
     graph = GraphBuilder(float16_weights=False)
     x = add_first(graph, network, plan)
     for i in range(1, len(network.hidden)):

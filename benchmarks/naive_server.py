@@ -3,7 +3,7 @@
     python naive_server.py torch RUN_FOLDER --ready-file FILE
     python naive_server.py onnxruntime generator.onnx --ready-file FILE
 
-It speaks `dcgan.v1`, so that the same load tool measures it. Its seeds name images only for one n, as is usual.
+It speaks `dcgan.v1`, so that the same load test measures it. As is usual, its images depend on n.
 """
 
 from __future__ import annotations

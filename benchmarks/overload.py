@@ -1,4 +1,4 @@
-"""One small request beside large ones, and more requests than the server can answer: figures, and a picture of both."""
+"""Fairness and overload: figures, and a plot of both."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-IMAGES = (
-    64  # of a request; a refusal costs the client, on the same processors, as much as an answer
-)
+# Images of a request: a refusal costs the client, on the same processors, as much as an answer.
+IMAGES = 64
 DEADLINE_S = 1.0
-BASE = 0.5  # share of the peak that is asked for between the overloads
+BASE = 0.5  # load between the overloads, as a share of the peak
 PHASES = (BASE, 2.0, BASE, 5.0, BASE)
-CALM_S = 2.0  # after an overload, until everything must be as before
+CALM_S = 2.0  # time after an overload until latency must be as before
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,13 @@ class Answer:
 
 
 def measure(target: str, seconds: float, picture: Path) -> dict[str, dict[str, float]]:
-    """Both, for so many seconds each; overload has five phases of twice that."""
+    """Measures fairness for some seconds, and overload in five phases of twice that."""
     beside = fairness(target, seconds)
     peak = load(target, n=IMAGES, callers=4, seconds=seconds).images_per_s
     phase_s = max(2 * seconds, 2 * CALM_S)
     answers = asyncio.run(ask_in_phases(target, peak, phase_s))
     draw(beside, answers, peak, phase_s, picture)
+
     first, second = (latency["99"] for latency in beside.values())
     p99s = {f"p99_beside_{name}_ms": round(latency["99"], 2) for name, latency in beside.items()}
     return {
@@ -56,7 +56,7 @@ def measure(target: str, seconds: float, picture: Path) -> dict[str, dict[str, f
 
 
 def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
-    """Latency of single images, two callers, by what is beside them: 30 that ask for one too, or one for 1,024."""
+    """Latency of single images for two callers, beside 30 callers of 1 or beside one of 1,024."""
     return {
         "n=1": asyncio.run(beside_singles(target, seconds)),
         "n=1024": asyncio.run(beside_1024(target, seconds)),
@@ -81,16 +81,17 @@ async def beside_1024(target: str, seconds: float) -> dict[str, float]:
     hog = asyncio.ensure_future(ask_on())
     report = await run_load_test(config(target, n=1, callers=2, seconds=seconds))
     if hog.done():
-        hog.result()  # it failed, and there was nobody beside
+        hog.result()  # raises why there was no load beside
     hog.cancel()
     await asyncio.wait([hog])
     return report.latency_ms
 
 
 def overload(answers: list[Answer], peak: float, phase_s: float) -> dict[str, float]:
-    """Images that came within their deadline at twice and five times the peak, and what it is like afterwards."""
+    """Goodput at twice and at five times the peak, and the latency before and afterwards."""
     before = p99(answers, CALM_S, phase_s)
     result = {"peak_images_per_s": round(peak, 1), "base_p99_before_ms": round(before, 2)}
+
     for i, factor in enumerate(PHASES):
         begin, end = i * phase_s, (i + 1) * phase_s
         if factor > 1:
@@ -102,7 +103,7 @@ def overload(answers: list[Answer], peak: float, phase_s: float) -> dict[str, fl
 
 
 async def ask_in_phases(target: str, peak: float, phase_s: float) -> list[Answer]:
-    """Sends requests by a Poisson process whose rate changes with the phases; nobody waits for an answer."""
+    """Sends requests in an open loop: a Poisson process with another rate in each phase."""
     answers: list[Answer] = []
     tasks: set[asyncio.Task[None]] = set()
     source = random.Random(0)
@@ -128,7 +129,7 @@ async def ask_in_phases(target: str, peak: float, phase_s: float) -> list[Answer
 
 
 def arrivals(source: random.Random, peak: float, phase_s: float) -> Iterator[float]:
-    """When requests are due. The process has no memory, so each phase starts one of its own rate."""
+    """Times when requests are due. Each phase starts a process, as these have no memory."""
     for i, factor in enumerate(PHASES):
         due = i * phase_s
         while (due := due + source.expovariate(factor * peak / IMAGES)) < (i + 1) * phase_s:
@@ -161,7 +162,7 @@ def draw(
     phase_s: float,
     path: Path,
 ) -> None:
-    """Single images beside others; below, what was asked for and what came, and how long answers took, over time."""
+    """Plots the fairness; below it load, goodput and latency over time."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -170,6 +171,8 @@ def draw(
     figure, (top, middle, bottom) = pyplot.subplots(3, 1, figsize=(8, 7.5), layout="constrained")
     middle.sharex(bottom)
     draw_fairness(top, beside)
+
+    # Load and goodput over time.
     step = 0.5
     times = np.arange(0, len(PHASES) * phase_s, step)
     asked = [IMAGES * sum(t <= a.due < t + step for a in answers) / step for t in times]
@@ -179,6 +182,8 @@ def draw(
     middle.axhline(peak, color="tab:green", linewidth=0.8, linestyle=":", label="peak, closed loop")
     middle.set_ylabel("images/s")
     middle.legend(loc="upper left", fontsize=8)
+
+    # Latency over time.
     for code, colour in (
         ("OK", "tab:green"),
         ("RESOURCE_EXHAUSTED", "tab:orange"),
@@ -198,6 +203,7 @@ def draw(
     bottom.set_ylabel("answer after, ms")
     bottom.set_xlabel("s")
     bottom.legend(loc="upper left", fontsize=8, markerscale=4)
+
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
@@ -211,6 +217,7 @@ def draw_fairness(axes: Axes, beside: dict[str, dict[str, float]]) -> None:
             places, list(latency.values()), width=0.38, color=("0.6", "tab:green")[i], label=label
         )
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
+
     axes.set_xticks(range(len(latency)), [f"p{share}" for share in latency])
     axes.set_ylabel("one image after, ms")
     axes.margins(y=0.15)

@@ -1,10 +1,12 @@
-"""Whether (model, seed, index) names one image: many random requests to two servers that run differently.
+"""Compares every byte of many random requests to two servers that run differently.
 
-    python benchmarks/same_bytes.py [--requests 10000] [--out benchmarks/results/serving-same-bytes.json]
+    python benchmarks/same_bytes.py [--requests 10000]
+        [--out benchmarks/results/serving-same-bytes.json]
 
-Every reply is compared, byte for byte, with what an engine in this process makes of the noise, each image alone in its
-batch: on CUDA (`--device cuda`) padded to the service's batch size. Meanwhile a third as many requests again are called off on the way, and halfway one server is told to stop and
-another takes its port. Exit code 1 if a byte differs or a request fails.
+Every reply is compared with what an engine in this process computes from the noise, with each image
+alone in its batch: on CUDA (`--device cuda`) padded to the batch size of the service. Meanwhile a
+third as many requests again are cancelled, and halfway one server is stopped and another one takes
+its port. Exit code 1 if a byte differs or a request fails.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Serving:
 
 @dataclass
 class Findings:
-    """What came of the requests."""
+    """Results of the requests."""
 
     replies: int = 0
     images: int = 0
@@ -94,15 +96,24 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json"
     )
     arguments = parser.parse_args()
+
     began = time.perf_counter()
     repositories = arguments.repository, arguments.second_repository or arguments.repository
     serving = Serving(arguments.device, arguments.precision)
     findings = asyncio.run(compare(*repositories, arguments.requests, arguments.seed, serving))
-    document = {"machine": describe_machine(), "seconds": round(time.perf_counter() - began, 1)}
-    document |= {"device": serving.device, "precision": serving.precision}
-    document |= {"requests": arguments.requests, "second_server": " ".join(ODD), **vars(findings)}
+
+    document = {
+        "machine": describe_machine(),
+        "seconds": round(time.perf_counter() - began, 1),
+        "device": serving.device,
+        "precision": serving.precision,
+        "requests": arguments.requests,
+        "second_server": " ".join(ODD),
+        **vars(findings),
+    }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
+
     if findings.differing_bytes or findings.failures or findings.replies != arguments.requests:
         sys.exit(1)
 
@@ -115,6 +126,7 @@ async def compare(
     expected = reference(first, serving)
     options_of_both = ("--device", serving.device, "--precision", serving.precision)
     numbers = iter(range(requests))
+
     with ExitStack() as stack:
         one = await start(stack, first, "0", *options_of_both)
         two = await start(stack, second, "0", *options_of_both, *ODD)
@@ -129,6 +141,8 @@ async def compare(
                 for _ in range(CALLERS)
             ]
             asking = asyncio.gather(*workers)
+
+            # Halfway, replace the second server.
             while findings.replies < requests // 2 and not asking.done():
                 await asyncio.sleep(0.01)
             two.process.terminate()
@@ -145,7 +159,8 @@ async def start(stack: ExitStack, repository: Path, port: str, *options: str) ->
     Raises:
         NotReadyError: if it ends before.
     """
-    command = [*SERVE, "--model-repository", str(repository), "--port", port]
+    model = list_releases(repository)[0].manifest.name
+    command = [*SERVE, "--model-repository", str(repository), "--model", model, "--port", port]
     launch = launch_server([*command, "--log-level", "warning", *options])
     return await asyncio.to_thread(stack.enter_context, launch)
 
@@ -168,12 +183,14 @@ async def ask_on(
     source: random.Random,
 ) -> None:
     for _ in numbers:
-        n, image_format = source.choice(SIZES), source.choice([RGB, RGB, PNG, GRID])
+        n = source.choice(SIZES)
+        image_format = source.choice([RGB, RGB, PNG, GRID])
         offset = min(source.choice([*OFFSETS, source.randrange(2**64)]), 2**64 - n)
         request = pb.GenerateRequest(
             seed=source.choice([0, 7, 2**64 - 1, source.randrange(2**64)]), n=n, offset=offset
         )
         request.format = image_format
+
         if source.random() < 1 / 3:
             await call_off(stub, source, findings)
         try:
@@ -181,6 +198,7 @@ async def ask_on(
         except grpc.aio.AioRpcError as error:
             findings.failures[error.code().name] += 1
             continue
+
         wanted = await asyncio.to_thread(expected, request.seed, offset, n)
         findings.replies += 1
         findings.images += n

@@ -1,4 +1,4 @@
-"""Models to measure the server with: the network of the seed recipe with random weights, and one that does nothing."""
+"""Models for the serving benchmarks: the seed network with random weights, and an empty one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def build_dcgan(width: int) -> onnx.ModelProto:
 
 
 def build_null() -> onnx.ModelProto:
-    """Black images, as fast as ONNX Runtime can hand them over: what is left is the cost of the service."""
+    """A graph that returns black images at once, so that only the service costs time."""
     node = helper.make_node
     nodes = [
         node("Shape", ["z"], ["batch"], start=0, end=1),

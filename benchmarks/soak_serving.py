@@ -1,9 +1,9 @@
-"""Whether a server that is always busy grows: memory, files, threads and tasks, sampled over half an hour.
+"""Growth of a server under constant load: memory, files, threads and tasks over half an hour.
 
     python benchmarks/soak_serving.py [--minutes 30] [--out benchmarks/results/serving-soak.json]
 
-The load is everything at once: single images and batches from callers who never pause, streams that are left in the
-middle, requests that are called off, and requests that are refused.
+The load is a mix: single images and batches from callers without a pause, streams that are left in
+the middle, cancelled requests, and refused requests.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-soak.json"
     )
     arguments = parser.parse_args()
+
     samples, counts = asyncio.run(soak(arguments.warmup_minutes * 60, arguments.minutes * 60))
     document = {
         "machine": describe_machine(),
@@ -76,6 +77,7 @@ def describe(samples: list[dict[str, float]], minutes: float) -> dict[str, objec
         for name in ("rss_mb", "files", "threads", "tasks", "queue")
     }
     images = samples[-1]["images"] - samples[0]["images"]
+
     return {
         "minutes": minutes,
         "samples": len(samples),
@@ -91,25 +93,31 @@ async def soak(warmup_s: float, seconds: float) -> tuple[list[dict[str, float]],
         report = launched.report
         server = Server(report.pid, report.address, f"http://{report.metrics_addresses[0]}/metrics")
         counts: dict[str, int] = {}
+
         async with AsyncClient(server.target) as client:
             callers = [asyncio.create_task(call_on(client, i, counts)) for i in range(48)]
             await asyncio.sleep(warmup_s)
-            samples, began = [], time.monotonic()
+
+            samples = []
+            began = time.monotonic()
             while (now := time.monotonic() - began) < seconds:
                 samples.append({"minute": now / 60, **await asyncio.to_thread(sample, server)})
                 await asyncio.sleep(SAMPLE_S)
+
             for caller in callers:
                 caller.cancel()
             await asyncio.gather(*callers, return_exceptions=True)
+
     if launched.process.returncode != 0:
         sys.exit("the server did not end as it should")
     return samples, counts
 
 
 async def call_on(client: AsyncClient, number: int, counts: dict[str, int]) -> None:
-    """Asks for one thing after the other, for ever."""
+    """Sends one request of a random kind after the other, until it is cancelled."""
     source = random.Random(number)
-    kinds = [single, single, single, batch, leave_stream, call_off, be_refused]
+    kinds = [single, single, single, batch, leave_stream, cancel, be_refused]
+
     while True:
         kind = source.choice(kinds)
         try:
@@ -134,7 +142,7 @@ async def leave_stream(client: AsyncClient, source: random.Random) -> None:
     await stream.aclose()
 
 
-async def call_off(client: AsyncClient, source: random.Random) -> None:
+async def cancel(client: AsyncClient, source: random.Random) -> None:
     task = asyncio.ensure_future(client.generate(source.randrange(2**64), 64))
     await asyncio.sleep(source.random() * 0.05)
     task.cancel()
@@ -153,6 +161,7 @@ def sample(server: Server) -> dict[str, float]:
             for line in page.read().decode().splitlines()
             if not line.startswith("#")
         )
+
     values = {name: float(lines[series]) for name, series in SERIES.items()}
     return {
         **values,

@@ -1,11 +1,13 @@
-"""NVIDIA Triton with its dynamic batcher around ONNX Runtime, and its own client. Runs in an environment of its own:
+"""NVIDIA Triton with its dynamic batcher around ONNX Runtime, and its own client.
+
+It runs in its own environment:
 
     python3 -m venv triton && triton/bin/pip install nvidia-pytriton==0.7.0 onnxruntime-gpu==1.31.1
     triton/bin/python triton_server.py serve generator.onnx --ready-file FILE
     triton/bin/python triton_server.py load HOST:PORT N CALLERS SECONDS
 
-The model runs in Triton's Python backend, because the server that comes from the package index has no other. It is
-spared the noise: clients send latent vectors, drawn beforehand.
+The model runs in Triton's Python backend, the only one of that package. The server need not compute
+the noise: clients send latent vectors that were drawn before.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ WARMUP_S = 0.5
 
 
 def serve(path: str, ready_file: str) -> None:
-    """Serves a model until told to stop. Writes a ready file, like dcgan-serve; the log goes to standard error."""
+    """Serves a model until SIGTERM, and writes a ready file; the log goes to standard error."""
     os.dup2(2, 1)
     import onnxruntime as ort
     from pytriton.decorators import batch

@@ -1,4 +1,4 @@
-"""The whole road in one to three minutes: train on handwritten digits, export with proof, serve, draw.
+"""Trains on handwritten digits, exports, serves, and draws, in one to three minutes.
 
 Run by `make demo`. Everything it makes lies in demo/, which it empties first.
 """
@@ -24,7 +24,7 @@ DEMO = ROOT / "demo"
 def run(*command: str) -> None:
     """Shows a command, runs it, and stops the demo if it fails."""
     print(f"\n$ {' '.join(command)}", flush=True)
-    # So small a network gains little from a second thread, and waits long for it where the machine is busy.
+    # A second thread makes so small a network little faster, and on a busy machine much slower.
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     arguments = [str(COMMANDS / command[0]), *command[1:]]
     code = subprocess.run(arguments, cwd=ROOT, env=environment, check=False).returncode
@@ -79,9 +79,12 @@ Done in {time.monotonic() - started:.0f} s. Look at
   demo/run/samples/                 how the generator learnt, and the real digits beside it
   demo/models/digits/1/README.md    the model card; parity.json beside it is the proof
 Try next
-  .venv/bin/dcgan-serve                                      serve the model that ships with the package
-  .venv/bin/dcgan-generate --seed 7 -n 64 --out grid.png     and, from another terminal, draw from it
-  .venv/bin/dcgan-train --data FOLDER --epochs 10 --out runs/mine     train on your own images, for a first look"""
+  .venv/bin/dcgan-serve
+      serve the model that ships with the package
+  .venv/bin/dcgan-generate --seed 7 -n 64 --out grid.png
+      draw from it, in another terminal
+  .venv/bin/dcgan-train --data FOLDER --epochs 10 --out runs/mine
+      train on your own images, for a first look"""
     )
 
 
