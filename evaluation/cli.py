@@ -55,6 +55,13 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 )
 @click.option("--json", "report_path", type=click.Path(path_type=Path), help="Report to write.")
 @click.option(
+    "--publish",
+    "repository",
+    type=click.Path(path_type=Path),
+    help="Publish a copy of the model, with the figures in its manifest and card, in this "
+    "model repository.",
+)
+@click.option(
     "--grid",
     type=click.Path(path_type=Path),
     help="PNG to write: images as they come, nearest to and farthest from real ones, in pairs.",
@@ -71,6 +78,7 @@ def main(
     with_floors: bool,
     fid_weights: Path | None,
     report_path: Path | None,
+    repository: Path | None,
     grid: Path | None,
 ) -> None:
     """Measure the quality of generated images by features of EfficientNet-Lite0.
@@ -84,8 +92,9 @@ def main(
     from dcgan.evaluation.features import Lite0
     from dcgan.evaluation.fidelity import check_inception, true_fid
     from dcgan.evaluation.grid import draw_grid
+    from dcgan.evaluation.publish import publish_with_metrics
     from dcgan.evaluation.reference import open_reference
-    from dcgan.evaluation.report import table, with_fid
+    from dcgan.evaluation.report import metrics, table, with_fid
     from dcgan.evaluation.subject import open_subject
 
     # Check everything that can be wrong before the long work.
@@ -96,6 +105,8 @@ def main(
     subject = open_subject(
         what, precision=precision, seed=seed, progress=show_progress, show=click.echo
     )
+    if repository is not None and subject.release is None:
+        raise click.UsageError("--publish takes a model; export the run or name a model folder")
     real = open_reference(
         reference, image_size=subject.image_size, channels=subject.channels, n=n, seed=seed
     )
@@ -112,6 +123,9 @@ def main(
     click.echo(table(report))
     if fid_weights is None:
         click.echo("FID, KID and IS need Inception weights, which are not shipped: --fid-weights")
+    if repository is not None and subject.release is not None:
+        published = publish_with_metrics(subject.release, metrics(report), repository)
+        click.echo(f"published {published.folder}")
     if report_path is not None:
         write_file(report_path, dump_json(report).encode())
     if grid is not None:

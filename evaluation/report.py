@@ -90,11 +90,11 @@ def protocol_string(report: Report) -> str:
 
 
 def metrics(report: Report) -> tuple[Metric, ...]:
-    """Returns the figures as a manifest holds them, the floor of the kernel distance included."""
+    """Returns the figures as a manifest holds them, and the kernel distances of the floors."""
     protocol = protocol_string(report)
     name = report.features["name"]
     scores = report.scores
-    values = {
+    values: dict[str, float | None] = {
         f"KD-{name} x1000": 1000 * scores.kd,
         f"KD-{name} x1000, standard error": 1000 * scores.kd_error,
         f"FD-{name}": scores.fd,
@@ -104,13 +104,13 @@ def metrics(report: Report) -> tuple[Metric, ...]:
         "coverage": scores.coverage,
         "class accuracy": scores.class_accuracy,
     }
+    floors: dict[str, float | None] = {}
     for floor, real in report.floors.items():
-        values[f"KD-{name} x1000 of {floor}"] = 1000 * real.kd
-    return tuple(
-        Metric(name=key, value=float(f"{value:.4g}"), protocol=protocol)
-        for key, value in values.items()
-        if value is not None
-    )
+        floors[f"KD-{name} x1000 of {floor}"] = 1000 * real.kd
+        floors[f"FD-{name} of {floor}"] = real.fd
+
+    file = f"{report.subject_facts.get('file', report.subject)}, {protocol}"
+    return (*_metrics(values, file), *_metrics(floors, protocol))
 
 
 def table(report: Report) -> str:
@@ -128,6 +128,14 @@ def table(report: Report) -> str:
     if report.fid is not None:
         lines += [f"{key}: {value:.4f}" for key, value in report.fid.items()]
     return "\n".join(lines)
+
+
+def _metrics(values: dict[str, float | None], protocol: str) -> list[Metric]:
+    return [
+        Metric(name=name, value=float(f"{value:.4g}"), protocol=protocol)
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def _cells(scores: Scores) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class Subject:
         image_size: height and width.
         channels: 3 or 1.
         classes: number of classes that can be asked for, 0 without labels.
+        release: the model, where there is one that can be published anew.
         images: makes n images, uint8 [n, H, H, C], of labels, int64 [n], which are None without
             classes.
     """
@@ -52,6 +53,7 @@ class Subject:
     channels: int
     classes: int
     images: Callable[[int, NDArray[np.int64] | None], Pixels]
+    release: Release | None = None
 
 
 def open_subject(
@@ -108,11 +110,17 @@ def _of_model(release: Release, precision: str, seed: int, progress: Progress) -
 
     return Subject(
         name=f"{manifest.name} {manifest.version} ({precision})",
-        facts={"model": file.sha256, "noise": manifest.noise_scheme, "seed": seed},
+        facts={
+            "file": file.path,
+            "model": file.sha256,
+            "noise": manifest.noise_scheme,
+            "seed": seed,
+        },
         image_size=manifest.image_size,
         channels=manifest.channels,
         classes=manifest.classes,
         images=images,
+        release=release,
     )
 
 
@@ -126,7 +134,7 @@ def _of_run(folder: Path, seed: int, progress: Progress, show: Callable[[str], N
         options = ExportOptions(name="run", version=1, formats=("onnx",))
         release = export(read_run(folder), Path(repository), options, lambda _: None)
         subject = _of_model(release, "fp32", seed, progress)
-    return Subject(**{**vars(subject), "name": f"the run {folder.name}"})
+    return replace(subject, name=f"the run {folder.name}", release=None)
 
 
 def _of_source(source: str, seed: int) -> Subject:

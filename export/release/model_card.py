@@ -44,11 +44,24 @@ def model_card(manifest: Manifest, report: ParityReport) -> str:
         _labels(manifest),
         _usage(manifest),
         _training(manifest),
-        _quality(manifest),
+        quality_section(manifest),
         _parity(report),
         _limitations(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def quality_section(manifest: Manifest) -> str:
+    """Returns the measured figures."""
+    if not manifest.metrics:
+        return (
+            "## Quality\n\nNothing was measured. Judge by the samples above, which were not chosen."
+        )
+    rows = [
+        (plain(metric.name), f"{metric.value:.4g}", plain(metric.protocol))
+        for metric in manifest.metrics
+    ]
+    return "## Quality\n\n" + table(("metric", "value", "protocol"), rows)
 
 
 def _hub_metadata(manifest: Manifest) -> str:
@@ -165,18 +178,6 @@ def _training(manifest: Manifest) -> str:
     if training.commit:
         lines.append(f"Commit of dcgan-zoo: {code(training.commit)}.")
     return "\n".join(lines)
-
-
-def _quality(manifest: Manifest) -> str:
-    if not manifest.metrics:
-        return (
-            "## Quality\n\nNothing was measured. Judge by the samples above, which were not chosen."
-        )
-    rows = [
-        (plain(metric.name), f"{metric.value:.4g}", plain(metric.protocol))
-        for metric in manifest.metrics
-    ]
-    return "## Quality\n\n" + table(("metric", "value", "protocol"), rows)
 
 
 def _parity(report: ParityReport) -> str:

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.evaluation.cli import main
+from dcgan.zoo.repository import read_release
 
 
 @pytest.fixture
@@ -28,6 +29,19 @@ def test_it_prints_a_table_and_writes_report_and_grid(evaluate, release, make_fo
     assert report["protocol"] == "lite0-v1"
     assert report["n"] == 130
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_publishes_a_copy_of_the_model_with_the_figures(
+    evaluate, release, make_folder, tmp_path
+):
+    data = make_folder("data", 300)
+    words = (release.folder, "--reference", data, "-n", 130, "--no-floors")
+    done = evaluate(*words, "--publish", tmp_path / "models")
+
+    assert done.exit_code == 0, done.output
+    manifest = read_release(tmp_path / "models" / "small" / "1").manifest
+    assert {metric.name for metric in manifest.metrics} >= {"KD-Small x1000", "recall"}
+    fails(evaluate(data, *words[1:], "--publish", tmp_path), "--publish takes a model")
 
 
 def test_a_small_reference_lowers_n_and_that_is_said(evaluate, make_folder):
