@@ -56,24 +56,35 @@ def open_folder(path: Path) -> ImageSource:
     )
 
 
-def _walk(folder: Path, parents: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path | None]:
+def _walk(root: Path) -> Iterator[Path | None]:
     """Yields all files below a folder, and None for what cannot be entered or leads nowhere.
 
-    Args:
-        folder: to list.
-        parents: device and inode of the folders that contain it, so that a link to one of them is
-            not followed for ever.
+    Links to folders are followed, but not to a folder that contains them, which would never end.
     """
-    status = folder.stat()
-    identity = (status.st_dev, status.st_ino)
-    if identity in parents:
-        return
+    pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    while pending:
+        folder, parents = pending.pop()
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in parents:
+            continue
 
+        for path, kind in _list(folder):
+            if kind == "folder":
+                pending.append((path, parents | {identity}))
+            elif kind == "file":
+                yield path
+            elif kind == "unreadable":
+                yield None
+
+
+def _list(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the entries of a folder: "folder", "file", "unreadable", or "other"."""
     try:
         with os.scandir(folder) as entries:
             paths = [Path(entry.path) for entry in entries]
     except PermissionError:
-        yield None
+        yield folder, "unreadable"
         return
 
     for path in paths:
@@ -84,11 +95,11 @@ def _walk(folder: Path, parents: frozenset[tuple[int, int]] = frozenset()) -> It
             is_folder = False
             is_file = False
         if is_folder:
-            yield from _walk(path, parents | {identity})
+            yield path, "folder"
         elif is_file:
-            yield path
-        elif path.is_symlink():
-            yield None
+            yield path, "file"
+        else:
+            yield path, "unreadable" if path.is_symlink() else "other"
 
 
 def _read_labels(folder: Path, items: tuple[str, ...]) -> Labels:

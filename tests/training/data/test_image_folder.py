@@ -114,3 +114,13 @@ def test_images_may_be_left_out_for_their_size(tmp_path):
     data = decode_to_memory(open_source(str(tmp_path)), config, iter)
     assert len(data.images) == 1
     assert "b.png has over 256 MiB" in data.corrupt[0]
+
+
+def test_folders_may_be_nested_a_thousand_deep(tmp_path):
+    folder = tmp_path
+    for _ in range(1100):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "a.png").write_bytes(png(flat(1)))
+    (item,) = open_source(str(tmp_path)).items
+    assert item.count("/") == 1100
