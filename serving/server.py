@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import grpc
 
@@ -26,15 +24,11 @@ from dcgan.serving.models.releases import PinnedRelease, find_releases
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.observability.metrics import Metrics
 from dcgan.serving.observability.metrics_server import MetricsServer
-from dcgan.serving.ready_file import ReadyModel, ReadyReport
-from dcgan.serving.scheduling.errors import EngineStuckError
+from dcgan.serving.running_server import RunningServer
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import run_in_daemon_thread
 
-_WATCH_INTERVAL_S = 1.0
 _HTTP_CLOSE_S = 1.0  # for connections whose requests are done, or dropped
-_QUIET_S = 0.1  # without a new request, after which no more are expected in a drain
-_QUIET_TIMEOUT_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -100,92 +94,6 @@ async def run(
         await server.grpc_server.stop(None)
         with contextlib.suppress(asyncio.CancelledError):
             await watchdog
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server that is ready.
-
-    Attributes:
-        address: "host:port" of gRPC.
-        http_address: "host:port" of HTTP; None if it is left out.
-        port: of gRPC.
-        metrics_address: "host:port" of the metrics.
-        registry: the models.
-        generation: makes the images.
-        readiness: the health service.
-        grpc_server: the gRPC server.
-    """
-
-    address: str
-    http_address: str | None
-    port: int
-    metrics_address: str
-    registry: ModelRegistry
-    generation: Generation
-    readiness: Readiness
-    grpc_server: grpc.aio.Server
-
-    def report(self) -> ReadyReport:
-        """Returns where it listens and what it serves."""
-        return ReadyReport(
-            address=self.address,
-            http_address=self.http_address,
-            pid=os.getpid(),
-            metrics_addresses=(self.metrics_address,),
-            models=tuple(self._describe(model) for model in self.registry.models),
-        )
-
-    async def watch_engines(self, longest_batch_s: float) -> None:
-        """Checks the engines periodically.
-
-        While one is stuck, readiness is off and requests are refused.
-
-        Args:
-            longest_batch_s: duration after which a run of an engine counts as stalled.
-
-        Raises:
-            ServingError: if an engine is stuck permanently.
-        """
-        is_healthy = True
-        while True:
-            await asyncio.sleep(min(longest_batch_s / 4, _WATCH_INTERVAL_S))
-            was_healthy = is_healthy
-            is_healthy = self.registry.check(longest_batch_s)
-            if is_healthy and not was_healthy:
-                logger.warning("all engines are healthy again: readiness is on")
-                self.generation.open(self.registry)
-            elif was_healthy and not is_healthy:
-                self.generation.close(EngineStuckError)
-            await self.readiness.set_ready(is_ready=is_healthy)
-
-    async def drain(self, delay_s: float, timeout_s: float) -> None:
-        """Turns readiness off, refuses new requests after a delay, and finishes the others.
-
-        Args:
-            delay_s: time in which requests are still admitted, for load balancers to notice.
-            timeout_s: time that admitted requests have to finish.
-        """
-        await self.readiness.shut_down()
-        await asyncio.sleep(delay_s)
-        self.generation.close()
-        in_flight = self.generation.in_flight
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(in_flight.wait_until_idle(), timeout_s)
-        # Answer the requests that are on the way, so that their clients know when to retry.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(in_flight.wait_until_quiet(_QUIET_S), _QUIET_TIMEOUT_S)
-
-    def _describe(self, model: ServedModel) -> ReadyModel:
-        return ReadyModel(
-            name=model.name,
-            version=model.version,
-            digest=model.file.sha256,
-            default=model is self.registry.default,
-            precision=model.file.precision,
-            provider=model.provider,
-            agreement=model.agreement.value,
-        )
 
 
 async def start(

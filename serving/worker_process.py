@@ -20,7 +20,8 @@ from dcgan.serving.errors import ServingError
 from dcgan.serving.models.releases import PinnedRelease
 from dcgan.serving.observability.log import LogConfig, configure_logging
 from dcgan.serving.ready_file import ReadyReport
-from dcgan.serving.server import RunningServer, run
+from dcgan.serving.running_server import RunningServer
+from dcgan.serving.server import run
 from dcgan.serving.shutdown import SIGNALS, ShutdownRequest
 
 _DRAIN = "drain"

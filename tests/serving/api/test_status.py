@@ -22,7 +22,8 @@ from dcgan.serving.models.config import ModelConfig
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelNotFoundError, ModelRegistry
 from dcgan.serving.observability.metrics import Metrics
-from dcgan.serving.server import RunningServer, run
+from dcgan.serving.running_server import RunningServer
+from dcgan.serving.server import run
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub

@@ -1,0 +1,33 @@
+"""Requests to shut down: signals before, during and after the start."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from dcgan.serving.shutdown import ShutdownRequest, exit_on_sigterm
+
+
+def test_a_signal_during_the_start_ends_the_process_quietly():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught, exit_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_drains_and_the_second_aborts(number):
+    shutdown = ShutdownRequest()
+    shutdown.listen_to_signals()
+    try:
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(shutdown.drain.wait(), 30)
+        assert not shutdown.abort.is_set()
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(shutdown.abort.wait(), 30)
+    finally:
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
