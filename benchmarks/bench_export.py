@@ -35,7 +35,7 @@ from dcgan.export.formats.onnx_file import read_onnx_weights
 from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
-from dcgan.export.verify.parity import compare_quality
+from dcgan.export.verify.quality import compare_quality
 from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
