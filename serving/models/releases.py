@@ -149,5 +149,5 @@ def _newest_releases(repository: Path, name: str | None, precision: str) -> list
 
 def _explain_empty(repository: Path) -> str:
     if list(repository.glob(f"*/{FILE_NAME}")) or (repository / FILE_NAME).exists():
-        return f"{repository} is the folder of one model; name the folder two levels above it"
+        return f"{repository} is the folder of one model; name the folder that contains all models"
     return f"{repository} holds no model; export one into it, or leave --model-repository out"

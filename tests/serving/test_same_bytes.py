@@ -1,4 +1,4 @@
-"""The small version of benchmarks/same_bytes.py: random requests, cancellations, two servers, and a restart."""
+"""The small version of benchmarks/same_bytes.py: cancellations, two servers, and a restart."""
 
 import json
 import shutil

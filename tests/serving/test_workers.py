@@ -26,8 +26,8 @@ from dcgan.serving.worker_process import Worker
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo.repository import find_release
-from tests.serving.conftest import Network, publish_model
 from tests.serving.support import poll
+from tests.serving.tiny_models import Network, publish_model
 
 TWO = ("--workers", "2", "--intra-op-threads", "1")
 
