@@ -134,13 +134,16 @@ def _plan_walk(
     message = pb.InterpolateRequest(
         seed_a=seeds[0],
         seed_b=seeds[1],
+        offset_a=query.first,
+        offset_b=query.last,
         steps=query.steps,
         label=look.label,
         truncation=look.truncation,
     )
-    parts = (*seeds, query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
+    ends = (*seeds, query.first, query.last)
+    parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
     return Drawing(
-        etag=entity_tag(model, "walk", *parts),
+        etag=entity_tag(model, "walk", *ends, *parts),
         request=read_interpolation(message, model),
         write=partial(_write_walk, extension, query),
         cost=encoding_cost(query.steps, look.size, model.manifest.image_size, extension),

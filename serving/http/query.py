@@ -76,12 +76,16 @@ class WalkQuery:
 
     Attributes:
         look: how the images look.
+        first: index of the image of the first seed.
+        last: index of the image of the second seed.
         steps: number of images, both ends included.
         frame_ms: duration of a frame in milliseconds, a multiple of 10.
         bounce: whether the animation runs back to its beginning.
     """
 
     look: Look
+    first: int = 0
+    last: int = 0
     steps: int = 24
     frame_ms: int = 80
     bounce: bool = False
@@ -115,7 +119,8 @@ def read_grid_query(query: bytes, manifest: Manifest) -> GridQuery:
 
 def read_walk_query(query: bytes, manifest: Manifest) -> WalkQuery:
     """Reads the query of `walks/{a}-{b}`. See `read_image_query`."""
-    fields = _Fields(query, ("steps", "frame_ms", "bounce", "label", "truncation", "size"))
+    known = ("index_a", "index_b", "steps", "frame_ms", "bounce", "label", "truncation", "size")
+    fields = _Fields(query, known)
     look = _read_look(fields, manifest)
     frame_ms = fields.integer("frame_ms", 80, 20, 10_000)
     if frame_ms % 10:
@@ -123,7 +128,9 @@ def read_walk_query(query: bytes, manifest: Manifest) -> WalkQuery:
     steps = fields.integer("steps", 24, 2, MAX_WALK_STEPS)
     bounce = fields.flag("bounce")
     _check_pixels("steps", 2 * steps if bounce else steps, look, manifest)
-    return WalkQuery(look, steps, frame_ms, bounce)
+    first = fields.integer("index_a", 0, 0, INDEX_LIMIT - 1)
+    last = fields.integer("index_b", 0, 0, INDEX_LIMIT - 1)
+    return WalkQuery(look, first, last, steps, frame_ms, bounce)
 
 
 def read_avatar_query(query: bytes, manifest: Manifest) -> ImageQuery:

@@ -116,9 +116,9 @@ def test_a_wrong_label_is_told_the_right_ones(class_manifest, text):
 
 
 def test_a_walk_has_steps_of_a_duration(manifest):
-    assert read_walk_query(b"", manifest) == WalkQuery(Look(), 24, 80, False)
-    query = read_walk_query(b"steps=2&frame_ms=20&bounce=1&size=16", manifest)
-    assert query == WalkQuery(Look(size=16), 2, 20, True)
+    assert read_walk_query(b"", manifest) == WalkQuery(Look(), 0, 0, 24, 80, False)
+    query = read_walk_query(b"steps=2&frame_ms=20&bounce=1&size=16&index_a=3&index_b=4", manifest)
+    assert query == WalkQuery(Look(size=16), 3, 4, 2, 20, True)
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,14 @@ def test_a_grid_shows_consecutive_images(get, expected):
     assert np.array_equal(square, tile(expected("tiny", 7, range(16))))
 
 
-def test_a_walk_has_the_frames_of_grpc(get, client):
+def test_a_walk_has_the_frames_of_grpc(get, client, expected):
     steps = np.concatenate(list(client.interpolate(7, 8, steps=5)))
     response = get(f"{TINY}/walks/7-8.webp?steps=5")
     assert response.getheader("content-type") == "image/webp"
     assert np.array_equal(np.stack(frames(response.content)), steps)
+    ends = frames(get(f"{TINY}/walks/7-8.webp?steps=2&index_a=3&index_b=4").content)
+    assert np.array_equal(ends[0], expected("tiny", 7, [3])[0])
+    assert np.array_equal(ends[1], expected("tiny", 8, [4])[0])
     assert len(frames(get(f"{TINY}/walks/7-8.gif?steps=5&bounce=1").content)) == 8
 
 
