@@ -109,7 +109,7 @@ def large(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(repository) -> Iterator[Server]:
-    with serve(repository, "--model", "tiny") as running:
+    with serve(repository, "--model", "tiny", "--no-http-access-log") as running:
         yield running
 
 
