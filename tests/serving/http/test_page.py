@@ -55,7 +55,7 @@ def open_page(browser, site):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console", lambda message: complaints.append(message.text) if is_bad(message) else 0
@@ -75,7 +75,7 @@ def is_bad(message) -> bool:
 
 def wait_until(page, condition: str) -> None:
     """Waits for a condition in JavaScript; the page's policy forbids Playwright's own way."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(30)
@@ -365,6 +365,7 @@ def test_axe_finds_no_fault(open_page, axe, scheme, query):
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
 
+@pytest.mark.slow
 def test_screenshots_are_made(open_page, tmp_path):
     """For a person to look at, into the folder that DCGAN_SCREENSHOTS names."""
     folder = Path(os.environ.get("DCGAN_SCREENSHOTS") or tmp_path)
