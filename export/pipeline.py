@@ -14,9 +14,10 @@ from dcgan.export.int8.search import find_plan
 from dcgan.export.options import ExportOptions
 from dcgan.export.release.description import describe_release
 from dcgan.export.release.manifest import draft_manifest
-from dcgan.export.verify.gate import verify_files
+from dcgan.export.verify.gate import Verification, verify_files
 from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
+from dcgan.zoo.manifest import Manifest, Training
 from dcgan.zoo.repository import Release, publish, read_release
 
 
@@ -41,26 +42,40 @@ def export(
     torch.set_num_threads(1)
 
     draft = draft_manifest(run, options)
-    if draft.training.stopped_early:
-        show(
-            f"warning: the run was stopped early, after {draft.training.steps} of "
-            f"{draft.training.planned_steps} steps; dcgan-train --resume finishes it"
-        )
+    _warn_if_stopped_early(draft.training, show)
 
     with publish(repository, options.name, options.version) as folder:
+        # Fold batch normalization, round the weights, and choose what runs in int8.
         stages = fold_for_release(run.generator, options.weights)
         plan = find_plan(stages.released) if options.int8 else None
+
+        # Write every format.
         files = write_files(stages.released, folder, options, metadata=dump_json(draft), plan=plan)
 
+        # Load every file again, and compare it with the trained network.
         verification = verify_files(stages, files, folder, draft)
         show(verification.report.table())
         verification.report.raise_failure()
-        speed = compare_speed(
-            verification.backends, latent_size=draft.latent_size, classes=draft.classes
-        )
-        if speed is not None:
-            show(speed)
+        _show_speed(verification, draft, show)
 
+        # Write golden images, samples, parity report, model card and manifest.
         describe_release(draft, files, stages.released, verification, folder)
 
     return read_release(repository / options.name / str(options.version))
+
+
+def _warn_if_stopped_early(training: Training, show: Callable[[str], None]) -> None:
+    if training.stopped_early:
+        show(
+            f"warning: the run was stopped early, after {training.steps} of "
+            f"{training.planned_steps} steps; dcgan-train --resume finishes it"
+        )
+
+
+def _show_speed(verification: Verification, draft: Manifest, show: Callable[[str], None]) -> None:
+    """Says whether int8 is faster here, if there is an int8 file."""
+    speed = compare_speed(
+        verification.backends, latent_size=draft.latent_size, classes=draft.classes
+    )
+    if speed is not None:
+        show(speed)
