@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json
 from dcgan.export.formats.writer import write_files
 from dcgan.export.graph.stages import fold_for_release
@@ -17,7 +18,7 @@ from dcgan.export.release.manifest import draft_manifest
 from dcgan.export.verify.gate import Verification, verify_files
 from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
-from dcgan.zoo.manifest import Manifest, Training
+from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.repository import Release, publish, read_release
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from dcgan.core.origin import Training
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.training.config import load_recipe
 from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.training.run_folder import DataFacts, Run, RunConfig, RunFolder
-from dcgan.zoo.manifest import Training
 from dcgan.zoo.repository import Release
 
 TRAINING = Training(

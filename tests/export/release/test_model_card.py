@@ -13,12 +13,13 @@ import pytest
 from dcgan.core import noise
 from dcgan.core.images import decode_png, tile
 from dcgan.core.onnx_session import CPU
+from dcgan.core.origin import RecipeChange
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.export.release.model_card import model_card
 from dcgan.export.release.usage_example import usage_example
 from dcgan.export.verify.report import ParityReport
-from dcgan.zoo.manifest import Metric, RecipeChange
+from dcgan.zoo.manifest import Metric
 
 
 @pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
