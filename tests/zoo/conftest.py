@@ -36,7 +36,7 @@ from tests.zoo.misbehaving_server import Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
 PROVIDER, PROCESSOR = "CPUExecutionProvider", "x86-64-v3"
-IMPATIENT = RetryPolicy(attempts=3, timeout_s=0.3, backoff_s=0.0)
+IMPATIENT = RetryPolicy(attempts=3, timeout_s=0.5, backoff_s=0.0)
 
 
 def make_manifest(files: tuple[ModelFile, ...], *, name: str = "toy", version: int = 1) -> Manifest:
