@@ -126,7 +126,7 @@ def is_disk_full(error: Exception) -> TypeGuard[OSError]:
 
 
 def _temporary_path(target: Path) -> Path:
-    # The name cannot be guessed, so that nobody can plant a link there. It is cut to fit the file
+    # Nobody can guess the name and plant a link there. It is cut to fit the file
     # system's limit.
     name = os.fsdecode(os.fsencode(target.name)[:200])
     return target.with_name(f".{name}.{secrets.token_hex(8)}.part")

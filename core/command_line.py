@@ -195,7 +195,7 @@ def _variables_named(ctx: click.Context) -> Iterator[None]:
 
 
 def _sources(ctx: click.Context, message: str) -> str:
-    """Returns a remark for every option that a message names and a variable has set."""
+    """Returns a hint for every option that a message names and the environment has set."""
     remarks = []
     context: click.Context | None = ctx
     while context is not None:

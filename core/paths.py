@@ -1,4 +1,4 @@
-"""The cache folder: downloaded models and data sets, and whatever can be made again."""
+"""The cache folder: downloaded models and data sets, and other files that can be recreated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cache_dir() -> Path:
 
 
 def private_folder(*parts: str) -> Path:
-    """Creates a folder of the cache that only this user can write to: nobody can plant files there.
+    """Creates a folder of the cache that only this user can write to, against planted files.
 
     Args:
         parts: path of the folder below the cache.

@@ -64,7 +64,7 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 @click.option(
     "--grid",
     type=click.Path(path_type=Path),
-    help="PNG to write: images as they come, nearest to and farthest from real ones, in pairs.",
+    help="PNG to write: unselected images, and those nearest to and farthest from real ones.",
 )
 def main(
     *,

@@ -92,7 +92,7 @@ def read_ready_file(path: Path) -> ReadyReport | None:
         The report, or None if there is no such file.
 
     Raises:
-        DcganError: if the file is no ready file.
+        DcganError: if the file is not a ready file.
     """
     try:
         text = path.read_text(encoding="utf-8")

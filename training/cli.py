@@ -111,7 +111,7 @@ def main(
     The run folder gets the weights, the metrics of each step and sample grids; dcgan-export turns
     it into a model that can be served. Ctrl-C saves and stops; --resume continues with the options
     of the run. Options about saving and collapse (--checkpoint-..., --on-collapse) and
-    --skip-corrupt are not remembered and can be given anew.
+    --skip-corrupt are not remembered and can be changed.
     """
     from dcgan.training.options import TrainOptions
     from dcgan.training.session import Session, pack_images, run_session

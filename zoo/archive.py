@@ -96,7 +96,7 @@ def _read_entries(file: BinaryIO, size: int, source: str) -> dict[str, _Entry]:
         file.seek(position)
         header = file.read(_BLOCK_BYTES)
         if len(header) < _BLOCK_BYTES:
-            raise RepositoryError(f"{source} is no archive of a model, or it is truncated")
+            raise RepositoryError(f"{source} is not an archive of a model, or it is truncated")
         if not any(header):
             return entries
 
@@ -116,7 +116,7 @@ def _parse_header(header: bytes, source: str) -> tuple[str, int]:
     checksum = _OCTAL.fullmatch(header[148:156])
     blanked = header[:148] + b" " * 8 + header[156:]
     if checksum is None or int(checksum[1], 8) != sum(blanked):
-        raise RepositoryError(f"{source} is no archive of a model, or it is damaged")
+        raise RepositoryError(f"{source} is not an archive of a model, or it is damaged")
 
     name = _NAME.fullmatch(header[:100])
     length = _OCTAL.fullmatch(header[124:136])
@@ -137,7 +137,7 @@ def _parse_header(header: bytes, source: str) -> tuple[str, int]:
 def _read_manifest(file: BinaryIO, entries: dict[str, _Entry], source: str) -> str:
     entry = entries.get(FILE_NAME)
     if entry is None:
-        raise RepositoryError(f"{source} is no archive of a model: it has no {FILE_NAME}")
+        raise RepositoryError(f"{source} is not an archive of a model: it has no {FILE_NAME}")
     if entry.bytes > MAX_MANIFEST_BYTES:
         raise RepositoryError(f"{source} has a {FILE_NAME} of over 1 MiB, which no manifest is")
 

@@ -99,7 +99,7 @@ def list_models(
         retry: timeouts and attempts of downloading the index.
 
     Raises:
-        RepositoryError: if the repository is no folder.
+        RepositoryError: if the repository is not a folder.
         DownloadError: if the index cannot be read.
     """
     entries: dict[tuple[str, int], ModelEntry] = {}
@@ -167,7 +167,7 @@ def local_repositories(repository: Path | None = None) -> list[Path]:
 def _local_repositories(repository: Path | None) -> list[tuple[Path, str]]:
     if repository is not None and not _is_folder(repository):
         raise RepositoryError(
-            f"{repository} is no folder; name a model repository, laid out as <name>/<version>/"
+            f"{repository} is not a folder; name a model repository, laid out as <name>/<version>/"
         )
 
     places = [(SHIPPED, "shipped")]

@@ -122,7 +122,7 @@ def _receive(file: Download, part: Path, retry: RetryPolicy, progress: Progress)
         _copy(file, part, progress)
         return
     if not is_web_url(file.url):
-        raise DownloadError(f"{public_url(file.url)} is no http, https or file address")
+        raise DownloadError(f"{public_url(file.url)} is not an http, https or file address")
 
     watchdog = Watchdog(
         window_s=retry.timeout_s,

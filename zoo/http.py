@@ -36,7 +36,7 @@ class Watchdog:
     """Closes the connections of a download that is too slow, from a thread of its own.
 
     Timeouts of a socket are no substitute: a server that sends one byte now and then, endless
-    headers or `100 Continue` for ever never reaches them.
+    headers or endless `100 Continue` never triggers them.
 
     Args:
         window_s: period in which a minimum must arrive, in seconds.
@@ -171,7 +171,7 @@ class HttpClient:
                 finally:
                     response.close()
         except LocationParseError:
-            raise DownloadError(f"{public_url(url)} is no valid address") from None
+            raise DownloadError(f"{public_url(url)} is not a valid address") from None
         except HTTPError as error:
             raise ConnectionBrokenError(self._watchdog.reason or _reason(error)) from None
 
@@ -213,11 +213,11 @@ def check_redirect(url: str, target: str) -> str:
     """Returns the target of a redirect or link if it may be followed.
 
     Raises:
-        DownloadError: if it is no web address, or gives up the protection of https.
+        DownloadError: if it is not a web address, or gives up the protection of https.
     """
     if not is_web_url(target):
         raise DownloadError(
-            f"{public_url(url)} leads to {public_url(target)}, which is no http or https address"
+            f"{public_url(url)} leads to {public_url(target)}, which is not a web address"
         )
     if split_url(url).scheme == "https" and split_url(target).scheme != "https":
         raise DownloadError(

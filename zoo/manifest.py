@@ -201,7 +201,7 @@ def check_name(name: str) -> None:
     fits = _NAME.fullmatch(name) is not None and ".." not in name
     check(
         fits,
-        f"{name!r:.80} is no model name: use 1 to 64 of a-z, 0-9, '.', '_', '-', "
+        f"{name!r:.80} is not a model name: use 1 to 64 of a-z, 0-9, '.', '_', '-', "
         "with a letter or digit at each end",
     )
 

@@ -123,11 +123,12 @@ def list_releases(repository: Path) -> list[Release]:
     """Reads all models of a repository, by name, the newest version first.
 
     Raises:
-        RepositoryError: if the repository is no folder, or a model in it is corrupt or misplaced.
+        RepositoryError: if the repository is not a folder, or a model in it is corrupt or
+            misplaced.
     """
     if not _is_folder(repository):
         raise RepositoryError(
-            f"{str(repository)!r:.200} is no folder that can be read; "
+            f"{str(repository)!r:.200} is not a folder that can be read; "
             f"name a model repository, laid out as <name>/<version>/{FILE_NAME}"
         )
     folders = [
@@ -224,7 +225,7 @@ def describe_file(path: Path, role: str, precision: str | None = None) -> ModelF
 def _read_manifest(folder: Path) -> str:
     path = folder / FILE_NAME
     if not path.is_file():
-        raise RepositoryError(f"{folder} is no model folder: it has no {FILE_NAME}")
+        raise RepositoryError(f"{folder} is not a model folder: it has no {FILE_NAME}")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise RepositoryError(f"{path} is over 1 MiB, which no manifest is")
     try:

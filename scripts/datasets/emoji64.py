@@ -70,7 +70,7 @@ def read_emoji(project: Path, vendor: str) -> Iterator[tuple[Pixels, int]]:
     folder = package / "img" / vendor / str(SIZE)
 
     for entry in json.loads((package / "emoji.json").read_text(encoding="utf-8")):
-        # Skin tones on their own are in the category "Component", which is no class.
+        # Skin tones on their own are in the category "Component", which is not a class.
         label = _label(entry["category"])
         if label is None:
             continue

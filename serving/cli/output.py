@@ -86,7 +86,7 @@ def choose_format(out: Path, named: str) -> str:
 
         chosen = _FORMAT_OF_SUFFIX.get(suffix, "folder") if named == "auto" else named
         if chosen == "folder" and out.exists() and not _is_empty_folder(out):
-            raise OutputError(f"{out} exists and is no empty folder; name another --out")
+            raise OutputError(f"{out} exists and is not an empty folder; name another --out")
         if chosen != "folder" and out.is_dir():
             raise OutputError(f"{out} is a folder; name a file for --out")
     return chosen

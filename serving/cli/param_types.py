@@ -55,7 +55,7 @@ class RequestSizes(click.ParamType[tuple[tuple[int, float], ...]]):
             sizes = ()
         valid = all(0 < n <= _MAX_REQUEST_IMAGES and 0 < weight < math.inf for n, weight in sizes)
         if not sizes or not valid:
-            self.fail(f"{value!r:.80} is no list of sizes such as 1 or 1:0.9,64:0.1", param, ctx)
+            self.fail(f"{value!r:.80} is not a list of sizes such as 1 or 1:0.9,64:0.1", param, ctx)
         return sizes
 
 
@@ -75,5 +75,5 @@ class KeyValue(click.ParamType[tuple[str, str]]):
             return value
         key, equals, text = value.partition("=")
         if not equals:
-            self.fail(f"{value!r:.80} is no KEY=VALUE", param, ctx)
+            self.fail(f"{value!r:.80} is not KEY=VALUE", param, ctx)
         return key, text

@@ -213,7 +213,7 @@ def main(
     dry_run: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Serves images over gRPC and HTTP until it is told to stop."""
+    """Serves images over gRPC and HTTP until SIGTERM or Ctrl-C."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
     from dcgan.serving.shutdown import exit_on_sigterm
 

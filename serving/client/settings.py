@@ -85,7 +85,7 @@ def check_settings(
 
 def _check_pair(key: str, value: str | bytes) -> tuple[str, str | bytes]:
     if not _KEY.fullmatch(key) or key.startswith("grpc-"):
-        problem = f"{key!r:.80} is no key for metadata"
+        problem = f"{key!r:.80} is not a key for metadata"
         raise _refused(f"{problem}; use small letters, digits, '-', '_' and '.', and not 'grpc-'")
     if key.endswith("-bin"):
         if not isinstance(value, bytes):

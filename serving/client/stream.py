@@ -63,7 +63,7 @@ class ResumableStream:
             before = _describe(self._provenance)
             now = _describe(response.provenance)
             raise FaultError(
-                f"the server began with model {before} and goes on with {now}",
+                f"the stream began with model {before} and continues with {now}",
                 grpc.StatusCode.INTERNAL,
             )
 

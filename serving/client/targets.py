@@ -54,7 +54,7 @@ class TargetResolver:
         target: `host:port`, several of these with commas between them, or any URI that gRPC takes.
 
     Raises:
-        UnreachableError: if it is no target.
+        UnreachableError: if it is not a target.
     """
 
     def __init__(self, target: str) -> None:
@@ -196,5 +196,5 @@ def _no_address(address: str) -> UnreachableError:
     if address.startswith("https://"):
         cure += ", and ask for TLS with tls=True (--tls)"
     return UnreachableError(
-        f"{address!r:.80} is no address of a server; {cure}", grpc.StatusCode.UNAVAILABLE
+        f"{address!r:.80} is not an address of a server; {cure}", grpc.StatusCode.UNAVAILABLE
     )

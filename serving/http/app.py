@@ -34,7 +34,7 @@ access_logger = logging.getLogger("dcgan.serving.http.access")
 
 
 class HttpApp:
-    """Turns ASGI calls into requests, and what becomes of them into responses.
+    """Turns ASGI calls into requests, and their results into responses.
 
     Args:
         handler: answers requests.

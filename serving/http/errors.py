@@ -15,7 +15,7 @@ class InvalidAddressError(RequestError):
 
 
 class InvalidRequestError(RequestError):
-    """The bytes are no HTTP request, or a header is missing or malformed."""
+    """The bytes are not an HTTP request, or a header is missing or malformed."""
 
     reason: ClassVar[str] = "INVALID_REQUEST"
 

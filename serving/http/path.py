@@ -119,7 +119,7 @@ def read_seed(text: str) -> int:
     """Reads a seed.
 
     Raises:
-        InvalidAddressError: if it is no decimal number below 2^64.
+        InvalidAddressError: if it is not a decimal number below 2^64.
     """
     return _read_number(text, "seed", INDEX_LIMIT - 1)
 
@@ -128,7 +128,7 @@ def read_seed_pair(text: str) -> tuple[int, int]:
     """Reads the two seeds of a walk, e.g. "7-8".
 
     Raises:
-        InvalidAddressError: if they are no two decimal numbers below 2^64.
+        InvalidAddressError: if they are not two decimal numbers below 2^64.
     """
     first, dash, second = text.partition("-")
     if not dash:

@@ -113,7 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Parses what has arrived, within the limits."""
         if self._refused:
             return
-        # Callbacks count the head that begins in this data; all data counts that goes on with it.
+        # Callbacks count a head that begins in this data; data that continues one counts in full.
         self._is_first_data = False
         if self._in_head:
             self._head_bytes += len(data)
@@ -125,9 +125,11 @@ class LimitedProtocol(HttpToolsProtocol):
         """Never called: `Config(ws="none")`."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Answers bytes that are no HTTP request."""
+        """Answers bytes that are not an HTTP request."""
         if not self._refused and not self.transport.is_closing():
-            self._refuse(InvalidRequestError("the bytes are no HTTP/1.1 request; fix the client"))
+            self._refuse(
+                InvalidRequestError("this is not an HTTP/1.1 request; fix the client")
+            )
 
     def on_message_begin(self) -> None:
         """Begins a request: its head must arrive in time."""

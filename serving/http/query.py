@@ -167,7 +167,9 @@ class _Fields:
         for name, value in pairs:
             if name not in known:
                 cure = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise InvalidFieldError(name[:_MAX_SHOWN], f"is no field of this address; {cure}")
+                raise InvalidFieldError(
+                    name[:_MAX_SHOWN], f"is not a field here; {cure}"
+                )
             if name in self._values:
                 raise InvalidFieldError(name, "must be given once")
             self._values[name] = value

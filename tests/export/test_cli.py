@@ -79,7 +79,7 @@ def test_a_version_that_exists_is_refused(run_folder, folder):
 
 @pytest.mark.parametrize("name", ["Tiny", "../tiny", "", "a/b", "-x", "a" * 65])
 def test_a_bad_name_is_refused(run_folder, folder, name):
-    assert_refused(dcgan_export(run_folder, "--out", folder, f"--name={name}"), "no model name")
+    assert_refused(dcgan_export(run_folder, "--out", folder, f"--name={name}"), "not a model name")
     assert not folder.exists()
 
 

@@ -80,7 +80,7 @@ HOSTILE = {
     "other bytes": lambda m: m.update(
         {"generator.onnx": entry("generator.onnx", m["generator.onnx"][1][::-1])}
     ),
-    "a manifest that is no text": lambda m: m.update(
+    "a manifest that is not text": lambda m: m.update(
         {"manifest.json": entry("manifest.json", b"\xff\xfe")}
     ),
     "a manifest of lies": lambda m: m.update({"manifest.json": entry("manifest.json", b"{}")}),
@@ -108,7 +108,7 @@ def test_a_name_in_the_manifest_cannot_climb_out_either(archive, tmp_path):
         members["manifest.json"] = entry("manifest.json", json.dumps(manifest).encode())
 
     rewritten(archive, climb)
-    with pytest.raises(DcganError, match="no model name"):
+    with pytest.raises(DcganError, match="not a model name"):
         extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
 
 
@@ -165,7 +165,7 @@ EXTENSIONS = {
     "a size of 2^63 in base 256": header(size=b"\x80" + (2**63).to_bytes(11, "big")),
     "a negative size": header(size=b"\xff" * 12),
     "a signed size": header(size=b"-0000000001"),
-    "a size that is no number": header(size=b"0x1f"),
+    "a size that is not a number": header(size=b"0x1f"),
     "a size beyond the end": header(size=b"77777777777"),
     "a folder in the prefix": header(prefix=b"../.."),
     "a name with a folder": header(b"a/b"),
@@ -173,7 +173,7 @@ EXTENSIONS = {
     "a name with a line break": header(b"a\nb"),
     "a hidden name": header(b".bashrc"),
     "an empty name": header(b""),
-    "a name that is no ASCII": header("ä".encode()),
+    "a name that is not ASCII": header("ä".encode()),
     "text after the name": header(b"a\0b"),
 }
 
@@ -203,7 +203,7 @@ def test_a_header_with_a_wrong_checksum_is_damage(archive, tmp_path):
     data = bytearray(archive.read_bytes())
     data[0] ^= 1
     archive.write_bytes(data)
-    with pytest.raises(RepositoryError, match="no archive of a model, or it is damaged"):
+    with pytest.raises(RepositoryError, match="not an archive of a model, or it is damaged"):
         extract_archive(archive, tmp_path / "elsewhere", "toy.tar")
 
 

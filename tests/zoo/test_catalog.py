@@ -69,7 +69,7 @@ def test_a_model_or_version_that_does_not_exist_names_those_that_do(repository, 
         get_model("tyo", repository=repository)
     with pytest.raises(RepositoryError, match="no version 2; it has 1, 3"):
         get_model("toy", 2, repository=repository)
-    with pytest.raises(ManifestError, match="no model name"):
+    with pytest.raises(ManifestError, match="not a model name"):
         get_model("../toy", repository=repository)
 
 
@@ -233,7 +233,7 @@ def test_an_index_that_is_not_valid_is_refused(zoo, server, retry, changes):
 def test_an_index_on_the_network_may_not_point_into_this_machine(zoo, server, retry):
     change_index(server, url="file:///etc/passwd")
     with pytest.raises(
-        DownloadError, match="leads to file:///etc/passwd, which is no http or https address"
+        DownloadError, match="leads to file:///etc/passwd, which is not a web address"
     ):
         read_index(zoo, retry)
 
@@ -297,7 +297,7 @@ def test_a_captive_portal_does_not_replace_the_kept_index(zoo, server, retry, ca
 
 @pytest.mark.parametrize("digest", ["abc", "../" * 22, "g" * 64])
 def test_a_digest_that_is_none_is_refused(server, digest):
-    with pytest.raises(DownloadError, match="is no SHA-256"):
+    with pytest.raises(DownloadError, match="is not a SHA-256"):
         fetch_archive(server.url("/zoo/toy-1.tar"), digest)
 
 

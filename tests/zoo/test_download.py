@@ -161,7 +161,7 @@ def test_no_server_at_all_is_one_sentence(what, target, retry, server):
 
 @pytest.mark.parametrize("url", ["ftp://host/file", "file", "javascript:alert(1)", ""])
 def test_another_kind_of_address_is_refused(target, url):
-    with pytest.raises(DownloadError, match="no http, https or file address"):
+    with pytest.raises(DownloadError, match="not an http, https or file address"):
         download(Download(url=url), target)
 
 

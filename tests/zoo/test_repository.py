@@ -97,15 +97,15 @@ def test_a_repository_that_is_a_file_is_refused(tmp_path: Path):
     ):
         pass
     for repository in (tmp_path / "models", tmp_path / ("x" * 300)):
-        with pytest.raises(RepositoryError, match="is no folder"):
+        with pytest.raises(RepositoryError, match="is not a folder"):
             list_releases(repository)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../a", "A", "a" * 65, "-a", "a\0", "a..b", "é"])
 def test_hostile_names_are_refused_before_the_disk_is_touched(tmp_path: Path, name: str):
-    with pytest.raises(ManifestError, match="is no model name"), publish(tmp_path, name, 1):
+    with pytest.raises(ManifestError, match="is not a model name"), publish(tmp_path, name, 1):
         pass
-    with pytest.raises(ManifestError, match="is no model name"):
+    with pytest.raises(ManifestError, match="is not a model name"):
         find_release(tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
@@ -145,7 +145,7 @@ def test_a_missing_file_and_a_missing_manifest_are_named(toy: Path):
     with pytest.raises(RepositoryError, match="lacks the file golden.png"):
         read_release(toy)
     (toy / FILE_NAME).unlink()
-    with pytest.raises(RepositoryError, match="is no model folder: it has no manifest.json"):
+    with pytest.raises(RepositoryError, match="is not a model folder: it has no manifest.json"):
         read_release(toy)
 
 
@@ -181,7 +181,7 @@ def test_a_folder_in_the_wrong_place_is_refused(toy: Path):
         ({"classes": 2, "class_names": ["a"]}, "1 class names for 2 classes"),
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"parity": [FAILED_VERDICT]}, "failed its parity gate"),
-        ({"name": "Toy"}, "is no model name"),
+        ({"name": "Toy"}, "is not a model name"),
         (
             {"golden": {"images": [{"seed": 0, "index": 0, "label": 3}], "digests": []}},
             "has none of its 0 classes",

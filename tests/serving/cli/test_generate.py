@@ -93,7 +93,7 @@ def test_without_a_server_it_says_what_to_do(nobody, tmp_path):
 def test_a_folder_with_something_in_it_is_left_alone(ask, tmp_path):
     (tmp_path / "mine").write_text("precious")
     code, output = ask("--seed", "7", "--out", str(tmp_path))
-    assert (code, "is no empty folder" in output) == (2, True)
+    assert (code, "is not an empty folder" in output) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

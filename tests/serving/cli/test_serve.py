@@ -15,7 +15,7 @@ def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: ")
-    assert "is no folder" in done.stderr
+    assert "is not a folder" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -70,7 +70,7 @@ async def test_failures_are_those_of_the_other_client(aio):
     async with AsyncClient("127.0.0.1:1") as nobody:
         with pytest.raises(UnreachableError, match="start one with dcgan-serve"):
             await nobody.generate(7)
-    with pytest.raises(UnreachableError, match="is no address"):
+    with pytest.raises(UnreachableError, match="is not an address"):
         AsyncClient("a:b,c:d")
 
 

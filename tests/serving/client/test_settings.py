@@ -8,9 +8,9 @@ from dcgan.serving.client import AsyncClient, Client, RefusedError
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"metadata": {"X-Tenant": "blue"}}, "'X-Tenant' is no key"),
-        ({"metadata": {"grpc-timeout": "1"}}, "is no key"),
-        ({"metadata": {"": "1"}}, "is no key"),
+        ({"metadata": {"X-Tenant": "blue"}}, "'X-Tenant' is not a key"),
+        ({"metadata": {"grpc-timeout": "1"}}, "is not a key"),
+        ({"metadata": {"": "1"}}, "is not a key"),
         ({"metadata": {"tenant": "blue\r\nadmin: yes"}}, "must be printable ASCII text"),
         ({"metadata": {"tenant": b"blue"}}, "must be printable ASCII text"),
         ({"metadata": {"tenant-bin": "blue"}}, "must be bytes"),

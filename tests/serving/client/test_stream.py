@@ -22,6 +22,6 @@ def test_a_stream_goes_on_with_the_model_that_it_began_with():
     )
     assert stream.request() == wanted
     with pytest.raises(
-        FaultError, match=r"began with model photos 3 \(aaaaaaaaaaaa\) and goes on with .*bbb"
+        FaultError, match=r"began with model photos 3 \(aaaaaaaaaaaa\) and continues with .*bbb"
     ):
         stream.read(chunk(6, "b" * 64))

@@ -39,7 +39,7 @@ def impatient(monkeypatch):
 
 @pytest.mark.parametrize("target", ["", " ", "127.0.0.1:1,127.0.0.1", "a:b,c:d", "a:1,,b:2"])
 def test_what_is_no_address_is_named(target):
-    with pytest.raises(UnreachableError, match="is no address"):
+    with pytest.raises(UnreachableError, match="is not an address"):
         Client(target)
 
 

@@ -77,4 +77,4 @@ def turned_jpeg(*tags: tuple[int, int, int, bytes]) -> bytes:
 TURN = (0x0112, 3, 1, struct.pack("<I", 6))  # the camera was turned by a quarter
 
 
-TEXT = (0x011A, 2, 3, b"ab\0\0")  # a resolution that is no number: Pillow cannot write it again
+TEXT = (0x011A, 2, 3, b"ab\0\0")  # a resolution that is not a number: Pillow cannot write it again
