@@ -90,16 +90,8 @@ def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_exits_with_its_code(tmp_path, number, code):
-    command = [
-        *COMMAND,
-        "--data",
-        "digits",
-        *SMALL,
-        "--steps",
-        "100000",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    options = ["--data", "digits", *SMALL, "--steps", "100000", "--out", str(tmp_path / "run")]
+    command = [*COMMAND, *options]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )

@@ -142,13 +142,8 @@ def test_a_run_is_rewound_five_times_at_most(tmp_path, configure, dataset):
         TrainingError, match=r"rewound 5 times and collapsed again: .*good.safetensors"
     ):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil)
-    assert [entry["detour"] for entry in json.loads((tmp_path / "run" / REWINDS).read_text())] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    entries = json.loads((tmp_path / "run" / REWINDS).read_text())
+    assert [entry["detour"] for entry in entries] == [1, 2, 3, 4, 5]
     assert read_tensors(tmp_path / "run" / GOOD)[1]["step"] == 5
 
 

@@ -33,12 +33,7 @@ from dcgan.training.options import TrainOptions, check_processes_agree
 from dcgan.training.run_folder import RunConfig, RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
 
-pytestmark = pytest.mark.numerical
-
-
 CPU = torch.device("cpu")
-
-
 Pairs = dict[str, torch.Tensor]
 
 
@@ -49,10 +44,8 @@ def gradients(
     state = create_training_state(recipe, 0, CPU, context)
     for adam in (state.generator_adam, state.discriminator_adam):
         adam.step = lambda: None
-    step, loader = (
-        TrainingStep(recipe, state, "fp32", context),
-        BatchLoader(dataset, recipe, 0, CPU, context),
-    )
+    step = TrainingStep(recipe, state, "fp32", context)
+    loader = BatchLoader(dataset, recipe, 0, CPU, context)
     batch = loader.batch(step_number)
     phase = step.train_discriminator(batch)
     found = {f"D.{name}": p.grad.clone() for name, p in state.discriminator.named_parameters()}
@@ -262,6 +255,7 @@ def test_a_lost_process_is_reported(run_both, configure, dataset, tmp_path):
     assert (tmp_path / "said").exists()
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("number", range(7))
 def test_two_processes_compute_the_gradients_of_one(small, dataset, shards, number):
     recipe, step = list(cases(small).values())[number]

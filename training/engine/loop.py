@@ -89,10 +89,11 @@ def _train_main(
         collapse = detector.update(rows)
         if collapse is None and saving:
             collapse = check_weights(trainer.state.weights())
+        wanted = _decide(collapse, on_collapse, stopping=stopping)
         if collapse is not None and action != LoopAction.REWIND:
             reason = collapse.reason
             progress.print(f"step {trainer.step}: {reason}")
-        action = max(action, _decide(collapse, on_collapse, stopping=stopping))
+        action = max(action, wanted)
 
         # Save what is due, unless the run is rewound.
         if action != LoopAction.REWIND:

@@ -62,20 +62,10 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     source = open_source(str(copy))
     assert cache.load_dataset(
         source, DecodeConfig(image_size=64, channels=3), iter
-    ).images.shape == (
-        1,
-        64,
-        64,
-        3,
-    )
+    ).images.shape == (1, 64, 64, 3)
     assert cache.load_dataset(
         source, DecodeConfig(image_size=32, channels=1), iter
-    ).images.shape == (
-        1,
-        32,
-        32,
-        1,
-    )
+    ).images.shape == (1, 32, 32, 1)
 
 
 def test_an_image_with_the_size_and_date_of_the_one_before_is_decoded_anew(tmp_path):

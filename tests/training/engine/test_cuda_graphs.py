@@ -47,10 +47,7 @@ def test_the_captured_step_equals_the_plain_step(small, dataset, norm, loss, pre
     changes = (
         {"r1": 1.0, "r2": 1.0}
         if loss == "relativistic"
-        else {
-            "augment": ("colour", "translation", "cutout"),
-            "augment_probability": 0.5,
-        }
+        else {"augment": ("colour", "translation", "cutout"), "augment_probability": 0.5}
     )
     recipe = replace(
         small, loss=loss, discriminator=replace(small.discriminator, norm=norm), **changes

@@ -102,10 +102,7 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     recipe = load_recipe("dcgan64-seed")
     state = create_training_state(recipe, 0, CPU)
     plain = PlainLoop()
-    pairs = (
-        (state.generator, plain.generator),
-        (state.discriminator, plain.discriminator),
-    )
+    pairs = ((state.generator, plain.generator), (state.discriminator, plain.discriminator))
     for network, reference in pairs:
         with torch.no_grad():
             for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
