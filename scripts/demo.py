@@ -49,29 +49,12 @@ def main() -> None:
     started = time.monotonic()
     shutil.rmtree(DEMO, ignore_errors=True)
     run("dcgan-train", "--data", "digits", "--recipe", "digits", "--out", "demo/run", "--seed", "0")
-    run(
-        "dcgan-export",
-        "demo/run",
-        "--out",
-        "demo/models",
-        "--name",
-        "digits",
-        "--onnx",
-        "--torchscript",
-    )
+    export = ("--out", "demo/models", "--name", "digits", "--onnx", "--torchscript")
+    run("dcgan-export", "demo/run", *export)
     ports = ("--port", "0", "--metrics-port", "0", "--http-port", "0")
     with server("dcgan-serve", "--model-repository", "demo/models", *ports) as address:
-        run(
-            "dcgan-generate",
-            "--seed",
-            "7",
-            "-n",
-            "64",
-            "--out",
-            "demo/grid.png",
-            "--target",
-            address,
-        )
+        images = ("--seed", "7", "-n", "64", "--out", "demo/grid.png")
+        run("dcgan-generate", *images, "--target", address)
     print(
         f"""
 Done in {time.monotonic() - started:.0f} s. Look at

@@ -38,8 +38,12 @@ _ERRORS: dict[grpc.StatusCode, type[ClientError]] = {
 
 
 @contextmanager
-def translating(target: str) -> Iterator[None]:
+def translating(target: str, *, tls: bool = False) -> Iterator[None]:
     """Turns the RpcError of a call to `target` into a ClientError.
+
+    Args:
+        target: address of the server, for the message.
+        tls: whether the connection was to be encrypted, for the message.
 
     Raises:
         ClientError: if the block raises an RpcError.
@@ -47,15 +51,16 @@ def translating(target: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise translate(error, target) from error
+        raise translate(error, target, tls=tls) from error
 
 
-def translate(error: grpc.RpcError, target: str) -> ClientError:
+def translate(error: grpc.RpcError, target: str, *, tls: bool = False) -> ClientError:
     """Returns the ClientError that a failed call means to its caller.
 
     Args:
         error: what gRPC raised.
         target: address of the server, for the message.
+        tls: whether the connection was to be encrypted, for the message.
     """
     code = error.code()
     text = error.details() or ""
@@ -65,7 +70,7 @@ def translate(error: grpc.RpcError, target: str) -> ClientError:
 
     # Without an ErrorInfo the status comes from gRPC itself, not from the service.
     if code == grpc.StatusCode.UNAVAILABLE and not info.reason:
-        return UnreachableError(_explain_unreachable(text, target), code)
+        return UnreachableError(_explain_unreachable(text, target, tls=tls), code)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED and not info.reason:
         cure = "allow more time, or ask for less"
         return DeadlineError(f"{target} did not answer in time; {cure}", code)
@@ -80,12 +85,16 @@ def translate(error: grpc.RpcError, target: str) -> ClientError:
     return kind(f"{target} answers: {text}", code, info.reason, field)
 
 
-def _explain_unreachable(text: str, target: str) -> str:
+def _explain_unreachable(text: str, target: str, *, tls: bool) -> str:
+    # gRPC reports only the last of the addresses that it tried, so the text may not tell.
     if "CERTIFICATE_VERIFY_FAILED" in text or "Peer name" in text:
         cure = "give its authority with ca= (--ca), or name the host that the certificate is for"
         return f"the certificate of {target} is not trusted; {cure}"
     if "SSL_ERROR" in text or "handshake" in text.lower():
         return f"{target} does not speak TLS, or not as gRPC needs it; check port and tls= (--tls)"
+    if tls:
+        cure = "check the target, and that ca= (--ca) is the authority of its certificate"
+        return f"no server answers at {target} over TLS; {cure}"
     return f"no server answers at {target}; start one with dcgan-serve, or name the right target"
 
 

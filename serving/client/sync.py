@@ -256,7 +256,7 @@ class Client(ClientBase):
     def _translating(self) -> Iterator[None]:
         """Turns what a call raises into a ClientError, also where `close` ended it."""
         try:
-            with translating(self.target):
+            with translating(self.target, tls=self._settings.tls):
                 yield
         except UnreachableError:
             self._resolver.report_failure()

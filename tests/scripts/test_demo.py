@@ -1,4 +1,4 @@
-"""The demo finds its server, and says so when there is none. `make demo` itself is the whole road: test_road.py."""
+"""The demo finds its server, or says that there is none; test_road.py runs what it runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DEMO = runpy.run_path(str(Path(__file__).resolve().parent.parent / "scripts" / "demo.py"))
+DEMO = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "demo.py"))
 
 
 def test_the_demo_learns_where_its_server_listens():
