@@ -1,9 +1,12 @@
-"""The documents of the server: the gallery page with its files."""
+"""The documents of the server: the gallery page with its files, and the OpenAPI document."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from dcgan.serving.http.openapi import openapi_document
 
 _FOLDER = Path(__file__).parent / "static"
 _MEDIA_TYPES = {
@@ -41,12 +44,13 @@ class Document:
 
 
 def load_site() -> dict[str, Document]:
-    """Loads the page and its files.
+    """Loads all documents.
 
     Returns:
-        The documents by path: the page at "/", its files under "/static/".
+        The documents by path: the page at "/", its files under "/static/", and "/openapi.json".
     """
-    documents = {}
+    content = json.dumps(openapi_document()).encode()
+    documents = {"/openapi.json": Document(content, {"content-type": "application/json"})}
     for file in sorted(_FOLDER.iterdir()):
         media_type = _MEDIA_TYPES.get(file.suffix)
         if media_type is None:
