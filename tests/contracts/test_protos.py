@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dcgan.v1 import generator_pb2
+
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 STUBS = ("generator_pb2.py", "generator_pb2.pyi", "generator_pb2_grpc.py")
 
@@ -17,3 +19,10 @@ def test_the_stubs_are_fresh(tmp_path: Path):
     for name in STUBS:
         fresh, committed = tmp_path / "dcgan" / "v1" / name, PROTOS / "dcgan" / "v1" / name
         assert committed.read_text() == fresh.read_text(), f"{name} is stale: run `make protos`"
+
+
+def test_other_languages_get_packages_of_their_own():
+    options = generator_pb2.DESCRIPTOR.GetOptions()
+    assert options.go_package == "dcgan/v1;dcganv1"
+    assert (options.java_package, options.java_multiple_files) == ("dcgan.v1", True)
+    assert options.csharp_namespace == "Dcgan.V1"
