@@ -48,7 +48,9 @@ from dcgan.serving.observability.metrics import Metrics
 
 async def main():
     repository = pathlib.Path({str(repository)!r})
-    settings = config.ServerConfig(model_repository=repository, port=0, metrics_port=0)
+    settings = config.ServerConfig(
+        model_repository=repository, model="tiny", port=0, metrics_port=0
+    )
     async with contextlib.AsyncExitStack() as stack:
         running = await server.start(settings, Metrics(), stack)
         with client.Client(running.address) as connected:
