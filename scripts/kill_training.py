@@ -29,31 +29,17 @@ METRICS = "metrics.jsonl"
 
 
 def command(options: argparse.Namespace, out: Path) -> list[str]:
-    """The command line of the run."""
-    words = [
-        sys.executable,
-        "-m",
-        "dcgan.training",
-        "--data",
-        options.data,
-        "--recipe",
-        options.recipe,
-    ]
-    words += ["--steps", str(options.steps), "--seed", str(options.seed), "--checkpoint-steps", "5"]
-    return [
-        *words,
-        "--set",
-        "sample_steps=20",
-        "--device",
-        options.device,
-        "--deterministic",
-        "--out",
-        str(out),
-    ]
+    """Returns the command line of the run."""
+    data = ["--data", options.data, "--recipe", options.recipe]
+    length = ["--steps", str(options.steps), "--seed", str(options.seed)]
+    often = ["--checkpoint-steps", "5", "--set", "sample_steps=20"]
+    device = ["--device", options.device, "--deterministic"]
+    run = [sys.executable, "-m", "dcgan.training"]
+    return [*run, *data, *length, *often, *device, "--out", str(out)]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but those of TensorBoard, which hold clock times."""
+    """Returns the SHA-256 of every file but those of TensorBoard, which hold clock times."""
     files = sorted(
         path for path in folder.rglob("*") if path.is_file() and path.parent.name != "tensorboard"
     )
@@ -64,7 +50,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def steps_written(folder: Path) -> int:
-    """Lines of the history so far."""
+    """Returns the number of rows that the metrics log has so far."""
     path = folder / METRICS
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -73,7 +59,7 @@ def kill_once(options: argparse.Namespace, out: Path, steps: int, delay: float) 
     """Starts or resumes the run and kills it after it has written some steps and a delay.
 
     Returns:
-        The steps in its history when it was killed, or None if it reached its end before.
+        The rows of its metrics log when it was killed, or None if it reached its end before.
     """
     with subprocess.Popen(
         [*command(options, out), "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -96,8 +82,59 @@ def kill_once(options: argparse.Namespace, out: Path, steps: int, delay: float) 
     return None
 
 
-def main() -> None:
-    """Runs both, compares them and writes the result."""
+def kill_again_and_again(options: argparse.Namespace, out: Path) -> list[int]:
+    """Kills and resumes a run, then lets it finish.
+
+    Returns:
+        The step at each kill; fewer than were asked for if the run reached its end before.
+    """
+    rng = random.Random(options.seed)
+    killed: list[int] = []
+    while len(killed) < options.kills:
+        steps_left = options.steps - steps_written(out)
+        kills_left = options.kills - len(killed)
+        steps = rng.randrange(max(2 * steps_left // (kills_left + 1), 1))
+        step = kill_once(options, out, steps, rng.uniform(0.0, 0.2))
+        if step is None:
+            break
+        killed.append(step)
+        print(f"kill {len(killed)} at step {step}", flush=True)
+
+    subprocess.run([*command(options, out), "--resume"], check=True, stdout=subprocess.DEVNULL)
+    return killed
+
+
+def describe(
+    options: argparse.Namespace,
+    killed: list[int],
+    broken: dict[str, str],
+    whole: dict[str, str],
+) -> dict[str, object]:
+    """Compares the files of both runs.
+
+    Args:
+        options: options of this script.
+        killed: the step at each kill.
+        broken: SHA-256 of each file of the run that was killed.
+        whole: SHA-256 of each file of the run that was not.
+    """
+    kept = {name: digest for name, digest in broken.items() if not name.endswith(".part")}
+    names = kept.keys() | whole.keys()
+    return {
+        "hardware": describe_hardware(options.device),
+        "versions": library_versions(*LIBRARIES),
+        "protocol": f"{options.recipe} on {options.data}, {options.steps} steps, "
+        f"a checkpoint every 5; SIGKILL at random, seed {options.seed}",
+        "killed_at_steps": killed,
+        "files_compared": len(whole),
+        "files_that_differ": sorted(name for name in names if kept.get(name) != whole.get(name)),
+        "generator_sha256_without_kills": whole["generator.safetensors"],
+        "generator_sha256_with_kills": broken["generator.safetensors"],
+    }
+
+
+def parse_options() -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,47 +145,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
-    draw, killed = random.Random(options.seed), []
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Runs both, compares them and writes the result."""
+    options = parse_options()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
     with tempfile.TemporaryDirectory() as scratch:
-        whole, broken = Path(scratch) / "whole", Path(scratch) / "broken"
-        subprocess.run(
-            command(options, whole),
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while len(killed) < options.kills:
-            left = options.steps - steps_written(broken), options.kills - len(killed)
-            step = kill_once(
-                options,
-                broken,
-                draw.randrange(max(2 * left[0] // (left[1] + 1), 1)),
-                draw.uniform(0.0, 0.2),
-            )
-            if step is None:
-                break
-            killed.append(step)
-            print(f"kill {len(killed)} at step {step}", flush=True)
-        subprocess.run(
-            [*command(options, broken), "--resume"], check=True, stdout=subprocess.DEVNULL
-        )
-        ours, theirs = digests(broken), digests(whole)
-    kept = {name: digest for name, digest in ours.items() if not name.endswith(".part")}
-    result = {
-        "hardware": describe_hardware(options.device),
-        "versions": library_versions(*LIBRARIES),
-        "protocol": f"{options.recipe} on {options.data}, {options.steps} steps, "
-        f"a checkpoint every 5; SIGKILL at random, seed {options.seed}",
-        "killed_at_steps": killed,
-        "files_compared": len(theirs),
-        "files_that_differ": sorted(
-            name for name in kept.keys() | theirs.keys() if kept.get(name) != theirs.get(name)
-        ),
-        "generator_sha256_without_kills": theirs["generator.safetensors"],
-        "generator_sha256_with_kills": ours["generator.safetensors"],
-    }
+        whole = Path(scratch) / "whole"
+        broken = Path(scratch) / "broken"
+        quiet = subprocess.DEVNULL
+        subprocess.run(command(options, whole), check=True, stdout=quiet, stderr=quiet)
+        killed = kill_again_and_again(options, broken)
+        result = describe(options, killed, digests(broken), digests(whole))
+
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
