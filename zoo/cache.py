@@ -72,9 +72,7 @@ def fetch_archive(
         DownloadError, RepositoryError, CacheError: as `fetch_model`.
     """
     if digest is not None and re.fullmatch(r"[0-9a-fA-F]{64}", digest) is None:
-        raise DownloadError(
-            f"{printable(digest, 80)!r} is not a SHA-256; give 64 hex digits"
-        )
+        raise DownloadError(f"{printable(digest, 80)!r} is not a SHA-256; give 64 hex digits")
     digest = digest.lower() if digest else None
     url = url if split_url(url).scheme else Path(url).resolve().as_uri()
     release = _fetch(Download(url=url, sha256=digest), None, retry, progress)

@@ -127,9 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answers bytes that are not an HTTP request."""
         if not self._refused and not self.transport.is_closing():
-            self._refuse(
-                InvalidRequestError("this is not an HTTP/1.1 request; fix the client")
-            )
+            self._refuse(InvalidRequestError("this is not an HTTP/1.1 request; fix the client"))
 
     def on_message_begin(self) -> None:
         """Begins a request: its head must arrive in time."""

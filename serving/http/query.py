@@ -167,9 +167,7 @@ class _Fields:
         for name, value in pairs:
             if name not in known:
                 cure = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise InvalidFieldError(
-                    name[:_MAX_SHOWN], f"is not a field here; {cure}"
-                )
+                raise InvalidFieldError(name[:_MAX_SHOWN], f"is not a field here; {cure}")
             if name in self._values:
                 raise InvalidFieldError(name, "must be given once")
             self._values[name] = value

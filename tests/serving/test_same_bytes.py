@@ -1,4 +1,4 @@
-"""The small version of benchmarks/same_bytes.py: cancellations, two servers, and a restart."""
+"""A small version of benchmarks/same_bytes.py: random requests, cancellations, a restart."""
 
 import json
 import shutil
