@@ -55,6 +55,7 @@ class ServerConfig:
         engine: how engines run.
         models: how each model is served.
         connection: how gRPC connections are handled.
+        cache_bytes: size of the cache of encoded images; 0 for none.
         http: how HTTP is served; None to leave it out.
     """
 
@@ -72,4 +73,5 @@ class ServerConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: ModelConfig = field(default_factory=ModelConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    cache_bytes: int = 0
     http: HttpConfig | None = None

@@ -15,6 +15,7 @@ from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.listener import bind, create_grpc_server, disconnect_clients
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
+from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.processors import log_quota
 from dcgan.serving.http.front_door import open_front_door
 from dcgan.serving.http.listener import HttpListener
@@ -128,7 +129,10 @@ async def start(
     metrics_server.start()
     stack.callback(metrics_server.stop)
 
-    generation = Generation(max_unread_bytes=config.connection.max_unread_bytes)
+    generation = Generation(
+        max_unread_bytes=config.connection.max_unread_bytes,
+        cache=ResponseCache(config.cache_bytes, metrics.registry),
+    )
     service = GeneratorService(generation, metrics)
     server = create_grpc_server(config.connection, service, readiness, reuse_port=config.reuse_port)
     port = 0

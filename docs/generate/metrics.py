@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import ProcessCollector
 
+from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.observability.metrics import Metrics
 from docs.generate.markdown import cell, code, table
@@ -13,6 +14,7 @@ def metrics_table() -> str:
     """Return a table of every series that a server exports: name, type, labels, meaning."""
     registry = Metrics().registry
     HttpMetrics(registry)
+    ResponseCache(registry=registry)
     rows = []
     for collector in registry._collector_to_names:
         if isinstance(collector, ProcessCollector):

@@ -21,6 +21,7 @@ from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.requests import ImageRequest
 from dcgan.serving.encoding.formats import ImageFormat
 from dcgan.serving.encoding.png_queue import PngReservation
+from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.errors import RequestError
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.scheduling.demand import Demand
@@ -78,19 +79,23 @@ class Generation:
         max_streams: maximum number of streams at a time.
         max_unread_bytes: bytes of finished replies that clients have not read, above which
             `generate` is refused.
+        cache: of encoded images; None to keep nothing.
         clock: monotonic, in seconds; the one of the dispatchers.
 
     Attributes:
         in_flight: calls in flight, of all protocols.
+        cache: of encoded images, of all protocols.
     """
 
     def __init__(
         self,
         max_streams: int = 256,
         max_unread_bytes: int = 2**28,
+        cache: ResponseCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.in_flight = InFlight(max_unread_bytes)
+        self.cache = cache or ResponseCache()
         self._max_streams = max_streams
         self._streams = 0
         self._clock = clock
@@ -142,10 +147,17 @@ class Generation:
             return GeneratedImages(0, count, images)
 
         is_grid = request.image_format is ImageFormat.PNG_GRID
+        tags = [] if is_grid else self._tags(request)
+        if tags and (files := self.cache.find_all(tags)) is not None:
+            return GeneratedImages(0, count, Images((), queue_s=0.0, compute_s=0.0), files)
+
         with model.png_queue.reserve(demand, is_grid=is_grid) as reservation:
             demand = replace(demand, reserve_s=reservation.encode_s)
             images = await model.dispatcher.submit(demand, draw)
-            return await self._encode_png(request, 0, count, images, reservation)
+            generated = await self._encode_png(request, 0, count, images, reservation)
+        for tag, file in zip(tags, generated.files or (), strict=False):
+            self.cache.add(tag, file)
+        return generated
 
     async def generate_file(
         self,
@@ -220,6 +232,12 @@ class Generation:
             self._streams -= 1
             for chunk in pending:
                 chunk.resources.close()
+
+    def _tags(self, request: ImageRequest) -> list[str]:
+        """Returns the entity tag of each image as a PNG file; none if there is no cache."""
+        if request.image_tag is None or not self.cache.is_enabled:
+            return []
+        return [request.image_tag(position) for position in range(request.images)]
 
     def _demand(self, request: ImageRequest, deadline: float, start: int, count: int) -> Demand:
         return Demand(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcgan.core import noise
 from dcgan.serving.api.errors import InvalidFieldError
+from dcgan.serving.encoding.entity_tag import image_tag
 from dcgan.serving.encoding.formats import ImageFormat
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.scheduling.image_job import Latents
@@ -44,6 +45,8 @@ class ImageRequest:
         echo: fields of the request that every reply repeats, such as the seed.
         draw: draws the latent vectors of the images at positions `start` to `start + count - 1` of
             the request.
+        image_tag: returns the entity tag, as a PNG file, of the image at a position of the request;
+            None if there is no such tag.
     """
 
     model: ServedModel
@@ -52,6 +55,7 @@ class ImageRequest:
     image_format: ImageFormat
     echo: Mapping[str, int]
     draw: Callable[[int, int], Latents]
+    image_tag: Callable[[int], str] | None = None
 
 
 def read_unary_request(message: pb.GenerateRequest, model: ServedModel) -> ImageRequest:
@@ -137,7 +141,12 @@ def _read_seed_request(message: SeedMessage, model: ServedModel, max_images: int
             return Latents(z, noise.labels(first, count, manifest.classes))
         return Latents(z, np.full(count, label))
 
-    return ImageRequest(model, n, message.offset, image_format, {"seed": message.seed}, draw)
+    def tag(position: int) -> str:
+        index = message.offset + position
+        return image_tag(model, message.seed, index, label=label, truncation=psi)
+
+    echo = {"seed": message.seed}
+    return ImageRequest(model, n, message.offset, image_format, echo, draw, tag)
 
 
 def _read_common_fields(

@@ -144,6 +144,12 @@ if TYPE_CHECKING:
     help="Replies that wait for clients which do not read them; above that, Generate is refused.",
 )
 @click.option(
+    "--cache-bytes",
+    type=click.IntRange(0),
+    default=0,
+    help="Size of the cache of PNG and other files, which gRPC and HTTP share; 0 for none.",
+)
+@click.option(
     "--max-concurrent-rpcs",
     type=click.IntRange(0),
     default=0,
@@ -322,5 +328,6 @@ def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's va
             max_request_bytes=options["max_request_bytes"],
             max_unread_bytes=options["max_unread_bytes"],
         ),
+        cache_bytes=options["cache_bytes"],
         http=None if options["no_http"] else http,
     )

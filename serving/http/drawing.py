@@ -13,8 +13,9 @@ import numpy as np
 from dcgan.core import noise
 from dcgan.core.images import Pixels, tile
 from dcgan.serving.api.requests import ImageRequest, read_interpolation, read_stream_request
+from dcgan.serving.encoding.entity_tag import entity_tag, image_tag
 from dcgan.serving.http.avatar import text_seed
-from dcgan.serving.http.entity import entity_tag, provenance_headers
+from dcgan.serving.http.entity import provenance_headers
 from dcgan.serving.http.path import ResourcePath, read_seed, read_seed_pair
 from dcgan.serving.http.pictures import encoding_cost, resize, write_animation, write_picture
 from dcgan.serving.http.query import (
@@ -99,8 +100,14 @@ def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery
     if extension == "json":
         write = partial(_write_json, model, seed, query.index, look)
     return Drawing(
-        etag=entity_tag(
-            model, "image", seed, query.index, label, look.truncation.hex(), look.size, extension
+        etag=image_tag(
+            model,
+            seed,
+            query.index,
+            label=label,
+            truncation=look.truncation,
+            size=look.size,
+            extension=extension,
         ),
         request=read_stream_request(message, model),
         write=write,

@@ -9,8 +9,7 @@ import io
 import math
 
 import numpy as np
-import PIL
-from PIL import Image, features
+from PIL import Image
 
 from dcgan.core.images import Pixels, encode_png, to_pillow
 
@@ -20,11 +19,6 @@ MEDIA_TYPES = {
     "gif": "image/gif",
     "json": "application/json",
 }
-
-ENCODERS = "pillow {} zlib {} webp {}".format(
-    PIL.__version__, features.version("zlib"), features.version("webp")
-)
-"""Versions of the libraries that decide the bytes of a file; part of every entity tag."""
 
 # Time to write a pixel, relative to PNG.
 _COSTS = {"png": 1, "webp": 2, "gif": 8, "json": 1}

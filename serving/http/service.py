@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dcgan.serving.api.errors import DrainingError
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
+from dcgan.serving.encoding.entity_tag import content_tag
 from dcgan.serving.http.conditions import any_match, none_match
 from dcgan.serving.http.drawing import plan_drawing
-from dcgan.serving.http.entity import IMMUTABLE, content_tag
+from dcgan.serving.http.entity import IMMUTABLE
 from dcgan.serving.http.errors import (
     AddressNotFoundError,
     MethodNotAllowedError,
@@ -83,9 +84,12 @@ class HttpService:
         headers |= drawing.headers | {"content-type": MEDIA_TYPES[path.extension]}
         if request.method == "HEAD":
             return Response(200, headers=headers, has_length=False)
-        body = await self._generation.generate_file(
-            drawing.request, request.deadline, drawing.write, drawing.cost
-        )
+        body = self._generation.cache.find(drawing.etag)
+        if body is None:
+            body = await self._generation.generate_file(
+                drawing.request, request.deadline, drawing.write, drawing.cost
+            )
+            self._generation.cache.add(drawing.etag, body)
         return Response(200, body, headers)
 
     def _respond_with_document(self, request: Request, path: Path) -> Response:

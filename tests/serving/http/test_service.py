@@ -393,6 +393,23 @@ def test_both_doors_have_one_account(get, start_server, only, read_metrics):
     assert metrics['dcgan_png_images{model="tiny"}'] == 0
 
 
+def test_grpc_and_http_share_a_cache(get, start_server, only, read_metrics):
+    with start_server(only("tiny"), "--cache-bytes", "1000000") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            request = pb.GenerateRequest(seed=7, n=3, format=pb.IMAGE_FORMAT_PNG)
+            first = GeneratorServiceStub(channel).Generate(request)
+            contents = [get(f"{TINY}/images/7.png?index={i}", to=server).content for i in range(4)]
+            request.n = 4
+            second = GeneratorServiceStub(channel).Generate(request)
+        assert contents[:3] == list(first.png)
+        assert contents == list(second.png)
+        metrics = read_metrics(server)
+    assert metrics['dcgan_images_total{model="tiny"}'] == 4
+    assert metrics["dcgan_cache_hits_total"] == 3 + 4
+    assert metrics["dcgan_cache_misses_total"] == 3 + 1
+    assert metrics["dcgan_cache_bytes"] == sum(map(len, contents))
+
+
 def test_each_request_is_logged_unless_told_not_to(get, start_server, only):
     with start_server(only("tiny"), "--log-format", "text") as server:
         get("/nothing?a=%0A", to=server, x_request_id="abc-4")
