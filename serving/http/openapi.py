@@ -24,7 +24,7 @@ _SUMMARIES = {
     "walks": "An animation from one image to another",
     "avatars": "The image of a text, e.g. of a user id",
 }
-_NAMES = {
+_NAMES: dict[str, tuple[str, str, Schema, str]] = {
     "images": (
         "seed",
         "Any number below 2^64",
