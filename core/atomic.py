@@ -71,6 +71,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     temporary.mkdir()
+
     try:
         yield temporary
         flush(*temporary.rglob("*"), temporary)

@@ -84,11 +84,12 @@ class _Shared(click.Command):
 class Command(_Shared):
     """A click command with the behaviour that this module describes."""
 
-    def __init__(self, name: str | None, **attributes: Any) -> None:  # noqa: ANN401 - click's signature
+    # The signatures are those of click.
+    def __init__(self, name: str | None, **attributes: Any) -> None:  # noqa: ANN401
         super().__init__(name, **attributes)
         _name_variables(self, name)
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Runs the command."""
         try:
             with _variables_named(ctx):
@@ -100,6 +101,7 @@ class Command(_Shared):
             module = str(error.name).partition(".")[0]
             if module not in _EXTRAS:
                 raise
+
             command = ctx.find_root().command.name or ""
             extra = _EXTRAS_OF_COMMANDS.get(command, _EXTRAS[module])
             raise UserError(
@@ -122,7 +124,8 @@ class Group(_Shared, click.Group):
 
     command_class = Command
 
-    def __init__(self, name: str | None = None, **attributes: Any) -> None:  # noqa: ANN401 - click's signature
+    # The signature is that of click.
+    def __init__(self, name: str | None = None, **attributes: Any) -> None:  # noqa: ANN401
         super().__init__(name, **attributes)
         _name_variables(self, name)
 
@@ -153,7 +156,11 @@ def _with_version(params: list[click.Parameter], ctx: click.Context) -> list[cli
     if ctx.parent is not None:
         return params
 
-    def show(context: click.Context, parameter: click.Parameter, given: bool) -> None:  # noqa: ARG001
+    def show(
+        context: click.Context,
+        parameter: click.Parameter,  # noqa: ARG001
+        given: bool,
+    ) -> None:
         if given and not context.resilient_parsing:
             click.echo(f"{context.info_name} {version('dcgan-zoo')}")
             context.exit()
@@ -205,6 +212,7 @@ def _sources(ctx: click.Context, message: str) -> str:
             )
             if named and _is_from_environment(context, option):
                 remarks.append(f" ({option.opts[-1]} was set by the variable {option.envvar})")
+
         context = context.parent
     return "".join(remarks)
 

@@ -41,6 +41,7 @@ def _cpu_family() -> str:
     machine = platform.machine().lower()
     if machine not in ("x86_64", "amd64"):
         return machine
+
     flags = next(
         (line.split() for line in _read_lines(Path("/proc/cpuinfo")) if line.startswith("flags")),
         [],

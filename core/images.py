@@ -83,4 +83,5 @@ def decode_png(data: bytes) -> Pixels:
             array = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"not a readable PNG: {error}") from None
+
     return array[:, :, None] if array.ndim == 2 else array

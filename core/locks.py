@@ -70,6 +70,7 @@ def try_lock(path: Path) -> BinaryIO:
         OSError: if the file cannot be created.
     """
     file = _open(path)
+
     try:
         _lock(file, path)
     except OSError:

@@ -51,6 +51,7 @@ def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.floa
         ValueError: if an argument is outside its range.
     """
     _check_range(seed, offset, n, latent_size)
+
     blocks = -(-latent_size // _WORDS_PER_BLOCK)  # B = ceil(d / 4) blocks for each image
     words = _philox_words(seed, offset * blocks, n * blocks)  # [n * 4B]
     normals = _box_muller(words).reshape(n, blocks * _WORDS_PER_BLOCK)
@@ -121,6 +122,7 @@ def _philox_words(seed: int, block: int, blocks: int) -> NDArray[np.uint64]:
         "has_uint32": 0,
         "uinteger": 0,
     }
+
     return _stream.philox.random_raw(_WORDS_PER_BLOCK * blocks)
 
 

@@ -82,6 +82,7 @@ def cuda_options(precision: str, device_id: int = 0, *, graphs: bool = False) ->
         "cudnn_conv_algo_search": "HEURISTIC",
         "use_tf32": "0",
     }
+
     if precision == "fp16":
         options["prefer_nhwc"] = "1"
     if graphs:

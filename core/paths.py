@@ -42,6 +42,7 @@ def private_folder(*parts: str) -> Path:
     """
     folder = cache_dir()
     _ensure_folder(folder, link_allowed=True)
+
     for part in parts:
         folder = folder / part
         _ensure_folder(folder, link_allowed=False)

@@ -93,7 +93,8 @@ def _plain(value: object) -> object:
     return value
 
 
-def _convert(kind: Any, value: object, where: str) -> object:  # noqa: ANN401 - a type expression has no type of its own
+# A type expression such as `tuple[int, ...] | None` has no static type but Any.
+def _convert(kind: Any, value: object, where: str) -> object:  # noqa: ANN401
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
 

@@ -32,6 +32,7 @@ def escape_unprintable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
+
     return "".join(
         character if character.isprintable() or character in keep else _escape(character)
         for character in text

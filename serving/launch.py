@@ -66,6 +66,7 @@ def launch_server(
     with tempfile.TemporaryDirectory(prefix="dcgan-") as folder:
         ready_file = Path(folder, "ready.json")
         started = time.perf_counter()
+
         with subprocess.Popen(
             [*command, "--ready-file", str(ready_file)],
             cwd=cwd,

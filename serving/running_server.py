@@ -74,11 +74,13 @@ class RunningServer:
             await asyncio.sleep(min(longest_batch_s / 4, _WATCH_INTERVAL_S))
             was_healthy = is_healthy
             is_healthy = self.registry.check(longest_batch_s)
+
             if is_healthy and not was_healthy:
                 logger.warning("all engines are healthy again: readiness is on")
                 self.generation.open(self.registry)
             elif was_healthy and not is_healthy:
                 self.generation.close(EngineStuckError)
+
             await self.readiness.set_ready(is_ready=is_healthy)
 
     async def drain(self, delay_s: float, timeout_s: float) -> None:
@@ -91,9 +93,11 @@ class RunningServer:
         await self.readiness.shut_down()
         await asyncio.sleep(delay_s)
         self.generation.close()
+
         in_flight = self.generation.in_flight
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_flight.wait_until_idle(), timeout_s)
+
         # Answer the requests that are on the way, so that their clients know when to retry.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_flight.wait_until_quiet(_QUIET_S), _QUIET_TIMEOUT_S)

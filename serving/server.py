@@ -177,6 +177,7 @@ async def _listen_http(
 ) -> HttpListener | None:
     if config.http is None:
         return None
+
     listener = open_front_door(
         config.http, config.host, generation, readiness, metrics, reuse_port=config.reuse_port
     )

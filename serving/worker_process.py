@@ -94,11 +94,13 @@ class Worker:
         """
         if self._process is None:
             return None
+
         watch = asyncio.create_task(self._watch_heartbeat())
         try:
             await _wait_readable(self._process.sentinel)
         finally:
             watch.cancel()
+
         self._process.join()  # the sentinel may be ready slightly before the process has ended
         return self._process.exitcode
 
@@ -125,6 +127,7 @@ class Worker:
             # Time in which this process was frozen itself says nothing about the worker.
             silent_s += min(now - last_check, 2 * _HEARTBEAT_INTERVAL_S)
             last_check = now
+
             if not self._is_ready or self._receive_heartbeats():
                 silent_s = 0.0
             if silent_s > _HEARTBEAT_TIMEOUT_S and self._process is not None:

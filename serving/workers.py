@@ -52,11 +52,13 @@ async def supervise(
     shutdown = ShutdownRequest()
     shutdown.listen_to_signals()
     log_quota()
+
     with contextlib.ExitStack() as reserved:
         config = _reserve_ports(config, reserved)
         team: list[Worker] = []
         starting = asyncio.create_task(_start(config, workers, log, team))
         drain_requested = asyncio.create_task(shutdown.drain.wait())
+
         try:
             await asyncio.wait((starting, drain_requested), return_when=asyncio.FIRST_COMPLETED)
             if not drain_requested.done():
@@ -81,6 +83,7 @@ async def _start(
         config.fetch_from,
         precision=config.models.precision,
     )
+
     pinned = [pin_release(release, config.models.precision) for release in releases]
     team += [Worker(each, pinned, log) for each in split_config(config, workers)]
     return await asyncio.gather(*(worker.start() for worker in team))
@@ -97,6 +100,7 @@ def split_config(config: ServerConfig, workers: int) -> list[ServerConfig]:
         raise ServingError(
             f"{workers} workers need one metrics port each; choose --metrics-port {highest} or less"
         )
+
     processors = max(1, processor_limits().usable // workers)
     engine = share_processors(config.engine, choose_provider(config.engine.device), processors)
     ports = [config.metrics_port + i if config.metrics_port else 0 for i in range(workers)]
@@ -171,9 +175,11 @@ async def _end(team: Sequence[Worker], shutdown: ShutdownRequest) -> None:
     """Drains all workers, or aborts them if that is requested, and waits until they have ended."""
     for worker in team:
         worker.drain()
+
     ended = asyncio.gather(*(worker.wait() for worker in team))
     aborted = asyncio.create_task(shutdown.abort.wait())
     await asyncio.wait((ended, aborted), return_when=asyncio.FIRST_COMPLETED)
+
     if not ended.done():
         for worker in team:
             worker.abort()

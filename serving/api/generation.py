@@ -179,6 +179,7 @@ class Generation:
             EngineError: if an engine fails.
         """
         self.in_flight.check_unread()
+
         model = request.model
         demand = self._demand(request, deadline, 0, request.images)
         writing = replace(demand, images=cost, request_images=cost)
@@ -262,6 +263,7 @@ class Generation:
                     model.png_queue.reserve(demand, is_grid=is_grid)
                 )
                 demand = replace(demand, reserve_s=reservation.encode_s)
+
             images = model.dispatcher.submit(demand, partial(request.draw, start, count))
             resources.callback(images.cancel)
             return _PendingChunk(start, count, images, reservation, resources.pop_all())
@@ -277,6 +279,7 @@ class Generation:
         """Encodes images as PNG; without a reservation, the request is for pixels."""
         if reservation is None:
             return GeneratedImages(start, count, images)
+
         began = time.perf_counter()
         files = await request.model.png_queue.encode(reservation, images.parts)
         return GeneratedImages(start, count, images, files, time.perf_counter() - began)

@@ -6,7 +6,8 @@ from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 
-class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]  # the stubs lack the module
+# The stubs lack the module `aio`.
+class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]
     """The health service: the empty name reports liveness, the name of a service its readiness.
 
     Args:

@@ -48,7 +48,8 @@ def create_grpc_server(
     strict = StrictParsing(server)
     health_pb2_grpc.add_HealthServicer_to_server(readiness, strict)
     names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]  # not in the stubs
+    # The stubs lack the module `aio`.
+    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, strict)
     return server
 
@@ -103,6 +104,7 @@ def _open_sockets() -> list[int]:
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
         return []
+
     found = []
     for number in numbers:
         with contextlib.suppress(OSError):  # it was closed

@@ -71,6 +71,7 @@ class GeneratorService:
             "ListModels": self._unary("ListModels", pb.ListModelsRequest, self._list_models),
             "GetModel": self._unary("GetModel", pb.GetModelRequest, self._get_model),
         }
+
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _generate(self, message: pb.GenerateRequest, context: Context) -> bytes:
@@ -89,12 +90,20 @@ class GeneratorService:
         request = read_interpolation(message, self._find_model(message))
         await self._stream(request, pb.InterpolateResponse, context)
 
-    async def _list_models(self, message: pb.ListModelsRequest, context: Context) -> bytes:  # noqa: ARG002
+    async def _list_models(
+        self,
+        message: pb.ListModelsRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> bytes:
         registry = self._generation.registry
         models = [model_message(model, registry) for model in registry.models]
         return pb.ListModelsResponse(models=models).SerializeToString()
 
-    async def _get_model(self, message: pb.GetModelRequest, context: Context) -> bytes:  # noqa: ARG002
+    async def _get_model(
+        self,
+        message: pb.GetModelRequest,
+        context: Context,  # noqa: ARG002
+    ) -> bytes:
         registry = self._generation.registry
         version = message.version if message.HasField("version") else None
         model = registry.find(message.name, version)
@@ -120,12 +129,14 @@ class GeneratorService:
         began = time.perf_counter()
         replies = request.model.replies
         offset = request.offset + generated.start
+
         if generated.files is None:
             parts = generated.images.parts
             reply = replies.encode_pixels(reply_type, offset, parts, request.echo)
         else:
             files = generated.files
             reply = replies.encode_files(reply_type, offset, generated.count, files, request.echo)
+
         self._metrics.postprocess.observe(generated.png_s + time.perf_counter() - began)
         return reply
 
@@ -229,7 +240,8 @@ def _is_deadline_over(context: Context) -> bool:
 
 def _on_rpc_done(context: Context, callback: Callable[[], None]) -> None:
     """Calls back once the client has read the last byte of an RPC, or has left."""
-    context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]  # the stubs reject functions
+    # The stubs reject functions.
+    context.add_done_callback(lambda _: callback())  # type: ignore[arg-type]
 
 
 def _request_id(context: Context) -> str:

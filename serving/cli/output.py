@@ -142,6 +142,7 @@ def check_writable(out: Path, option: str) -> None:
     """
     if is_special(out):  # written into, not replaced
         return
+
     with explaining(out, option):
         with suppress(FileNotFoundError):
             out.stat()  # fails if the name is too long

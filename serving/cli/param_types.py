@@ -73,6 +73,7 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         """Returns the key and the value."""
         if isinstance(value, tuple):
             return value
+
         key, equals, text = value.partition("=")
         if not equals:
             self.fail(f"{value!r:.80} is not KEY=VALUE", param, ctx)

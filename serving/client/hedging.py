@@ -47,6 +47,7 @@ def check_hedge_delay(delay_s: float | None) -> float | None:
     """
     if delay_s is None:
         return None
+
     if not delay_s >= 0:  # also if it is NaN
         raise RefusedError(
             f"hedge_after_s must be 0 or more, or None, not {delay_s}",

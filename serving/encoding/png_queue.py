@@ -113,9 +113,11 @@ class PngQueue:
                 self._pool, self._encode_task, task, reservation.is_grid
             )
             files += encoded
+
             images = sum(map(len, task))
             reservation.images_left -= images
             self._throughput.measure(images, seconds)
+
         return files
 
     async def write(

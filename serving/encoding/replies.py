@@ -50,11 +50,13 @@ class ReplyEncoder:
         self, manifest: Manifest, provenance: pb.Provenance, message_limit: int = MESSAGE_LIMIT
     ) -> None:
         self._message_limit = message_limit
-        size, channels = manifest.image_size, manifest.channels
+        size = manifest.image_size
+        channels = manifest.channels
         self._raw_bytes = size * size * channels
         # A PNG can be larger than its pixels: filter bytes of the rows, block headers of deflate,
         # and the PNG chunks.
         self._png_bytes = self._raw_bytes + size + self._raw_bytes // 1000 + 128
+
         # Encode the constant fields once; all three replies have the same field numbers.
         constant = pb.GenerateResponse(
             height=size, width=size, channels=channels, provenance=provenance

@@ -45,6 +45,7 @@ class CpuEngine:
     ) -> Pixels:
         """See Engine."""
         feeds = {"z": z} if label is None else {"z": z, "label": label}
+
         try:
             images: Pixels = self._session.run(["images"], feeds, options)[0]
         except Exception as error:  # the exceptions of ONNX Runtime have no common base class

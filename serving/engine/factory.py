@@ -45,10 +45,12 @@ def open_engines(
     """
     provider = choose_provider(config.device)
     config = share_processors(config, provider, processor_limits().usable)
+
     engines = _load(path, manifest, config, provider, precision)
     for engine in set(engines):
         for batch in sorted({1, engine.max_batch}):
             _warm_up(engine, manifest, batch, path)
+
     return engines
 
 
@@ -64,6 +66,7 @@ def share_processors(config: EngineConfig, provider: str, processors: int) -> En
         instances = max(1, min(processors // threads, _MAX_DEFAULT_INSTANCES))
         if provider == CUDA:
             instances = _INSTANCES_PER_GPU * len(config.devices)
+
     threads = config.intra_op_threads or max(1, processors // instances)
     return replace(config, instances=instances, intra_op_threads=threads)
 
@@ -89,6 +92,7 @@ def _load(
             FixedBatchEngine(path, manifest, config, device_id=device_id, precision=precision)
             for device_id in spread(config.instances, config.devices)
         ]
+
     if config.intra_op_threads > 1:
         return [CpuEngine(path, manifest, config) for _ in range(config.instances)]
     return [CpuEngine(path, manifest, config)] * config.instances

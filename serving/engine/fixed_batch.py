@@ -70,6 +70,7 @@ class FixedBatchEngine:
         self._manifest = manifest
         self._device_id = device_id
         self._precision = precision
+
         self._thread = DaemonThread(f"fixed-batch-{device_id}")
         self._session = self._thread.submit(self._open, graphs=config.cuda_graphs).result()
 

@@ -74,12 +74,14 @@ def _cpu_quota(root: Path) -> float | None:
     for line in _read(root / "proc/self/cgroup").splitlines():
         hierarchy, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
+
         if hierarchy == "0" and not controllers:
             mounts = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
             quotas += _quotas(root, mounts, group, _quota_v2)
         elif "cpu" in controllers.split(","):
             mounts = (f"sys/fs/cgroup/{controllers}", "sys/fs/cgroup/cpu")
             quotas += _quotas(root, mounts, group, _quota_v1)
+
     return min(quotas, default=None)
 
 

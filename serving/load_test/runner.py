@@ -33,7 +33,10 @@ async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
     addresses = [target for target in config.targets for _ in range(config.connections)]
     channels = [_open_channel(address, config) for address in addresses]
     try:
-        stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+        stubs = [
+            GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
+            for channel in channels
+        ]
         reference = await _fetch_reference(stubs[0], config)
 
         start = time.perf_counter() + config.warmup_s
@@ -75,6 +78,7 @@ class _Sender:
         self._config = config
         self._log = log
         self._reference = reference
+
         self._random = random.Random(config.seed)
         self._sizes = [n for n, _ in config.sizes]
         self._weights = [weight for _, weight in config.sizes]

@@ -68,6 +68,7 @@ class ModelRegistry:
         for model in candidates:
             if name in ("", model.name) and version in (None, model.version):
                 return model
+
         available = [f"{model.name} version {model.version}" for model in self.models]
         raise ModelNotFoundError(name or self.default.name, version, available)
 

@@ -52,6 +52,7 @@ class PinnedRelease:
                 f"{self.folder} has changed since the server started with version {self.version} "
                 f"of {self.name}; restart the server to serve what is there now"
             )
+
         return release
 
 

@@ -94,17 +94,21 @@ class RepeatFilter(logging.Filter):
         """Returns whether a record passes; the first of a window tells how many did not."""
         if record.levelno < logging.WARNING:  # e.g. an access log, which is complete or off
             return True
+
         key = (record.name, str(record.msg)[:100])
         now = self._clock()
+
         with self._lock:
             began, count = self._windows.get(key, (now, 0))
             dropped = 0
             if now - began >= self._window_s:
                 dropped = max(0, count - self._burst)
-                began, count = now, 0
+                began = now
+                count = 0
             if len(self._windows) >= _MAX_KINDS:
                 self._windows.clear()
             self._windows[key] = (began, count + 1)
+
         if dropped:
             record.msg = f"{record.getMessage()} ({dropped} similar lines were dropped)"
             record.args = None

@@ -63,6 +63,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
         self.rejected = Counter(
             "dcgan_rejected", "Requests refused, by reason.", ["reason"], registry=registry
         )
@@ -107,6 +108,7 @@ class Metrics:
         self.padding = Counter(
             "dcgan_padding_images", "Padding images added to batches.", model, registry=registry
         )
+
         self.queued = Gauge(
             "dcgan_queue_images", "Images that wait for an engine.", model, registry=registry
         )
@@ -116,6 +118,7 @@ class Metrics:
         self.png = Gauge(
             "dcgan_png_images", "Images to be encoded as PNG.", model, registry=registry
         )
+
         self.queue_wait = Histogram(
             "dcgan_queue_wait_seconds",
             "Time until an engine starts on a work item.",
@@ -130,6 +133,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
         self.info = Gauge(
             "dcgan_model_info",
             "Always 1.",
@@ -166,6 +170,7 @@ class WorkCollector(Collector):
             "accepted = ok + failed + cancelled + expired + waiting.",
             labels=["model", "outcome"],
         )
+
         for model, counters in self._counters.items():
             for outcome, value in counters().items():
                 family.add_metric([model, outcome], value)
@@ -218,6 +223,7 @@ class ModelMetrics:
         self.queued_requests = metrics.queued_requests.labels(name)
         self.png = metrics.png.labels(name)
         self.queue_wait = metrics.queue_wait.labels(name)
+
         self._images = metrics.images.labels(name)
         self._batches = {
             reason: metrics.batches.labels(name, reason) for reason in ("full", "idle", "gathered")

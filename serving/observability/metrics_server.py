@@ -91,6 +91,7 @@ class MetricsServer:
                 f"cannot listen on {address} for metrics: {error.strerror}; "
                 "choose another --metrics-port or --metrics-host"
             ) from None
+
         self.port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(
@@ -199,6 +200,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family, kind, _, _, address = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM
     )[0]
+
     listener = socket.socket(family, kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -55,6 +55,7 @@ class Batcher(Generic[T]):
         self.counts = WorkCounts()
         self.waiting_images = 0
         self.running_images = 0
+
         self._limited_images = 0  # the waiting images that count against the queue limit
         self._throughput = ThroughputEstimate(engines)
         self._rotation: OrderedDict[int, T] = OrderedDict()  # by identity, the next turn first

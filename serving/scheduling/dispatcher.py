@@ -61,6 +61,7 @@ class Dispatcher:
         self._stopping = False
         self._threads = [EngineThread(engine) for engine in engines]
         self._watchdog = Watchdog(self._threads, clock())
+
         for thread in self._threads:
             thread.start(self._serve)
 
@@ -203,6 +204,7 @@ class Dispatcher:
         thread.run = run = EngineRun(batch)
         # `stop` may have been called since the batch was taken, when there was no run to terminate.
         run.options.terminate = self._stopping
+
         try:
             images = thread.engine.run(*gather_inputs(batch), run.options)
         except Exception as error:  # noqa: BLE001 - it is logged, and the jobs fail

@@ -101,6 +101,7 @@ def gather_inputs(
     """Returns the inputs of b images: z, float32 [b, latent_size], and label, int64 [b] or None."""
     z: list[NDArray[np.float32]] = []
     label: list[NDArray[np.int64]] = []
+
     for piece in batch.slices:
         latents = piece.item.latents
         if latents is None:
@@ -109,4 +110,5 @@ def gather_inputs(
         z.append(latents.z[rows])
         if latents.label is not None:
             label.append(latents.label[rows])
+
     return z[0] if len(z) == 1 else np.concatenate(z), np.concatenate(label) if label else None
