@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.http.app import HttpApp
 from dcgan.serving.http.config import HttpConfig
+from dcgan.serving.http.file_limit import raise_file_limit
 from dcgan.serving.http.listener import HttpListener
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.http.service import HttpService
@@ -35,6 +38,10 @@ def open_front_door(
     Raises:
         ServingError: if the port is taken, or the address is not one of this machine.
     """
+    # Idle connections to HTTP must leave files for gRPC.
+    most = min(config.max_connections, raise_file_limit() // 2)
+    config = replace(config, max_connections=most)
+
     service = HttpService(generation, readiness, load_site())
     http_metrics = HttpMetrics(metrics.registry)
     app = HttpApp(
