@@ -71,7 +71,8 @@ def test_each_gpu_has_two_instances_by_default():
 
 
 def test_asked_for_cuda_without_a_gpu_it_refuses_to_start(repository):
-    assert "--device cpu" in refuse_to_start(repository, "--device", "cuda")
+    said = refuse_to_start(repository, "--model", "tiny", "--device", "cuda")
+    assert "--device cpu" in said
 
 
 @pytest.mark.parametrize(
