@@ -51,7 +51,12 @@ def test_values_and_gradients_are_those_of_the_convolution(name, bf16):
 
 
 @pytest.mark.parametrize(
-    ("name", "node"), [("to 4x4", "_Down"), ("from 4x4", "_Up"), ("to 16x16", "Convolution")]
+    ("name", "node"),
+    [
+        ("to 4x4", "_GemmConvBackward"),
+        ("from 4x4", "_GemmConvTranspose"),
+        ("to 16x16", "Convolution"),
+    ],
 )
 def test_gemm_is_used_for_small_maps_in_bf16_only(name, node):
     layer, shape, function = LAYERS[name]
