@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, Unpack
+from typing import Self, Unpack
 
-import grpc
 from PIL import Image
 
 from dcgan.core.images import Pixels
+from dcgan.serving.client.aio_connection import AsyncConnection, open_connection
 from dcgan.serving.client.base import ClientBase, needs_stream
-from dcgan.serving.client.channel import channel_credentials, channel_options
 from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableError
 from dcgan.serving.client.replies import (
     ImageCollector,
@@ -24,12 +22,10 @@ from dcgan.serving.client.replies import (
     to_pillow_images,
 )
 from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
-from dcgan.serving.client.retry import is_retryable
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.serving.client.status import translating
 from dcgan.serving.client.stream import ResumableStream
 from dcgan.v1 import generator_pb2 as pb
-from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 
 class AsyncClient(ClientBase):
@@ -171,9 +167,9 @@ class AsyncClient(ClientBase):
 
     def _set_up(self, settings: ClientSettings) -> None:
         super()._set_up(settings)
-        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+        self._connections: dict[asyncio.AbstractEventLoop, AsyncConnection] = {}
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> AsyncConnection:
         """Returns the connection for a new call in the running event loop.
 
         Its caller keeps it until the call has ended: once the addresses of the servers have
@@ -190,7 +186,7 @@ class AsyncClient(ClientBase):
         if connection is None or connection.target != target:
             for other in [other for other in self._connections if other.is_closed()]:
                 self._connections.pop(other, None)
-            connection = _open(target, self._settings)
+            connection = open_connection(target, self._settings)
             self._connections[loop] = connection
         return connection
 
@@ -218,9 +214,7 @@ class AsyncClient(ClientBase):
     ) -> AsyncIterator[Response]:
         """Sends a streaming request, and yields its responses."""
         connection = await self._connect()
-        call: _StreamCall = getattr(connection.stub, method)(
-            request, timeout=timeout_s, metadata=self._settings.metadata
-        )
+        call = connection.stream(method, request, timeout_s)
 
         try:
             with self._translating():
@@ -235,63 +229,6 @@ class AsyncClient(ClientBase):
         connection = await self._connect()
         delay_s = self._settings.hedge_after_s
         if delay_s is None:
-            return await self._start(connection, request, timeout_s)
+            return await connection.generate(request, timeout_s)
 
-        self._hedge_budget.earn()
-        calls = [asyncio.ensure_future(self._start(connection, request, timeout_s))]
-        try:
-            await asyncio.wait(calls, timeout=delay_s)
-            if not calls[0].done() and self._hedge_budget.spend():
-                second = self._start(connection, request, timeout_s - delay_s)
-                calls.append(asyncio.ensure_future(second))
-            done, pending = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            # If both have ended, take the one with images.
-            first = min(done, key=lambda call: call.exception() is not None)
-            if pending and is_retryable(first.exception()):
-                first = pending.pop()
-            return await first
-        finally:
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-
-    async def _start(
-        self, connection: _Connection, request: pb.GenerateRequest, timeout_s: float
-    ) -> pb.GenerateResponse:
-        response: pb.GenerateResponse = await connection.stub.Generate(
-            request, timeout=timeout_s, metadata=self._settings.metadata
-        )
-        return response
-
-
-@dataclass(frozen=True)
-class _Connection:
-    """A channel.
-
-    Attributes:
-        target: resolved target that it leads to.
-        channel: the channel.
-        stub: methods of the service on that channel.
-    """
-
-    target: str
-    channel: grpc.aio.Channel
-    stub: GeneratorServiceStub
-
-
-class _StreamCall(Protocol):
-    """A streaming call under way, as grpc.aio returns it."""
-
-    def __aiter__(self) -> AsyncIterator[Response]: ...
-
-    def cancel(self) -> bool: ...
-
-
-def _open(target: str, settings: ClientSettings) -> _Connection:
-    options = channel_options(settings.target, tls=settings.tls)
-    credentials = channel_credentials(settings)
-    if credentials is None:
-        channel = grpc.aio.insecure_channel(target, options=options)
-    else:
-        channel = grpc.aio.secure_channel(target, credentials, options=options)
-    return _Connection(target, channel, GeneratorServiceStub(channel))  # type: ignore[no-untyped-call]
+        return await connection.generate_hedged(request, timeout_s, delay_s, self._hedge_budget)

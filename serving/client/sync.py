@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, Unpack
+from typing import Self, Unpack
 
-import grpc
 from PIL import Image
 
 from dcgan.core.images import Pixels
 from dcgan.serving.client.base import ClientBase, needs_stream
-from dcgan.serving.client.channel import channel_credentials, channel_options
 from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableError
 from dcgan.serving.client.replies import (
     Response,
@@ -25,12 +21,11 @@ from dcgan.serving.client.replies import (
     to_pillow_images,
 )
 from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
-from dcgan.serving.client.retry import is_retryable
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.serving.client.status import translating
 from dcgan.serving.client.stream import ResumableStream
+from dcgan.serving.client.sync_connection import Connection, StreamCall, open_connection
 from dcgan.v1 import generator_pb2 as pb
-from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 
 class Client(ClientBase):
@@ -235,9 +230,9 @@ class Client(ClientBase):
     def _set_up(self, settings: ClientSettings) -> None:
         super()._set_up(settings)
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         """Returns the connection for a new call.
 
         Its caller keeps it until the call has ended: once the addresses of the servers have
@@ -249,7 +244,7 @@ class Client(ClientBase):
             if self._closed:
                 raise self._closed_error()
             if self._connection is None or self._connection.target != target:
-                self._connection = _open(target, self._settings)
+                self._connection = open_connection(target, self._settings)
             return self._connection
 
     @contextmanager
@@ -276,13 +271,10 @@ class Client(ClientBase):
     ) -> Iterator[Response]:
         """Sends a streaming request at once, and returns an iterator of its responses."""
         connection = self._connect()
-        call: _StreamCall = getattr(connection.stub, method)(
-            request, timeout=timeout_s, metadata=self._settings.metadata
-        )
-
+        call = connection.stream(method, request, timeout_s)
         return self._responses(connection, call)
 
-    def _responses(self, connection: _Connection, call: _StreamCall) -> Iterator[Response]:
+    def _responses(self, connection: Connection, call: StreamCall) -> Iterator[Response]:
         try:
             with self._translating():
                 yield from call
@@ -295,83 +287,6 @@ class Client(ClientBase):
         connection = self._connect()
         delay_s = self._settings.hedge_after_s
         if delay_s is None:
-            response: pb.GenerateResponse = connection.stub.Generate(
-                request, timeout=timeout_s, metadata=self._settings.metadata
-            )
-            return response
+            return connection.generate(request, timeout_s)
 
-        self._hedge_budget.earn()
-        done: queue.SimpleQueue[_UnaryCall] = queue.SimpleQueue()
-        calls = [self._start(connection, request, timeout_s, done)]
-        try:
-            try:
-                first = done.get(timeout=delay_s)
-            except queue.Empty:
-                if self._hedge_budget.spend():
-                    calls.append(self._start(connection, request, timeout_s - delay_s, done))
-                first = done.get()
-            if len(calls) > 1 and is_retryable(first.exception()):
-                first = done.get()
-            return first.result()
-        finally:
-            for call in calls:
-                call.cancel()
-
-    def _start(
-        self,
-        connection: _Connection,
-        request: pb.GenerateRequest,
-        timeout_s: float,
-        done: queue.SimpleQueue[_UnaryCall],
-    ) -> _UnaryCall:
-        call: _UnaryCall = connection.stub.Generate.future(
-            request, timeout=timeout_s, metadata=self._settings.metadata
-        )
-
-        call.add_done_callback(done.put)
-        return call
-
-
-@dataclass(frozen=True)
-class _Connection:
-    """A channel.
-
-    Attributes:
-        target: resolved target that it leads to.
-        channel: the channel.
-        stub: methods of the service on that channel.
-    """
-
-    target: str
-    channel: grpc.Channel
-    stub: GeneratorServiceStub
-
-
-class _StreamCall(Protocol):
-    """A streaming call under way, as grpcio returns it."""
-
-    def __iter__(self) -> Iterator[Response]: ...
-
-    def cancel(self) -> object: ...
-
-
-class _UnaryCall(Protocol):
-    """A unary call under way, as grpcio returns it."""
-
-    def result(self) -> pb.GenerateResponse: ...
-
-    def exception(self) -> BaseException | None: ...
-
-    def add_done_callback(self, callback: Callable[[Self], None]) -> None: ...
-
-    def cancel(self) -> object: ...
-
-
-def _open(target: str, settings: ClientSettings) -> _Connection:
-    options = channel_options(settings.target, tls=settings.tls)
-    credentials = channel_credentials(settings)
-    if credentials is None:
-        channel = grpc.insecure_channel(target, options=options)
-    else:
-        channel = grpc.secure_channel(target, credentials, options=options)
-    return _Connection(target, channel, GeneratorServiceStub(channel))  # type: ignore[no-untyped-call]
+        return connection.generate_hedged(request, timeout_s, delay_s, self._hedge_budget)
