@@ -1,4 +1,4 @@
-"""The two roads of CONTRIBUTING.md are true: each file imports the next one."""
+"""The files that CONTRIBUTING.md names exist, and in its lists each imports the next one."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ def imports(path: Path) -> set[Path]:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     names = [name.removeprefix("dcgan.").replace(".", "/") for name in found]
     return {ROOT / f"{name}.py" for name in names if (ROOT / f"{name}.py").is_file()}
+
+
+def test_the_files_to_change_exist():
+    section = CONTRIBUTING.partition("## Where to change what\n")[2].partition("\n## ")[0]
+    names = re.findall(r"`(\w+/[\w/.]*)`", section)
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("title", ROADS)
