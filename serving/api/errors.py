@@ -38,7 +38,7 @@ class InvalidMessageError(RequestError):
 
     def __init__(self, message_type: str) -> None:
         super().__init__(
-            f"the request is no {message_type}; generate the client from generator.proto"
+            f"the request is not a {message_type}; generate the client from generator.proto"
         )
 
 

@@ -86,7 +86,9 @@ def test_a_collapsed_run_is_rewound_and_continues_with_other_random_numbers(
 
     go(configure(steps=40, epochs=40), dataset, tmp_path / "plain", "continue")
     _, said = go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil)
-    assert "rewound to step 25; training continues with other random numbers (rewind 1)" in said
+    assert (
+        "rolled back to step 25; training continues with other random numbers (rollback 1)" in said
+    )
     (entry,) = json.loads((tmp_path / "run" / REWINDS).read_text())
     assert (entry["detour"], entry["from_step"], entry["to_step"]) == (1, 30, 25)
     assert "NaN or infinite at step 28" in entry["why"]
@@ -116,7 +118,9 @@ def test_a_run_that_is_stopped_just_after_a_collapse_is_rewound_first(tmp_path, 
     trainer, said = go(
         configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil, stop=stop
     )
-    assert "rewound to step 10; training continues with other random numbers (rewind 1)" in said
+    assert (
+        "rolled back to step 10; training continues with other random numbers (rollback 1)" in said
+    )
     assert read_tensors(tmp_path / "run" / CHECKPOINT)[1] == {"step": trainer.step, "detour": 1}
     assert trainer.step < 40
 
@@ -139,7 +143,7 @@ def test_a_run_is_rewound_five_times_at_most(tmp_path, configure, dataset):
                 trainer.state.generator.head.weight[0] = float("inf")
 
     with pytest.raises(
-        TrainingError, match=r"rewound 5 times and collapsed again: .*good.safetensors"
+        TrainingError, match=r"rolled back 5 times and collapsed again: .*good.safetensors"
     ):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil)
     entries = json.loads((tmp_path / "run" / REWINDS).read_text())

@@ -112,8 +112,8 @@ def _train_main(
             detector.reset(recorder.log.recent)
             action = LoopAction.CONTINUE
             progress.print(
-                f"rewound to step {trainer.step}; training continues with other random numbers "
-                f"(rewind {trainer.rewinds})"
+                f"rolled back to step {trainer.step}; training continues with other random numbers "
+                f"(rollback {trainer.rewinds})"
             )
 
     _raise_if_fatal(detector.update(recorder.flush_metrics()))

@@ -1,4 +1,7 @@
-"""Rewinding a collapsed run to its last good checkpoint (`--on-collapse rollback`)."""
+"""Rollback of a collapsed run to its last good checkpoint (`--on-collapse rollback`).
+
+The code calls it a rewind.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,12 @@ def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) ->
     good = folder.path / GOOD
     if trainer.rewinds >= MAX_REWINDS:
         raise TrainingError(
-            f"{reason}; the run was rewound {MAX_REWINDS} times and collapsed again: {good} is its "
-            "last good checkpoint; start a new run with other learning rates"
+            f"{reason}; the run was rolled back {MAX_REWINDS} times and collapsed again: {good} is "
+            "its last good checkpoint; start a new run with other learning rates"
         )
     if not good.exists():
         raise TrainingError(
-            f"{reason}; there is no good checkpoint to rewind to: start a new run with other "
+            f"{reason}; there is no good checkpoint to load: start a new run with other "
             "learning rates"
         )
 
