@@ -1,9 +1,10 @@
 """Latent vectors as a pure function of (seed, index), the same in every language and release.
 
-One value in about 10^9 may differ in the last bit of its float32, where another library rounds a
-logarithm or a cosine differently.
- The scheme is specified step by step, with test vectors, at the head of
-`protos/dcgan/v1/generator.proto`. It uses the bit stream of Philox4x64-10 (Salmon, Moraes, Dror
+The scheme is specified step by step, with test vectors, at the head of
+`protos/dcgan/v1/generator.proto`. One value in about 10^9 may differ in the last bit of its
+float32, where another library rounds a logarithm or a cosine differently.
+
+The scheme uses the bit stream of Philox4x64-10 (Salmon, Moraes, Dror
 and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), which NumPy promises to keep, and
 its own Box-Muller transform, because NumPy does not promise to keep `standard_normal` (NEP 19). A
 new way to draw noise gets a new scheme name; an old name never changes its meaning.

@@ -1,4 +1,4 @@
-"""Origin of weights: what a training run says about itself, for the manifest of a model."""
+"""Provenance of weights: which run trained them, for the manifest of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RecipeChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Origin of the weights.
+    """The run that trained the weights.
 
     Attributes:
         recipe: name of the training recipe.

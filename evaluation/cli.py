@@ -84,7 +84,7 @@ def main(
     """Measure the quality of generated images by features of EfficientNet-Lite0.
 
     A model is judged by its exported ONNX file; a training run is exported first. Lower distances
-    are better. Compare them with the floors: they are what real images score.
+    are better. Compare them with the floors, which are the scores of real images.
     """
     from dcgan.core.atomic import write_file
     from dcgan.core.schema import dump_json

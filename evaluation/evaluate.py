@@ -1,4 +1,4 @@
-"""The evaluation as a recipe: images, features, scores, floors."""
+"""The steps of an evaluation: images, features, scores, and baselines from real images."""
 
 from __future__ import annotations
 

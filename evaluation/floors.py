@@ -1,4 +1,4 @@
-"""Real images, damaged on purpose: how large a distance is, in terms of what people know."""
+"""Baselines ("floors") of an evaluation: real images that are blurred or noisy, for scale."""
 
 from __future__ import annotations
 

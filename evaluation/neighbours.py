@@ -21,7 +21,7 @@ _ROWS = 1000  # of a distance matrix at once
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """How two sets of images lie in each other.
+    """Precision, recall, density and coverage of generated images beside real ones.
 
     Attributes:
         precision: share of generated images inside the radius of a real one.

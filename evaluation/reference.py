@@ -47,7 +47,7 @@ class Reference:
         sha256: digest of all its images and labels.
         class_names: one for each class, or none.
         sample: what is compared with.
-        others: other images of the source, as many, for the floor.
+        others: as many other images of the source, for the baselines.
     """
 
     name: str

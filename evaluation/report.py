@@ -55,7 +55,7 @@ class Report:
         size: height and width at which they were compared.
         seed: of the samples.
         scores: of the subject.
-        floors: of real images: others of the source, and damaged ones.
+        floors: scores of the baselines: other images of the source, and damaged ones.
         versions: of the libraries.
         fid: figures of torch-fidelity on weights that the user brought.
     """
@@ -90,7 +90,7 @@ def protocol_string(report: Report) -> str:
 
 
 def metrics(report: Report) -> tuple[Metric, ...]:
-    """Returns the figures as a manifest holds them, and the kernel distances of the floors."""
+    """Returns the figures as a manifest holds them, and the distances of the floors."""
     protocol = protocol_string(report)
     name = report.features["name"]
     scores = report.scores

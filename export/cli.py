@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class GateFailure(click.ClickException):
-    """A file that is not the trained function: one sentence and exit code 1."""
+    """A written file does not compute the trained function: one sentence and exit code 1."""
 
     exit_code = 1
 

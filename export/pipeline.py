@@ -1,4 +1,4 @@
-"""The export as a recipe: draft, fold, quantize, write, verify, describe, publish."""
+"""The steps of an export: draft, fold, quantize, write, verify, describe, publish."""
 
 from __future__ import annotations
 

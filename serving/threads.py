@@ -1,4 +1,4 @@
-"""Threads that do not keep the process from ending."""
+"""Daemon threads, which do not keep the process from ending."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ generator.safetensors        the generator to export, with the steps and images 
 discriminator.safetensors    the discriminator
 checkpoint.safetensors       where --resume continues
 good.safetensors             the last checkpoint of the healthy run
-detours.json                 when and why the run was rewound (--on-collapse rollback)
-metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rewind
+detours.json                 when and why the run was rolled back (--on-collapse rollback)
+metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rollback
 tensorboard/                 measures and grids as TensorBoard events
 skipped.txt                  the images that --skip-corrupt left out
 .lock                        locked by the process that trains here

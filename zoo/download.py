@@ -1,4 +1,4 @@
-"""Downloads that end complete and verified, or not at all.
+"""Downloads: a file appears under its name only when it is complete and verified.
 
 A download is a file `<name>.part` until all bytes have arrived and its SHA-256 is right; then it is
 renamed. A part that has arrived stays when the connection breaks, and the next attempt, or the next

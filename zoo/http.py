@@ -1,4 +1,4 @@
-"""HTTP downloads that end: each is watched for its speed and for its total time."""
+"""HTTP downloads with a minimum speed and a limit on their total time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ConnectionBrokenError(Exception):
 class Watchdog:
     """Closes the connections of a download that is too slow, from a thread of its own.
 
-    Timeouts of a socket are no substitute: a server that sends one byte now and then, endless
+    Timeouts of a socket are not enough: a server that sends one byte now and then, endless
     headers or endless `100 Continue` never triggers them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Check of an ONNX file from outside, before ONNX Runtime loads it.
+"""Check of an untrusted ONNX file, before ONNX Runtime loads it.
 
 A released graph is a plain one: a short list of operators, no control flow, no functions, no other
 domains, no data in other files, and a bounded amount of work. ONNX Runtime would run anything: a

@@ -1,8 +1,8 @@
 """`generator.pt2`: the network as an exported program, the successor of TorchScript.
 
-PyTorch promises to read such a file only with the version that wrote it, so it is no archive format
-and is written on request only. Its bytes depend on the network and on PyTorch's version, once the
-Python stack traces that PyTorch stores with each operation are removed.
+PyTorch promises to read such a file only with the version that wrote it, so the format does not
+suit archives, and is written on request only. Its bytes depend on the network and on PyTorch's
+version, once the Python stack traces that PyTorch stores with each operation are removed.
 """
 
 from __future__ import annotations

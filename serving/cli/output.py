@@ -27,7 +27,7 @@ class OutputError(DcganError):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSource:
-    """What images are of: model, seed and indices.
+    """Which images a file holds: model, seed and indices.
 
     Attributes:
         model: name of the model.

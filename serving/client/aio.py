@@ -125,7 +125,7 @@ class AsyncClient(ClientBase):
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
     ) -> AsyncIterator[Pixels]:
-        """Walks from an image of one seed to an image of another; see `Client.interpolate`."""
+        """Interpolates from an image of one seed to one of another; see `Client.interpolate`."""
         request = build_request(
             pb.InterpolateRequest,
             seed_a=seed_a,

@@ -1,4 +1,4 @@
-"""The deadline of a call, shared by all its attempts."""
+"""The deadline of a call in the client, shared by all its attempts."""
 
 from __future__ import annotations
 

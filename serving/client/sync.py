@@ -164,7 +164,7 @@ class Client(ClientBase):
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
     ) -> Iterator[Pixels]:
-        """Walks from an image of one seed to an image of another, or of the same seed.
+        """Interpolates from an image of one seed to an image of another, or of the same seed.
 
         Args:
             seed_a: seed of the first image.

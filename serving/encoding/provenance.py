@@ -1,4 +1,4 @@
-"""The origin of images as a protobuf message."""
+"""The provenance of images as a protobuf message."""
 
 from __future__ import annotations
 

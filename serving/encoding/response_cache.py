@@ -59,7 +59,7 @@ class ResponseCache:
         return [file for tag in tags if (file := self.find(tag)) is not None]
 
     def add(self, tag: str, file: bytes) -> None:
-        """Keeps a file, and lets go of those that were not used for longest."""
+        """Keeps a file, and evicts those that were used least recently."""
         if len(file) > self._max_bytes or tag in self._files:
             return
         self._files[tag] = file

@@ -1,1 +1,1 @@
-"""The HTTP service: images, grids, walks and avatars at addresses that never change, and a page."""
+"""The HTTP service: images, grids, animations and avatars at permanent addresses, and a page."""

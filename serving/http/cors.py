@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: which foreign pages may read responses (fetch.spec.whatwg.org)."""
+"""Cross-origin resource sharing: which other origins may read responses (fetch.spec.whatwg.org)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from dcgan.v1 import generator_pb2 as pb
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A file that can be made at any time, and is always the same.
+    """An image file that its address determines, and how to make it.
 
     Attributes:
         etag: its strong entity tag.

@@ -4,9 +4,9 @@ The batcher is pure: it has no threads and no clock; every method that needs the
 argument.
 
 It counts images, not requests. A free engine gets whatever waits at once, up to the batch limit;
-what arrives while the engines are busy gathers. Items are served by deficit round robin with a
-quantum of images (Shreedhar and Varghese 1995), so one image beside a request for ten thousand
-waits for about one batch, not for all of them.
+what arrives while the engines are busy waits for the next batch. Items are served by deficit round
+robin with a quantum of images (Shreedhar and Varghese 1995), so one image beside a request for ten
+thousand waits for about one batch, not for all of them.
 
 Only one large item, of more than a quantum, is in the rotation at a time; the others follow in
 order of arrival. If all were, each would be slowed down by those that came after it, and under

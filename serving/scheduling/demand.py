@@ -1,4 +1,4 @@
-"""What a request demands of the scheduler."""
+"""What the scheduler has to know about a request: its size, arrival and deadline."""
 
 from __future__ import annotations
 

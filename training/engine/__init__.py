@@ -1,1 +1,1 @@
-"""The training loop: step, state, checkpoints, recorder, rewinding and signals."""
+"""The training loop: step, state, checkpoints, recorder, rollback and signals."""

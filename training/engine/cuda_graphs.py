@@ -45,7 +45,7 @@ class CudaGraphStep:
         self._capture: _Capture | None = None
 
     def __call__(self, batch: TrainingBatch) -> Tensor:
-        """Updates D, then G; returns the MEASURES, on the device."""
+        """Updates D, then G; returns the metrics (MEASURES), on the device."""
         if len(batch.real) != self._batch_size:
             return self._step(batch)
         if self._capture is None:

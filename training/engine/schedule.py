@@ -1,4 +1,7 @@
-"""When checkpoints are written."""
+"""When checkpoints are written.
+
+The schedule of the learning rates is `Recipe.learning_rate_factor`, in `dcgan.training.config`.
+"""
 
 from __future__ import annotations
 

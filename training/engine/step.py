@@ -20,7 +20,7 @@ from dcgan.training.monitor.measures import diversity, score
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorPhase:
-    """What D's phase leaves to G's.
+    """Results of D's update that G's update and the metrics need.
 
     Attributes:
         fake: generated images, [B, C, H, W], with their graph.
@@ -62,8 +62,8 @@ class TrainingStep:
         """Updates D, then G.
 
         Returns:
-            The MEASURES, float32 [6], on the device. Reading them waits for the step, so the
-            caller reads those of many steps at once.
+            The metrics of the step (MEASURES), float32 [6], on the device. Reading them waits for
+            the step, so the caller reads those of many steps at once.
         """
         phase = self.train_discriminator(batch)
         return self.train_generator(batch, phase)
@@ -90,7 +90,7 @@ class TrainingStep:
         )
 
     def train_generator(self, batch: TrainingBatch, phase: DiscriminatorPhase) -> Tensor:
-        """Updates G with the gradient through the updated D, and returns the MEASURES."""
+        """Updates G with the gradient through the updated D, and returns the metrics."""
         state = self._state
 
         # G's gradient passes through D; D's weights need none.

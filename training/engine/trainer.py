@@ -78,7 +78,7 @@ class Trainer:
         return self.loader.images_seen(self.step)
 
     def train_step(self) -> torch.Tensor:
-        """Trains one step and returns its MEASURES, float32 [6], on the device."""
+        """Trains one step and returns its metrics (MEASURES), float32 [6], on the device."""
         # Set the learning rates of this step.
         recipe = self.config.recipe
         if recipe.decay_from < 1:
@@ -119,7 +119,7 @@ class Trainer:
 
     @contextmanager
     def eval_generator(self) -> Iterator[Generator]:
-        """Lends the generator that would be exported now, in eval mode: the EMA if there is one."""
+        """Gives the generator that would be exported now, in eval mode: the EMA if there is one."""
         if self.ema is not None:
             self.ema.estimate_statistics()
             yield self.ema.generator

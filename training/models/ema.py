@@ -1,4 +1,7 @@
-"""Exponential moving average (EMA) of the generator's weights, which is what a run releases."""
+"""Exponential moving average (EMA) of the generator's weights, which is what a run releases.
+
+Its half-life is `average_images` of the recipe.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a network's float images to pixels: the one rule of training, export and evaluation."""
+"""Conversion of a network's float images to pixels, shared by training and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measures of a training step."""
+"""The metrics of a training step, which the code calls measures: losses, scores, diversity."""
 
 from __future__ import annotations
 

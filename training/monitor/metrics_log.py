@@ -1,4 +1,4 @@
-"""metrics.jsonl: one row of measures for each training step, read from the device in groups."""
+"""metrics.jsonl: one row of metrics for each training step, read from the device in groups."""
 
 from __future__ import annotations
 
