@@ -1,7 +1,7 @@
 """Inference in batches of one fixed size, as CUDA needs it.
 
 On CUDA, cuDNN picks its kernels by the shape of the batch, so that two batch sizes are two
-functions whose last bits differ. One size for every batch, padded where fewer images are asked for,
+functions whose last bits differ. One size for every batch, padded where fewer images are requested,
 makes the pixels of an image independent of the batch it shares, of its position in it, and of load.
 The exporter and the server both run a CUDA model through this class, so that published digests and
 served images come from the same shape (docs/adr/0004).

@@ -26,8 +26,8 @@ class LockUnsupportedError(OSError):
 def wait_for_lock(path: Path, purpose: str) -> Iterator[None]:
     """Holds an exclusive lock of the cache; waits while another process holds it, and says so.
 
-    On a file system without locks it warns and goes on: what the cache holds is written
-    atomically, so that two processes then do the same work twice and no harm.
+    On a file system without locks it warns and continues. This is safe, because the files of the
+    cache are written atomically; two processes may then do the same work twice.
 
     Args:
         path: of the lock file; it and its folder are created, and the file stays, empty.

@@ -20,7 +20,7 @@ _LOG_FATAL = 4  # errors come back as exceptions, so that ONNX Runtime need not 
 
 
 class SessionError(DcganError):
-    """ONNX Runtime cannot run a model on the execution provider that was asked for."""
+    """ONNX Runtime cannot run a model on the requested execution provider."""
 
 
 def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types

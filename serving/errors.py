@@ -15,8 +15,7 @@ class RequestError(Exception):
     """A request cannot be served.
 
     The message is one sentence for people that names the cure. Each protocol maps the subclasses to
-    its own status
-    codes: gRPC does in `api/status.py`.
+    status codes: gRPC does in `api/status.py`.
 
     Attributes:
         reason: machine-readable name of the condition in UPPER_SNAKE_CASE, the same for every

@@ -36,7 +36,7 @@ class LaunchedServer:
 
     @property
     def address(self) -> str:
-        """Where it answers gRPC, as `host:port`."""
+        """Address of its gRPC port, as `host:port`."""
         return self.report.address
 
 

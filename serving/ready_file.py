@@ -45,8 +45,8 @@ class ReadyReport:
     """A server that is ready.
 
     Attributes:
-        address: where it answers gRPC, as `host:port`.
-        http_address: where it answers HTTP, as `host:port`; None if it does not.
+        address: of the gRPC port, as `host:port`.
+        http_address: of the HTTP port, as `host:port`; None if there is none.
         pid: process id; with several workers, that of their parent, which takes the signals.
         workers: number of processes that serve.
         metrics_addresses: `host:port` of the metrics page of each worker.

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """A worker process as its parent sees it; it can be started again when it has ended.
+    """Handle of a worker process in its parent; it can be started again when it has ended.
 
     Args:
         config: of its server.
@@ -216,7 +216,7 @@ async def _serve(config: ServerConfig, releases: Sequence[PinnedRelease], pipe: 
 
 
 async def _send_heartbeats(pipe: Connection) -> None:
-    """Tells the parent periodically that the event loop runs."""
+    """Sends heartbeats to the parent while the event loop runs."""
     while True:
         await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
         # Never block on a parent that does not read.

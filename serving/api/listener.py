@@ -88,7 +88,7 @@ def disconnect_clients(port: int) -> None:
     Args:
         port: of the server.
     """
-    # Close the port first, so that nobody connects again.
+    # Close the port first, so that no client reconnects.
     for wanted in (True, False):
         for number in _open_sockets():
             with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:

@@ -91,7 +91,7 @@ def main(
         metadata=to_metadata(metadata),
     )
     with client:
-        # Ask which model will draw, and name it in the request, so that the answer holds.
+        # Name the model in the request, so that a new default cannot take its place in between.
         drawn_by = client.model(model, model_version)
         given = {
             "model": drawn_by.name,

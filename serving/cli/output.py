@@ -35,8 +35,8 @@ class ImageSource:
         digest: SHA-256 of the model's file, in hexadecimal.
         seed: seed of the images.
         offset: index of the first image.
-        label: class of all images; None if none was asked for.
-        truncation: factor on the latent vectors; None if none was asked for.
+        label: class of all images; None if none was requested.
+        truncation: factor on the latent vectors; None if none was requested.
     """
 
     model: str

@@ -247,7 +247,7 @@ def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | 
     from dcgan.serving.workers import supervise
 
     if ready_file is not None:
-        remove_ready_file(ready_file)  # a server that was killed has left its own
+        remove_ready_file(ready_file)  # left by a server that was killed
 
     def announce(report: ReadyReport) -> None:
         _print_ready_line(report, log.format)

@@ -31,7 +31,7 @@ from dcgan.v1 import generator_pb2 as pb
 class AsyncClient(ClientBase):
     """A client of one server, or of several, for event loops; it takes the arguments of `Client`.
 
-    It may be made anywhere, and used from several event loops: each gets its own connection.
+    It may be created anywhere and used in several event loops; each loop has one connection.
     Cancelling the task that waits for images drops their work on the server.
     """
 

@@ -86,7 +86,7 @@ def translate(error: grpc.RpcError, target: str, *, tls: bool = False) -> Client
 
 
 def _explain_unreachable(text: str, target: str, *, tls: bool) -> str:
-    # gRPC reports only the last of the addresses that it tried, so the text may not tell.
+    # gRPC reports only the last of the addresses that it tried, so the text may hide the cause.
     if "CERTIFICATE_VERIFY_FAILED" in text or "Peer name" in text:
         cure = "give its authority with ca= (--ca), or name the host that the certificate is for"
         return f"the certificate of {target} is not trusted; {cure}"

@@ -72,7 +72,7 @@ class PngQueue:
         """Admits a request, which stays in the queue for as long as the block lasts.
 
         Args:
-            demand: what is asked for.
+            demand: what the request needs.
             is_grid: whether all images go into one picture.
 
         Raises:

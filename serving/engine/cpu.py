@@ -1,6 +1,6 @@
 """The engine on the CPU.
 
-Every batch has exactly the size that is asked for: the cost is linear in it, and the images do not
+Every batch has exactly the requested size: the cost is linear in it, and the images do not
 depend on it.
 """
 

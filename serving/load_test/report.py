@@ -19,7 +19,7 @@ class FinishedCall:
     """A request that has ended.
 
     Attributes:
-        n: number of images that it asked for.
+        n: number of images that it requested.
         seconds: time that it took.
         code: name of its gRPC status code.
     """

@@ -91,7 +91,7 @@ class RepeatFilter(logging.Filter):
         self._windows: dict[tuple[str, str], tuple[float, int]] = {}  # begin and count
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether a record passes; the first of a window tells how many did not."""
+        """Returns whether a record passes; the first of a window reports how many did not."""
         if record.levelno < logging.WARNING:  # e.g. an access log, which is complete or off
             return True
 

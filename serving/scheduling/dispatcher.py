@@ -69,7 +69,7 @@ class Dispatcher:
         """Submits a job. Call it from the event loop; cancelling the future drops the job.
 
         Args:
-            demand: what is asked for.
+            demand: what the request needs.
             draw: draws the latent vectors; called only if the job is admitted.
 
         Returns:

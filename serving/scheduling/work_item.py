@@ -24,7 +24,7 @@ class WorkItem:
     """An admitted demand and its progress, which only the batcher changes. Subclasses add the data.
 
     Attributes:
-        demand: what is asked for.
+        demand: what the request needs.
         state: current state.
         started: time when its first image was given to an engine; infinity before that.
         dispatched: number of images that were given to engines.
