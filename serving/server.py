@@ -67,7 +67,6 @@ async def run(
             return
         announce(server)
 
-        # Serve.
         lag = asyncio.create_task(metrics.watch_loop())
         stack.callback(lag.cancel)
         watchdog = asyncio.create_task(server.watch_engines(config.longest_batch_s))
@@ -75,22 +74,9 @@ async def run(
         await asyncio.wait((drain_requested, watchdog), return_when=asyncio.FIRST_COMPLETED)
         watchdog.cancel()  # it must not turn readiness on again
 
-        # Drain.
-        reason = "shutting down" if shutdown.drain.is_set() else "an engine is stuck"
-        logger.info(
-            "%s: readiness is off, admitted requests have %s s to finish",
-            reason,
-            config.exit_timeout_s,
-        )
         drain_requested.cancel()
-        draining = asyncio.create_task(server.drain(config.drain_delay_s, config.exit_timeout_s))
-        aborted = asyncio.create_task(shutdown.abort.wait())
-        await asyncio.wait((draining, aborted), return_when=asyncio.FIRST_COMPLETED)
-        if not draining.done():
-            logger.warning("shutting down at once: unfinished requests are dropped")
-            draining.cancel()
-        aborted.cancel()
 
+        await _drain(server, config, shutdown)
         disconnect_clients(server.port)
         await server.grpc_server.stop(None)
         with contextlib.suppress(asyncio.CancelledError):
@@ -120,14 +106,7 @@ async def start(
     """
     readiness = Readiness(SERVICE)
     await readiness.set_ready(is_ready=False)
-    metrics_server = MetricsServer(
-        metrics.registry,
-        lambda: readiness.is_ready,
-        config.metrics_host or config.host,
-        config.metrics_port,
-    )
-    metrics_server.start()
-    stack.callback(metrics_server.stop)
+    metrics_server = _start_metrics_server(config, stack, readiness, metrics)
 
     generation = Generation(
         max_unread_bytes=config.connection.max_unread_bytes,
@@ -135,6 +114,7 @@ async def start(
     )
     service = GeneratorService(generation, metrics)
     server = create_grpc_server(config.connection, service, readiness, reuse_port=config.reuse_port)
+
     port = 0
     http = None
     if not config.reuse_port:
@@ -147,6 +127,7 @@ async def start(
     if config.reuse_port:
         port = await _listen(server, config, stack)
         http = await _listen_http(config, stack, generation, readiness, metrics)
+
     return RunningServer(
         address=join_address(config.host, port),
         http_address=None if http is None else join_address(config.host, http.port),
@@ -157,6 +138,20 @@ async def start(
         readiness=readiness,
         grpc_server=server,
     )
+
+
+def _start_metrics_server(
+    config: ServerConfig, stack: contextlib.AsyncExitStack, readiness: Readiness, metrics: Metrics
+) -> MetricsServer:
+    server = MetricsServer(
+        metrics.registry,
+        lambda: readiness.is_ready,
+        config.metrics_host or config.host,
+        config.metrics_port,
+    )
+    server.start()
+    stack.callback(server.stop)
+    return server
 
 
 async def _listen(
@@ -202,6 +197,24 @@ async def _start_unless_stopped(
     if not started.cancelled() and (error := started.exception()) is not None:
         raise error  # it had failed before the shutdown was requested
     return None
+
+
+async def _drain(server: RunningServer, config: ServerConfig, shutdown: ShutdownRequest) -> None:
+    """Finishes the requests that were admitted; drops them once an abort is requested."""
+    reason = "shutting down" if shutdown.drain.is_set() else "an engine is stuck"
+    logger.info(
+        "%s: readiness is off, admitted requests have %s s to finish",
+        reason,
+        config.exit_timeout_s,
+    )
+
+    draining = asyncio.create_task(server.drain(config.drain_delay_s, config.exit_timeout_s))
+    aborted = asyncio.create_task(shutdown.abort.wait())
+    await asyncio.wait((draining, aborted), return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        logger.warning("shutting down at once: unfinished requests are dropped")
+        draining.cancel()
+    aborted.cancel()
 
 
 async def _load_models(

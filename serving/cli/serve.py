@@ -226,9 +226,10 @@ def main(
     # Without a handler, a container that is stopped while it starts would ignore the signal,
     # because it is process 1.
     with exit_on_sigterm():
+        from dcgan.serving.cli.server_config import build_server_config
         from dcgan.serving.observability.log import LogConfig, configure_logging
 
-        config = _server_config(**options)
+        config = build_server_config(options)
         if dry_run:
             click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
             return
@@ -279,55 +280,3 @@ def _print_ready_line(report: ReadyReport, log_format: str) -> None:
         )
         # Python would fail to write it once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _server_config(**options: Any) -> ServerConfig:  # noqa: ANN401 - click's values
-    from dcgan.serving.config import ConnectionConfig, ServerConfig
-    from dcgan.serving.engine.config import EngineConfig
-    from dcgan.serving.http.config import HttpConfig
-    from dcgan.serving.models.config import DEFAULT_QUEUE_IMAGES, ModelConfig
-
-    http = HttpConfig(
-        port=options["http_port"],
-        cors_origins=options["http_cors_origins"],
-        access_log=options["http_access_log"],
-    )
-    return ServerConfig(
-        model_repository=options["model_repository"],
-        model=options["model"],
-        fetch_from=options["fetch_from"],
-        host=options["host"],
-        port=options["port"],
-        metrics_host=options["metrics_host"],
-        metrics_port=options["metrics_port"],
-        drain_delay_s=options["drain_delay_s"],
-        exit_timeout_s=options["exit_timeout_s"],
-        longest_batch_s=options["longest_batch_s"],
-        engine=EngineConfig(
-            device=options["device"],
-            instances=options["instances"],
-            intra_op_threads=options["intra_op_threads"],
-            spinning=options["spinning"],
-            max_batch=options["max_batch_size"],
-            cuda_batch_size=options["cuda_batch_size"],
-            cuda_graphs=options["cuda_graphs"],
-            devices=options["devices"],
-        ),
-        models=ModelConfig(
-            precision=options["precision"],
-            queue_images=options["max_queue_images"],
-            png_queue_images=options["max_queue_images"] or DEFAULT_QUEUE_IMAGES,
-            quantum=options["quantum_images"],
-            reply_bytes=options["max_reply_bytes"],
-        ),
-        connection=ConnectionConfig(
-            max_rpcs=options["max_concurrent_rpcs"],
-            max_age_s=options["max_connection_age_s"],
-            keepalive_s=options["keepalive_s"],
-            min_ping_interval_s=options["min_ping_interval_s"],
-            max_request_bytes=options["max_request_bytes"],
-            max_unread_bytes=options["max_unread_bytes"],
-        ),
-        cache_bytes=options["cache_bytes"],
-        http=None if options["no_http"] else http,
-    )

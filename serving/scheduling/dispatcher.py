@@ -25,7 +25,7 @@ from dcgan.serving.scheduling.batcher import Batcher
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.engine_thread import EngineRun, EngineThread, gather_inputs
 from dcgan.serving.scheduling.errors import DeadlinePassedError, EngineStuckError
-from dcgan.serving.scheduling.image_job import ImageJob, Images, Latents
+from dcgan.serving.scheduling.image_job import ImageJob, Images, Latents, fail_jobs
 from dcgan.serving.scheduling.watchdog import Watchdog
 from dcgan.serving.scheduling.work_item import WorkCounts, WorkState
 
@@ -147,7 +147,7 @@ class Dispatcher:
 
         with self._lock:
             failed = self._batcher.fail_waiting()
-        _reject(failed, EngineStuckError())
+        fail_jobs(failed, EngineStuckError())
         if found.hung:
             raise ServingError(
                 f"an engine has run one batch for over {2 * longest_batch_s:g} s and cannot be "
@@ -289,14 +289,8 @@ class Dispatcher:
 
     def _reject_later(self, jobs: list[ImageJob], error: Exception) -> None:
         if jobs:
-            self._call_in_loop(_reject, jobs, error)
+            self._call_in_loop(fail_jobs, jobs, error)
 
     def _call_in_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(callback, *arguments)
-
-
-def _reject(jobs: list[ImageJob], error: Exception) -> None:
-    for job in jobs:
-        if not job.future.done():
-            job.future.set_exception(error)

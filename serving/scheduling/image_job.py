@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,3 +60,10 @@ class ImageJob(WorkItem):
         """Returns the finished images in order."""
         parts = tuple(self.parts[start] for start in sorted(self.parts))
         return Images(parts, self.started - self.demand.arrived, now - self.started)
+
+
+def fail_jobs(jobs: Iterable[ImageJob], error: Exception) -> None:
+    """Fails the futures of jobs, except those that are done. Call it from the event loop."""
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(error)
