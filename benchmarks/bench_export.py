@@ -37,7 +37,7 @@ from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
 from dcgan.export.verify.quality import compare_quality
 from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
+from dcgan.zoo.repository import SHIPPED, find_release
 
 ROUNDS = 5
 BATCHES = (1, 16, 64)
@@ -62,7 +62,7 @@ def random_network(width: int) -> FoldedGenerator:
 
 def trained_network() -> FoldedGenerator:
     """The shipped model, read back from its ONNX file."""
-    return read_onnx_weights(find_release(SHIPPED, DEFAULT_MODEL).folder / "generator.onnx")
+    return read_onnx_weights(find_release(SHIPPED, "dcgan64-tiny").folder / "generator.onnx")
 
 
 def candidates(network: FoldedGenerator) -> dict[str, bytes]:
@@ -191,7 +191,10 @@ def main(width: int, threads: int, seconds: float, out: Path | None) -> None:
     """Measure every form of the graph in one run."""
     torch.set_num_threads(threads)
     models = candidates(random_network(width))
-    close = [errors(models, "random_weights"), errors(candidates(trained_network()), DEFAULT_MODEL)]
+    close = [
+        errors(models, "random_weights"),
+        errors(candidates(trained_network()), "dcgan64-tiny"),
+    ]
     rows = {
         name: {"bytes": len(model)}
         | {key: value for error in close for key, value in error[name].items()}

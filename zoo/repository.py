@@ -29,7 +29,7 @@ from dcgan.zoo.manifest import (
 SHIPPED = Path(__file__).parent / "models"
 """The repository inside the package."""
 
-DEFAULT_MODEL = "dcgan64-tiny"
+DEFAULT_MODEL = "dcgan64"
 """The shipped model that is served by default."""
 
 MAX_MANIFEST_BYTES = 2**20

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     help="Model of requests that name none; without --model-repository, the only one that is "
-    "served.  [default: the only model of the repository]",
+    "served.  [default: the only model of the repository, or dcgan64 of the package]",
 )
 @click.option(
     "--fetch-from",

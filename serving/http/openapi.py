@@ -16,7 +16,7 @@ from dcgan.serving.http.query import MAX_GRID_IMAGES, MAX_SIZE, MAX_WALK_STEPS
 Schema: TypeAlias = dict[str, Any]
 
 _UINT64 = {"type": "integer", "minimum": 0, "maximum": INDEX_LIMIT - 1}
-_EXAMPLE_MODEL = "dcgan64-tiny"
+_EXAMPLE_MODEL = "dcgan64"
 
 _SUMMARIES = {
     "images": "One image of a seed, or several as a grid",

@@ -94,9 +94,10 @@ def find_releases(
     """Finds the releases to serve, the default model first.
 
     Args:
-        repository: model repository, of which the newest version of every model is served; None to
-            serve one model, which was fetched before or is part of the package.
-        name: of the default model; None for the only one.
+        repository: model repository, of which the newest version of every model is served; None for
+            the models of the package, or with a name for that model alone, from the cache or the
+            package.
+        name: of the default model; None for the only one, or for the package's.
         index: of models, from which that model is fetched if it is not here; None to fetch nothing.
         precision: precision of the files that run. Models of a repository that lack it are not
             served, except for the default model, which must have it.
@@ -112,7 +113,7 @@ def find_releases(
     if repository is not None:
         return _newest_releases(repository, name, precision)
     if name is None:
-        return [find_release(SHIPPED, DEFAULT_MODEL)]
+        return _newest_releases(SHIPPED, DEFAULT_MODEL, precision)
 
     from dcgan.zoo.cache import get_or_fetch  # noqa: PLC0415
     from dcgan.zoo.catalog import get_model  # noqa: PLC0415 - loads the HTTP client

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from dcgan.training.cli import main as train
 from dcgan.zoo.cli import main as dcgan_zoo
 from dcgan.zoo.index import write_index
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
+from dcgan.zoo.repository import SHIPPED, read_release
 
 
 @pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], autouse=True)
@@ -30,15 +30,15 @@ def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_model_is_fetched_without_a_lock(
     own_home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    folder = tmp_path / "models" / DEFAULT_MODEL / "1"
-    shutil.copytree(SHIPPED / DEFAULT_MODEL / "1", folder)
+    folder = tmp_path / "models" / "dcgan64-tiny" / "1"
+    shutil.copytree(SHIPPED / "dcgan64-tiny" / "1", folder)
     write_index([read_release(folder)], tmp_path / "packed", lambda _: None)
 
     result = CliRunner().invoke(
-        dcgan_zoo, ["fetch", str(tmp_path / "packed" / f"{DEFAULT_MODEL}-1.tar")]
+        dcgan_zoo, ["fetch", str(tmp_path / "packed" / "dcgan64-tiny-1.tar")]
     )
     assert result.exit_code == 0, result.output
-    assert (own_home / "models" / DEFAULT_MODEL / "1" / "generator.onnx").is_file()
+    assert (own_home / "models" / "dcgan64-tiny" / "1" / "generator.onnx").is_file()
     assert "has no file locks; going on without a lock" in caplog.text
 
 

@@ -18,7 +18,7 @@ from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.index import write_index
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, read_release
+from dcgan.zoo.repository import SHIPPED, read_release
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -30,7 +30,7 @@ SERVE = (str(COMMANDS / "dcgan-serve"), "--port", "0", "--metrics-port", "0", "-
 def packed(tmp_path: Path) -> Path:
     """An index of the shipped model under another name."""
     folder = tmp_path / "elsewhere" / "borrowed" / "1"
-    shutil.copytree(SHIPPED / DEFAULT_MODEL / "1", folder)
+    shutil.copytree(SHIPPED / "dcgan64-tiny" / "1", folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"name": "borrowed"}))
     write_index([read_release(folder)], tmp_path / "packed", lambda _: None)

@@ -11,12 +11,12 @@ from dcgan.core import noise
 def test_the_bridge_to_torch_fidelity_in_the_documentation_gives_channels_first():
     import torch
 
-    from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
+    from dcgan.zoo.repository import SHIPPED
 
     text = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export.md").read_text()
     names: dict[str, type[torch.nn.Module]] = {}
     exec(text.partition("```python\n")[2].partition("```")[0], names)
-    path = SHIPPED / DEFAULT_MODEL / "1" / "generator.onnx"
+    path = SHIPPED / "dcgan64-tiny" / "1" / "generator.onnx"
     z = noise.latents(7, 0, 3, 100)
     images = names["ChannelsFirst"](path)(torch.from_numpy(z))
     assert images.shape == (3, 3, 64, 64)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.cli import main
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
+from dcgan.zoo.repository import SHIPPED
 
 
 def dcgan_zoo(*arguments):
@@ -159,8 +159,8 @@ def homeless(request, monkeypatch, tmp_path):
 def test_only_fetching_needs_a_cache(homeless, repository, zoo):
     for options in (
         ["list"],
-        ["info", DEFAULT_MODEL],
-        ["path", DEFAULT_MODEL],
+        ["info", "dcgan64-tiny"],
+        ["path", "dcgan64-tiny"],
         ["verify", "--all"],
     ):
         result = dcgan_zoo("--model-repository", repository, *options)
@@ -197,7 +197,7 @@ def test_verify_passes_the_shipped_models_and_finds_one_flipped_byte_in_a_copy(t
     for file in ("generator.onnx", "golden.png", "README.md", "parity.json", "samples.png"):
         copy = tmp_path / file / "models"
         shutil.copytree(SHIPPED, copy)
-        flip(copy / DEFAULT_MODEL / "1" / file)
+        flip(copy / "dcgan64-tiny" / "1" / file)
         result = dcgan_zoo("--model-repository", copy, "verify", "--all")
         assert result.exit_code == 1
         assert f"{file} is damaged" in result.stdout

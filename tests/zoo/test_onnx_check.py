@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.zoo.onnx_check import check_onnx, check_onnx_file
 from dcgan.zoo.onnx_model import UnsafeGraphError
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
+from dcgan.zoo.repository import SHIPPED, find_release
 
-RELEASE = find_release(SHIPPED, DEFAULT_MODEL)
+RELEASE = find_release(SHIPPED, "dcgan64-tiny")
 PATH = RELEASE.folder / "generator.onnx"
 
 

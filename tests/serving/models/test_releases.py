@@ -38,9 +38,15 @@ def test_a_missing_repository_or_model_is_said_in_one_sentence(repository, tmp_p
 
 @pytest.mark.parametrize(("precision", "flag"), [("int8", "--int8"), ("fp16", "--fp16")])
 def test_a_missing_precision_names_the_option_that_exports_it(precision, flag):
-    release = find_release(SHIPPED, DEFAULT_MODEL)
+    release = find_release(SHIPPED, "dcgan64-tiny")
     with pytest.raises(ServingError, match=f"export the model again with {flag}$"):
         served_file(release, precision)
+
+
+def test_without_a_repository_all_models_of_the_package_are_served():
+    names = [release.manifest.name for release in find_releases(None, None)]
+    assert names[0] == DEFAULT_MODEL
+    assert sorted(names) == sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
 
 
 def test_of_several_models_the_default_must_be_named(repository, only):
