@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dcgan.core import noise
 from dcgan.serving.api.errors import InvalidFieldError
-from dcgan.serving.encoding.entity_tag import image_tag
 from dcgan.serving.encoding.formats import ImageFormat
+from dcgan.serving.models.entity_tag import image_tag
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.scheduling.image_job import Latents
 from dcgan.v1 import generator_pb2 as pb

@@ -71,10 +71,12 @@ class HttpApp:
         request_id = read_request_id(headers.get("x-request-id"))
         status = CLIENT_LEFT
         size = 0
+
         self._metrics.started()
         self._in_flight.begin_call()
         if connection is not None:
             connection.enter(asyncio.current_task())
+
         try:
             response = await self._respond(scope, headers, request_id)
             response = self._finish(response, headers, request_id)
@@ -92,6 +94,7 @@ class HttpApp:
             self._in_flight.end_call()
             if connection is not None:
                 connection.leave(asyncio.current_task())
+
         if self._config.access_log:
             _log_access(scope, status, size, time.perf_counter() - began, request_id)
 
@@ -106,6 +109,7 @@ class HttpApp:
                 deadline=read_deadline(headers.get("grpc-timeout"), self._config.request_timeout_s),
                 request_id=request_id,
             )
+
             if self._cors.is_preflight(request):
                 return self._cors.preflight_response(request)
             return await self._handler(request)
@@ -179,6 +183,7 @@ def _log_access(scope: Scope, status: int, size: int, seconds: float, request_id
         "ms": round(seconds * 1000, 2),
         "request_id": request_id,
     }
+
     access_logger.info(
         "%(method)s %(target)s %(status)s %(bytes)s bytes %(ms)s ms, client %(client)s, "
         "request %(request_id)s",

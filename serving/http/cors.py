@@ -35,6 +35,7 @@ class Cors:
         """Returns the answer to a preflight request."""
         if not self._allows(request.headers.get("origin")):
             return Response(204)
+
         return Response(
             204,
             headers={

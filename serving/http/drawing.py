@@ -13,7 +13,6 @@ import numpy as np
 from dcgan.core import noise
 from dcgan.core.images import Pixels, tile
 from dcgan.serving.api.requests import ImageRequest, read_interpolation, read_stream_request
-from dcgan.serving.encoding.entity_tag import entity_tag, image_tag
 from dcgan.serving.http.avatar import text_seed
 from dcgan.serving.http.entity import provenance_headers
 from dcgan.serving.http.path import ResourcePath, read_seed, read_seed_pair
@@ -28,6 +27,7 @@ from dcgan.serving.http.query import (
     read_image_query,
     read_walk_query,
 )
+from dcgan.serving.models.entity_tag import entity_tag, image_tag
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.v1 import generator_pb2 as pb
 
@@ -121,9 +121,11 @@ def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) 
     message = pb.GenerateStreamRequest(
         seed=seed, n=query.n, offset=query.first, label=look.label, truncation=look.truncation
     )
+
     write = partial(_write_grid, extension, look.size, query.columns)
     if extension == "json":
         write = partial(_write_json, model, seed, query.first, look)
+
     parts = (seed, query.first, query.n, query.columns, *_look_parts(look), extension)
     return Drawing(
         etag=entity_tag(model, "grid", *parts),
@@ -147,8 +149,10 @@ def _plan_walk(
         label=look.label,
         truncation=look.truncation,
     )
+
     ends = (*seeds, query.first, query.last)
     parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
+
     return Drawing(
         etag=entity_tag(model, "walk", *ends, *parts),
         request=read_interpolation(message, model),
@@ -179,11 +183,13 @@ def _write_json(model: ServedModel, seed: int, first: int, look: Look, images: P
     """Writes pixels in base64 with their origin; 64-bit numbers are strings, as in ProtoJSON."""
     pixels = resize(images, look.size)
     n, height, width, channels = pixels.shape
+
     labels = None
     if model.manifest.classes and look.label is None:
         labels = noise.labels(first, n, model.manifest.classes).tolist()
     elif look.label is not None:
         labels = [look.label] * n
+
     document = {
         "seed": str(seed),
         "index": str(first),
@@ -203,4 +209,5 @@ def _write_json(model: ServedModel, seed: int, first: int, look: Look, images: P
             "agreement": model.agreement.value,
         },
     }
+
     return json.dumps(document).encode() + b"\n"

@@ -54,6 +54,7 @@ class HttpListener:
                 backlog=_BACKLOG,
             )
         )
+
         # Clients cause what uvicorn complains of; what matters is in the access log.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._task: asyncio.Task[None] | None = None
@@ -73,6 +74,7 @@ class HttpListener:
         if self._task is None:
             self._socket.close()
             return
+
         self._server.should_exit = True
         done, _ = await asyncio.wait((self._task,), timeout=timeout_s)
         if not done:
@@ -101,5 +103,6 @@ def _bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
             f"cannot listen on {join_address(host, port)} for HTTP: {problem}; "
             "choose another --http-port, or leave HTTP out with --no-http"
         ) from None
+
     listening.setblocking(False)
     return listening

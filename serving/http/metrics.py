@@ -26,6 +26,7 @@ class HttpMetrics:
             "HTTP requests that began.",
             registry=registry,
         )
+
         self._requests = Counter(
             "dcgan_http_requests",
             "HTTP requests that ended, by kind of address and status; 499 if the client left.",

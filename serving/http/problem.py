@@ -85,6 +85,7 @@ def problem_response(error: RequestError, request_id: str | None = None) -> Resp
         "reason": error.reason,
     }
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
+
     if request_id is not None:
         problem["request_id"] = request_id
     if isinstance(error, InvalidFieldError):
@@ -94,4 +95,5 @@ def problem_response(error: RequestError, request_id: str | None = None) -> Resp
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, MethodNotAllowedError):
         headers["allow"] = ", ".join(error.allowed)
+
     return Response(status, json.dumps(problem).encode(), headers)

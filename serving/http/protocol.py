@@ -160,6 +160,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._has_large_body():
             self._refuse(BodyTooLargeError(self.limits.max_body_bytes))
             return
+
         super().on_headers_complete()
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False  # the bytes after an upgrade are not HTTP
@@ -233,6 +234,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             self.transport.close()
             return
+
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()  # it is half-closed, and its answer takes long
         elif self._in_head and self._head_bytes:

@@ -103,9 +103,11 @@ def read_image_query(query: bytes, manifest: Manifest) -> ImageQuery | GridQuery
     """
     fields = _Fields(query, ("index", "from", "n", "columns", "label", "truncation", "size"))
     several = [name for name in ("from", "n", "columns") if name in fields]
+
     if not several:
         look = _read_look(fields, manifest)
         return ImageQuery(look, fields.integer("index", 0, 0, INDEX_LIMIT - 1))
+
     if "index" in fields:
         raise InvalidFieldError("index", f"must not be given together with {several[0]}")
     return _read_grid(fields, manifest, default_n=1)
@@ -122,9 +124,11 @@ def read_walk_query(query: bytes, manifest: Manifest) -> WalkQuery:
     known = ("index_a", "index_b", "steps", "frame_ms", "bounce", "label", "truncation", "size")
     fields = _Fields(query, known)
     look = _read_look(fields, manifest)
+
     frame_ms = fields.integer("frame_ms", 80, 20, 10_000)
     if frame_ms % 10:
         raise InvalidFieldError("frame_ms", f"must be a multiple of 10, not {frame_ms}")
+
     steps = fields.integer("steps", 24, 2, MAX_WALK_STEPS)
     bounce = fields.flag("bounce")
     _check_pixels("steps", 2 * steps if bounce else steps, look, manifest)
@@ -164,6 +168,7 @@ class _Fields:
             raise InvalidFieldError(
                 "query", f"must be at most {_MAX_FIELDS} fields, percent-encoded as UTF-8"
             ) from None
+
         for name, value in pairs:
             if name not in known:
                 cure = f"it takes {', '.join(known)}" if known else "it takes none"

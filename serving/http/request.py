@@ -59,12 +59,14 @@ def read_deadline(timeout: str | None, default_s: float) -> float:
     """
     if timeout is None:
         return time.monotonic() + default_s
+
     match = _TIMEOUT.fullmatch(timeout)
     if match is None:
         raise InvalidRequestError(
             "Grpc-Timeout must be up to 8 digits and a unit out of H, M, S, m, u and n, "
             "e.g. 250m for 250 milliseconds"
         )
+
     return time.monotonic() + int(match[1]) * _TIMEOUT_UNITS_S[match[2]]
 
 

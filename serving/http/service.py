@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dcgan.serving.api.errors import DrainingError
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.encoding.entity_tag import content_tag
 from dcgan.serving.http.conditions import any_match, none_match
 from dcgan.serving.http.drawing import plan_drawing
 from dcgan.serving.http.entity import IMMUTABLE
@@ -29,6 +28,7 @@ from dcgan.serving.http.query import check_no_query
 from dcgan.serving.http.request import Request
 from dcgan.serving.http.response import Response, json_response
 from dcgan.serving.http.site import Document
+from dcgan.serving.models.entity_tag import content_tag
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -61,9 +61,11 @@ class HttpService:
         """
         if request.method not in METHODS:
             raise MethodNotAllowedError(request.method, METHODS)
+
         path = parse_path(request.raw_path)
         if request.method == "OPTIONS":
             return Response(204, headers={"allow": ", ".join(METHODS)})
+
         if isinstance(path, ResourcePath):
             return await self._respond_with_drawing(request, path)
         return self._respond_with_document(request, path)
@@ -106,6 +108,7 @@ class HttpService:
         else:
             check_no_query(request.query)
             response = json_response(self._describe(path))
+
         return _revalidated(request, response)
 
     def _describe(self, path: Path) -> object:

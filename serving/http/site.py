@@ -51,15 +51,18 @@ def load_site() -> dict[str, Document]:
     """
     content = json.dumps(openapi_document()).encode()
     documents = {"/openapi.json": Document(content, {"content-type": "application/json"})}
+
     for file in sorted(_FOLDER.iterdir()):
         media_type = _MEDIA_TYPES.get(file.suffix)
         if media_type is None:
             continue
+
         is_page = file.name == "index.html"
         headers = {"content-type": media_type}
         if is_page:
             headers["content-security-policy"] = _CONTENT_SECURITY_POLICY
             headers["referrer-policy"] = "no-referrer"
+
         path = "/" if is_page else f"/static/{file.name}"
         documents[path] = Document(file.read_bytes(), headers)
     return documents

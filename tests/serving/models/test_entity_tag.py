@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dcgan.core.onnx_session import CPU, CUDA
-from dcgan.serving.encoding.entity_tag import entity_tag
+from dcgan.serving.models.entity_tag import entity_tag
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.repository import find_release

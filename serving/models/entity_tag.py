@@ -5,15 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING
 
 import PIL
 from PIL import features
 
 from dcgan.core.hardware import processor_family
-
-if TYPE_CHECKING:
-    from dcgan.serving.models.served_model import ServedModel
+from dcgan.serving.models.served_model import ServedModel
 
 ENCODERS = "pillow {} zlib {} webp {}".format(
     PIL.__version__, features.version("zlib"), features.version("webp")
