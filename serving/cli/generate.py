@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,7 @@ from dcgan.serving.cli.param_types import SECONDS, UINT32, UINT64
 if TYPE_CHECKING:
     from dcgan.core.images import Pixels
     from dcgan.serving.client import Client, ImageOptions
+    from dcgan.v1 import generator_pb2 as pb
 
 
 @click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -93,14 +94,8 @@ def main(
     with client:
         # Name the model in the request, so that a new default cannot take its place in between.
         drawn_by = client.model(model, model_version)
-        given = {
-            "model": drawn_by.name,
-            "version": drawn_by.version,
-            "label": label,
-            "truncation": truncation,
-        }
-        options = {name: value for name, value in given.items() if value is not None}
-        images = _draw(client, seed, n, offset, cast("ImageOptions", options))
+        options = _image_options(drawn_by, label, truncation)
+        images = _draw(client, seed, n, offset, options)
 
     source = ImageSource(
         model=drawn_by.name,
@@ -116,6 +111,15 @@ def main(
         f"wrote images {offset} to {offset + n - 1} of seed {seed}, drawn by {drawn_by.name} "
         f"version {drawn_by.version}, to {out}{' in place of what was there' if replaced else ''}"
     )
+
+
+def _image_options(model: pb.Model, label: int | None, truncation: float | None) -> ImageOptions:
+    options: ImageOptions = {"model": model.name, "version": model.version}
+    if label is not None:
+        options["label"] = label
+    if truncation is not None:
+        options["truncation"] = truncation
+    return options
 
 
 def _draw(client: Client, seed: int, n: int, offset: int, options: ImageOptions) -> Pixels:

@@ -43,7 +43,7 @@ def openapi_document() -> dict[str, Any]:
                 "get": _draw(collection, extension)
             }
             paths[f"/v1/models/{{model}}/{file}"] = {"get": _redirect(collection, extension)}
-    for path, summary in (("/healthz", "Whether the process lives"), ("/readyz", "Readiness")):
+    for path, summary in (("/healthz", "Whether the process is alive"), ("/readyz", "Readiness")):
         paths[path] = {"get": _health(path, summary)}
 
     return {
