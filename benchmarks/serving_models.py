@@ -68,13 +68,17 @@ def build_null() -> onnx.ModelProto:
     """A graph that returns black images at once, so that only the service costs time."""
     node = helper.make_node
     nodes = [
-        node("Shape", ["z"], ["batch"], start=0, end=1),
-        node("Concat", ["batch", "sizes"], ["shape"], axis=0),
-        node("Expand", ["zero", "shape"], ["images"]),
+        node("Gather", ["z", "first"], ["column"], axis=1),
+        node("Mul", ["column", "zero"], ["zeros"]),
+        node("Cast", ["zeros"], ["indices"], to=TensorProto.INT64),
+        node("Gather", ["black", "indices"], ["images"]),
     ]
-    return _build(
-        nodes, {"sizes": np.array([IMAGE_SIZE, IMAGE_SIZE, 3]), "zero": np.array(0, np.uint8)}
-    )
+    constants = {
+        "first": np.array(0),
+        "zero": np.array(0, np.float32),
+        "black": np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
+    }
+    return _build(nodes, constants)
 
 
 def _build(nodes: list[NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ DcganError
 ├── ManifestError               a manifest that contradicts itself               (zoo.manifest)
 ├── RepositoryError             a model folder that is missing or taken          (zoo.repository)
 │   └── CorruptModelError       a model folder that differs from its manifest    (zoo.repository)
+├── UnsafeGraphError            an ONNX file that is not safe to load            (zoo.onnx_model)
 ├── DownloadError               a file that cannot be downloaded                 (zoo.download)
 └── TrainingError, ExportError, ServingError, ClientError and others, in their parts
 """

@@ -48,6 +48,7 @@ class ServerConfig:
         reuse_port: whether other workers listen on the same port.
         metrics_host: address to listen on for metrics and health over HTTP; None for `host`.
         metrics_port: of metrics and health over HTTP; 0 for any free port.
+        start_timeout_s: time that each model has to get ready.
         drain_delay_s: time between the end of readiness and the refusal of requests, for load
             balancers to notice.
         exit_timeout_s: time that admitted requests have to finish after that.
@@ -67,6 +68,7 @@ class ServerConfig:
     reuse_port: bool = False
     metrics_host: str | None = None
     metrics_port: int = 8002
+    start_timeout_s: float = 300.0
     drain_delay_s: float = 0.0
     exit_timeout_s: float = 30.0
     longest_batch_s: float = 60.0

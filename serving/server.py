@@ -17,6 +17,7 @@ from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.processors import log_quota
+from dcgan.serving.errors import ServingError
 from dcgan.serving.http.front_door import open_front_door
 from dcgan.serving.http.listener import HttpListener
 from dcgan.serving.models.loader import load_model
@@ -28,6 +29,7 @@ from dcgan.serving.observability.metrics_server import MetricsServer
 from dcgan.serving.running_server import RunningServer
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import run_in_daemon_thread
+from dcgan.zoo.repository import Release
 
 _HTTP_CLOSE_S = 1.0  # for connections whose requests are done, or dropped
 
@@ -241,5 +243,20 @@ async def _load_models(
     else:
         releases = [release.open(config.models.precision) for release in pinned]
     for release in releases:
-        models.append(await load_model(release, config.engine, config.models, metrics))
+        models.append(await _load_model(release, config, metrics))
     return models
+
+
+async def _load_model(release: Release, config: ServerConfig, metrics: Metrics) -> ServedModel:
+    """Loads a model; gives up if it takes too long, because a graph or a device may hang."""
+    try:
+        async with asyncio.timeout(config.start_timeout_s) as limit:
+            return await load_model(release, config.engine, config.models, metrics)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ServingError(
+            f"model {release.manifest.name} in {release.folder} is not ready after "
+            f"{config.start_timeout_s:g} s; check the model and the device, "
+            "or allow more time with --start-timeout-s"
+        ) from None

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from dcgan.serving.running_calls import running_call
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -45,9 +47,12 @@ class DaemonThread:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(function())
+                with running_call():
+                    result = function()
             except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
                 future.set_exception(error)
+            else:
+                future.set_result(result)
 
 
 async def run_in_daemon_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

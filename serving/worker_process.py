@@ -20,6 +20,7 @@ from dcgan.serving.errors import ServingError
 from dcgan.serving.models.releases import PinnedRelease
 from dcgan.serving.observability.log import LogConfig, configure_logging
 from dcgan.serving.ready_file import ReadyReport
+from dcgan.serving.running_calls import exit_process, running_calls
 from dcgan.serving.running_server import RunningServer
 from dcgan.serving.server import run
 from dcgan.serving.shutdown import SIGNALS, ShutdownRequest
@@ -173,12 +174,17 @@ def _main(
 ) -> None:
     """Runs in the worker process."""
     configure_logging(log)
+    code = 0
     try:
         asyncio.run(_serve(config, releases, pipe))
     except DcganError as error:
         with contextlib.suppress(OSError):  # the parent has ended
             pipe.send(str(error))
-        sys.exit(2)
+        code = 2
+
+    if running_calls():
+        exit_process(code)
+    sys.exit(code)
 
 
 async def _serve(config: ServerConfig, releases: Sequence[PinnedRelease], pipe: Connection) -> None:

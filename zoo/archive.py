@@ -16,8 +16,10 @@ from typing import BinaryIO
 from dcgan.core.schema import parse_json
 from dcgan.core.text import printable
 from dcgan.zoo.manifest import FILE_NAME, Manifest
+from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.repository import (
     MAX_MANIFEST_BYTES,
+    CorruptModelError,
     Release,
     RepositoryError,
     publish,
@@ -45,6 +47,7 @@ def write_archive(release: Release, target: Path) -> None:
 
     Raises:
         CorruptModelError: if a file differs from the manifest.
+        UnsafeGraphError: if an ONNX file holds what no released graph needs.
     """
     release.verify()
     with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
@@ -69,8 +72,8 @@ def extract_archive(
         promised: the manifest that it must contain, if that is known.
 
     Raises:
-        RepositoryError: if the archive is damaged, contains other files than those of its manifest
-            or another model than promised, or if the version exists.
+        RepositoryError: if the archive is damaged, contains other files than those of its manifest,
+            another model than promised or an unsafe graph, or if the version exists.
         ManifestError, SchemaError: if its manifest is not valid.
     """
     with archive.open("rb") as file:
@@ -84,7 +87,7 @@ def extract_archive(
         with publish(repository, manifest.name, manifest.version) as folder:
             for name, entry in entries.items():
                 _extract(file, entry, folder / name)
-            read_release(folder).verify()
+            _verify(folder, source)
     return read_release(repository / manifest.name / str(manifest.version))
 
 
@@ -175,6 +178,15 @@ def _check_absent(repository: Path, manifest: Manifest) -> None:
             f"{target} exists and a released model is never changed; to replace it, first run "
             f"dcgan-zoo remove {manifest.name} --version {manifest.version}"
         )
+
+
+def _verify(folder: Path, source: str) -> None:
+    """Verifies the extracted model; an error names the archive, because the folder disappears."""
+    try:
+        read_release(folder).verify()
+    except (CorruptModelError, UnsafeGraphError) as error:
+        reason = str(error).replace(f"{folder}/", "")
+        raise RepositoryError(f"the model in {source} is refused: {reason}") from None
 
 
 def _extract(file: BinaryIO, entry: _Entry, target: Path) -> None:

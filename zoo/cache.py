@@ -32,6 +32,7 @@ def fetch_model(
         RepositoryError: if the archive contains anything but the model.
         CacheError: if the cache cannot be written.
         CorruptModelError: if the model on this machine differs from its manifest.
+        UnsafeGraphError: if an ONNX file of the model on this machine is not safe to load.
     """
     if entry.archive is None:
         entry.release.verify()

@@ -150,7 +150,11 @@ def verify(  # noqa: PLR0917 - click passes them by name
     parity: bool,
     trust_code: bool,
 ) -> None:
-    """Verify that models are exactly what their manifests say. Exit code 1 if one is not."""
+    """Verify that models are exactly what their manifests say, and that their graphs are safe.
+
+    Exit code 1 if one is not.
+    """
+    from dcgan.zoo.onnx_model import UnsafeGraphError
     from dcgan.zoo.repository import RepositoryError
 
     if trust_code and not parity:
@@ -168,14 +172,15 @@ def verify(  # noqa: PLR0917 - click passes them by name
             if parity:
                 for line in _check_parity(release.folder, trust_code=trust_code):
                     click.echo(escape_unprintable(line))
-        except RepositoryError as error:
+        except (RepositoryError, UnsafeGraphError) as error:
             failures += 1
-            click.echo(f"DAMAGED  {escape_unprintable(str(error))}")
+            verdict = "UNSAFE " if isinstance(error, UnsafeGraphError) else "DAMAGED"
+            click.echo(f"{verdict}  {escape_unprintable(str(error))}")
         else:
             manifest = release.manifest
             click.echo(f"ok       {manifest.name} {manifest.version}  {release.folder}")
     if failures:
-        raise VerificationError(f"{failures} of {len(found)} models differ from their manifests")
+        raise VerificationError(f"{failures} of {len(found)} models were refused")
 
 
 @main.command()

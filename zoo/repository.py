@@ -25,6 +25,7 @@ from dcgan.zoo.manifest import (
     check_name,
     check_version,
 )
+from dcgan.zoo.onnx_check import check_onnx_file
 
 SHIPPED = Path(__file__).parent / "models"
 """The repository inside the package."""
@@ -63,13 +64,39 @@ class Release:
         return self.folder / file.path
 
     def verify(self) -> None:
-        """Verifies the SHA-256 of every file.
+        """Verifies that the folder holds the files of the manifest, and safe ONNX graphs.
 
         Raises:
             CorruptModelError: names the first file that differs from the manifest.
+            RepositoryError: if a file cannot be read.
+            UnsafeGraphError: if an ONNX file holds what no released graph needs.
         """
+        self.verify_listing()
         for file in self.manifest.files:
             self.verify_file(file)
+            if file.role == "onnx":
+                check_onnx_file(self.path(file), self.manifest)
+
+    def verify_listing(self) -> None:
+        """Verifies that the folder holds nothing that the manifest does not list.
+
+        Raises:
+            CorruptModelError: names a file that it does not list.
+            RepositoryError: if the folder cannot be read.
+        """
+        try:
+            found = {path.name for path in self.folder.iterdir()}
+        except OSError as error:
+            raise RepositoryError(
+                f"cannot read {self.folder}: {error.strerror}; give this user the right to read it"
+            ) from None
+
+        unlisted = sorted(found - {FILE_NAME} - {file.path for file in self.manifest.files})
+        if unlisted:
+            raise CorruptModelError(
+                f"{self.folder} holds {printable(unlisted[0], 80)!r}, which its manifest does not "
+                "list; remove it, or move it elsewhere"
+            )
 
     def verify_file(self, file: ModelFile) -> None:
         """Verifies the SHA-256 of one file.

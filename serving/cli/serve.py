@@ -14,6 +14,7 @@ import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
+from dcgan.serving.running_calls import exit_process, running_calls
 
 if TYPE_CHECKING:
     from dcgan.serving.config import ServerConfig
@@ -21,7 +22,21 @@ if TYPE_CHECKING:
     from dcgan.serving.ready_file import ReadyReport
 
 
-@click.command("dcgan-serve", cls=Command, context_settings=CONTEXT_SETTINGS)
+class ServeCommand(Command):
+    """A command that also ends if a graph or a device hangs in native code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
+        """Runs the command and ends the process."""
+        before = running_calls()
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as ended:
+            if running_calls() - before:
+                exit_process(ended.code)
+            raise
+
+
+@click.command("dcgan-serve", cls=ServeCommand, context_settings=CONTEXT_SETTINGS)
 @click.option(
     "--model-repository",
     type=click.Path(path_type=Path),
@@ -173,6 +188,12 @@ if TYPE_CHECKING:
     default=10.0,
     help="Interval of keepalive pings that clients may use; those that ping more often are "
     "disconnected.",
+)
+@click.option(
+    "--start-timeout-s",
+    type=click.FloatRange(0, 86400, min_open=True),
+    default=300.0,
+    help="Time that each model has to get ready; after that the server ends with exit code 2.",
 )
 @click.option(
     "--drain-delay-s",

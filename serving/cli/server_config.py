@@ -25,6 +25,7 @@ def build_server_config(options: Mapping[str, Any]) -> ServerConfig:
         port=options["port"],
         metrics_host=options["metrics_host"],
         metrics_port=options["metrics_port"],
+        start_timeout_s=options["start_timeout_s"],
         drain_delay_s=options["drain_delay_s"],
         exit_timeout_s=options["exit_timeout_s"],
         longest_batch_s=options["longest_batch_s"],

@@ -1,4 +1,4 @@
-"""Loads a release: verifies the file, opens the engines, and tests the golden images."""
+"""Loads a release: verifies and checks the file, opens the engines, tests the golden images."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from dcgan.serving.scheduling.image_job import ImageJob
 from dcgan.serving.threads import run_in_daemon_thread
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.manifest import Manifest, ModelFile
+from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.repository import Release
 
 
@@ -32,7 +33,8 @@ async def load_model(
     """Loads a release and makes it ready to serve.
 
     Raises:
-        DcganError: if a file is damaged, does not load, or does not reproduce its golden images.
+        DcganError: if a file is damaged, unsafe or not listed, does not load, or does not reproduce
+            its golden images.
     """
     manifest = release.manifest
     file = served_file(release, config.precision)
@@ -94,6 +96,10 @@ def _publish_metrics(model: ServedModel, metrics: Metrics) -> None:
 def _open_engines(
     release: Release, file: ModelFile, config: EngineConfig
 ) -> tuple[list[Engine], Agreement]:
+    path = release.path(file)
+    release.verify_listing()
     release.verify_file(file)
-    engines = open_engines(release.path(file), release.manifest, config, file.precision or "fp32")
+    check_onnx_file(path, release.manifest)
+
+    engines = open_engines(path, release.manifest, config, file.precision or "fp32")
     return engines, run_self_test(engines, release, file)

@@ -21,6 +21,7 @@ from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
+from tests.serving.support import UNCHECKED
 from tests.serving.tiny_models import (
     LATENT_SIZE,
     Network,
@@ -65,7 +66,6 @@ NETWORKS = {
     "classy": Network(classes=3, channels=1),
     "slow": Network(layers=100),
     "poisoned": Network(poisoned=True),
-    "endless": Network(endless=True),
 }
 
 
@@ -104,6 +104,14 @@ def large(tmp_path_factory) -> Path:
     """A repository with one model of such large images that 13 fit in a message."""
     folder = tmp_path_factory.mktemp("large")
     publish_model(folder, "large", 1, Network(tiles=40))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory) -> Path:
+    """A repository with a model that may hang; a server takes it only if it is `unchecked`."""
+    folder = tmp_path_factory.mktemp("endless")
+    publish_model(folder, "endless", 2, Network(endless=True))
     return folder
 
 
@@ -172,10 +180,16 @@ def nobody() -> str:
 
 
 @contextmanager
-def serve(repository: Path, *options: str, noisy: bool = False) -> Iterator[Server]:
-    """Starts dcgan-serve on free ports; at the end it must exit cleanly, with a quiet log."""
+def serve(
+    repository: Path, *options: str, noisy: bool = False, unchecked: bool = False
+) -> Iterator[Server]:
+    """Starts dcgan-serve on free ports; at the end it must exit cleanly, with a quiet log.
+
+    An unchecked server loads graphs that are not safe.
+    """
     ports = ["--port", "0", "--metrics-port", "0"]
-    command = [*_entry_point("serve"), "--model-repository", str(repository), *ports, *options]
+    entry_point = _entry_point("serve", before=UNCHECKED if unchecked else "")
+    command = [*entry_point, "--model-repository", str(repository), *ports, *options]
     log: list[str] = []
     pipe = subprocess.PIPE
     with launch_server(command, stdout=pipe, stderr=pipe) as launched:
@@ -202,7 +216,10 @@ def metrics_url(address: str) -> str:
 
 @pytest.fixture(scope="session")
 def entry_point():
-    """The command line of dcgan-serve or dcgan-generate, without its options."""
+    """The command line of dcgan-serve or dcgan-generate, without its options.
+
+    Python code `before` is run first, e.g. to replace a function.
+    """
     return _entry_point
 
 
@@ -219,9 +236,6 @@ def read_metrics():
     return read
 
 
-def _entry_point(name: str) -> list[str]:
-    return [
-        sys.executable,
-        "-c",
-        f"from dcgan.serving.cli.{name} import main; main(prog_name='dcgan-{name}')",
-    ]
+def _entry_point(name: str, before: str = "") -> list[str]:
+    main = f"from dcgan.serving.cli.{name} import main; main(prog_name='dcgan-{name}')"
+    return [sys.executable, "-c", f"{before}\n{main}"]

@@ -1,4 +1,4 @@
-"""A toy model and an index of it. Its files hold arbitrary bytes: the zoo never runs a model."""
+"""A toy model and an index of it. The zoo checks its graph, but never runs it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.core.images import Pixels
 from dcgan.core.noise import SCHEME
@@ -75,9 +76,30 @@ def make_manifest(files: tuple[ModelFile, ...], *, name: str = "toy", version: i
     )
 
 
+def build_toy_graph(*, activation: str = "Tanh") -> bytes:
+    """Returns an ONNX file with the inputs and outputs of the toy."""
+    nodes = [
+        helper.make_node("Reshape", ["z", "square"], ["small"]),
+        helper.make_node("ConvTranspose", ["small", "weight"], ["large"], strides=[8, 8]),
+        helper.make_node(activation, ["large"], ["unit"]),
+        helper.make_node("Transpose", ["unit"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Cast", ["last"], ["images"], to=TensorProto.UINT8),
+    ]
+    constants = {"square": np.array([0, 1, 4, 4]), "weight": np.ones((1, 1, 8, 8), np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 16])],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 32, 32, 1])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=opsets).SerializeToString()
+
+
 def publish_toy(repository: Path, name: str = "toy", version: int = 1) -> Path:
     with publish(repository, name, version) as folder:
-        (folder / "generator.onnx").write_bytes(b"not really a network")
+        (folder / "generator.onnx").write_bytes(build_toy_graph())
         (folder / "golden.png").write_bytes(encode_golden(GOLDEN_PIXELS))
         files = (
             describe_file(folder / "generator.onnx", "onnx", "fp32"),

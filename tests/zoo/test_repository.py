@@ -10,9 +10,18 @@ import pytest
 
 from dcgan.core.errors import DcganError
 from dcgan.zoo.manifest import FILE_NAME, ManifestError
-from dcgan.zoo.repository import RepositoryError, find_release, list_releases, publish, read_release
+from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.repository import (
+    CorruptModelError,
+    RepositoryError,
+    find_release,
+    list_releases,
+    publish,
+    read_release,
+    sha256,
+)
 
-from .conftest import publish_toy
+from .conftest import build_toy_graph, publish_toy
 
 FAILED_VERDICT = {
     "path": "generator.onnx",
@@ -134,9 +143,33 @@ def test_one_flipped_byte_is_found(toy: Path):
         release.verify()
 
 
+@pytest.mark.parametrize("name", ["w.bin", ".hidden", "manifest.json.bak"])
+def test_a_file_that_the_manifest_does_not_list_is_found(toy: Path, name: str):
+    (toy / name).write_bytes(b"")
+    release = read_release(toy)
+    with pytest.raises(CorruptModelError, match=f"holds '{name}', which its manifest does not"):
+        release.verify()
+
+
+def test_a_folder_that_the_manifest_does_not_list_is_found(toy: Path):
+    (toy / "weights").mkdir()
+    with pytest.raises(CorruptModelError, match="holds 'weights', which its manifest does not"):
+        read_release(toy).verify()
+
+
+def test_an_unsafe_graph_is_found_though_its_digest_is_right(toy: Path):
+    path = toy / "generator.onnx"
+    path.write_bytes(build_toy_graph(activation="Sin"))
+    edit_file_entry(toy, bytes=path.stat().st_size, sha256=sha256(path))
+    with pytest.raises(UnsafeGraphError, match="is not loaded: it uses the operator 'Sin'"):
+        read_release(toy).verify()
+
+
 def test_a_truncated_file_is_found_at_once(toy: Path):
-    (toy / "generator.onnx").write_bytes(b"not")
-    with pytest.raises(RepositoryError, match="has 3 bytes, not 20"):
+    path = toy / "generator.onnx"
+    size = path.stat().st_size
+    path.write_bytes(b"not")
+    with pytest.raises(RepositoryError, match=f"has 3 bytes, not {size}"):
         read_release(toy)
 
 

@@ -177,8 +177,8 @@ def test_an_interpolation_joins_any_two_images_and_repeats_their_names(stub, cli
 
 def test_every_model_is_listed_the_default_first(client):
     models = client.models()
-    assert [model.name for model in models] == ["tiny", "classy", "endless", "poisoned", "slow"]
-    assert [model.is_default for model in models] == [True, False, False, False, False]
+    assert [model.name for model in models] == ["tiny", "classy", "poisoned", "slow"]
+    assert [model.is_default for model in models] == [True, False, False, False]
     assert {model.version for model in models} == {2}
     classy = client.model("classy")
     assert classy == models[1]

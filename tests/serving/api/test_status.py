@@ -178,10 +178,10 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
     assert "Gather" in server.log[0]
 
 
-def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, only):
+def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, endless):
     options = ("--longest-batch-s", "2", "--max-batch-size", "4")
     with (
-        start_server(only("endless"), *options, noisy=True) as server,
+        start_server(endless, *options, noisy=True, unchecked=True) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub, health = GeneratorServiceStub(channel), HealthStub(channel)
@@ -229,9 +229,10 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
         await serving
 
 
-def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, only, read_metrics):
+def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, endless, read_metrics):
+    options = ("--longest-batch-s", "3")
     with (
-        start_server(only("endless"), "--longest-batch-s", "3", noisy=True) as server,
+        start_server(endless, *options, noisy=True, unchecked=True) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         grpc.channel_ready_future(channel).result(30)

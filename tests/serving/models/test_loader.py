@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from dcgan.serving.client import Client
+from dcgan.serving.models import loader
 from dcgan.zoo import golden
 from dcgan.zoo.repository import describe_file, read_release
 from tests.serving.support import refuse_to_start
@@ -29,10 +30,53 @@ def test_a_damaged_model_is_not_served(copied):
 
 
 def test_a_model_that_onnx_runtime_cannot_load_is_not_served(copied):
-    file = copied / "tiny" / "2" / "generator.onnx"
-    file.write_bytes(b"x" * file.stat().st_size)
-    change_manifest(file.parent, file.name)
+    path = copied / "tiny" / "2" / "generator.onnx"
+    model = onnx.load(path)
+    find_node(model, "Cast").attribute[0].i = onnx.TensorProto.INT64  # but its output is uint8
+    onnx.save(model, path)
+    change_manifest(path.parent, path.name)
     assert "ONNX Runtime cannot load" in refuse_to_start(copied)
+
+
+def test_a_file_that_is_no_graph_is_not_served(copied):
+    file = copied / "tiny" / "2" / "generator.onnx"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    change_manifest(file.parent, file.name)
+    assert "is not a valid ONNX file" in refuse_to_start(copied)
+
+
+def test_an_unsafe_graph_is_refused_before_onnx_runtime_sees_it(copied, monkeypatch):
+    path = copied / "tiny" / "2" / "generator.onnx"
+    model = onnx.load(path)
+    find_node(model, "Round").op_type = "Floor"  # it would run, to other images
+    onnx.save(model, path)
+    change_manifest(path.parent, path.name)
+    monkeypatch.setattr(loader, "open_engines", pytest.fail)
+    assert "it uses the operator 'Floor'" in refuse_to_start(copied)
+
+
+def test_a_graph_that_may_loop_without_end_is_refused(endless):
+    assert "is not loaded: an attribute has the field 6" in refuse_to_start(endless)
+
+
+def test_external_weights_are_refused_and_their_file_is_found(copied):
+    path = copied / "tiny" / "2" / "generator.onnx"
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    change_manifest(path.parent, path.name)
+    assert "holds 'w.bin', which its manifest does not list" in refuse_to_start(copied)
+
+    change_manifest(path.parent, "w.bin")
+    assert "generator.onnx is not loaded: an initializer" in refuse_to_start(copied)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "folder"])
+def test_what_the_manifest_does_not_list_is_refused(copied, name):
+    folder = copied / "tiny" / "2"
+    if name == "folder":
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text("")
+    assert f"holds '{name}', which its manifest does not list" in refuse_to_start(copied)
 
 
 def test_a_model_whose_golden_images_differ_is_not_served(copied):
@@ -47,6 +91,10 @@ def test_a_model_within_one_grey_level_is_served_and_said_to_be_close(copied, st
         assert client.model().agreement == 2
 
 
+def find_node(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.op_type == operator)
+
+
 def change_golden(repository: Path, levels: int) -> None:
     """Publishes golden images that are so many grey levels from those that the model makes."""
     folder = repository / "tiny" / "2"
@@ -57,10 +105,13 @@ def change_golden(repository: Path, levels: int) -> None:
 
 
 def change_manifest(folder: Path, name: str) -> None:
-    """Makes the manifest agree with a file that was changed, and withdraws the golden digests."""
+    """Makes the manifest agree with a changed or new file, and withdraws the golden digests."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    entry = next(file for file in manifest["files"] if file["path"] == name)
+    entry = next((file for file in manifest["files"] if file["path"] == name), None)
+    if entry is None:
+        entry = {"role": "samples", "path": name, "precision": None}
+        manifest["files"].append(entry)
     described = describe_file(folder / name, entry["role"])
     entry |= {"bytes": described.bytes, "sha256": described.sha256}
     manifest["golden"]["digests"] = []
@@ -77,7 +128,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_served(copied, change
     elif change == "latent":
         z.shape.dim[1].dim_param = "any"
     elif change == "layout":
-        model.graph.node[-2].attribute[0].ints[:] = [0, 1, 2, 3]
+        find_node(model, "Transpose").attribute[0].ints[:] = [0, 1, 2, 3]
         images.shape.dim[1].dim_value, images.shape.dim[3].dim_value = 3, 8
     else:
         z.elem_type = onnx.TensorProto.DOUBLE
