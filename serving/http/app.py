@@ -150,10 +150,15 @@ class HttpApp:
         # Count the response as unread until the client has taken it.
         self._in_flight.unread_bytes += len(response.body)
         try:
-            await send(start)
-            await send({"type": "http.response.body", "body": response.body})
+            # The server waits for a slow reader in `send` as well, e.g. after the head.
+            async with asyncio.timeout(self._config.read_timeout_s):
+                await send(start)
+                await send({"type": "http.response.body", "body": response.body})
+                if connection is not None:
+                    await connection.flush()
+        except TimeoutError:
             if connection is not None:
-                await connection.flush(self._config.read_timeout_s)
+                connection.abort()
         finally:
             self._in_flight.unread_bytes -= len(response.body)
 

@@ -27,6 +27,7 @@ from dcgan.serving.http.problem import problem_response
 
 _FIELD_BYTES = 4  # of a header field beside its name and value
 _LINGER_S = 2.0  # time to go on reading from a client that was refused
+_MAX_LINGERING = 256  # connections over the limit that are answered; others are closed at once
 _HALF_CLOSED_S = 1.0  # time to answer a client that has stopped sending, and may have left
 
 
@@ -54,17 +55,14 @@ class Connection:
         for task in self._tasks:
             task.cancel()
 
-    async def flush(self, timeout_s: float) -> None:
-        """Waits until the operating system has taken all that was sent.
+    async def flush(self) -> None:
+        """Waits until the operating system has taken all that was sent."""
+        if self._protocol.flow.write_paused:
+            await self._protocol.flow.drain()
 
-        A client that does not read for too long is disconnected.
-        """
-        if not self._protocol.flow.write_paused:
-            return
-        try:
-            await asyncio.wait_for(self._protocol.flow.drain(), timeout_s)
-        except TimeoutError:
-            self._protocol.transport.abort()
+    def abort(self) -> None:
+        """Disconnects a client that does not read."""
+        self._protocol.transport.abort()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -89,7 +87,10 @@ class LimitedProtocol(HttpToolsProtocol):
         # With no buffer above the operating system's, a paused flow means an unread response.
         transport.set_write_buffer_limits(high=0)
         self.metrics.connections.set(len(self.connections))
-        if len(self.connections) > self.limits.max_connections:
+        if len(self.connections) > self.limits.max_connections + _MAX_LINGERING:
+            self._refused = True
+            self.transport.abort()
+        elif len(self.connections) > self.limits.max_connections:
             self._refuse(TooManyConnectionsError(self.limits.max_connections))
         else:
             self._start_timer(self.limits.header_timeout_s)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.errors import ServingError
+from dcgan.serving.http import protocol
 from dcgan.serving.http.app import HttpApp
 from dcgan.serving.http.config import HttpConfig
 from dcgan.serving.http.listener import HttpListener
@@ -105,6 +106,20 @@ async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
                 pass
 
 
+async def test_a_client_that_does_not_even_read_the_head_is_dropped(connect):
+    async def say_much(_) -> Response:
+        return Response(200, b"", {"x-long": "a" * 2**26})
+
+    async with listening(say_much, read_timeout_s=0.2) as (listener, in_flight):
+        reader, writer = await connect(listener)
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readexactly(1)
+        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(2**20):
+                pass
+
+
 async def test_too_many_connections_are_refused(connect):
     async with listening(say_ok, max_connections=2) as (listener, _):
         first = await connect(listener)
@@ -115,6 +130,19 @@ async def test_too_many_connections_are_refused(connect):
         answer = await asyncio.wait_for(reader.read(), 5)
         assert b" 503 " in answer
         assert b"retry-after: 1" in answer
+
+
+async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatch):
+    monkeypatch.setattr(protocol, "_MAX_LINGERING", 1)
+    monkeypatch.setattr(protocol, "_LINGER_S", 3600.0)
+    async with listening(say_ok, max_connections=1) as (listener, _):
+        await connect(listener)
+        refused, _ = await connect(listener)
+        assert b" 503 " in await asyncio.wait_for(refused.readuntil(b"\r\n"), 5)
+        for _ in range(20):
+            reader, _ = await connect(listener)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
 async def test_a_client_that_leaves_cancels_its_request(connect):
