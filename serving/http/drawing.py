@@ -27,7 +27,7 @@ from dcgan.serving.http.query import (
     read_image_query,
     read_walk_query,
 )
-from dcgan.serving.models.entity_tag import entity_tag, image_tag
+from dcgan.serving.models.entity_tag import entity_tag, file_parts, image_tag
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.v1 import generator_pb2 as pb
 
@@ -126,9 +126,9 @@ def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) 
     if extension == "json":
         write = partial(_write_json, model, seed, query.first, look)
 
-    parts = (seed, query.first, query.n, query.columns, *_look_parts(look), extension)
+    parts = (seed, query.first, query.n, query.columns, *_look_parts(look))
     return Drawing(
-        etag=entity_tag(model, "grid", *parts),
+        etag=entity_tag(model, "grid", *parts, *file_parts(model, extension)),
         request=read_stream_request(message, model),
         write=write,
         cost=encoding_cost(query.n, look.size, model.manifest.image_size, extension),

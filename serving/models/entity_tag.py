@@ -65,7 +65,18 @@ def image_tag(
     classes = model.manifest.classes
     if classes and label is None:
         label = index % classes
-    return entity_tag(model, "image", seed, index, label, truncation.hex(), size, extension)
+    look = (label, truncation.hex(), size)
+    return entity_tag(model, "image", seed, index, *look, *file_parts(model, extension))
+
+
+def file_parts(model: ServedModel, extension: str) -> tuple[object, ...]:
+    """Returns what the kind of file adds to an entity tag.
+
+    JSON names its origin, and two releases may have the same ONNX file.
+    """
+    if extension != "json":
+        return (extension,)
+    return extension, model.name, model.version, model.agreement.value
 
 
 def content_tag(content: bytes) -> str:
