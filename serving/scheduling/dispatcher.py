@@ -133,7 +133,7 @@ class Dispatcher:
 
         for thread in found.dead:
             logger.error("an engine thread died; restarting it")
-            self._fail_running(thread)
+            self._fail_all(thread, thread.run)
             thread.start(self._serve)
         for run in found.stalled:
             if not run.is_terminated:
@@ -142,8 +142,9 @@ class Dispatcher:
                     longest_batch_s,
                 )
             run.terminate()
-        for run in found.hung:
-            self._fail(run.batch)
+        for thread, hung in zip(self._threads, runs, strict=True):
+            if hung in found.hung:
+                self._fail_all(thread, hung)
 
         with self._lock:
             failed = self._batcher.fail_waiting()
@@ -155,12 +156,12 @@ class Dispatcher:
             )
         return False
 
-    def _fail_running(self, thread: EngineThread) -> None:
-        """Fails all batches of a thread that has died."""
-        if thread.run is not None:
-            self._fail(thread.run.batch)
-        for batch in thread.pending:
-            self._fail(batch)
+    def _fail_all(self, thread: EngineThread, run: EngineRun | None) -> None:
+        """Fails the run of a thread that has died or hangs, and the halves that would follow."""
+        if run is not None:
+            self._fail(run.batch)
+        while thread.pending:
+            self._fail(thread.pending.pop(0))
 
     def _join(self, ends: float) -> None:
         for thread in self._threads:
