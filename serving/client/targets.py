@@ -168,7 +168,8 @@ def resolve_servers(servers: tuple[HostPort, ...]) -> str | None:
             infos = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             continue
-        for family, _, _, _, address in infos:
+        # Name servers rotate the addresses; another order must not look like other servers.
+        for family, _, _, _, address in sorted(infos):
             found[family == socket.AF_INET6, str(address[0]), server.port] = None
     if not found:
         return None

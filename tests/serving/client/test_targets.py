@@ -85,6 +85,13 @@ def test_a_list_becomes_one_target_of_one_family(names):
         assert resolve_servers(parse_target(target)) == resolved
 
 
+def test_another_order_of_the_same_addresses_is_the_same_target(names):
+    names["a"] = ["127.0.0.2", "127.0.0.1"]
+    before = resolve_servers(parse_target("a:1,127.0.0.3:1"))
+    names["a"] = ["127.0.0.1", "127.0.0.2"]
+    assert resolve_servers(parse_target("a:1,127.0.0.3:1")) == before
+
+
 def test_a_name_without_an_address_is_left_out_and_taken_up_later(names, impatient):
     names["late"] = []
     resolver = TargetResolver("127.0.0.1:1,late:2")
