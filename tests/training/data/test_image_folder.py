@@ -116,11 +116,22 @@ def test_images_may_be_left_out_for_their_size(tmp_path):
     assert "b.png has over 256 MiB" in data.corrupt[0]
 
 
-def test_folders_may_be_nested_a_thousand_deep(tmp_path):
+@pytest.fixture
+def deep_folder(tmp_path):
+    """A folder with 1100 parents, which pytest cannot remove: shutil.rmtree is recursive."""
     folder = tmp_path
     for _ in range(1100):
         folder = folder / "d"
         folder.mkdir()
-    (folder / "a.png").write_bytes(png(flat(1)))
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+    while folder != tmp_path:
+        folder.rmdir()
+        folder = folder.parent
+
+
+def test_folders_may_be_nested_a_thousand_deep(tmp_path, deep_folder):
+    (deep_folder / "a.png").write_bytes(png(flat(1)))
     (item,) = open_source(str(tmp_path)).items
     assert item.count("/") == 1100
