@@ -79,6 +79,7 @@ def main(
 ) -> None:
     """Asks a server for images and writes them to a file or folder."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
+    from dcgan.core.text import printable
     from dcgan.serving.cli.output import ImageSource, choose_format, write_images
     from dcgan.serving.client import Client
 
@@ -98,9 +99,9 @@ def main(
         images = _draw(client, seed, n, offset, options)
 
     source = ImageSource(
-        model=drawn_by.name,
+        model=printable(drawn_by.name),
         version=drawn_by.version,
-        digest=drawn_by.digest,
+        digest=printable(drawn_by.digest),
         seed=seed,
         offset=offset,
         label=label,
@@ -108,7 +109,7 @@ def main(
     )
     replaced = write_images(images, out, chosen, source)
     click.echo(
-        f"wrote images {offset} to {offset + n - 1} of seed {seed}, drawn by {drawn_by.name} "
+        f"wrote images {offset} to {offset + n - 1} of seed {seed}, drawn by {source.model} "
         f"version {drawn_by.version}, to {out}{' in place of what was there' if replaced else ''}"
     )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
@@ -99,11 +99,12 @@ def _explain_unreachable(text: str, target: str, *, tls: bool) -> str:
 
 
 def _unpack(error: grpc.RpcError, *details: Message) -> None:
-    """Fills in those details that came with the error."""
+    """Fills in those details that came with the error, and ignores malformed ones."""
     trailers = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
     for key, value in trailers:
         if key != _DETAILS_KEY:
             continue
-        for packed in Status.FromString(value).details:
-            for detail in details:
-                packed.Unpack(detail)
+        with suppress(DecodeError):
+            for packed in Status.FromString(value).details:
+                for detail in details:
+                    packed.Unpack(detail)
