@@ -191,7 +191,10 @@ def check_free(path: Path) -> None:
         raise TrainingError(f"cannot use {path!s:.200} as a run folder: {error.strerror}") from None
 
     if occupied:
-        raise TrainingError(f"{path} exists and is not empty; choose another --out")
+        advice = "choose another --out"
+        if (path / CONFIG).is_file():
+            advice += ", or continue its run with --resume"
+        raise TrainingError(f"{path} exists and is not empty; {advice}")
     if is_file:
         raise TrainingError(f"{path} is a file; choose another --out")
 

@@ -7,6 +7,7 @@ that whatever happens on this port cannot starve the data port.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,9 +88,12 @@ class MetricsServer:
             listener = _listen(self._host, self.port)
         except OSError as error:
             address = join_address(self._host, self.port)
+            advice = "choose another --metrics-port or --metrics-host"
+            if error.errno == errno.EADDRINUSE:
+                # This port is opened first, so a second server on the default ports ends here.
+                advice += "; a second server needs another --port and --http-port, too"
             raise ServingError(
-                f"cannot listen on {address} for metrics: {error.strerror}; "
-                "choose another --metrics-port or --metrics-host"
+                f"cannot listen on {address} for metrics: {error.strerror}; {advice}"
             ) from None
 
         self.port = listener.getsockname()[1]

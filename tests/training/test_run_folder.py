@@ -164,7 +164,10 @@ def test_an_output_folder_that_is_taken_is_refused(tmp_path):
     with RunFolder(tmp_path).lock():
         check_free(tmp_path)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(TrainingError, match="is not empty; choose another --out"):
+    with pytest.raises(TrainingError, match="is not empty; choose another --out$"):
+        check_free(tmp_path)
+    (tmp_path / CONFIG).touch()
+    with pytest.raises(TrainingError, match="another --out, or continue its run with --resume$"):
         check_free(tmp_path)
     with pytest.raises(TrainingError, match="is a file; choose another --out"):
         check_free(tmp_path / "file")

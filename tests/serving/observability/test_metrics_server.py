@@ -108,5 +108,6 @@ async def test_garbage_is_hung_up_on(server, data):
 
 
 async def test_a_taken_port_is_named(server):
-    with pytest.raises(ServingError, match=f"127.0.0.1:{server.port} .*--metrics-port"):
+    message = f"127.0.0.1:{server.port} .*--metrics-port.* needs another --port and --http-port"
+    with pytest.raises(ServingError, match=message):
         MetricsServer(CollectorRegistry(), lambda: True, "127.0.0.1", server.port).start()
