@@ -63,7 +63,7 @@ Done in {time.monotonic() - started:.0f} s. Look at
   demo/models/digits/1/README.md    the model card; parity.json beside it is the proof
 Try next
   .venv/bin/dcgan-serve
-      serve the model that ships with the package
+      serve the models that ship with the package
   .venv/bin/dcgan-generate --seed 7 -n 64 --out grid.png
       draw from it, in another terminal
   .venv/bin/dcgan-train --data FOLDER --epochs 10 --out runs/mine
