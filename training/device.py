@@ -58,8 +58,14 @@ def configure_backends(*, deterministic: bool) -> None:
         deterministic: use only kernels that give the same bits each time. On a CPU with a fixed
             number of threads all kernels do.
     """
-    for backend in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):  # type: ignore[attr-defined]
-        backend.fp32_precision = "ieee"
+    # Both interfaces of PyTorch, and all operators: where they differ, its getters raise an error,
+    # and torch.export calls them in the same process.
+    cudnn = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    cudnn.allow_tf32 = False
+    matmul.allow_tf32 = False
+    for backend in (cudnn.conv, cudnn.rnn, matmul):  # type: ignore[attr-defined]
+        backend.fp32_precision = "ieee"  # type: ignore[union-attr]
 
     if deterministic:
         # cuBLAS reads the variable when the first kernel runs.

@@ -1,12 +1,14 @@
 """Device, precision and backends."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
 from dcgan.training.config import load_recipe
-from dcgan.training.device import configure_backends, resolve_precision
+from dcgan.training.device import resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -24,13 +26,18 @@ def test_bf16_is_chosen_only_where_a_gpu_has_units_for_it(monkeypatch, units, wi
 
 
 def test_float32_is_float32_on_a_gpu_too():
-    kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "tf32"
-        configure_backends(deterministic=False)
-        assert [kind.fp32_precision for kind in kinds] == ["ieee", "ieee"]
-    finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
+    program = (
+        "import torch\n"
+        "from dcgan.training.device import configure_backends\n"
+        "cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul\n"
+        "assert cudnn.conv.fp32_precision == 'tf32'\n"  # PyTorch's default
+        "configure_backends(deterministic=False)\n"
+        "assert {kind.fp32_precision for kind in (cudnn.conv, cudnn.rnn, matmul)} == {'ieee'}\n"
+        # These raise where the two interfaces disagree, as torch.export would find out.
+        "assert not cudnn.allow_tf32\n"
+        "assert not matmul.allow_tf32\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
