@@ -196,7 +196,7 @@ async def ask_on(
         try:
             reply = await ask(stub, request, stream=source.random() < 0.2)
         except grpc.aio.AioRpcError as error:
-            findings.failures[error.code().name] += 1
+            findings.failures[f"{error.code().name}: {error.details()}"] += 1
             continue
 
         wanted = await asyncio.to_thread(expected, request.seed, offset, n)

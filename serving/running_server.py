@@ -18,8 +18,8 @@ from dcgan.serving.ready_file import ReadyModel, ReadyReport
 from dcgan.serving.scheduling.errors import EngineStuckError
 
 _WATCH_INTERVAL_S = 1.0
-_QUIET_S = 0.1  # without a new request, after which no more are expected in a drain
-_QUIET_TIMEOUT_S = 1.0
+_QUIET_S = 0.02  # without a new request, after which no more are expected in a drain
+_QUIET_TIMEOUT_S = 0.1  # each refusal uses up a retry of a client
 
 logger = logging.getLogger(__name__)
 
