@@ -5,6 +5,7 @@ BIN := .venv/bin
 PARTS := v1 core zoo training export evaluation serving
 LINTED := core zoo training export evaluation serving docs tests benchmarks scripts
 STAMP := .venv/.installed
+TEST_PROCESSES ?= 2
 
 # Everything stays inside this folder, caches included, unless the environment says where they should be.
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
@@ -36,14 +37,14 @@ demo: install ## Train, export, serve and draw handwritten digits: the whole roa
 	$(BIN)/python scripts/demo.py
 
 test: install ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: install ## Run the tests that are not marked slow, in two processes
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_PROCESSES) --dist loadfile
 
-coverage: install ## Run all tests and print the branch coverage of each part
+coverage: install ## Run the tests that are not marked slow and print the branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report --skip-covered
 
 lint: install ## Check style, the contract, workflows and metadata

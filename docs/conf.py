@@ -39,7 +39,6 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = f"dcgan-zoo {version}"
-html_static_path = ["_static"]
 html_theme_options = {"top_of_page_buttons": []}
 copybutton_exclude = ".linenos, .gp, .go"
 
