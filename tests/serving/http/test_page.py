@@ -246,6 +246,7 @@ def test_favourites_are_kept_and_exported(open_page):
     page.click("#keep")
     assert page.get_attribute("#keep", "aria-pressed") == "true"
     page.keyboard.press("Escape")
+    page.wait_for_function("!location.search.includes('picture=')")  # or the reload opens it again
     page.reload()
     page.wait_for_selector("#favourite-count:has-text('1')")
     page.click("[data-view=favourites]")
