@@ -17,7 +17,7 @@ export DCGAN_HOME ?= $(CURDIR)/.cache/dcgan-zoo
 export ORT_DISABLE_TELEMETRY ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast coverage lint format types docs readme protos bench check constraints wheel \
+.PHONY: help install demo test test-fast test-gpu coverage lint format types docs readme protos bench check constraints wheel \
   release-check clean
 
 help: ## Show this list
@@ -41,6 +41,13 @@ test: install ## Run all tests
 
 test-fast: install ## Run the tests that are not marked slow, in two processes
 	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_PROCESSES) --dist loadfile
+
+test-gpu: install ## Run the tests that need an NVIDIA GPU, where there is one
+	@if $(BIN)/python -c 'from dcgan.core.onnx_session import count_gpus; raise SystemExit(count_gpus() == 0)'; then \
+	  $(BIN)/python -m pytest -m gpu; \
+	else \
+	  echo 'No NVIDIA GPU is usable with CUDA here, so none of the tests that need one was run.'; \
+	fi
 
 coverage: install ## Run the tests that are not marked slow and print the branch coverage
 	$(BIN)/coverage erase

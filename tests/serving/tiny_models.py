@@ -177,9 +177,12 @@ def build_generator(network: Network) -> onnx.ModelProto:
         node("Add", ["scaled", "half"], ["shifted"]),
         node("Round", ["shifted"], ["levels"]),
         node("Cast", ["levels"], ["bytes"], to=TensorProto.UINT8),
-        node("Transpose", ["bytes"], ["image"], perm=[0, 2, 3, 1]),
+        node(
+            "Transpose", ["bytes"], ["image" if network.tiles > 1 else "images"], perm=[0, 2, 3, 1]
+        ),
     ]
-    nodes += build_tiles(network.tiles)
+    if network.tiles > 1:
+        nodes += build_tiles(network.tiles)
     constants = [
         numpy_helper.from_array(np.asarray(value, np.float32), name)
         for name, value in weights.items()

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
-from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.core.onnx_session import CPU, CUDA
 from dcgan.core.schema import dump_json
 from dcgan.export import errors
 from dcgan.export.errors import (
@@ -56,14 +56,24 @@ def written(network, path):
     return OnnxBackend(path, "fp32", CPU)
 
 
-@pytest.mark.skipif(
-    CUDA in available_providers(), reason="there is a GPU, on which the file may run"
-)
 def test_a_file_that_was_to_run_on_cuda_does_not_fall_back_to_the_cpu(generator):
     model = build_onnx(fold(generator)).SerializeToString()
     open_session(model, CPU, "generator.onnx")
     with pytest.raises(errors.WrongProviderError, match=CUDA):
         open_session(model, CUDA, "generator.onnx")
+
+
+@pytest.mark.gpu
+def test_a_file_with_a_node_that_cuda_lacks_does_not_fall_back_to_the_cpu(generator, path):
+    def tile_bytes(graph):
+        graph.node[-1].output[0] = "single"
+        graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 1, 1]), "once"))
+        graph.node.append(helper.make_node("Tile", ["single", "once"], ["images"]))
+
+    edited(path, fold(generator), tile_bytes)
+    open_session(path.read_bytes(), CPU, "generator.onnx")
+    with pytest.raises(errors.WrongProviderError, match=CUDA):
+        open_session(path.read_bytes(), CUDA, "generator.onnx")
 
 
 CLASSES = 3

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.core.onnx_session import CPU, CUDA
 from dcgan.export.errors import FloatMismatchError, QualityError
 from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold, round_to_float16
@@ -48,10 +48,7 @@ def test_a_float16_graph_of_another_network_fails_its_gate(generator, make_gener
     assert {FloatMismatchError, QualityError} <= verdict(backend, fold(other))
 
 
-@pytest.mark.skipif(
-    CUDA not in available_providers(),
-    reason="needs a GPU: float16 arithmetic itself was not measured",
-)
+@pytest.mark.gpu
 def test_a_float16_graph_passes_its_gate_on_cuda(generator, tmp_path):
     network = fold(generator)
     assert (
