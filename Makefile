@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: install ## Train, export, serve and draw handwritten digits: the whole road in one to three minutes
+demo: install ## Train, export, serve and draw handwritten digits: all steps in one to three minutes
 	$(BIN)/python scripts/demo.py
 
 test: install ## Run all tests

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from dcgan.core.errors import CacheError
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -48,7 +48,7 @@ def wait_for_lock(path: Path, purpose: str) -> Iterator[None]:
         try:
             _lock(file, path)
         except BlockingIOError:
-            _LOG.warning("waiting for another process to %s (lock %s)", purpose, path)
+            logger.warning("waiting for another process to %s (lock %s)", purpose, path)
             fcntl.flock(file, fcntl.LOCK_EX)
         except LockUnsupportedError as error:
             _warn_once(f"{error.strerror}; going on without a lock")
@@ -81,7 +81,7 @@ def try_lock(path: Path) -> BinaryIO:
 
 @cache
 def _warn_once(message: str) -> None:
-    _LOG.warning(message)
+    logger.warning(message)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dcgan.core import noise
 from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
-from dcgan.evaluation import floors
+from dcgan.evaluation import baselines
 from dcgan.evaluation.classes import class_accuracy
 from dcgan.evaluation.features import Extractor, Features, Progress, cached, extract
 from dcgan.evaluation.frechet import check_covariance, frechet_distance
@@ -162,9 +162,9 @@ class _Judge:
         if not self._options.with_floors:
             return found
 
-        blurred = self._features("blurred", floors.blur(others.images))
+        blurred = self._features("blurred", baselines.blur(others.images))
         found["real, blurred"] = self._floor(blurred, others.labels)
-        noisy = self._features("noisy", floors.add_noise(others.images))
+        noisy = self._features("noisy", baselines.add_noise(others.images))
         found["real, noisy"] = self._floor(noisy, others.labels)
 
         half = self._half_of_classes(features)

@@ -18,8 +18,8 @@ from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.processors import log_quota
 from dcgan.serving.errors import ServingError
-from dcgan.serving.http.front_door import open_front_door
 from dcgan.serving.http.listener import HttpListener
+from dcgan.serving.http.server import create_http_server
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.models.releases import PinnedRelease, find_releases
@@ -175,7 +175,7 @@ async def _listen_http(
     if config.http is None:
         return None
 
-    listener = open_front_door(
+    listener = create_http_server(
         config.http, config.host, generation, readiness, metrics, reuse_port=config.reuse_port
     )
     await listener.start()

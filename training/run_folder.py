@@ -1,7 +1,7 @@
 """The run folder: the files that a training run writes, and how a trained generator is read back.
 
 config.json                  what determines the run: recipe, data, seed, precision, versions
-metrics.jsonl                one row of measures for each step
+metrics.jsonl                one row of metrics for each step
 history.png                  its curves, drawn at the end
 film.webp                    an animation of the sample grids, made at the end
 samples/                     real.png, step-000100.png ..., epoch-0001.png ...
@@ -12,7 +12,7 @@ checkpoint.safetensors       where --resume continues
 good.safetensors             the last checkpoint of the healthy run
 detours.json                 when and why the run was rolled back (--on-collapse rollback)
 metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rollback
-tensorboard/                 measures and grids as TensorBoard events
+tensorboard/                 metrics and grids as TensorBoard events
 skipped.txt                  the images that --skip-corrupt left out
 .lock                        locked by the process that trains here
 """

@@ -25,8 +25,8 @@ from dcgan.training.distributed import (
     shutdown_distributed,
 )
 from dcgan.training.engine.checkpoint import find_checkpoint
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.estimate import long_run_hint

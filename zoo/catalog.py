@@ -15,7 +15,7 @@ from dcgan.zoo.index import IndexEntry, read_index
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
 from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ def _local_repositories(repository: Path | None) -> list[tuple[Path, str]]:
     try:
         places.insert(0, (model_cache(), "fetched"))
     except CacheError as error:  # only fetching needs a cache
-        _LOG.info("%s", error)
+        logger.info("%s", error)
     if repository is not None:
         places.insert(0, (repository, "folder"))
     return [(place, source) for place, source in places if _is_folder(place)]
@@ -195,7 +195,7 @@ def _find_all(
             if isinstance(release, Release):
                 yield ModelEntry(manifest=release.manifest, source=source, folder=release.folder)
             else:
-                _LOG.warning("left out: %s", release)
+                logger.warning("left out: %s", release)
     if index is not None:
         for entry in read_index(index, retry).models:
             yield ModelEntry(manifest=entry.manifest, source="index", archive=entry)

@@ -26,7 +26,7 @@ from dcgan.zoo.urls import is_web_url, join_url, split_url
 SCHEMA_VERSION = 1
 FILE_NAME = "index.json"
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _MAX_INDEX_BYTES = 2**23  # parsing JSON takes up to 40 times its size in memory
 _MAX_ARCHIVE_BYTES = 2**33
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -162,12 +162,12 @@ def _read_remote(url: str, retry: RetryPolicy | None) -> Index:
             index, data = _download(url, retry)
             _keep(kept, data)
     except CacheError as error:
-        _LOG.warning("%s; the index is not kept", error)
+        logger.warning("%s; the index is not kept", error)
         return _download(url, retry)[0]
     except DcganError as error:
         if not kept.exists():
             raise
-        _LOG.warning("%s; using the index as it was last time", error)
+        logger.warning("%s; using the index as it was last time", error)
         return _read(kept, public_url(url))
     return index
 
@@ -186,7 +186,7 @@ def _keep(path: Path, data: bytes) -> None:
     try:
         write_file(path, data)
     except OSError as error:
-        _LOG.warning("cannot keep the index in %s: %s", path.parent, error.strerror)
+        logger.warning("cannot keep the index in %s: %s", path.parent, error.strerror)
 
 
 def _resolve(entry: IndexEntry, base: str) -> IndexEntry:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # from then on.
 _WARM_UP_RUNS = 3
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class FixedBatchEngine:
@@ -96,7 +96,7 @@ class FixedBatchEngine:
         try:
             return self._open_session(graphs=True)
         except ServingError as error:
-            _LOG.warning("no CUDA graph for %s: %s", self._path.name, error)
+            logger.warning("no CUDA graph for %s: %s", self._path.name, error)
             return self._open_session(graphs=False)
 
     def _open_session(self, *, graphs: bool) -> FixedBatchSession:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-ROADS = ("A request", "A weight")
+SECTIONS = ("A request", "A weight")
 
 
 def lists(title: str) -> list[list[Path]]:
@@ -25,7 +25,7 @@ def neighbours() -> list[object]:
     """Each file of a list with the next one."""
     return [
         pytest.param(here, there, id=f"{here.relative_to(ROOT)} to {there.relative_to(ROOT)}")
-        for title in ROADS
+        for title in SECTIONS
         for files in lists(title)
         for here, there in pairwise(files)
     ]
@@ -50,8 +50,8 @@ def test_the_files_to_change_exist():
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("title", ROADS)
-def test_a_road_is_listed(title: str):
+@pytest.mark.parametrize("title", SECTIONS)
+def test_each_section_has_a_list(title: str):
     assert sum(len(files) for files in lists(title)) >= 10
 
 
@@ -62,7 +62,7 @@ def test_each_file_leads_to_the_next(here: Path, there: Path):
     assert there in imports(here)
 
 
-@pytest.mark.parametrize("title", ROADS)
+@pytest.mark.parametrize("title", SECTIONS)
 def test_a_list_begins_where_an_earlier_one_passed_or_reads_what_it_wrote(title: str):
     passed: list[Path] = []
     for files in lists(title):

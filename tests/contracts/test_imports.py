@@ -157,7 +157,7 @@ def test_no_modules_import_in_a_circle():
     assert find_cycle({module: imports_at_start(module) for module in MODULES}) == []
 
 
-def room(module: str) -> str | None:
+def sub_package(module: str) -> str | None:
     """The sub-package of a part that a module lies in, such as dcgan.serving.api."""
     parts = module.split(".")
     is_package = MODULES[module].name == "__init__.py"
@@ -165,14 +165,16 @@ def room(module: str) -> str | None:
 
 
 @pytest.mark.parametrize("part", ALLOWED)
-def test_the_rooms_of_a_part_do_not_import_in_a_circle(part: str):
+def test_the_sub_packages_of_a_part_do_not_import_in_a_circle(part: str):
     graph: dict[str, set[str]] = {}
     for module in MODULES:
-        here = room(module)
+        here = sub_package(module)
         if here is not None and here.split(".")[1] == part:
-            rooms = {room(imported) for imported in imports_at_start(module)}
+            packages = {sub_package(imported) for imported in imports_at_start(module)}
             graph.setdefault(here, set()).update(
-                other for other in rooms if other and other != here and other.split(".")[1] == part
+                other
+                for other in packages
+                if other and other != here and other.split(".")[1] == part
             )
     assert find_cycle(graph) == []
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from dcgan.evaluation import floors
+from dcgan.evaluation import baselines
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.evaluate import EvaluationOptions, choose_labels, evaluate
 from dcgan.evaluation.features import extract
@@ -51,8 +51,8 @@ def test_more_damage_is_more_distance(damage, make_images, extractor):
     others = (others // 2 + 32 * labels[:, None, None, None]).astype(np.uint8)
     real = (real // 2 + 32 * labels[:, None, None, None]).astype(np.uint8)
     damaged = {
-        "blur": lambda k: floors.blur(others, k),
-        "noise": lambda k: floors.add_noise(others, 20.0 * k),
+        "blur": lambda k: baselines.blur(others, k),
+        "noise": lambda k: baselines.add_noise(others, 20.0 * k),
         "modes": lambda k: np.resize(others[labels < 4 - k], others.shape),
     }[damage]
 

@@ -1,4 +1,4 @@
-"""What a run does after a collapse: continue, stop or rewind."""
+"""What a run does after a collapse: continue, stop or roll back."""
 
 import io
 import json
@@ -14,9 +14,9 @@ import torch
 from dcgan.training.config import AdamConfig
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.rewind import REWINDS
-from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.rollback import ROLLBACKS
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
@@ -80,7 +80,7 @@ def test_a_collapsed_run_is_rewound_and_continues_with_other_random_numbers(
     tmp_path, configure, dataset
 ):
     def spoil(trainer: Trainer) -> None:
-        if trainer.rewinds == 0 and trainer.step == 27:
+        if trainer.rollbacks == 0 and trainer.step == 27:
             with torch.no_grad():
                 trainer.state.generator.head.weight[0] = float("nan")
 
@@ -89,7 +89,7 @@ def test_a_collapsed_run_is_rewound_and_continues_with_other_random_numbers(
     assert (
         "rolled back to step 25; training continues with other random numbers (rollback 1)" in said
     )
-    (entry,) = json.loads((tmp_path / "run" / REWINDS).read_text())
+    (entry,) = json.loads((tmp_path / "run" / ROLLBACKS).read_text())
     assert (entry["detour"], entry["from_step"], entry["to_step"]) == (1, 30, 25)
     assert "NaN or infinite at step 28" in entry["why"]
     rows = [
@@ -110,7 +110,7 @@ def test_a_run_that_is_stopped_just_after_a_collapse_is_rewound_first(tmp_path, 
     stop = StopSignal()
 
     def spoil(trainer: Trainer) -> None:
-        if trainer.rewinds == 0 and trainer.step == 12:
+        if trainer.rollbacks == 0 and trainer.step == 12:
             with torch.no_grad():
                 trainer.state.generator.head.weight[0] = float("nan")
             stop.received = signal.SIGTERM
@@ -127,12 +127,12 @@ def test_a_run_that_is_stopped_just_after_a_collapse_is_rewound_first(tmp_path, 
 
 def test_a_rewound_run_resumes_with_its_random_numbers(tmp_path, configure, dataset):
     trainer, twin = (Trainer(configure(steps=9), dataset) for _ in range(2))
-    trainer.rewinds = 3
+    trainer.rollbacks = 3
     for _ in range(2):
         trainer.train_step()
     (tmp_path / "checkpoint").write_bytes(trainer.encode_checkpoint())
     twin.load_checkpoint(tmp_path / "checkpoint")
-    assert (twin.step, twin.rewinds) == (2, 3)
+    assert (twin.step, twin.rollbacks) == (2, 3)
     assert torch.equal(twin.train_step(), trainer.train_step())
 
 
@@ -146,7 +146,7 @@ def test_a_run_is_rewound_five_times_at_most(tmp_path, configure, dataset):
         TrainingError, match=r"rolled back 5 times and collapsed again: .*good.safetensors"
     ):
         go(configure(steps=40, epochs=40), dataset, tmp_path / "run", "rollback", spoil)
-    entries = json.loads((tmp_path / "run" / REWINDS).read_text())
+    entries = json.loads((tmp_path / "run" / ROLLBACKS).read_text())
     assert [entry["detour"] for entry in entries] == [1, 2, 3, 4, 5]
     assert read_tensors(tmp_path / "run" / GOOD)[1]["step"] == 5
 
@@ -168,23 +168,23 @@ def test_a_run_that_must_not_be_rewound_ends_with_its_good_checkpoint(tmp_path, 
 
 
 def spoil_once(trainer: Trainer) -> None:
-    """Harms the trainer once, before the first rewind."""
-    if trainer.rewinds == 0 and trainer.step == 12:
+    """Harms the trainer once, before the first rollback."""
+    if trainer.rollbacks == 0 and trainer.step == 12:
         with torch.no_grad():
             trainer.state.generator.head.weight[0] = float("nan")
 
 
 def die_while_rewinding(config: RunConfig, dataset: Dataset, path: Path, writes: int) -> None:
-    """Trains, and is killed after so many of the writes of a rewind."""
+    """Trains, and is killed after so many of the writes of a rollback."""
     torch.set_num_threads(1)
     left: list[int] = []
 
     def watch(event: str, details: tuple[object, ...]) -> None:
         if event != "os.rename":
             return
-        if str(details[1]).endswith(REWINDS):  # the first write
+        if str(details[1]).endswith(ROLLBACKS):  # the first write
             left.extend(range(writes))
-        elif not (path / REWINDS).exists():
+        elif not (path / ROLLBACKS).exists():
             return
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -211,7 +211,7 @@ def test_a_run_that_is_killed_while_it_is_rewound_ends_with_the_same_files(
     for name in (
         CHECKPOINT,
         GOOD,
-        REWINDS,
+        ROLLBACKS,
         "metrics.jsonl",
         "metrics.abandoned-1.jsonl",
         "generator.safetensors",

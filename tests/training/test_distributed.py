@@ -21,8 +21,8 @@ from dcgan.training.distributed import (
     init_distributed,
     shutdown_distributed,
 )
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.engine.step import TrainingStep
@@ -40,7 +40,7 @@ Pairs = dict[str, torch.Tensor]
 def gradients(
     recipe: Recipe, dataset: Dataset, context: DistributedContext, step_number: int
 ) -> Pairs:
-    """Returns the gradients of both networks in a step, its measures, and batch-norm statistics."""
+    """Returns the gradients of both networks in a step, its metrics, and batch-norm statistics."""
     state = create_training_state(recipe, 0, CPU, context)
     for adam in (state.generator_adam, state.discriminator_adam):
         adam.step = lambda: None
@@ -49,7 +49,7 @@ def gradients(
     batch = loader.batch(step_number)
     phase = step.train_discriminator(batch)
     found = {f"D.{name}": p.grad.clone() for name, p in state.discriminator.named_parameters()}
-    found["measures"] = step.train_generator(batch, phase)
+    found["metrics"] = step.train_generator(batch, phase)
     found |= {f"G.{name}": p.grad.clone() for name, p in state.generator.named_parameters()}
     return found | _buffers(state)
 
@@ -193,7 +193,7 @@ def spoil_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Pa
         train_step = trainer.train_step
 
         def spoilt() -> torch.Tensor:
-            if trainer.step == 12 and trainer.rewinds == 0:
+            if trainer.step == 12 and trainer.rollbacks == 0:
                 with torch.no_grad():
                     trainer.state.generator.head.weight[0] = float("nan")
             return train_step()
@@ -207,7 +207,7 @@ def spoil_one(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Pa
         CheckpointSchedule(steps=10),
         on_collapse="rollback",
     )
-    assert (trainer.step, trainer.rewinds) == (30, 1)
+    assert (trainer.step, trainer.rollbacks) == (30, 1)
     shutdown_distributed(context)
 
 

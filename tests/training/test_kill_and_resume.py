@@ -21,8 +21,8 @@ from dcgan.training.engine.checkpoint import (
     CHECKPOINT,
     GOOD,
 )
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.progress import Progress

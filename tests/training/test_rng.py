@@ -1,4 +1,4 @@
-"""Random numbers that depend on seed, purpose, step and rewinds alone."""
+"""Random numbers that depend on seed, purpose, step and rollbacks alone."""
 
 import numpy as np
 import torch

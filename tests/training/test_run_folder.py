@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dcgan.core.schema import SchemaError
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError

@@ -75,22 +75,22 @@ class BatchLoader:
             self._labels = _as_tensor(dataset.labels).to(self._images.device)
         self.steps_per_epoch = recipe.steps_per_epoch(len(self._images))
 
-        # The order of the last epoch that was asked for, and which epoch and rewind that was.
+        # The order of the last epoch that was asked for, and its epoch and number of rollbacks.
         self._order = torch.empty(0, dtype=torch.int64)
         self._order_of = (-1, 0)
 
-    def batch(self, step: int, rewinds: int = 0) -> TrainingBatch:
+    def batch(self, step: int, rollbacks: int = 0) -> TrainingBatch:
         """Makes the batch of a step.
 
         Args:
             step: counted from 0.
-            rewinds: how often the run was rewound; see `dcgan.training.rng`.
+            rollbacks: how often the run was rolled back; see `dcgan.training.rng`.
         """
         size = self._recipe.batch_size
         epoch, position = divmod(step, self.steps_per_epoch)
 
         # Choose the images of this process.
-        order = self._epoch_order(epoch, rewinds)
+        order = self._epoch_order(epoch, rollbacks)
         whole = order[position * size : (position + 1) * size]
         shard = self._context.shard(len(whole))
         chosen = whole[shard]
@@ -99,14 +99,14 @@ class BatchLoader:
 
         # Mirror half of them.
         if self._recipe.flip:
-            draws = self._uniforms(Purpose.FLIP, step, (size,), rewinds)
+            draws = self._uniforms(Purpose.FLIP, step, (size,), rollbacks)
             mirrored = draws[shard, None, None, None] < 0.5
             real = torch.where(mirrored, real.flip(3), real)
 
         # Draw the latent vectors and the numbers for augmentation.
         shape = (size, self._recipe.generator.latent_size)
-        z = rng.normals(self._seed, Purpose.LATENTS, step, shape, rewinds)
-        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS), rewinds)
+        z = rng.normals(self._seed, Purpose.LATENTS, step, shape, rollbacks)
+        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS), rollbacks)
 
         return TrainingBatch(
             real=real,
@@ -133,11 +133,11 @@ class BatchLoader:
         n = min(n, count)
         return self._prepare(self._images[torch.arange(n) * count // n])
 
-    def _epoch_order(self, epoch: int, rewinds: int) -> Tensor:
-        if self._order_of != (epoch, rewinds):
-            order = rng.permutation(self._seed, epoch, len(self._images), rewinds)
+    def _epoch_order(self, epoch: int, rollbacks: int) -> Tensor:
+        if self._order_of != (epoch, rollbacks):
+            order = rng.permutation(self._seed, epoch, len(self._images), rollbacks)
             self._order = torch.from_numpy(order).to(self._images.device)
-            self._order_of = (epoch, rewinds)
+            self._order_of = (epoch, rollbacks)
         return self._order
 
     def _prepare(self, pixels: Tensor) -> Tensor:
@@ -149,9 +149,9 @@ class BatchLoader:
         return images
 
     def _uniforms(
-        self, purpose: Purpose, step: int, shape: tuple[int, ...], rewinds: int
+        self, purpose: Purpose, step: int, shape: tuple[int, ...], rollbacks: int
     ) -> Tensor:
-        return self._to_device(rng.uniforms(self._seed, purpose, step, shape, rewinds))
+        return self._to_device(rng.uniforms(self._seed, purpose, step, shape, rollbacks))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cuda":

@@ -2,7 +2,7 @@
 
 A checkpoint holds both networks, both optimizers and the EMA. Random numbers, the order of the data
 and the learning rates are functions of the step (see `dcgan.training.rng`), so only the step and
-the number of rewinds are stored for them.
+the number of rollbacks are stored for them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Position:
 
     Attributes:
         step: steps done.
-        rewinds: how often the run was rewound after a collapse.
+        rollbacks: how often the run was rolled back after a collapse.
     """
 
     step: int
-    rewinds: int = 0
+    rollbacks: int = 0
 
 
 def find_checkpoint(folder: Path) -> Path | None:
@@ -64,8 +64,8 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 def encode_checkpoint(state: TrainingState, ema: EMA | None, position: Position) -> bytes:
     """Encodes a checkpoint as the content of a safetensors file."""
-    # The file format says "detour" for a rewind.
-    facts = {"step": position.step, "detour": position.rewinds}
+    # The file format says "detour" for a rollback.
+    facts = {"step": position.step, "detour": position.rollbacks}
     return encode_tensors(checkpoint_tensors(state, ema), facts)
 
 
@@ -91,7 +91,7 @@ def load_checkpoint(path: Path, state: TrainingState, ema: EMA | None) -> Positi
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.copy_(saved[name])  # in place: optimizers rely on the memory layout
-    return Position(step=facts["step"], rewinds=facts.get("detour", 0))
+    return Position(step=facts["step"], rollbacks=facts.get("detour", 0))
 
 
 def checkpoint_tensors(state: TrainingState, ema: EMA | None) -> dict[str, Tensor]:

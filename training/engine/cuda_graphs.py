@@ -22,7 +22,7 @@ class _Capture:
     discriminator_graph: torch.cuda.CUDAGraph
     generator_graph: torch.cuda.CUDAGraph
     batch: TrainingBatch
-    measures: Tensor
+    metrics: Tensor
 
 
 class CudaGraphStep:
@@ -45,7 +45,7 @@ class CudaGraphStep:
         self._capture: _Capture | None = None
 
     def __call__(self, batch: TrainingBatch) -> Tensor:
-        """Updates D, then G; returns the metrics (MEASURES), on the device."""
+        """Updates D, then G; returns the metrics (STEP_METRICS), on the device."""
         if len(batch.real) != self._batch_size:
             return self._step(batch)
         if self._capture is None:
@@ -56,7 +56,7 @@ class CudaGraphStep:
             target.copy_(source)
         capture.discriminator_graph.replay()
         capture.generator_graph.replay()
-        return capture.measures.clone()  # the next replay overwrites them
+        return capture.metrics.clone()  # the next replay overwrites them
 
     def _capture_step(self, batch: TrainingBatch) -> _Capture:
         static = replace(
@@ -73,13 +73,13 @@ class CudaGraphStep:
         with torch.cuda.graph(discriminator_graph):
             phase = self._step.train_discriminator(static)
         with torch.cuda.graph(generator_graph, pool=discriminator_graph.pool()):
-            measures = self._step.train_generator(static, phase)
+            metrics = self._step.train_generator(static, phase)
 
         return _Capture(
             discriminator_graph=discriminator_graph,
             generator_graph=generator_graph,
             batch=static,
-            measures=measures,
+            metrics=metrics,
         )
 
     def _warm_up(self, batch: TrainingBatch) -> None:

@@ -6,9 +6,9 @@ from enum import IntEnum
 
 import torch
 
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.recorder import RunRecorder
-from dcgan.training.engine.rewind import rewind
-from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.rollback import roll_back
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
@@ -23,7 +23,7 @@ class LoopAction(IntEnum):
 
     CONTINUE = 0
     STOP = 1
-    REWIND = 2
+    ROLL_BACK = 2
 
 
 def train(
@@ -75,10 +75,10 @@ def _train_main(
     reason = ""
     while not trainer.done:
         # Train one step.
-        measures = trainer.train_step()
-        rows = recorder.record_step(measures)
+        metrics = trainer.train_step()
+        rows = recorder.record_step(metrics)
 
-        # Read all measures before anything is saved.
+        # Read all metrics before anything is saved.
         stopping = stop.requested
         checkpoint_due = schedule.due(trainer.step)
         saving = stopping or checkpoint_due or recorder.epoch_ends or trainer.done
@@ -90,13 +90,13 @@ def _train_main(
         if collapse is None and saving:
             collapse = check_weights(trainer.state.weights())
         wanted = _decide(collapse, on_collapse, stopping=stopping)
-        if collapse is not None and action != LoopAction.REWIND:
+        if collapse is not None and action != LoopAction.ROLL_BACK:
             reason = collapse.reason
             progress.print(f"step {trainer.step}: {reason}")
         action = max(action, wanted)
 
-        # Save what is due, unless the run is rewound.
-        if action != LoopAction.REWIND:
+        # Save what is due, unless the run is rolled back.
+        if action != LoopAction.ROLL_BACK:
             recorder.save_samples_and_weights()
             if checkpoint_due:
                 recorder.save_checkpoint(healthy=detector.healthy)
@@ -105,15 +105,15 @@ def _train_main(
         agreed = _agree(trainer, action)
         if agreed == LoopAction.STOP:
             break
-        if agreed == LoopAction.REWIND:
-            rewind(trainer, folder, recorder.log, reason)
+        if agreed == LoopAction.ROLL_BACK:
+            roll_back(trainer, folder, recorder.log, reason)
             trainer.broadcast_state()
             recorder.restart_tensorboard()
             detector.reset(recorder.log.recent)
             action = LoopAction.CONTINUE
             progress.print(
                 f"rolled back to step {trainer.step}; training continues with other random numbers "
-                f"(rollback {trainer.rewinds})"
+                f"(rollback {trainer.rollbacks})"
             )
 
     _raise_if_fatal(detector.update(recorder.flush_metrics()))
@@ -127,7 +127,7 @@ def _train_follower(trainer: Trainer, stop: StopSignal) -> None:
         trainer.train_step()
         action = LoopAction.STOP if stop.requested else LoopAction.CONTINUE
         agreed = _agree(trainer, action)
-        if agreed == LoopAction.REWIND:
+        if agreed == LoopAction.ROLL_BACK:
             trainer.broadcast_state()
         elif agreed == LoopAction.STOP:
             break
@@ -137,10 +137,10 @@ def _decide(collapse: Collapse | None, on_collapse: str, *, stopping: bool) -> L
     """Decides what this process wants to do.
 
     Raises:
-        TrainingError: if training cannot continue and the run is not to be rewound.
+        TrainingError: if training cannot continue and the run is not to be rolled back.
     """
     if collapse is not None and on_collapse == "rollback":
-        return LoopAction.REWIND
+        return LoopAction.ROLL_BACK
     _raise_if_fatal(collapse)
     collapsed = collapse is not None and on_collapse == "stop"
     return LoopAction.STOP if stopping or collapsed else LoopAction.CONTINUE

@@ -8,7 +8,6 @@ from dcgan.core.images import Pixels, encode_png, tile
 from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.curves import draw_curves
-from dcgan.training.monitor.measures import is_finite
 from dcgan.training.monitor.metrics_log import MetricsLog, MetricsRow
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.monitor.samples import (
@@ -18,6 +17,7 @@ from dcgan.training.monitor.samples import (
     fixed_latents,
     to_array,
 )
+from dcgan.training.monitor.step_metrics import is_finite
 from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import (
     ANIMATION,
@@ -64,7 +64,7 @@ class RunRecorder:
         """Writes a grid of real images and, for a new run, the first checkpoint.
 
         Args:
-            healthy: whether the state is one to rewind to.
+            healthy: whether a rollback may return to this state.
         """
         real = tile(to_array(self._trainer.loader.preview(GRID_IMAGES)))
         self._folder.write_sample("real", encode_png(real))
@@ -77,15 +77,15 @@ class RunRecorder:
             # The last session may have been killed between writing the two files.
             self._save_good(self._trainer.encode_checkpoint())
 
-    def record_step(self, measures: torch.Tensor) -> list[MetricsRow]:
-        """Buffers the measures of the step and shows it.
+    def record_step(self, metrics: torch.Tensor) -> list[MetricsRow]:
+        """Buffers the metrics of the step and shows it.
 
         Returns:
             The rows that became known: those of several steps now and then, otherwise none.
         """
         trainer = self._trainer
         epoch = (trainer.step - 1) // self._steps_per_epoch + 1
-        self.log.append(measures, step=trainer.step, epoch=epoch, images=trainer.images_seen)
+        self.log.append(metrics, step=trainer.step, epoch=epoch, images=trainer.images_seen)
 
         rows: list[MetricsRow] = []
         if self.log.full or trainer.done:
@@ -94,7 +94,7 @@ class RunRecorder:
         return rows
 
     def flush_metrics(self) -> list[MetricsRow]:
-        """Writes the buffered measures and returns their rows; see `MetricsLog.flush`."""
+        """Writes the buffered metrics and returns their rows; see `MetricsLog.flush`."""
         rows = self.log.flush()
         finite = [row for row in rows if is_finite(row)]
         if finite:
@@ -128,7 +128,7 @@ class RunRecorder:
             self._save_good(checkpoint)
 
     def restart_tensorboard(self) -> None:
-        """Makes TensorBoard forget the steps after the current one, for a run that was rewound."""
+        """Drops the events after the current step from TensorBoard, after a rollback."""
         self._tensorboard = TensorBoardWriter(
             self._folder.path, self._trainer.step, self._progress.print
         )

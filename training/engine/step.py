@@ -15,7 +15,7 @@ from dcgan.training.data.loader import TrainingBatch
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.engine.state import TrainingState
 from dcgan.training.models.losses import discriminator_loss, generator_loss
-from dcgan.training.monitor.measures import diversity, score
+from dcgan.training.monitor.step_metrics import diversity, score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ class TrainingStep:
         """Updates D, then G.
 
         Returns:
-            The metrics of the step (MEASURES), float32 [6], on the device. Reading them waits for
-            the step, so the caller reads those of many steps at once.
+            The metrics of the step (STEP_METRICS), float32 [6], on the device. Reading them waits
+            for the step, so the caller reads those of many steps at once.
         """
         phase = self.train_discriminator(batch)
         return self.train_generator(batch, phase)
@@ -105,7 +105,7 @@ class TrainingStep:
         self._update(loss * batch.share, state.generator, state.generator_adam)
         state.discriminator.requires_grad_(True)
 
-        measures = [
+        metrics = [
             phase.loss,
             loss.detach(),
             phase.score_real,
@@ -113,7 +113,7 @@ class TrainingStep:
             score(logits_fake),
             diversity(batch.real, phase.fake, self._context),
         ]
-        return self._context.all_reduce_sum(torch.stack(measures) * batch.share)
+        return self._context.all_reduce_sum(torch.stack(metrics) * batch.share)
 
     def _update(self, objective: Tensor, network: torch.nn.Module, adam: torch.optim.Adam) -> None:
         adam.zero_grad()

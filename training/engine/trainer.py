@@ -35,7 +35,7 @@ class Trainer:
 
     Attributes:
         step: steps done.
-        rewinds: how often the run was rewound after a collapse.
+        rollbacks: how often the run was rolled back after a collapse.
         loader: makes the batches.
         state: the networks and optimizers.
         ema: average of the generator, or None if the recipe has none.
@@ -49,7 +49,7 @@ class Trainer:
         self.config = config
         self.context = context
         self.step = 0
-        self.rewinds = 0
+        self.rollbacks = 0
         self.loader = BatchLoader(dataset, recipe, config.seed, device, context)
         self.state = create_training_state(recipe, config.seed, device, context)
 
@@ -78,7 +78,7 @@ class Trainer:
         return self.loader.images_seen(self.step)
 
     def train_step(self) -> torch.Tensor:
-        """Trains one step and returns its metrics (MEASURES), float32 [6], on the device."""
+        """Trains one step and returns its metrics (STEP_METRICS), float32 [6], on the device."""
         # Set the learning rates of this step.
         recipe = self.config.recipe
         if recipe.decay_from < 1:
@@ -86,18 +86,18 @@ class Trainer:
             set_learning_rates(self.state, recipe, factor)
 
         # Update both networks.
-        batch = self.loader.batch(self.step, self.rewinds)
-        measures = self._step(batch)
+        batch = self.loader.batch(self.step, self.rollbacks)
+        metrics = self._step(batch)
         self.step += 1
 
         # Update the EMA.
         if self.ema is not None:
             self.ema.update(self.state.generator, self.images_seen)
-        return measures
+        return metrics
 
     def encode_checkpoint(self) -> bytes:
         """Returns the content of a checkpoint file."""
-        position = Position(step=self.step, rewinds=self.rewinds)
+        position = Position(step=self.step, rollbacks=self.rollbacks)
         return encode_checkpoint(self.state, self.ema, position)
 
     def load_checkpoint(self, path: Path) -> None:
@@ -108,14 +108,14 @@ class Trainer:
         """
         position = load_checkpoint(path, self.state, self.ema)
         self.step = position.step
-        self.rewinds = position.rewinds
+        self.rollbacks = position.rollbacks
 
     def broadcast_state(self) -> None:
         """Copies state and position of the main process to all others; all of them call this."""
-        position = torch.tensor([self.step, self.rewinds], device=self.config.device)
+        position = torch.tensor([self.step, self.rollbacks], device=self.config.device)
         tensors = checkpoint_tensors(self.state, self.ema).values()
         self.context.broadcast([*tensors, position])
-        self.step, self.rewinds = position.tolist()
+        self.step, self.rollbacks = position.tolist()
 
     @contextmanager
     def eval_generator(self) -> Iterator[Generator]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan.training.monitor.measures import is_finite
+from dcgan.training.monitor.step_metrics import is_finite
 
 # Steps over which a collapse has to last.
 WINDOW = 500
@@ -43,7 +43,7 @@ class CollapseDetector:
 
     In a healthy run D's loss stays far from 0. A mean close to 0 over hundreds of steps means that
     the discriminator has won. A diversity close to 0 means that all generated images have become
-    the same (see `dcgan.training.monitor.measures`).
+    the same (see `dcgan.training.monitor.step_metrics`).
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class CollapseDetector:
         self._reported = False
 
     def reset(self, rows: Iterable[Mapping[str, float]]) -> None:
-        """Starts over from the rows that lie before a resumed or rewound run."""
+        """Starts over from the rows that lie before a resumed or rolled-back run."""
         self._losses.clear()
         self._diversities.clear()
         self._reported = False

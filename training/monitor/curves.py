@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.training.monitor.measures import MEASURES
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 # Matplotlib refuses to be imported if MPLBACKEND names a backend that is not installed, such as a
 # notebook's. The curves need none.
@@ -25,7 +25,7 @@ finally:
 # Points of a curve; each is the mean over an equal number of steps.
 _POINTS = 500
 
-# Label of the axis on which the measures with this prefix are drawn.
+# Label of the axis on which the metrics with this prefix are drawn.
 _AXIS_LABELS = {
     "loss": "loss",
     "score": "mean probability of being real",
@@ -42,7 +42,7 @@ def draw_curves(metrics: Path) -> bytes:
     FigureCanvasAgg(figure)
     all_axes = figure.subplots(3, 1, sharex=True)
     for axes, (prefix, label) in zip(all_axes, _AXIS_LABELS.items(), strict=True):
-        for name in MEASURES:
+        for name in STEP_METRICS:
             if name.startswith(prefix):
                 values = np.array([row.get(name, np.nan) for row in rows])
                 axes.plot(images, _downsample(values), label=name, linewidth=1)

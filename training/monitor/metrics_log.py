@@ -14,10 +14,10 @@ from torch import Tensor
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.monitor.collapse import WINDOW
-from dcgan.training.monitor.measures import MEASURES
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 MetricsRow = dict[str, float]
-"""Step, epoch, images seen and the MEASURES of one step."""
+"""Step, epoch, images seen and the STEP_METRICS of one step."""
 
 
 def flush_interval(device: torch.device) -> int:
@@ -26,15 +26,15 @@ def flush_interval(device: torch.device) -> int:
 
 
 class MetricsLog:
-    """Appends the measures of each step to a file, without a wait for the device at every step.
+    """Appends the metrics of each step to a file, without a wait for the device at every step.
 
     Args:
         path: of the file. Rows after `step` are removed; a resumed run writes them again.
-        device: on which the measures are computed.
+        device: on which the metrics are computed.
         step: steps that the run has done.
 
     Attributes:
-        latest: the measures of the last row written, empty before the first.
+        latest: the metrics of the last row written, empty before the first.
         recent: the last rows from before `step`, at most `WINDOW`.
 
     Raises:
@@ -43,7 +43,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, device: torch.device, step: int) -> None:
         self._path = path
-        self._buffer = torch.zeros((flush_interval(device), len(MEASURES)), device=device)
+        self._buffer = torch.zeros((flush_interval(device), len(STEP_METRICS)), device=device)
         self._positions: list[dict[str, int]] = []
         self.latest: dict[str, float] = {}
         self.recent: list[MetricsRow] = []
@@ -54,13 +54,13 @@ class MetricsLog:
         """Whether the buffer is full and has to be flushed before the next step."""
         return len(self._positions) == len(self._buffer)
 
-    def append(self, measures: Tensor, *, step: int, epoch: int, images: int) -> None:
-        """Buffers the measures of one step, float32 [6], which stay on the device until `flush`."""
-        self._buffer[len(self._positions)] = measures
+    def append(self, metrics: Tensor, *, step: int, epoch: int, images: int) -> None:
+        """Buffers the metrics of one step, float32 [6], which stay on the device until `flush`."""
+        self._buffer[len(self._positions)] = metrics
         self._positions.append({"step": step, "epoch": epoch, "images": images})
 
     def flush(self) -> list[MetricsRow]:
-        """Reads the buffered measures and writes them to the file.
+        """Reads the buffered metrics and writes them to the file.
 
         Returns:
             The buffered rows, up to and including the first with a NaN or an infinity. That row is
@@ -76,14 +76,14 @@ class MetricsLog:
         finite = np.isfinite(values).all(axis=1)
         count = int(finite.cumprod().sum())  # rows before the first that is not finite
         rows: list[MetricsRow] = [
-            position | dict(zip(MEASURES, row, strict=True))
+            position | dict(zip(STEP_METRICS, row, strict=True))
             for position, row in zip(positions, values.tolist(), strict=True)
         ]
 
         written = rows[:count]
         if written:
             self._write(written)
-            self.latest = {name: written[-1][name] for name in MEASURES}
+            self.latest = {name: written[-1][name] for name in STEP_METRICS}
         return rows[: count + 1]
 
     def sync(self) -> None:

@@ -18,7 +18,7 @@ _HINT_SECONDS = 10.0
 
 
 class Progress:
-    """Shows steps, images per second, the time left, measures and memory.
+    """Shows steps, images per second, the time left, metrics and memory.
 
     Args:
         steps: of the whole run.
@@ -52,24 +52,24 @@ class Progress:
         self._first_step = first_step
         self._first_images: int | None = None
 
-    def show(self, step: int, images: int, measures: dict[str, float]) -> None:
+    def show(self, step: int, images: int, metrics: dict[str, float]) -> None:
         """Shows that a step is done.
 
         Args:
             step: steps done.
             images: real images seen.
-            measures: to show beside them.
+            metrics: to show beside them.
         """
         now = time.monotonic()
-        rewound = step < self._first_step
-        if self._first_images is None or rewound:
+        has_gone_back = step < self._first_step
+        if self._first_images is None or has_gone_back:
             self._start = now
             self._first_step = step
             self._first_images = images
 
         self._maybe_hint(step, now)
         rate = (images - self._first_images) / max(now - self._start, 1e-9)
-        values = "".join(f" {name} {value:.3f}" for name, value in measures.items())
+        values = "".join(f" {name} {value:.3f}" for name, value in metrics.items())
         text = f"{rate:,.0f} images/s{values} {memory_gib(self._device):.1f} GiB"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)

@@ -11,8 +11,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from dcgan.core.images import Pixels, encode_png
-from dcgan.training.monitor.measures import MEASURES
 from dcgan.training.monitor.metrics_log import MetricsRow
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 FOLDER = "tensorboard"
 
@@ -38,8 +38,8 @@ class TensorBoardWriter:
         self._write(step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write_scalars(self, row: MetricsRow) -> None:
-        """Writes the measures of one step."""
-        values = [Summary.Value(tag=name, simple_value=row[name]) for name in MEASURES]
+        """Writes the metrics of one step."""
+        values = [Summary.Value(tag=name, simple_value=row[name]) for name in STEP_METRICS]
         self._write_summary(int(row["step"]), values)
 
     def write_grid(self, name: str, pixels: Pixels, step: int) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from dcgan.core import noise
 from dcgan.core.images import decode_png, untile
 from dcgan.training.config import AdamConfig
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError

@@ -13,7 +13,7 @@ from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
-from dcgan.training.monitor.measures import MEASURES
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 pytestmark = pytest.mark.numerical
 
@@ -96,7 +96,7 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     a gradient is close to zero, rounding decides that sign, and in float32 the weights of the two
     differ by whole steps after one update, more on some processors than on others. In float64 an
     error of 1e-14 in a gradient becomes at most rate / eps * 1e-14 = 2e-10 in a weight (rate 2e-4,
-    eps 1e-8), which moves the measures of the second step by a relative 1e-9 or so. The tolerances
+    eps 1e-8), which moves the metrics of the second step by a relative 1e-9 or so. The tolerances
     leave a factor of ten and more.
     """
     recipe = load_recipe("dcgan64-seed")
@@ -113,9 +113,9 @@ def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     for _ in range(2):
         real = torch.rand((4, 3, 64, 64), generator=random) * 2 - 1
         z = torch.randn((4, 100), generator=random)
-        measures = step(TrainingBatch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
+        metrics = step(TrainingBatch(real=real, z=z, augment=torch.zeros(3, 4, DRAWS)))
         expected = plain.step(real, z[:, :, None, None])
-        assert measures[:5].tolist() == pytest.approx(expected, rel=1e-8)
+        assert metrics[:5].tolist() == pytest.approx(expected, rel=1e-8)
         found = [p.grad for network, _ in pairs for p in network.parameters()]
         wanted = [p.grad for p in plain.generator.parameters()] + plain.discriminator_gradients
         for ours, theirs in zip(found, wanted, strict=True):
@@ -175,7 +175,7 @@ def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
         for network in (state.generator, state.discriminator)
     ]
     row = TrainingStep(recipe, state, "fp32")(BatchLoader(dataset, recipe, 0, CPU).batch(0))
-    assert row.shape == (len(MEASURES),)
+    assert row.shape == (len(STEP_METRICS),)
     assert torch.isfinite(row).all()
     assert ((row[2:5] > 0) & (row[2:5] < 1)).all()
     assert 0 < row[5] < 2

@@ -29,9 +29,9 @@ def test_a_checkpoint_continues_with_the_same_bits(configure, dataset, tmp_path)
 
 
 def test_a_rewind_changes_the_random_numbers(configure, dataset):
-    trainer, rewound = (Trainer(configure(), dataset) for _ in range(2))
-    rewound.rewinds = 1
-    assert not torch.equal(trainer.train_step(), rewound.train_step())
+    trainer, rolled_back = (Trainer(configure(), dataset) for _ in range(2))
+    rolled_back.rollbacks = 1
+    assert not torch.equal(trainer.train_step(), rolled_back.train_step())
 
 
 @pytest.mark.parametrize("average_images", [0, 50])

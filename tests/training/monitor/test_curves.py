@@ -9,12 +9,12 @@ import sys
 from PIL import Image
 
 from dcgan.training.monitor.curves import draw_curves
-from dcgan.training.monitor.measures import MEASURES
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 
 def test_curves_of_many_steps_are_drawn(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    rows = [{"images": 8 * step} | dict.fromkeys(MEASURES, 0.5) for step in range(1, 1200)]
+    rows = [{"images": 8 * step} | dict.fromkeys(STEP_METRICS, 0.5) for step in range(1, 1200)]
     del rows[0]["diversity"]  # which runs of old did not measure
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with Image.open(io.BytesIO(draw_curves(path))) as image:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
-from dcgan.training.engine.schedule import CheckpointSchedule
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
-from dcgan.training.monitor.measures import MEASURES
 from dcgan.training.monitor.progress import Progress
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import RunFolder
 
@@ -27,7 +27,7 @@ def test_events_have_the_curves_and_the_grids_of_the_run(tmp_path, configure, da
     writer = EventAccumulator(str(folder.path / "tensorboard"))
     writer.Reload()
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
-    for name in MEASURES:
+    for name in STEP_METRICS:
         found = {event.step: event.value for event in writer.Scalars(name)}
         assert found.keys() == {
             3,
@@ -47,7 +47,7 @@ def fill_up(folder: Path) -> None:
     said: list[str] = []
     writer = TensorBoardWriter(folder, 0, said.append)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # as a full disk
-    line = dict.fromkeys(MEASURES, 0.5)
+    line = dict.fromkeys(STEP_METRICS, 0.5)
     for step in range(1, 20):
         writer.write_scalars(line | {"step": step})
         writer.write_grid("step", np.zeros((256, 256, 3), dtype=np.uint8), step)
@@ -81,7 +81,7 @@ def test_a_resumed_run_replaces_the_events_of_the_same_steps(tmp_path):
     for first, value in ((0, 0.25), (2, 0.75)):
         writer = TensorBoardWriter(tmp_path, first, pytest.fail)
         for step in range(first + 1, 5):
-            writer.write_scalars(dict.fromkeys(MEASURES, value) | {"step": step})
+            writer.write_scalars(dict.fromkeys(STEP_METRICS, value) | {"step": step})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss_D")] == [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dcgan.training.distributed import SINGLE_PROCESS
-from dcgan.training.monitor.measures import diversity
+from dcgan.training.monitor.step_metrics import diversity
 
 pytestmark = pytest.mark.numerical
 

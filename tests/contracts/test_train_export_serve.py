@@ -1,4 +1,4 @@
-"""The whole road, as a user walks it: the real commands, one after another, on real images."""
+"""Train, export, serve and generate: the real commands, one after another, on real images."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def run_well(cwd: Path, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few steps on the digits, and the model exported from it."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("workspace")
     run_well(
         folder,
         "dcgan-train",
@@ -57,10 +57,10 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_run_folder_tells_everything(road: Path):
-    run_folder = road / "run"
+def test_the_run_folder_tells_everything(workspace: Path):
+    run_folder = workspace / "run"
     config = json.loads((run_folder / "config.json").read_text())
-    assert str(road) not in json.dumps(config)
+    assert str(workspace) not in json.dumps(config)
     lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 21))
     assert {"loss_D", "loss_G", "score_D", "score_G1", "score_G2"} <= lines[0].keys()
@@ -69,8 +69,8 @@ def test_the_run_folder_tells_everything(road: Path):
     assert (run_folder / "samples" / "real.png").is_file()
 
 
-def test_the_model_folder_holds_both_formats_and_their_proof(road: Path):
-    folder = road / "models" / "digits" / "1"
+def test_the_model_folder_holds_both_formats_and_their_parity_report(workspace: Path):
+    folder = workspace / "models" / "digits" / "1"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {file["path"] for file in manifest["files"]} | {"manifest.json"} == {
         p.name for p in folder.iterdir()
@@ -93,55 +93,68 @@ def serving(folder: Path, *more: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def address(road: Path) -> Iterator[str]:
+def address(workspace: Path) -> Iterator[str]:
     """A server of the exported model."""
-    with serving(road) as address:
+    with serving(workspace) as address:
         yield address
 
 
-def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(road: Path, address: str):
+def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(
+    workspace: Path, address: str
+):
     options = ("--seed", "7", "-n", "6", "--target", address)
     for out in ("grid.png", "images.npy", "folder"):
-        run_well(road, "dcgan-generate", *options, "--out", out)
-    images = np.load(road / "images.npy")
+        run_well(workspace, "dcgan-generate", *options, "--out", out)
+    images = np.load(workspace / "images.npy")
     assert images.shape == (6, 32, 32, 1)
-    files = sorted((road / "folder").iterdir())
+    files = sorted((workspace / "folder").iterdir())
     assert len(files) == 6
     assert all(
         np.array_equal(np.asarray(Image.open(file)), image[:, :, 0])
         for file, image in zip(files, images, strict=True)
     )
-    grid = np.asarray(Image.open(road / "grid.png"))
+    grid = np.asarray(Image.open(workspace / "grid.png"))
     assert np.array_equal(grid[:32, :32], images[0, :, :, 0])
 
 
-def test_an_offset_names_the_same_image(road: Path, address: str):
+def test_an_offset_names_the_same_image(workspace: Path, address: str):
     for out, options in (("all.npy", ("-n", "5")), ("last.npy", ("--offset", "4"))):
-        run_well(road, "dcgan-generate", "--seed", "9", *options, "--out", out, "--target", address)
-    assert np.array_equal(np.load(road / "all.npy")[4:], np.load(road / "last.npy"))
+        run_well(
+            workspace, "dcgan-generate", "--seed", "9", *options, "--out", out, "--target", address
+        )
+    assert np.array_equal(np.load(workspace / "all.npy")[4:], np.load(workspace / "last.npy"))
 
 
-def test_the_served_images_are_those_of_the_torchscript_file(road: Path, address: str):
+def test_the_served_images_are_those_of_the_torchscript_file(workspace: Path, address: str):
     torch = pytest.importorskip("torch")
     from dcgan.core.noise import latents
 
     run_well(
-        road, "dcgan-generate", "--seed", "3", "-n", "8", "--out", "served.npy", "--target", address
+        workspace,
+        "dcgan-generate",
+        "--seed",
+        "3",
+        "-n",
+        "8",
+        "--out",
+        "served.npy",
+        "--target",
+        address,
     )
-    folder = road / "models" / "digits" / "1"
+    folder = workspace / "models" / "digits" / "1"
     latent_size = json.loads((folder / "manifest.json").read_text())["latent_size"]
     with pytest.warns(Warning, match="torch.jit"):
         module = torch.jit.load(folder / "generator.ts")
     expected = module(torch.from_numpy(latents(3, 0, 8, latent_size))).numpy()
-    difference = np.abs(np.load(road / "served.npy").astype(int) - expected.astype(int))
+    difference = np.abs(np.load(workspace / "served.npy").astype(int) - expected.astype(int))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.001
 
 
-def test_the_road_does_not_overwrite_what_is_there(road: Path):
-    before = (road / "run" / "generator.safetensors").read_bytes()
+def test_no_command_overwrites_what_is_there(workspace: Path):
+    before = (workspace / "run" / "generator.safetensors").read_bytes()
     again = run(
-        road,
+        workspace,
         "dcgan-train",
         "--data",
         "digits",
@@ -155,15 +168,17 @@ def test_the_road_does_not_overwrite_what_is_there(road: Path):
     assert again.returncode == 2
     assert len(again.stderr.strip().splitlines()[-1]) > 20
     assert "Traceback" not in again.stderr
-    assert (road / "run" / "generator.safetensors").read_bytes() == before
-    same = run(road, "dcgan-export", "run", "--out", "models", "--name", "digits", "--version", "1")
+    assert (workspace / "run" / "generator.safetensors").read_bytes() == before
+    same = run(
+        workspace, "dcgan-export", "run", "--out", "models", "--name", "digits", "--version", "1"
+    )
     assert same.returncode == 2
     assert "never changed" in same.stderr
 
 
 @pytest.fixture(scope="module")
-def labelled_road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same road with classes: a digit for each label, in every format."""
+def labelled_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with classes: a digit for each label, in every format."""
     folder = tmp_path_factory.mktemp("labelled")
     classes = ("--set", "generator.classes=10", "--set", "discriminator.classes=10")
     run_well(
@@ -185,13 +200,15 @@ def labelled_road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
-def labelled_address(labelled_road: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def labelled_address(labelled_workspace: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A server of one of its precisions."""
-    with serving(labelled_road, "--precision", request.param) as address:
+    with serving(labelled_workspace, "--precision", request.param) as address:
         yield address
 
 
-def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labelled_address: str):
+def test_a_label_asked_for_is_the_label_that_is_served(
+    labelled_workspace: Path, labelled_address: str
+):
     import onnxruntime
 
     from dcgan.core.noise import latents
@@ -203,7 +220,7 @@ def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labe
         in_turn = client.generate(seed=4, n=12)
     name = "generator.onnx" if model.precision == "fp32" else f"generator.{model.precision}.onnx"
     session = onnxruntime.InferenceSession(
-        labelled_road / "models" / "digits" / "1" / name, providers=["CPUExecutionProvider"]
+        labelled_workspace / "models" / "digits" / "1" / name, providers=["CPUExecutionProvider"]
     )
     z = latents(4, 0, 12, model.latent_size)
     expected = session.run(None, {"z": z[:5], "label": np.full(5, 7)})[0]
@@ -212,9 +229,15 @@ def test_a_label_asked_for_is_the_label_that_is_served(labelled_road: Path, labe
     assert not np.array_equal(sevens, in_turn[:5])
 
 
-def test_a_model_with_classes_is_checked_again_and_verified(labelled_road: Path):
+def test_a_model_with_classes_is_checked_again_and_verified(labelled_workspace: Path):
     verified = run_well(
-        labelled_road, "dcgan-zoo", "--model-repository", "models", "verify", "digits", "--parity"
+        labelled_workspace,
+        "dcgan-zoo",
+        "--model-repository",
+        "models",
+        "verify",
+        "digits",
+        "--parity",
     )
     *skipped, verdict = verified.splitlines()
     assert verdict.startswith("ok ")

@@ -1,6 +1,6 @@
 """When checkpoints are written."""
 
-from dcgan.training.engine.schedule import CheckpointSchedule
+from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 
 
 def test_cadence_counts_steps_and_seconds():

@@ -1,4 +1,4 @@
-"""The rooms of the server import one another in one direction only."""
+"""The sub-packages of the server import one another in one direction only."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -18,13 +18,13 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_no_room_imports_one_that_imports_it():
-    rooms = {path.parent.name for path in SERVING.glob("*/__init__.py")}
-    graph = {room: set() for room in rooms}
-    for room in rooms:
-        for path in (SERVING / room).rglob("*.py"):
+def test_no_package_imports_one_that_imports_it():
+    packages = {path.parent.name for path in SERVING.glob("*/__init__.py")}
+    graph = {package: set() for package in packages}
+    for package in packages:
+        for path in (SERVING / package).rglob("*.py"):
             names = {module.split(".")[2] for module in imports(path) if module.count(".") > 1}
-            graph[room] |= names & rooms - {room}
+            graph[package] |= names & packages - {package}
     assert graph["api"] >= {"models", "scheduling"}
     TopologicalSorter(graph).prepare()  # raises CycleError
 

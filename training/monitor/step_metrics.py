@@ -1,4 +1,4 @@
-"""The metrics of a training step, which the code calls measures: losses, scores, diversity."""
+"""The metrics of a training step: losses, scores and diversity."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dcgan.training.distributed import DistributedContext
 
-MEASURES = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2", "diversity")
-"""Names of the measures, in the order in which a step returns them.
+STEP_METRICS = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2", "diversity")
+"""Names of the metrics, in the order in which a step returns them.
 
 loss_D, loss_G: the losses of both networks.
 score_D: mean probability that D gives real images.

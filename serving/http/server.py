@@ -1,4 +1,4 @@
-"""Assembles the HTTP server of one process."""
+"""Creates the HTTP server of one process: service, application and listener."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dcgan.serving.http.site import load_site
 from dcgan.serving.observability.metrics import Metrics
 
 
-def open_front_door(
+def create_http_server(
     config: HttpConfig,
     host: str,
     generation: Generation,
@@ -25,7 +25,7 @@ def open_front_door(
     *,
     reuse_port: bool,
 ) -> HttpListener:
-    """Opens the port of HTTP; nothing is answered until the listener is started.
+    """Opens the HTTP port. Requests are answered once the listener is started.
 
     Args:
         config: how HTTP is served.

@@ -1,7 +1,4 @@
-"""Rollback of a collapsed run to its last good checkpoint (`--on-collapse rollback`).
-
-The code calls it a rewind.
-"""
+"""Rollback of a collapsed run to its last good checkpoint (`--on-collapse rollback`)."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from dcgan.training.files import write_file
 from dcgan.training.monitor.metrics_log import MetricsLog
 from dcgan.training.run_folder import RunFolder
 
-REWINDS = "detours.json"
-"""One entry for each rewind: its number, both steps and the reason."""
+ROLLBACKS = "detours.json"
+"""One entry for each rollback: its number, both steps and the reason."""
 
-MAX_REWINDS = 5
+MAX_ROLLBACKS = 5
 
 
-def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) -> None:
-    """Rewinds a run to its last good checkpoint and continues with other random numbers.
+def roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) -> None:
+    """Returns a run to its last good checkpoint and continues with other random numbers.
 
     The rows of the abandoned steps move into a file of their own. The files are written in an order
     that survives a kill between any two of them: the metrics are truncated last, because rows after
@@ -32,16 +29,16 @@ def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) ->
         trainer: in the main process.
         folder: of the run.
         log: metrics of the run.
-        reason: why the run is rewound.
+        reason: why the run is rolled back.
 
     Raises:
-        TrainingError: if it was rewound too often, or there is no good checkpoint.
+        TrainingError: if it was rolled back too often, or there is no good checkpoint.
     """
     good = folder.path / GOOD
-    if trainer.rewinds >= MAX_REWINDS:
+    if trainer.rollbacks >= MAX_ROLLBACKS:
         raise TrainingError(
-            f"{reason}; the run was rolled back {MAX_REWINDS} times and collapsed again: {good} is "
-            "its last good checkpoint; start a new run with other learning rates"
+            f"{reason}; the run was rolled back {MAX_ROLLBACKS} times and collapsed again: "
+            f"{good} is its last good checkpoint; start a new run with other learning rates"
         )
     if not good.exists():
         raise TrainingError(
@@ -49,11 +46,11 @@ def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) ->
             "learning rates"
         )
 
-    # Load the good checkpoint and count the rewind.
+    # Load the good checkpoint and count the rollback.
     from_step = trainer.step
-    number = trainer.rewinds + 1
+    number = trainer.rollbacks + 1
     trainer.load_checkpoint(good)
-    trainer.rewinds = number
+    trainer.rollbacks = number
 
     # Record it, and keep the rows of the abandoned steps.
     entry: dict[str, int | str] = {
@@ -62,18 +59,18 @@ def rewind(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str) ->
         "to_step": trainer.step,
         "why": reason,
     }
-    append_rewind(folder.path / REWINDS, entry)
+    append_rollback(folder.path / ROLLBACKS, entry)
     log.copy_after(trainer.step, folder.path / f"metrics.abandoned-{number}.jsonl")
 
-    # Make the rewound state the checkpoint of the run.
+    # Make the state after the rollback the checkpoint of the run.
     checkpoint = trainer.encode_checkpoint()
     folder.write(CHECKPOINT, checkpoint)
     folder.write(GOOD, checkpoint)
     log.truncate(trainer.step)
 
 
-def append_rewind(path: Path, entry: dict[str, int | str]) -> None:
-    """Appends an entry; replaces those of the same or later rewinds that a killed process wrote."""
+def append_rollback(path: Path, entry: dict[str, int | str]) -> None:
+    """Appends an entry; replaces entries of this or later rollbacks by a killed process."""
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     earlier = [old for old in entries if old["detour"] < entry["detour"]]
     write_file(path, (json.dumps([*earlier, entry], indent=2) + "\n").encode())
