@@ -32,8 +32,8 @@ def parse(schema: type[T], value: object, where: str = "document") -> T:
     """Builds a dataclass from plain values and checks every type, at any depth.
 
     Fields may be str, int, float, bool, None, dataclasses, `tuple[X, ...]`, `dict[str, X]` and
-    unions of these. An int is accepted for a float; a bool is not a number; a float must be
-    finite.
+    unions of these. The key of a field is its name, or `metadata["key"]` where documents call it
+    otherwise. An int is accepted for a float; a bool is not a number; a float must be finite.
 
     Args:
         schema: the dataclass.
@@ -82,9 +82,14 @@ def dump_json(value: object) -> str:
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """Returns the key of a field in documents."""
+    return str(field.metadata.get("key", field.name))
+
+
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        pairs = ((key_of(field), getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: _plain(item) for name, item in pairs if item is not None}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -134,7 +139,7 @@ def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
 def _convert_dataclass(schema: type[Any], value: object, where: str) -> object:
     table = _expect(dict, value, where)
 
-    fields = {field.name: field for field in dataclasses.fields(schema)}
+    fields = {key_of(field): field for field in dataclasses.fields(schema)}
     for key in table:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
@@ -145,11 +150,11 @@ def _convert_dataclass(schema: type[Any], value: object, where: str) -> object:
 
     hints = typing.get_type_hints(schema)
     arguments = {}
-    for name, field in fields.items():
-        if name in table:
-            arguments[name] = _convert(hints[name], table[name], f"{where}.{name}")
+    for key, field in fields.items():
+        if key in table:
+            arguments[field.name] = _convert(hints[field.name], table[key], f"{where}.{key}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise SchemaError(f"{where} lacks the key {name!r}")
+            raise SchemaError(f"{where} lacks the key {key!r}")
     return schema(**arguments)
 
 

@@ -1,4 +1,4 @@
-"""Baselines ("floors") of an evaluation: real images that are blurred or noisy, for scale."""
+"""Baselines of an evaluation: real images that are blurred or noisy."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
     "--frechet/--no-frechet", default=True, help="Compute the Frechet distance (n > 1,280)."
 )
 @click.option(
-    "--floors/--no-floors",
-    "with_floors",
+    "--baselines/--no-baselines",
+    "with_baselines",
     default=True,
     help="Also evaluate real images that are blurred, noisy or lack half of the classes.",
 )
@@ -75,7 +75,7 @@ def main(
     size: int | None,
     seed: int,
     frechet: bool,
-    with_floors: bool,
+    with_baselines: bool,
     fid_weights: Path | None,
     report_path: Path | None,
     repository: Path | None,
@@ -84,7 +84,7 @@ def main(
     """Measure the quality of generated images by features of EfficientNet-Lite0.
 
     A model is judged by its exported ONNX file; a training run is exported first. Lower distances
-    are better. Compare them with the floors, which are the scores of real images.
+    are better. Compare them with the baselines, which are the scores of real images.
     """
     from dcgan.core.atomic import write_file
     from dcgan.core.schema import dump_json
@@ -114,7 +114,9 @@ def main(
     if count < n:
         click.echo(f"{real.name} allows {count:,} images in each set, not {n:,}", err=True)
 
-    options = EvaluationOptions(size=size or 0, seed=seed, frechet=frechet, with_floors=with_floors)
+    options = EvaluationOptions(
+        size=size or 0, seed=seed, frechet=frechet, with_baselines=with_baselines
+    )
     evaluation = evaluate(subject, real, extractor, options, show_progress)
     report = evaluation.report
     if fid_weights is not None:

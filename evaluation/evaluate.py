@@ -29,13 +29,13 @@ class EvaluationOptions:
         size: height and width at which images are compared; 0 for the smaller one of both sides.
         seed: of the samples.
         frechet: compute the Frechet distance.
-        with_floors: also evaluate damaged real images.
+        with_baselines: also evaluate damaged real images.
     """
 
     size: int = 0
     seed: int = 0
     frechet: bool = True
-    with_floors: bool = True
+    with_baselines: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +69,12 @@ def evaluate(
     if options.frechet:
         check_covariance(n, extractor.dimensions)
     size = options.size or min(subject.image_size, reference.sample.images.shape[1])
-    judge = _Judge(reference, extractor, options, size, progress)
+    scorer = _Scorer(reference, extractor, options, size, progress)
 
     labels = choose_labels(subject.classes, reference, n)
     images = subject.images(n, labels)
     features = extract(images, extractor, size, progress, "generated")
-    neighbours = compare_neighbours(judge.real, features)
+    neighbours = compare_neighbours(scorer.real, features)
 
     report = Report(
         schema_version=SCHEMA_VERSION,
@@ -87,10 +87,10 @@ def evaluate(
         n=n,
         size=size,
         seed=options.seed,
-        scores=judge.scores(
+        scores=scorer.scores(
             features, neighbours, labels if _has_same_classes(subject, reference) else None
         ),
-        floors=judge.floors(),
+        baselines=scorer.score_baselines(),
         versions=library_versions("dcgan-zoo", "numpy", "onnxruntime", "pillow", "torch"),
     )
     return Evaluation(report=report, images=images, neighbours=neighbours)
@@ -114,7 +114,7 @@ def _has_same_classes(subject: Subject, reference: Reference) -> bool:
     return has_labels and len(reference.class_names) == subject.classes
 
 
-class _Judge:
+class _Scorer:
     """Holds the features of the reference and scores other features against them."""
 
     def __init__(
@@ -135,7 +135,7 @@ class _Judge:
     def scores(
         self, features: Features, neighbours: Neighbours, labels: NDArray[np.int64] | None
     ) -> Scores:
-        """Scores a set; labels are those that its images should have, if that is to be judged."""
+        """Scores a set; with the labels that its images should have, also its class accuracy."""
         distance = kernel_distance(self.real, features)
         real_labels = self._reference.sample.labels
         accuracy = None
@@ -154,18 +154,18 @@ class _Judge:
             class_accuracy=accuracy,
         )
 
-    def floors(self) -> dict[str, Scores]:
+    def score_baselines(self) -> dict[str, Scores]:
         """Scores other real images, and damaged ones if the options ask for them."""
         others = self._reference.others
         features = self._features("other real", others.images)
-        found = {"other real images": self._floor(features, others.labels)}
-        if not self._options.with_floors:
+        found = {"other real images": self._score_baseline(features, others.labels)}
+        if not self._options.with_baselines:
             return found
 
         blurred = self._features("blurred", baselines.blur(others.images))
-        found["real, blurred"] = self._floor(blurred, others.labels)
+        found["real, blurred"] = self._score_baseline(blurred, others.labels)
         noisy = self._features("noisy", baselines.add_noise(others.images))
-        found["real, noisy"] = self._floor(noisy, others.labels)
+        found["real, noisy"] = self._score_baseline(noisy, others.labels)
 
         half = self._half_of_classes(features)
         if half is not None:
@@ -183,9 +183,9 @@ class _Judge:
             return None
         kept = np.flatnonzero(labels < (labels.max() + 1) // 2)
         indices = np.resize(kept, len(labels))
-        return self._floor(features[indices], labels[indices])
+        return self._score_baseline(features[indices], labels[indices])
 
-    def _floor(self, features: Features, labels: NDArray[np.int64] | None) -> Scores:
+    def _score_baseline(self, features: Features, labels: NDArray[np.int64] | None) -> Scores:
         return self.scores(features, compare_neighbours(self.real, features), labels)
 
     def _features(self, title: str, images: Pixels) -> Features:

@@ -55,7 +55,7 @@ class Report:
         size: height and width at which they were compared.
         seed: of the samples.
         scores: of the subject.
-        floors: scores of the baselines: other images of the source, and damaged ones.
+        baselines: scores of other images of the source, and of damaged ones.
         versions: of the libraries.
         fid: figures of torch-fidelity on weights that the user brought.
     """
@@ -71,7 +71,7 @@ class Report:
     size: int
     seed: int
     scores: Scores
-    floors: dict[str, Scores]
+    baselines: dict[str, Scores]
     versions: dict[str, str]
     fid: dict[str, float] | None = None
 
@@ -90,7 +90,7 @@ def protocol_string(report: Report) -> str:
 
 
 def metrics(report: Report) -> tuple[Metric, ...]:
-    """Returns the figures as a manifest holds them, and the distances of the floors."""
+    """Returns the figures as a manifest holds them, and the distances of the baselines."""
     protocol = protocol_string(report)
     name = report.features["name"]
     scores = report.scores
@@ -104,21 +104,21 @@ def metrics(report: Report) -> tuple[Metric, ...]:
         "coverage": scores.coverage,
         "class accuracy": scores.class_accuracy,
     }
-    floors: dict[str, float | None] = {}
-    for floor, real in report.floors.items():
-        floors[f"KD-{name} x1000 of {floor}"] = 1000 * real.kd
-        floors[f"FD-{name} of {floor}"] = real.fd
+    baselines: dict[str, float | None] = {}
+    for baseline, real in report.baselines.items():
+        baselines[f"KD-{name} x1000 of {baseline}"] = 1000 * real.kd
+        baselines[f"FD-{name} of {baseline}"] = real.fd
 
     file = f"{report.subject_facts.get('file', report.subject)}, {protocol}"
-    return (*_metrics(values, file), *_metrics(floors, protocol))
+    return (*_metrics(values, file), *_metrics(baselines, protocol))
 
 
 def table(report: Report) -> str:
-    """Returns the figures as text, the subject first and the floors below it."""
+    """Returns the figures as text, the subject first and the baselines below it."""
     name = report.features["name"]
     heads = [f"KD-{name} x1000", f"FD-{name}"]
     heads += ["precision", "recall", "density", "coverage", "diversity", "class acc."]
-    rows = {report.subject: report.scores, **report.floors}
+    rows = {report.subject: report.scores, **report.baselines}
     width = max(len(row) for row in rows)
 
     lines = [" " * width + "".join(f"{head:>17}" for head in heads)]

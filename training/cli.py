@@ -70,7 +70,7 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
     "--on-collapse",
     type=click.Choice(["continue", "stop", "rollback"]),
     default="continue",
-    help="What to do when the run collapses; rollback rollbacks to the last good checkpoint and "
+    help="What to do when the run collapses; rollback returns to the last good checkpoint and "
     "continues with other random numbers.",
 )
 @click.option(

@@ -63,8 +63,8 @@ class Recipe:
         augment: any of AUGMENTATIONS, for real and generated images (DiffAugment).
         augment_probability: share of the images that are augmented.
         augment_below: augment only data sets with fewer images than this; 0 for no limit.
-        average_images: half-life, in images, of the EMA of G's weights, which is what a run
-            releases; 0 releases the trained weights themselves.
+        ema_half_life: half-life, in images, of the EMA of G's weights, which is what a run
+            releases; 0 releases the trained weights themselves. Its key is `average_images`.
         decay_from: share of the run after which both learning rates decay linearly, to 0 at the
             end.
         r1: weight of the penalty on D's gradients at real images (R1), 0 for none.
@@ -90,7 +90,7 @@ class Recipe:
     augment: tuple[str, ...] = ()
     augment_probability: float = 1.0
     augment_below: int = 0
-    average_images: int = 0
+    ema_half_life: int = field(default=0, metadata={"key": "average_images"})
     decay_from: float = 1.0
     r1: float = 0.0
     r2: float = 0.0
@@ -119,9 +119,13 @@ class Recipe:
         for name in ("epochs", "sample_steps"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be 1 or more, not {value}")
-        for name in ("keep_epochs", "augment_below", "average_images"):
-            value = getattr(self, name)
-            _check(value >= 0, f"{name} must be 0 or more, not {value}")
+        counts = {
+            "keep_epochs": self.keep_epochs,
+            "augment_below": self.augment_below,
+            "average_images": self.ema_half_life,
+        }
+        for key, value in counts.items():
+            _check(value >= 0, f"{key} must be 0 or more, not {value}")
         for name in ("augment_probability", "decay_from"):
             value = getattr(self, name)
             _check(0 <= value <= 1, f"{name} must be 0 to 1, not {value}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
@@ -180,7 +181,7 @@ def _determining(config: RunConfig) -> dict[str, object]:
 
 
 def _values(recipe: Recipe) -> dict[str, object]:
-    return {f"recipe {key}": value for key, value in _flatten(asdict(recipe))}
+    return {f"recipe {key}": value for key, value in _flatten(json.loads(dump_json(recipe)))}
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -9,6 +9,7 @@ import types
 import typing
 from typing import Any
 
+from dcgan.core.schema import key_of
 from dcgan.training.config import RECIPES, Recipe, load_recipe
 from dcgan.training.run_folder import RunConfig
 from dcgan.zoo.manifest import Manifest
@@ -64,7 +65,7 @@ def _document(root: type, skip: tuple[type, ...] = ()) -> str:
     for record in _reachable(root, skip):
         about = _about(record)
         rows = [
-            [code(field.name), _type_name(hint), cell(about.get(field.name, ""))]
+            [code(key_of(field)), _type_name(hint), cell(about.get(field.name, ""))]
             for field, hint in _fields(record)
         ]
         summary = cell((inspect.getdoc(record) or "").partition("\n\n")[0])
@@ -79,7 +80,7 @@ def _recipe_rows(record: type, prefix: str) -> list[list[str]]:
     rows = []
     about = _about(record)
     for field, hint in _fields(record):
-        name = f"{prefix}{field.name}"
+        name = f"{prefix}{key_of(field)}"
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             rows += _recipe_rows(hint, f"{name}.")
         elif name != "name":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,18 @@ def test_a_record_survives_the_trip_through_json():
         name="ü", rate=1e-9, inner=Inner(size=3), shape=("batch", 4), versions={"a": "1"}, flag=True
     )
     assert parse_json(Outer, dump_json(record), "it") == record
+
+
+@dataclass(frozen=True)
+class Renamed:
+    half_life: int = field(default=0, metadata={"key": "average_images"})
+
+
+def test_a_field_can_have_another_key_in_documents():
+    assert parse_json(Renamed, '{"average_images": 5}', "it") == Renamed(half_life=5)
+    assert json.loads(dump_json(Renamed(half_life=5))) == {"average_images": 5}
+    with pytest.raises(SchemaError, match=r"unknown key 'half_life'"):
+        parse_json(Renamed, '{"half_life": 5}', "it")
 
 
 def test_what_is_none_is_left_out():

@@ -35,7 +35,7 @@ def test_it_publishes_a_copy_of_the_model_with_the_figures(
     evaluate, release, make_folder, tmp_path
 ):
     data = make_folder("data", 300)
-    words = (release.folder, "--reference", data, "-n", 130, "--no-floors")
+    words = (release.folder, "--reference", data, "-n", 130, "--no-baselines")
     done = evaluate(*words, "--publish", tmp_path / "models")
 
     assert done.exit_code == 0, done.output
@@ -46,7 +46,7 @@ def test_it_publishes_a_copy_of_the_model_with_the_figures(
 
 def test_a_small_reference_lowers_n_and_that_is_said(evaluate, make_folder):
     data = make_folder("data", 300)
-    done = evaluate(data, "--reference", data, "--no-floors")
+    done = evaluate(data, "--reference", data, "--no-baselines")
 
     assert done.exit_code == 0, done.output
     assert "allows 150 images in each set, not 10,000" in done.output

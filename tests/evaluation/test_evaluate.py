@@ -35,13 +35,13 @@ def test_images_are_at_zero_from_others_of_their_kind_and_damage_is_not(make_fol
         subject_of(more), reference_of(data), extractor, EvaluationOptions(), quiet
     ).report
 
-    real = report.floors["other real images"]
+    real = report.baselines["other real images"]
     assert abs(real.kd) < 5 * real.kd_error
     assert abs(report.scores.kd) < 5 * report.scores.kd_error
-    assert report.floors["real, blurred"].recall < real.recall / 2
-    assert report.floors["real, noisy"].fd > 2 * real.fd
-    assert report.floors["real, half of the classes"].fd > 2 * real.fd
-    assert report.floors["real, half of the classes"].recall < real.recall
+    assert report.baselines["real, blurred"].recall < real.recall / 2
+    assert report.baselines["real, noisy"].fd > 2 * real.fd
+    assert report.baselines["real, half of the classes"].fd > 2 * real.fd
+    assert report.baselines["real, half of the classes"].recall < real.recall
 
 
 @pytest.mark.parametrize("damage", ["blur", "noise", "modes"])
@@ -74,9 +74,9 @@ def test_a_model_is_judged_by_its_exported_file(release, make_folder, extractor)
     assert report.n == 120
     assert report.subject == "small 1 (fp32)"
     assert report.subject_facts["model"] == release.manifest.file("onnx").sha256
-    assert report.scores.kd > 5 * report.floors["other real images"].kd_error
+    assert report.scores.kd > 5 * report.baselines["other real images"].kd_error
     assert report.scores.class_accuracy is None
-    assert report.floors["other real images"].class_accuracy > 0.8
+    assert report.baselines["other real images"].class_accuracy > 0.8
     assert "KD-Small x1000" in table(report)
     assert "FID" not in table(report)
     assert {metric.name for metric in metrics(report)} >= {"KD-Small x1000", "FD-Small"}
@@ -86,7 +86,7 @@ def test_a_model_is_judged_by_its_exported_file(release, make_folder, extractor)
 def test_features_of_the_reference_are_computed_once(make_folder, extractor):
     data = make_folder("data", 300)
     reference, subject = reference_of(data, 120), subject_of(data, seed=3)
-    options = EvaluationOptions(with_floors=False)
+    options = EvaluationOptions(with_baselines=False)
     first = evaluate(subject, reference, extractor, options, quiet).report
 
     calls = []
@@ -104,7 +104,7 @@ def test_features_of_the_reference_are_computed_once(make_folder, extractor):
 def test_a_damaged_cache_is_computed_again(make_folder, extractor, own_cache):
     reference = reference_of(make_folder("data", 300), 120)
     subject = subject_of(make_folder("more", 150, seed=4))
-    options = EvaluationOptions(with_floors=False)
+    options = EvaluationOptions(with_baselines=False)
     first = evaluate(subject, reference, extractor, options, quiet).report
     for path in (own_cache / "features").glob("*.npy"):
         path.write_bytes(path.read_bytes()[:100])

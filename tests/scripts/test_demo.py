@@ -1,4 +1,4 @@
-"""The demo finds its server, or says that there is none; test_road.py runs what it runs."""
+"""The demo finds its server, or says that there is none."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.core.schema import SchemaError, dump_json, parse_json
+from dcgan.core.schema import SchemaError, dump_json, key_of, parse_json
 from dcgan.training.config import AdamConfig, Recipe, load_recipe, recipe_names
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
@@ -30,7 +30,7 @@ def test_the_seed_recipe_is_the_seed_model_to_the_letter():
         == AdamConfig(rate=2e-4, beta1=0.5, beta2=0.999)
     )
     assert (recipe.sample_steps, recipe.keep_epochs) == (100, 1)
-    assert (recipe.flip, recipe.augment, recipe.average_images, recipe.decay_from) == (
+    assert (recipe.flip, recipe.augment, recipe.ema_half_life, recipe.decay_from) == (
         False,
         (),
         0,
@@ -132,9 +132,9 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, object]]:
     for each in fields(kind):
         default = each.default_factory() if each.default_factory is not MISSING else each.default
         if is_dataclass(default):
-            yield from keys_of(type(default), f"{each.name}.")
+            yield from keys_of(type(default), f"{key_of(each)}.")
         else:
-            yield prefix + each.name, default
+            yield prefix + key_of(each), default
 
 
 def test_the_reference_has_every_key_its_default_and_its_meaning():

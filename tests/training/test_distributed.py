@@ -164,7 +164,7 @@ def resume(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path)
 
 
 def test_a_distributed_run_resumes_to_the_same_bits(run_both, configure, dataset, tmp_path):
-    run_both(resume, configure(steps=4, average_images=50), dataset, tmp_path)
+    run_both(resume, configure(steps=4, ema_half_life=50), dataset, tmp_path)
     assert (tmp_path / "checkpoint-0").read_bytes() == (tmp_path / "checkpoint-1").read_bytes()
 
 

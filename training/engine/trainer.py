@@ -54,10 +54,10 @@ class Trainer:
         self.state = create_training_state(recipe, config.seed, device, context)
 
         self.ema: EMA | None = None
-        if recipe.average_images:
+        if recipe.ema_half_life:
             self.ema = EMA(
                 self.state.generator,
-                half_life=recipe.average_images,
+                half_life=recipe.ema_half_life,
                 batch_size=recipe.batch_size,
                 seed=config.seed,
             )

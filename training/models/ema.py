@@ -1,6 +1,6 @@
 """Exponential moving average (EMA) of the generator's weights, which is what a run releases.
 
-Its half-life is `average_images` of the recipe.
+Its half-life is `ema_half_life` of the recipe, whose key is `average_images`.
 """
 
 from __future__ import annotations

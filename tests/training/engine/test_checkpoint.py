@@ -18,7 +18,7 @@ def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(
     configure, dataset, small, tmp_path
 ):
     path = tmp_path / CHECKPOINT
-    trainer = Trainer(configure(average_images=50), dataset)
+    trainer = Trainer(configure(ema_half_life=50), dataset)
     trainer.train_step()
     path.write_bytes(trainer.encode_checkpoint())
     state = create_training_state(small, 5, torch.device("cpu"))

@@ -33,7 +33,7 @@ def run(configure, dataset, path, **changes):
 
 
 def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path, configure, dataset):
-    recipe = {"average_images": 50, "augment": ("colour",), "flip": True, "decay_from": 0.5}
+    recipe = {"ema_half_life": 50, "augment": ("colour",), "flip": True, "decay_from": 0.5}
     a, b = (run(configure, dataset, tmp_path / name, **recipe) for name in "ab")
     names = sorted(path.relative_to(a) for path in a.rglob("*") if path.is_file())
     for name in names:
@@ -43,10 +43,8 @@ def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path, configure, datas
 
 
 def test_the_last_grid_is_what_the_exported_generator_makes(tmp_path, configure, dataset):
-    for average_images in (0, 50):
-        path = run(
-            configure, dataset, tmp_path / str(average_images), average_images=average_images
-        )
+    for ema_half_life in (0, 50):
+        path = run(configure, dataset, tmp_path / str(ema_half_life), ema_half_life=ema_half_life)
         z = torch.from_numpy(noise.latents(0, 0, 64, 6))
         png = (path / "samples" / "epoch-0002.png").read_bytes()
         with torch.no_grad():
@@ -58,7 +56,7 @@ def test_a_run_with_classes_remembers_them(tmp_path, configure, dataset, small):
     networks = {
         name: replace(getattr(small, name), classes=2) for name in ("generator", "discriminator")
     }
-    path = run(configure, dataset, tmp_path / "run", average_images=50, **networks)
+    path = run(configure, dataset, tmp_path / "run", ema_half_life=50, **networks)
     read = read_run(path)
     assert read.class_names == ("cats", "dogs")
     z = torch.from_numpy(noise.latents(0, 0, 64, 6))

@@ -16,7 +16,7 @@ def test_learning_rates_decay_as_the_recipe_says(configure, dataset):
 
 
 def test_a_checkpoint_continues_with_the_same_bits(configure, dataset, tmp_path):
-    config = configure(steps=9, average_images=50)
+    config = configure(steps=9, ema_half_life=50)
     trainer, twin = (Trainer(config, dataset) for _ in range(2))
     for _ in range(2):
         trainer.train_step()
@@ -34,20 +34,20 @@ def test_a_rewind_changes_the_random_numbers(configure, dataset):
     assert not torch.equal(trainer.train_step(), rolled_back.train_step())
 
 
-@pytest.mark.parametrize("average_images", [0, 50])
-def test_the_generator_is_lent_in_eval_mode_and_trains_on(configure, dataset, average_images):
-    trainer = Trainer(configure(average_images=average_images), dataset)
+@pytest.mark.parametrize("ema_half_life", [0, 50])
+def test_the_generator_is_lent_in_eval_mode_and_trains_on(configure, dataset, ema_half_life):
+    trainer = Trainer(configure(ema_half_life=ema_half_life), dataset)
     trainer.train_step()
     with trainer.eval_generator() as generator:
         assert not generator.training
-        assert (generator is trainer.state.generator) == (average_images == 0)
+        assert (generator is trainer.state.generator) == (ema_half_life == 0)
     assert trainer.state.generator.training
 
 
 def test_after_a_checkpoint_is_loaded_the_average_is_that_of_the_checkpoint(
     configure, dataset, tmp_path
 ):
-    trainer = Trainer(configure(average_images=50), dataset)
+    trainer = Trainer(configure(ema_half_life=50), dataset)
     path = tmp_path / "checkpoint"
     path.write_bytes(trainer.encode_checkpoint())
     with trainer.eval_generator() as generator:
