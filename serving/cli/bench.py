@@ -56,9 +56,17 @@ from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 @click.option(
     "--connections", type=click.IntRange(1, 1000), default=1, help="Connections to each target."
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Client processes, which share the callers or the rate; each has its connections.",
+)
 @click.option("--model", default="", show_default="the server's", help="Name of a model.")
 @click.option(
-    "--verify", is_flag=True, help="Compare every reply with images that were fetched before."
+    "--verify",
+    is_flag=True,
+    help="Compare every reply, to any process, with images that were fetched once before.",
 )
 @click.option(
     "--seed", type=UINT64, default=0, help="Seed of the requests, and of their times at a --rate."
@@ -78,6 +86,7 @@ def main(
     metadata: tuple[tuple[str, str], ...],
     targets: tuple[str, ...],
     timeout_s: float,
+    processes: int,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
     """Puts load on servers and reports throughput, latency and errors.
@@ -90,7 +99,7 @@ def main(
     from dcgan.core.schema import dump_json
     from dcgan.serving.cli.output import check_writable, write_output
     from dcgan.serving.client.settings import check_settings
-    from dcgan.serving.load_test import LoadTestConfig, run_load_test
+    from dcgan.serving.load_test import LoadTestConfig, run_in_processes, run_load_test
 
     if out is not None:
         check_writable(out, "--json")
@@ -112,7 +121,10 @@ def main(
         **options,
     )
 
-    report = asyncio.run(run_load_test(config))
+    if processes == 1:
+        report = asyncio.run(run_load_test(config))
+    else:
+        report = run_in_processes(config, processes)
     click.echo(report.table())
     if out is not None:
         write_output(out, "--json", dump_json(report).encode())

@@ -7,7 +7,8 @@ the requests that it held back ("coordinated omission").
 """
 
 from dcgan.serving.load_test.config import LoadTestConfig, LoadTestError
+from dcgan.serving.load_test.processes import run_in_processes
 from dcgan.serving.load_test.report import LoadTestReport
 from dcgan.serving.load_test.runner import run_load_test
 
-__all__ = ["LoadTestConfig", "LoadTestError", "LoadTestReport", "run_load_test"]
+__all__ = ["LoadTestConfig", "LoadTestError", "LoadTestReport", "run_in_processes", "run_load_test"]

@@ -24,11 +24,47 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 _CONNECT_S = 10.0  # deadline of the first request
 
 
+Reference = dict[int, bytes]
+"""The images that requests ask for, by seed; empty if replies are not compared."""
+
+
 async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
     """Puts load on servers, and measures throughput, latency and errors.
 
     Raises:
         LoadTestError: if no server answers.
+    """
+    reference = await fetch_reference(config)
+    return summarize(await send_requests(config, reference), config)
+
+
+async def fetch_reference(config: LoadTestConfig) -> Reference:
+    """Fetches the images that requests will ask for, if replies are to be compared.
+
+    In any case the server must answer.
+
+    Raises:
+        LoadTestError: if it does not, or sends something else.
+    """
+    channel = _open_channel(config.targets[0], config)
+    try:
+        stub = GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
+        return await _fetch_reference(stub, config)
+    finally:
+        await channel.close(None)
+
+
+async def send_requests(
+    config: LoadTestConfig,
+    reference: Reference,
+    wait_for_others: Callable[[], Awaitable[None]] | None = None,
+) -> CallLog:
+    """Sends the requests of a load test from this process, and logs how they end.
+
+    Args:
+        config: of the test.
+        reference: to compare replies with.
+        wait_for_others: called when the connections are open, before the first request.
     """
     addresses = [target for target in config.targets for _ in range(config.connections)]
     channels = [_open_channel(address, config) for address in addresses]
@@ -37,7 +73,8 @@ async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
             GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
             for channel in channels
         ]
-        reference = await _fetch_reference(stubs[0], config)
+        if wait_for_others is not None:
+            await wait_for_others()
 
         start = time.perf_counter() + config.warmup_s
         log = CallLog(start, start + config.duration_s)
@@ -48,7 +85,7 @@ async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
             await _run_open_loop(send, config, log, config.rate)
     finally:
         await asyncio.gather(*(channel.close(None) for channel in channels))
-    return summarize(log, config)
+    return log
 
 
 def _open_channel(address: str, config: LoadTestConfig) -> grpc.aio.Channel:
@@ -72,7 +109,7 @@ class _Sender:
         stubs: Sequence[GeneratorServiceStub],
         config: LoadTestConfig,
         log: CallLog,
-        reference: dict[int, bytes],
+        reference: Reference,
     ) -> None:
         self._stubs = itertools.cycle(stubs)
         self._config = config
@@ -143,14 +180,7 @@ async def _run_open_loop(
     await asyncio.gather(*tasks)
 
 
-async def _fetch_reference(stub: GeneratorServiceStub, config: LoadTestConfig) -> dict[int, bytes]:
-    """Fetches the images that requests will ask for, by seed; none unless replies are compared.
-
-    In any case the server must answer.
-
-    Raises:
-        LoadTestError: if it does not, or sends something else.
-    """
+async def _fetch_reference(stub: GeneratorServiceStub, config: LoadTestConfig) -> Reference:
     targets = ", ".join(config.targets)
     try:
         await stub.GetModel(

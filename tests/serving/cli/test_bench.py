@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from dcgan.serving import load_test
 from dcgan.serving.cli.bench import main
+from dcgan.serving.load_test import LoadTestReport
 
 
 def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
@@ -40,6 +42,27 @@ def test_a_load_without_a_good_reply_has_a_report_too(server, tmp_path):
     report = json.loads(out.read_text())
     assert (set(report["codes"]), report["latency_ms"]) == ({"DEADLINE_EXCEEDED"}, {})
     assert "latency" not in result.output
+
+
+def test_a_wrong_reply_to_any_process_ends_the_command_with_1(monkeypatch):
+    asked = []
+
+    def run_in_processes(config, processes):
+        asked.append((config.concurrency, config.verify, processes))
+        return LoadTestReport(
+            seconds=1.0,
+            requests=9,
+            images_per_s=9.0,
+            requests_per_s=9.0,
+            latency_ms={},
+            codes={"OK": 9},
+            mismatches=1,
+        )
+
+    monkeypatch.setattr(load_test, "run_in_processes", run_in_processes)
+    result = CliRunner().invoke(main, ["--processes", "3", "--concurrency", "8", "--verify"])
+    assert (result.exit_code, asked) == (1, [(8, True, 3)])
+    assert "wrong replies" in result.output
 
 
 @pytest.mark.parametrize("sizes", ["0", "513", "1:0", "1:-1", "x", "1:nan", "", "1,,2"])

@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
 
-import grpc
 import pytest
 
 from dcgan.serving.load_test import LoadTestConfig, run_load_test
@@ -42,53 +40,21 @@ def test_errors_are_counted_by_code(server):
     assert report.images_per_s == 0
 
 
-@asynccontextmanager
-async def serving(generate):
-    """A server of our own making, to see what dcgan-bench makes of it."""
-
-    async def stream(request, context):
-        yield pb.GenerateStreamResponse(pixels=bytes(request.n), n=request.n)
-
-    async def get_model(request, context):
-        return pb.GetModelResponse()
-
-    unary = grpc.unary_unary_rpc_method_handler
-    table = {
-        "Generate": unary(
-            generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString
-        ),
-        "GetModel": unary(
-            get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
-        ),
-        "GenerateStream": grpc.unary_stream_rpc_method_handler(
-            stream, pb.GenerateStreamRequest.FromString, pb.GenerateStreamResponse.SerializeToString
-        ),
-    }
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("dcgan.v1.GeneratorService", table),)
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(None)
-
-
-async def test_a_wrong_byte_is_seen():
+async def test_a_wrong_byte_is_seen(serving):
     async def generate(request, context):
         pixels = bytes([request.n == 3] * request.n)
         return pb.GenerateResponse(
             pixels=pixels, n=request.n, offset=request.offset, height=1, width=1, channels=1
         )
 
-    assert not await is_wrong(generate, 2)
-    assert await is_wrong(generate, 3)
+    assert not await is_wrong(serving, generate, 2)
+    assert await is_wrong(serving, generate, 3)
 
 
 @pytest.mark.parametrize(
     "changes", [{"n": 0, "pixels": b""}, {"n": 1, "pixels": b"\0"}, {"offset": 2**40}]
 )
-async def test_a_reply_to_another_request_is_seen(changes):
+async def test_a_reply_to_another_request_is_seen(serving, changes):
     async def generate(request, context):
         reply = pb.GenerateResponse(
             pixels=bytes(2), n=2, offset=request.offset, height=1, width=1, channels=1
@@ -97,10 +63,10 @@ async def test_a_reply_to_another_request_is_seen(changes):
             setattr(reply, name, value)
         return reply
 
-    assert await is_wrong(generate, 2)
+    assert await is_wrong(serving, generate, 2)
 
 
-async def is_wrong(generate, n: int) -> bool:
+async def is_wrong(serving, generate, n: int) -> bool:
     """Whether the load tool finds fault with this server's replies for n images."""
     async with serving(generate) as target:
         config = LoadTestConfig(
@@ -111,7 +77,9 @@ async def is_wrong(generate, n: int) -> bool:
     return report.mismatches > 0
 
 
-async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_they_were_due():
+async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_they_were_due(
+    serving,
+):
     arrived, enough = [], asyncio.Event()
 
     async def generate(request, context):
