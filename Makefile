@@ -77,7 +77,7 @@ types: install ## Check the types
 docs: install ## Build the documentation site into docs/_build/html; any warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-readme: install ## Generate the tables of README.md from benchmarks/results
+readme: install ## Generate the tables of README.md, and zoo/MODELS.md, from benchmarks/results and manifests
 	$(BIN)/python -m docs.generate readme
 
 protos: install ## Generate the stubs from generator.proto

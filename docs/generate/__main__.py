@@ -1,4 +1,4 @@
-"""Write the generated parts: pages and fragments for the site, tables in README.md."""
+"""Write the generated parts: the site's pages and fragments, README.md's tables, zoo/MODELS.md."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from docs.generate.commands import command_pages
 from docs.generate.errors import errors_table
 from docs.generate.figures import FIGURES
 from docs.generate.metrics import metrics_table
+from docs.generate.models import models_gallery, models_page, models_summary
 from docs.generate.proto import proto_head, proto_reference
 from docs.generate.schemas import manifest_schema, recipe_keys, run_config_schema, shipped_recipes
 
 DOCS = Path(__file__).resolve().parents[1]
 README = DOCS.parent / "README.md"
+MODELS = DOCS.parent / "zoo" / "MODELS.md"
+
+MARKED_TABLES = {**FIGURES, "models": models_summary}
+"""What may stand between the markers of README.md."""
 
 _MARKED = re.compile(
     r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", flags=re.DOTALL
@@ -30,6 +35,7 @@ def write_site_parts() -> None:
         "errors": errors_table(),
         "manifest": manifest_schema(),
         "metrics": metrics_table(),
+        "models": models_gallery(),
         "proto": proto_reference(),
         "proto-head": proto_head(),
         "recipe-keys": recipe_keys(),
@@ -43,7 +49,7 @@ def write_site_parts() -> None:
 
 def fill_markers(text: str) -> str:
     """Return text with every marked part generated anew."""
-    return _MARKED.sub(lambda match: f"{match[1]}{FIGURES[match[2]]()}{match[3]}", text)
+    return _MARKED.sub(lambda match: f"{match[1]}{MARKED_TABLES[match[2]]()}{match[3]}", text)
 
 
 def _write(path: Path, text: str) -> None:
@@ -55,5 +61,6 @@ def _write(path: Path, text: str) -> None:
 if __name__ == "__main__":
     if "readme" in sys.argv[1:]:
         _write(README, fill_markers(README.read_text(encoding="utf-8")))
+        _write(MODELS, models_page())
     else:
         write_site_parts()

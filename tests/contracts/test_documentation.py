@@ -9,13 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate.__main__ import fill_markers
+from dcgan.zoo.repository import SHIPPED, list_releases
+from docs.generate.__main__ import MODELS, fill_markers
 from docs.generate.commands import command_pages
 from docs.generate.figures import FIGURES
 from docs.generate.metrics import metrics_table
+from docs.generate.models import models_gallery, models_page, models_summary
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md")})
+PAGES = sorted(
+    {
+        *ROOT.glob("*.md"),
+        *ROOT.glob("zoo/*.md"),
+        *ROOT.glob(".github/**/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+    }
+)
 PAGES = [page for page in PAGES if not {"_build", "_generated"} & set(page.parts)]
 PYTHON_API = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
 
@@ -37,6 +46,18 @@ def test_the_tables_of_the_readme_are_up_to_date():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "<!-- generated: headline -->" in readme
     assert fill_markers(readme) == readme, "run make readme"
+
+
+def test_the_tables_of_the_models_are_those_of_the_manifests():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "<!-- generated: models -->" in readme
+    assert MODELS.read_text(encoding="utf-8") == models_page(), "run make readme"
+    for release in list_releases(SHIPPED):
+        name = release.manifest.name
+        for text in (models_summary(), models_page(), models_gallery()):
+            assert f"`{name}`" in text
+        for metric in release.manifest.metrics:
+            assert f"{metric.value:.2f}" in models_page() or f"{metric.value:.3f}" in models_page()
 
 
 def test_the_readme_is_short():
