@@ -3,6 +3,8 @@
 import socket
 import struct
 
+from google.protobuf.message import Message
+
 from dcgan.serving.api.service import SERVICE
 from dcgan.v1 import generator_pb2 as pb
 
@@ -26,12 +28,12 @@ class Peer:
     def __exit__(self, *error: object) -> None:
         self._socket.close()
 
-    def ask(self, stream: int, request: pb.GenerateRequest) -> None:
+    def ask(self, stream: int, request: Message, method: str = "Generate") -> None:
         """Sends a request; the numbers of streams are odd, and rise."""
         names = {
             ":method": "POST",
             ":scheme": "http",
-            ":path": f"/{SERVICE}/Generate",
+            ":path": f"/{SERVICE}/{method}",
             ":authority": "server",
         }
         names |= {"content-type": "application/grpc", "te": "trailers"}
@@ -47,7 +49,7 @@ class Peer:
 
     def read(self, stream: int) -> pb.GenerateResponse:
         """Takes the reply now."""
-        self._send(self.WINDOW_UPDATE, 0, stream, struct.pack(">I", 2**20))
+        self.widen(stream, 2**20)
         data = b""
         while True:
             length, kind, flags, number = struct.unpack(">IBBI", b"\0" + self._receive(9))
@@ -58,6 +60,10 @@ class Peer:
                 data += body
             elif number == stream and flags & self.END_STREAM:
                 return pb.GenerateResponse.FromString(data[5:])
+
+    def widen(self, stream: int, count: int) -> None:
+        """Lets the server send more bytes of a reply."""
+        self._send(self.WINDOW_UPDATE, 0, stream, struct.pack(">I", count))
 
     def _send(self, kind: int, flags: int, stream: int, body: bytes) -> None:
         self._socket.sendall(struct.pack(">IBBI", len(body), kind, flags, stream)[1:] + body)

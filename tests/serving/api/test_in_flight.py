@@ -8,6 +8,7 @@ from grpc_status import rpc_status
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.serving.http2_peer import Peer
+from tests.serving.support import poll
 
 UNREAD = "dcgan_unread_reply_bytes"
 GENERATED = (
@@ -27,8 +28,7 @@ def test_a_server_that_stops_waits_until_its_replies_have_been_read(
 ):
     with start_server(only("tiny")) as server, Peer(server.target) as peer:
         peer.ask(1, pb.GenerateRequest(seed=7, n=3))
-        while not read_metrics(server).get(GENERATED):
-            assert server.process.poll() is None
+        poll(lambda: read_metrics(server).get(GENERATED))
         server.process.terminate()
         with grpc.insecure_channel(server.target) as channel:
             stub = GeneratorServiceStub(channel)
@@ -52,11 +52,15 @@ def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics,
     with start_server(only("tiny"), "--max-unread-bytes", "3000") as server:
         with Peer(server.target) as peer, grpc.insecure_channel(server.target) as channel:
             stub = GeneratorServiceStub(channel)
+            unread = 0.0
             for i in range(2):
                 assert stub.Generate(pb.GenerateRequest(n=100)).n == 100  # nobody else's business
+                # Its reply counts as unread until the server knows that it was read.
+                poll(lambda unread=unread: read_metrics(server)[UNREAD] == unread)
                 peer.ask(2 * i + 1, pb.GenerateRequest(seed=7, n=10))
-                while not read_metrics(server)[UNREAD] > 1920 * (i + 1):
-                    assert server.process.poll() is None
+                poll(lambda unread=unread: read_metrics(server)[UNREAD] > unread)
+                unread = read_metrics(server)[UNREAD]
+            assert unread > 2 * 1920
             with pytest.raises(grpc.RpcError) as caught:
                 stub.Generate(pb.GenerateRequest())
             assert (caught.value.code().name, reason(caught.value)) == (
@@ -68,11 +72,9 @@ def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics,
             )  # waits for its reader itself
             for i in range(2):
                 assert peer.read(2 * i + 1).pixels == expected("tiny", 7, range(10)).tobytes()
-            while read_metrics(server)[UNREAD]:
-                assert server.process.poll() is None
+            poll(lambda: not read_metrics(server)[UNREAD])
             assert stub.Generate(pb.GenerateRequest()).n == 1
+            poll(lambda: not read_metrics(server)[UNREAD])
             peer.ask(5, pb.GenerateRequest(n=100))
-            while not read_metrics(server)[UNREAD]:
-                assert server.process.poll() is None
-        while read_metrics(server)[UNREAD]:  # it has gone without reading
-            assert server.process.poll() is None
+            poll(lambda: read_metrics(server)[UNREAD])
+        poll(lambda: not read_metrics(server)[UNREAD])  # it has gone without reading

@@ -11,7 +11,8 @@ from tests.serving.support import refuse_to_start
 
 
 def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
-    command = [*entry_point("serve"), "--model-repository", str(tmp_path / "nowhere")]
+    ports = ["--port", "0", "--metrics-port", "0"]
+    command = [*entry_point("serve"), *ports, "--model-repository", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: ")

@@ -59,7 +59,7 @@ async def connect():
 
 
 async def test_a_head_that_never_ends_is_cut_off(connect):
-    async with listening(say_ok, header_timeout_s=0.1) as (listener, _):
+    async with listening(say_ok, header_timeout_s=0.5) as (listener, _):
         reader, writer = await connect(listener)
         writer.write(b"GET / HTTP/1.1\r\n")
         reading = asyncio.create_task(reader.read())
@@ -74,7 +74,7 @@ async def test_a_head_that_never_ends_is_cut_off(connect):
 async def test_a_silent_connection_is_closed(connect):
     async with listening(say_ok, header_timeout_s=0.05) as (listener, _):
         reader, _ = await connect(listener)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
 async def test_an_idle_connection_is_closed_even_if_it_sends_blank_lines(connect):
@@ -99,7 +99,7 @@ async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
         while not in_flight.unread_bytes:
             await asyncio.sleep(0.005)
         assert in_flight.unread_bytes == 2**26
-        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+        await asyncio.wait_for(in_flight.wait_until_idle(), 60)
         assert in_flight.unread_bytes == 0
         with contextlib.suppress(ConnectionError):
             while await reader.read(2**20):
@@ -114,7 +114,7 @@ async def test_a_client_that_does_not_even_read_the_head_is_dropped(connect):
         reader, writer = await connect(listener)
         writer.write(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readexactly(1)
-        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+        await asyncio.wait_for(in_flight.wait_until_idle(), 60)
         with contextlib.suppress(ConnectionError):
             while await reader.read(2**20):
                 pass
@@ -127,7 +127,7 @@ async def test_too_many_connections_are_refused(connect):
         first[1].write(GET)
         assert b" 200 " in await first[0].readuntil(b"\r\n")
         reader, _ = await connect(listener)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 60)
         assert b" 503 " in answer
         assert b"retry-after: 1" in answer
 
@@ -138,11 +138,11 @@ async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatc
     async with listening(say_ok, max_connections=1) as (listener, _):
         await connect(listener)
         refused, _ = await connect(listener)
-        assert b" 503 " in await asyncio.wait_for(refused.readuntil(b"\r\n"), 5)
+        assert b" 503 " in await asyncio.wait_for(refused.readuntil(b"\r\n"), 60)
         for _ in range(20):
             reader, _ = await connect(listener)
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
+                assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
 async def test_a_client_that_leaves_cancels_its_request(connect):
@@ -163,8 +163,36 @@ async def test_a_client_that_leaves_cancels_its_request(connect):
         while not states:
             await asyncio.sleep(0.005)
         writer.transport.abort()
-        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+        await asyncio.wait_for(in_flight.wait_until_idle(), 60)
     assert states == ["begun", "cancelled"]
+
+
+@pytest.mark.parametrize("sees_the_end_first", [False, True])
+async def test_a_half_closed_client_gets_its_answer(connect, monkeypatch, sees_the_end_first):
+    seen = asyncio.Event()
+    eof_received = protocol.LimitedProtocol.eof_received
+
+    def note_eof(self) -> bool | None:
+        seen.set()
+        return eof_received(self)
+
+    async def answer_late(_) -> Response:
+        await seen.wait()
+        return Response(200, b"ok")
+
+    monkeypatch.setattr(protocol, "_HALF_CLOSED_S", 3600.0)
+    monkeypatch.setattr(protocol.LimitedProtocol, "eof_received", note_eof)
+    handler = answer_late if sees_the_end_first else say_ok
+    async with listening(handler) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 60)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b"ok"
+    if sees_the_end_first:
+        assert b"connection: close" in head
 
 
 async def test_a_half_closed_client_is_given_a_moment(connect):
@@ -177,8 +205,8 @@ async def test_a_half_closed_client_is_given_a_moment(connect):
         writer.write(GET)
         writer.write_eof()
         with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-        await asyncio.wait_for(in_flight.wait_until_idle(), 5)
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        await asyncio.wait_for(in_flight.wait_until_idle(), 60)
 
 
 async def test_stopping_waits_for_requests_and_closes_idle_connections(connect):
@@ -193,10 +221,10 @@ async def test_stopping_waits_for_requests_and_closes_idle_connections(connect):
         reader, writer = await connect(listener)
         writer.write(GET)
         stopping = asyncio.create_task(listener.stop(5))
-        assert await asyncio.wait_for(idle.read(), 5) == b""
+        assert await asyncio.wait_for(idle.read(), 60) == b""
         assert not stopping.done()
         release.set()
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 60)
         assert answer.endswith(b"ok")
         assert b"connection: close" in answer
         await stopping

@@ -96,15 +96,6 @@ def test_pipelined_requests_are_answered_in_order(raw, expected):
     assert answer == b""
 
 
-def test_a_half_closed_client_gets_its_answer(raw):
-    with raw() as connection:
-        connection.sendall(GET)
-        connection.shutdown(socket.SHUT_WR)
-        answer = read_all(connection)
-    assert status_of(answer) == 200
-    assert b"connection: close" in answer
-
-
 def test_a_request_that_arrives_byte_by_byte_is_answered(raw):
     with raw() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
