@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from dcgan.training.data.loader import TrainingBatch
+from dcgan.training.engine.snapshot import undone
 from dcgan.training.engine.state import TrainingState
 from dcgan.training.engine.step import TrainingStep
 
@@ -49,16 +51,17 @@ class CudaGraphStep:
         if len(batch.real) != self._batch_size:
             return self._step(batch)
         if self._capture is None:
-            self._capture = self._capture_step(batch)
+            self.capture(batch)
 
-        capture = self._capture
+        capture = cast(_Capture, self._capture)
         for target, source in zip(_tensors(capture.batch), _tensors(batch), strict=True):
             target.copy_(source)
         capture.discriminator_graph.replay()
         capture.generator_graph.replay()
         return capture.metrics.clone()  # the next replay overwrites them
 
-    def _capture_step(self, batch: TrainingBatch) -> _Capture:
+    def capture(self, batch: TrainingBatch) -> None:
+        """Captures the step for batches like this one; the training state stays as it is."""
         static = replace(
             batch,
             real=batch.real.clone(),
@@ -75,7 +78,7 @@ class CudaGraphStep:
         with torch.cuda.graph(generator_graph, pool=discriminator_graph.pool()):
             metrics = self._step.train_generator(static, phase)
 
-        return _Capture(
+        self._capture = _Capture(
             discriminator_graph=discriminator_graph,
             generator_graph=generator_graph,
             batch=static,
@@ -83,24 +86,14 @@ class CudaGraphStep:
         )
 
     def _warm_up(self, batch: TrainingBatch) -> None:
-        """Runs a few steps on a side stream and restores the state from before."""
-        tensors = list(self._state.tensors().values())
-        saved = [tensor.detach().clone() for tensor in tensors]
-
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARMUP_STEPS):
-                self._step(batch)
-        torch.cuda.current_stream().wait_stream(stream)
-
-        with torch.no_grad():
-            for tensor, old in zip(tensors, saved, strict=True):
-                tensor.detach().copy_(old)
-
-        # The capture allocates gradients in the memory pool of the graphs.
-        self._state.generator_adam.zero_grad()
-        self._state.discriminator_adam.zero_grad()
+        """Runs a few steps on a side stream and undoes them."""
+        with undone(self._state):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(_WARMUP_STEPS):
+                    self._step(batch)
+            torch.cuda.current_stream().wait_stream(stream)
 
 
 def _tensors(batch: TrainingBatch) -> list[Tensor]:

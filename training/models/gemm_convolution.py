@@ -5,7 +5,8 @@ product (measured for 4x4 maps in bf16: 295 against 860 GFLOP/s). Each 4x4 windo
 becomes a row of a matrix (im2col). The convolution, its weight gradient, and both gradients of the
 transposed convolution are products with that matrix. The result is the same sum of the same
 products in another order of additions. Layers between a 1x1 and a 4x4 map are matrix products
-without any rearrangement, in every precision.
+without any rearrangement, in every precision and on every device. (Compiled for a GPU, the
+transposed convolution of a 1x1 map fails, because Inductor expects another memory layout.)
 """
 
 from __future__ import annotations
@@ -22,36 +23,68 @@ MAX_SIDE = 4
 """Height and width of the smaller feature map up to which matrix products are faster."""
 
 
-def gemm_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Returns `conv(x)`: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from a 4x4 map."""
-    covers_map = conv.padding == (0, 0) and x.shape[2:] == conv.weight.shape[2:]
-    if ENABLED and x.device.type == "cpu" and covers_map:
+def gemm_conv(
+    conv: nn.Conv2d, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """Returns `conv(x)`: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from a 4x4 map.
+
+    Args:
+        conv: the layer.
+        x: its input.
+        weight: used in place of the layer's weight, together with `bias`.
+        bias: used in place of the layer's bias.
+    """
+    covers_map = conv.padding == (0, 0) and x.shape[2:] == conv.kernel_size
+    faster = _is_faster(x, conv, x.shape[2] // 2)
+    if weight is None and not (ENABLED and covers_map) and not faster:
+        return cast(Tensor, conv(x))
+    if weight is None:
+        weight, bias = conv.weight, conv.bias
+
+    if ENABLED and covers_map:
         rows = x.permute(0, 2, 3, 1).flatten(1)  # a view, in channels-last order
-        return nn.functional.linear(rows, _as_matrix(conv.weight), conv.bias)[:, :, None, None]
-
-    if _is_faster(x, conv, x.shape[2] // 2):
-        y = cast(Tensor, _GemmConv.apply(x.bfloat16(), conv.weight.bfloat16()))
-        return y if conv.bias is None else y + conv.bias.bfloat16()[:, None, None]
-
-    return cast(Tensor, conv(x))
+        return nn.functional.linear(rows, _as_matrix(weight), bias)[:, :, None, None]
+    if faster:
+        y = cast(Tensor, _GemmConv.apply(x.bfloat16(), weight.bfloat16()))
+        return y if bias is None else y + bias.bfloat16()[:, None, None]
+    return nn.functional.conv2d(x, weight, bias, conv.stride, _padding(conv))
 
 
-def gemm_conv_transpose(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """Returns `conv(x)`: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from a 1x1 map."""
-    if ENABLED and x.device.type == "cpu" and x.shape[2] == 1 and conv.padding == (0, 0):
-        rows = x.flatten(1) @ _as_matrix(conv.weight)
-        return _as_map(rows, conv.weight.shape[2], conv.out_channels)
+def gemm_conv_transpose(
+    conv: nn.ConvTranspose2d, x: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Returns `conv(x)`: [B, C, H, W] -> [B, O, 2H, 2W], or [B, O, 4, 4] from a 1x1 map.
 
-    if _is_faster(x, conv, x.shape[2]):
-        return cast(Tensor, _GemmConvTranspose.apply(x.bfloat16(), conv.weight.bfloat16()))
+    Args:
+        conv: the layer, which has no bias.
+        x: its input.
+        weight: used in place of the layer's weight.
+    """
+    from_point = x.shape[2] == 1 and conv.padding == (0, 0)
+    faster = _is_faster(x, conv, x.shape[2])
+    if weight is None and not (ENABLED and from_point) and not faster:
+        return cast(Tensor, conv(x))
+    if weight is None:
+        weight = conv.weight
 
-    return cast(Tensor, conv(x))
+    if ENABLED and from_point:
+        rows = x.flatten(1) @ _as_matrix(weight)
+        return _as_map(rows, weight.shape[2], weight.shape[1])
+    if faster:
+        return cast(Tensor, _GemmConvTranspose.apply(x.bfloat16(), weight.bfloat16()))
+    return nn.functional.conv_transpose2d(x, weight, None, conv.stride, _padding(conv))
+
+
+def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, ...]:
+    return cast(tuple[int, ...], conv.padding)  # never a word such as "same" here
 
 
 def _is_faster(x: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, smaller_side: int) -> bool:
     """Whether the matrix product is faster: only in training under bf16 autocast on a CPU."""
     if not ENABLED or x.device.type != "cpu" or not torch.is_grad_enabled():
         return False
+    if torch.compiler.is_compiling():
+        return False  # Inductor has kernels of its own
     if not torch.is_autocast_enabled("cpu"):
         return False
 

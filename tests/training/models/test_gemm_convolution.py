@@ -1,5 +1,7 @@
 """GEMM convolutions give what convolutions give."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -72,3 +74,24 @@ def test_gemm_can_be_switched_off(name, monkeypatch):
     layer, shape, function = LAYERS[name]
     with torch.autocast("cpu", torch.bfloat16):
         assert function(layer, torch.randn(shape)).grad_fn.name().startswith("Convolution")
+
+
+@pytest.mark.parametrize("name", ["4x4 to 1x1", "1x1 to 4x4"])
+def test_layers_of_one_point_are_matrix_products_on_every_device(name):
+    """torch.compile fails for the transposed convolution of a 1x1 map on CUDA."""
+    layer, shape, function = LAYERS[name]
+    y = function(copy.deepcopy(layer).to("meta"), torch.empty(shape, device="meta"))
+    assert y.shape == layer(torch.randn(shape)).shape
+    assert not y.grad_fn.name().startswith("Convolution")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_weight_can_take_the_place_of_the_layers_own(name):
+    layer, shape, function = LAYERS[name]
+    x = torch.randn(shape)
+    with torch.no_grad():
+        doubled = copy.deepcopy(layer)
+        for parameter in doubled.parameters():
+            parameter.mul_(2)
+        found = function(layer, x, *doubled.parameters())
+        assert torch.allclose(found, doubled(x), rtol=1e-4, atol=1e-5)
