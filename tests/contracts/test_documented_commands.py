@@ -83,6 +83,7 @@ def test_a_documented_make_target_exists(target: str):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem
 )
@@ -101,6 +102,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path):
     assert server.process.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_addresses_of_the_http_page_answer(tmp_path: Path):
     (text, *_) = blocks(ROOT / "docs" / "how-to" / "use-http.md", "bash")
     lines = [shlex.split(line) for line in text.splitlines()]

@@ -53,6 +53,7 @@ def run_command(blocked: tuple[str, ...], name: str, *arguments: str, cwd: Path)
     return run_without(blocked, program, cwd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "arguments", "package", "extra"),
     [

@@ -226,6 +226,7 @@ def test_help_loads_nothing_heavy(command: str):
     assert "Usage:" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["dcgan.serving.engine.cpu", "dcgan.export.verify.backends"])
 def test_onnx_runtime_reports_nothing_and_keeps_nothing(module: str, tmp_path: Path):
     # ONNX Runtime is quiet under these variables by itself.

@@ -15,6 +15,8 @@ import pytest
 
 from dcgan.serving.launch import launch_server
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("v1", "core", "zoo", "training", "export", "evaluation", "serving")
 
@@ -145,7 +147,6 @@ def environments(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactor
 SERVE = ("--port", "0", "--metrics-port", "0")
 
 
-@pytest.mark.slow
 def test_without_an_extra_the_wheel_is_a_client_and_a_zoo(environments):
     base = environments("")
     for module in ("onnxruntime", "torch", "onnx", "prometheus_client", "grpc_health"):
@@ -162,7 +163,6 @@ def test_without_an_extra_the_wheel_is_a_client_and_a_zoo(environments):
     assert base.run("dcgan-zoo", "verify", "dcgan64-tiny").returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "extra"),
     [("dcgan-serve", "serve"), ("dcgan-train", "train"), ("dcgan-export", "export")],
@@ -182,7 +182,6 @@ def test_without_an_extra_the_other_commands_say_which_to_install(environments, 
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_with_serve_the_wheel_serves_and_draws_without_torch(environments):
     served = environments("serve")
     assert not served.has("torch")
@@ -195,7 +194,6 @@ def test_with_serve_the_wheel_serves_and_draws_without_torch(environments):
     assert (served.folder / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_with_all_the_wheel_trains_exports_and_serves(environments):
     everything = environments("all")

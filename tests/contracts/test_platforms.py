@@ -10,6 +10,8 @@ import pytest
 
 from dcgan.serving.launch import launch_server
 
+pytestmark = pytest.mark.slow
+
 # What Python has on Linux and not on macOS. No Mac is at hand, so it is taken away.
 WITHOUT_LINUX = """
 import fcntl, os, select, signal, socket, sys

@@ -20,7 +20,7 @@ from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.index import write_index
 from dcgan.zoo.repository import SHIPPED, read_release
 
-pytestmark = pytest.mark.usefixtures("own_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_home")]
 
 COMMANDS = Path(sys.executable).parent
 SERVE = (str(COMMANDS / "dcgan-serve"), "--port", "0", "--metrics-port", "0", "--device", "cpu")

@@ -91,6 +91,7 @@ def address() -> Iterator[str]:
         yield server.address
 
 
+@pytest.mark.slow
 def test_dcgan_generate_writes_into_special_files(address: str, tmp_path: Path):
     command = [str(COMMANDS / "dcgan-generate"), "--target", address, "--seed", "7", "--out"]
     subprocess.run([*command, str(tmp_path / "a.png")], check=True, timeout=60)

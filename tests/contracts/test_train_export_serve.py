@@ -16,6 +16,8 @@ from PIL import Image
 from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = Path(sys.executable).parent
 
 

@@ -14,6 +14,7 @@ def evaluate(monkeypatch, extractor):
     return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_it_prints_a_table_and_writes_report_and_grid(evaluate, release, make_folder, tmp_path):
     data = make_folder("data", 300, classes=2)
     done = evaluate(
@@ -31,6 +32,7 @@ def test_it_prints_a_table_and_writes_report_and_grid(evaluate, release, make_fo
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_it_publishes_a_copy_of_the_model_with_the_figures(
     evaluate, release, make_folder, tmp_path
 ):
@@ -44,6 +46,7 @@ def test_it_publishes_a_copy_of_the_model_with_the_figures(
     fails(evaluate(data, *words[1:], "--publish", tmp_path), "--publish takes a model")
 
 
+@pytest.mark.slow
 def test_a_small_reference_lowers_n_and_that_is_said(evaluate, make_folder):
     data = make_folder("data", 300)
     done = evaluate(data, "--reference", data, "--no-baselines")

@@ -64,6 +64,7 @@ def test_more_damage_is_more_distance(damage, make_images, extractor):
     assert 0 < found[0] < found[1] < found[2]
 
 
+@pytest.mark.slow
 def test_a_model_is_judged_by_its_exported_file(release, make_folder, extractor):
     data = make_folder("data", 300, classes=2)
     evaluation = evaluate(

@@ -165,6 +165,7 @@ def test_int8_without_float32_beside_it_is_refused(run_folder, folder):
     assert_refused(result, "--onnx")
 
 
+@pytest.mark.slow
 def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
     command = [
         sys.executable,
@@ -195,6 +196,7 @@ def test_help_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_folder, folder):
     program = (
         "import resource, sys\n"

@@ -59,6 +59,7 @@ export(read_run(Path(sys.argv[1])), Path(sys.argv[2]), options, print)
 """
 
 
+@pytest.mark.slow
 def test_another_process_day_folder_and_number_of_threads_give_the_same_bytes(
     run_folder, tmp_path, folder
 ):
@@ -129,6 +130,7 @@ def test_the_table_names_each_file_and_its_verdict(run, folder):
     ]
 
 
+@pytest.mark.slow
 def test_rounded_weights_become_the_released_model(run, folder):
     release = export(run, folder, dataclasses.replace(OPTIONS, weights="fp16"), silent)
     report = json.loads((release.folder / "parity.json").read_text())
@@ -148,6 +150,7 @@ def test_a_failed_gate_leaves_nothing(run, folder, make_generator):
     assert list(folder.rglob("*")) == []
 
 
+@pytest.mark.slow
 def test_a_version_that_exists_is_not_touched(run, folder):
     first = export(run, folder, OPTIONS, silent)
     before = (first.folder / "manifest.json").stat()
@@ -158,6 +161,7 @@ def test_a_version_that_exists_is_not_touched(run, folder):
     assert find_release(folder, "small").manifest == second.manifest
 
 
+@pytest.mark.slow
 def test_grey_models_of_another_size(run, folder, make_generator):
     generator = make_generator(channels=1, image_size=64, width=4, latent_size=7)
     release = export(dataclasses.replace(run, generator=generator), folder, OPTIONS, silent)
@@ -168,6 +172,7 @@ def test_grey_models_of_another_size(run, folder, make_generator):
     assert read_release(release.folder).manifest.channels == 1
 
 
+@pytest.mark.slow
 def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     options = ExportOptions(name="small", version=1, formats=("onnx",), int8=True)
     lines: list[str] = []
@@ -194,6 +199,7 @@ def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     assert " dB" in (release.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_release_with_float16_holds_its_verdict_and_thresholds(run, folder):
     release = export(
         run,

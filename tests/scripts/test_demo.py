@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DEMO = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "demo.py"))
 
 

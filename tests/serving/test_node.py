@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "node"
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-client.md"
 

@@ -52,6 +52,7 @@ def test_the_printed_line_says_the_same(server):
     assert server.ready_line == f"dcgan-serve {server.report.describe()}\n"
 
 
+@pytest.mark.slow
 def test_with_workers_the_parent_reports_once_all_are_ready(start_server, only):
     with start_server(only("tiny"), "--workers", "2", "--intra-op-threads", "1") as server:
         report = server.report
@@ -59,6 +60,7 @@ def test_with_workers_the_parent_reports_once_all_are_ready(start_server, only):
         assert len(set(report.metrics_addresses)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_file_goes_at_a_clean_exit(entry_point, only, tmp_path, workers):
     ports = ["--port", "0", "--metrics-port", "0", "--workers", workers]

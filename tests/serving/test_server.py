@@ -29,6 +29,8 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.serving.http2_peer import Peer
 from tests.serving.support import is_ready, poll, refuse_to_start
 
+pytestmark = pytest.mark.slow
+
 UNREAD = "dcgan_unread_reply_bytes"
 WAITING = 'dcgan_queue_requests{model="slow"}'
 CANCELLED = (

@@ -93,6 +93,7 @@ def start_hanging(request, entry_point, hanging, only):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_get_ready_in_time_ends_the_server(start_hanging):
     process = start_hanging("--start-timeout-s", "1")
     out, log = process.communicate(timeout=60)
@@ -106,6 +107,7 @@ def test_a_model_that_does_not_get_ready_in_time_ends_the_server(start_hanging):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_start_that_hangs_at_once(start_hanging, number):
     process = start_hanging()

@@ -29,6 +29,8 @@ from dcgan.zoo.repository import find_release
 from tests.serving.support import poll
 from tests.serving.tiny_models import Network, publish_model
 
+pytestmark = pytest.mark.slow
+
 TWO = ("--workers", "2", "--intra-op-threads", "1")
 
 

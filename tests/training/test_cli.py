@@ -27,6 +27,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_images_become_a_run_folder(tmp_path, images):
     result = run(
         "--data",

@@ -24,6 +24,8 @@ from dcgan.training.monitor.progress import Progress
 from dcgan.training.run_folder import RunConfig, RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
 
+pytestmark = pytest.mark.slow
+
 WON = {
     "discriminator_adam": AdamConfig(rate=0.05),
     "generator_adam": AdamConfig(rate=1e-9),
@@ -66,7 +68,6 @@ def go(
     return trainer, out.getvalue()
 
 
-@pytest.mark.slow
 def test_a_collapsed_run_can_stop_and_keeps_a_good_checkpoint(tmp_path, configure, dataset):
     trainer, said = go(configure(steps=5000, epochs=5000, **WON), dataset, tmp_path / "run", "stop")
     assert 500 <= trainer.step < 5000
@@ -194,7 +195,6 @@ def die_while_rewinding(config: RunConfig, dataset: Dataset, path: Path, writes:
     go(config, dataset, path, "rollback", spoil_once)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("writes", range(5))
 def test_a_run_that_is_killed_while_it_is_rewound_ends_with_the_same_files(
     tmp_path, configure, dataset, writes, forkserver

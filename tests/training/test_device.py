@@ -25,6 +25,7 @@ def test_bf16_is_chosen_only_where_a_gpu_has_units_for_it(monkeypatch, units, wi
     assert resolve_precision("bf16", "cuda", recipe) == "bf16"
 
 
+@pytest.mark.slow
 def test_float32_is_float32_on_a_gpu_too():
     program = (
         "import torch\n"

@@ -33,6 +33,8 @@ from dcgan.training.options import TrainOptions, check_processes_agree
 from dcgan.training.run_folder import RunConfig, RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 Pairs = dict[str, torch.Tensor]
 
@@ -284,7 +286,6 @@ SMALL_RUN = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does(images, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     first = torchrun("--data", images, *SMALL_RUN, "--steps", 12, "--out", together)

@@ -28,6 +28,8 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = [
     "--recipe", "digits",
     "--set", "generator.width=4", "--set", "discriminator.width=4",
@@ -117,7 +119,6 @@ def kill_while_running(process: BaseProcess, out: Path, steps: int, seconds: flo
     return process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_kills_at_random_moments_change_no_byte(start, images, tmp_path, uninterrupted):
     """60 steps have room for about eight kills; scripts/kill_training.py makes twenty."""
     draw, out, hits = random.Random(0), tmp_path / "run", 0
@@ -137,7 +138,6 @@ def test_kills_at_random_moments_change_no_byte(start, images, tmp_path, uninter
         assert ours[name] == data, name
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(start, images, tmp_path, uninterrupted):
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
@@ -299,7 +299,6 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_start_over(images, stopped,
     }
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(
     start, images, tmp_path, uninterrupted
 ):

@@ -103,6 +103,7 @@ def test_a_server_that_lies_leaves_nothing_in_the_cache(zoo, server, retry, lie)
     assert not list(model_cache().rglob("*"))
 
 
+@pytest.mark.slow
 def test_four_processes_fetch_at_once(zoo, server, own_home):
     program = (
         "import sys\n"
@@ -124,6 +125,7 @@ def test_an_index_is_read_by_many_at_once(zoo, retry):
     assert all(index == indexes[0] for index in indexes)
 
 
+@pytest.mark.slow
 def test_what_was_fetched_and_the_index_serve_offline(zoo, server, retry, caplog):
     fetch_model(get_model("toy", index=zoo, retry=retry), retry)
     server.script = ["silent"] * 100

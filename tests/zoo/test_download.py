@@ -95,6 +95,7 @@ def test_a_piece_longer_than_the_file_is_thrown_away(what, target, part, retry):
     assert target.read_bytes() == DATA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["truncated", "silent", "status 500"])
 def test_a_fault_that_stays_is_an_error_that_keeps_what_has_arrived(
     server, what, target, retry, fault
@@ -212,6 +213,7 @@ def test_a_proxy_that_is_none_is_one_sentence(what, target, retry, monkeypatch):
         download(what, target, retry)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["trickling", "trickling_headers", "endless_continue"])
 def test_a_server_that_sends_next_to_nothing_does_not_hold_us(server, what, target, retry, fault):
     server.script = [fault] * retry.attempts

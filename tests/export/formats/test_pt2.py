@@ -19,6 +19,8 @@ from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
 from dcgan.export.verify.weight_check import check_same_weights
 
+pytestmark = pytest.mark.slow
+
 
 def written(network, path):
     write_pt2(PixelGenerator(network), path, latent_size=10, metadata='{"name": "small"}')

@@ -25,6 +25,7 @@ def test_parameters_are_parameters_and_take_another_type(release, run):
     assert module.double().float_images(torch.zeros(2, 10).double()).dtype == torch.float64
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_how_many_files_were_written_before(generator, tmp_path):
     network = PixelGenerator(fold(generator))
     for i in range(12):

@@ -12,6 +12,8 @@ from dcgan.export.cli import main
 from dcgan.export.formats.triton import check_free, config, write_triton
 from dcgan.zoo.repository import RepositoryError
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL")
 
 

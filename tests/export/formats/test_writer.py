@@ -81,6 +81,7 @@ def silent(_):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", [("onnx",), ("torchscript",), ("onnx", "safetensors")])
 def test_only_the_formats_that_were_named(run, folder, formats):
     release = export(run, folder, dataclasses.replace(OPTIONS, formats=formats), silent)

@@ -43,6 +43,7 @@ def test_onnx_runtime_computes_the_convolutions_in_int8(calm, tmp_path):
     assert operators.count("Conv") + operators.count("FusedConv") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "floats", [{"head"}, {"hidden.1"}, {"hidden.2"}, {"hidden.1", "head"}, {"hidden.1", "hidden.2"}]
 )

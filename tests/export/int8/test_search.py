@@ -39,6 +39,7 @@ def test_the_search_wants_some_room_below_the_limits_of_the_gate(psnr, levels, e
     assert is_good_enough(Quality(images=512, psnr=psnr, max_levels=levels)) is enough
 
 
+@pytest.mark.slow
 def test_a_network_with_contrast_that_int8_cannot_draw_keeps_layers_in_float(make_generator):
     network = fold(make_generator())
     network.head.weight.mul_(1000.0)

@@ -21,6 +21,8 @@ from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.repository import describe_file
 
+pytestmark = pytest.mark.slow
+
 
 def one_weight_moved_by_one_percent(model):
     (tensor,) = [

@@ -16,6 +16,8 @@ from dcgan.export.verify.quality import measure_quality
 from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
 
+pytestmark = pytest.mark.slow
+
 
 def written(network, path):
     rounded = round_to_float16(network)

@@ -18,6 +18,8 @@ from dcgan.export.verify.quality import Quality, measure_quality
 from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def calm(make_generator):

@@ -71,6 +71,7 @@ def test_a_release_passes_and_tells_what_was_checked(release, without_gpu):
     assert lines[1].count("passed") == 3
 
 
+@pytest.mark.slow
 def test_a_shipped_model_without_weights_of_its_own_is_proven_too():
     lines = []
     reverify(SHIPPED / "dcgan64-tiny" / "1", lines.append)
@@ -78,6 +79,7 @@ def test_a_shipped_model_without_weights_of_its_own_is_proven_too():
     assert lines[-1].count("passed") == 1
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_not_what_its_own_weights_make_is_found(run, folder, tmp_path):
     """Golden images that differ by one level pass; what the weights say does not."""
     release = export(
@@ -136,6 +138,7 @@ def test_the_command_has_exit_code_1_for_a_failed_gate_and_2_for_damage(copy, tm
     assert CliRunner().invoke(main, ["--check", str(tmp_path / "none")]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_release_passes_when_it_is_checked_again(labelled, without_gpu):
     lines = []
     reverify(labelled.folder, lines.append, trust_code=True)

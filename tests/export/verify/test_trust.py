@@ -104,6 +104,7 @@ def check(models, *arguments):
     return CliRunner().invoke(export_cli.main, ["--check", folder, *arguments])
 
 
+@pytest.mark.slow
 def test_a_check_does_not_run_a_pickle_inside_an_exported_program(hostile_pt2, marker):
     result = check(hostile_pt2)
     assert not marker.exists()
@@ -117,6 +118,7 @@ def test_the_pickle_of_this_test_does_run_when_code_is_trusted(hostile_pt2, mark
     assert marker.exists()
 
 
+@pytest.mark.slow
 def test_a_check_does_not_load_torchscript(hostile_torchscript, marker):
     result = check(hostile_torchscript)
     assert not marker.exists()
@@ -124,11 +126,13 @@ def test_a_check_does_not_load_torchscript(hostile_torchscript, marker):
     assert "skipped generator.ts" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_torchscript_of_this_test_does_run_when_code_is_trusted(hostile_torchscript, marker):
     check(hostile_torchscript, "--trust-code")
     assert marker.exists()
 
 
+@pytest.mark.slow
 def test_verify_of_a_fetched_model_runs_no_code_and_says_what_it_skipped(hostile_pt2, marker):
     arguments = ["--model-repository", str(hostile_pt2), "verify", "labelled", "--parity"]
     result = CliRunner().invoke(zoo_cli.main, arguments)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[3] / "scripts" / "datasets"
 SCRIPTS = ("avatars64", "emoji64", "kanji64")
 
@@ -115,7 +117,6 @@ def test_the_zip_has_labels_class_names_and_the_same_bytes_each_time(tmp_path):
     assert table["class_names"] == ["a", "b"]
 
 
-@pytest.mark.slow
 def test_avatars_are_the_same_each_time(tmp_path):
     outs = [tmp_path / "a.zip", tmp_path / "b.zip"]
     for out in outs:

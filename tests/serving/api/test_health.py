@@ -8,6 +8,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from dcgan.serving.client import Client
 from tests.serving.support import NOT_SERVING, SERVICE, SERVING, is_ready, poll
 
+pytestmark = pytest.mark.slow
+
 
 def test_health_says_alive_and_ready(server):
     with grpc.insecure_channel(server.target) as channel:

@@ -10,6 +10,8 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.serving.http2_peer import Peer
 from tests.serving.support import poll
 
+pytestmark = pytest.mark.slow
+
 UNREAD = "dcgan_unread_reply_bytes"
 GENERATED = (
     'grpc_server_handled_total{grpc_code="OK",grpc_method="Generate",'

@@ -23,6 +23,7 @@ def test_reflection_lists_the_service(server):
         assert SERVICE in [service.name for service in reply.list_services_response.service]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["::1", "[::1]", "localhost"])
 def test_it_listens_where_it_is_told(start_server, only, host):
     with start_server(only("tiny"), "--host", host) as server, Client(server.target) as client:
@@ -33,6 +34,7 @@ def test_a_host_that_is_none_is_named(only):
     assert "--host" in refuse_to_start(only("tiny"), "--host", "nowhere.invalid")
 
 
+@pytest.mark.slow
 def test_messages_have_the_sizes_that_were_chosen(start_server, only):
     options = ("--max-reply-bytes", "10000", "--max-request-bytes", "100")
     with start_server(only("tiny"), *options) as server, Client(server.target) as client:
@@ -63,6 +65,7 @@ class FakeServer:
         pass
 
 
+@pytest.mark.slow
 def test_clients_may_ping_as_often_as_the_option_says(start_server, only):
     option = ("--min-ping-interval-s", "0")
     with start_server(only("tiny"), *option) as server, Peer(server.target) as peer:

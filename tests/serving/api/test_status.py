@@ -157,6 +157,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_before_any_work(stub):
     assert (error.code(), reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start_server, only):
     poison, healthy = poisoned_seed(True), poisoned_seed(False)
     with (
@@ -178,6 +179,7 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
     assert "Gather" in server.log[0]
 
 
+@pytest.mark.slow
 def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, endless):
     options = ("--longest-batch-s", "2", "--max-batch-size", "4")
     with (
@@ -229,6 +231,7 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
         await serving
 
 
+@pytest.mark.slow
 def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, endless, read_metrics):
     options = ("--longest-batch-s", "3")
     with (

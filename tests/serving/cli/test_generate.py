@@ -79,6 +79,7 @@ def test_a_refusal_is_one_sentence_and_nothing_is_written(ask, tmp_path, options
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_a_server_it_says_what_to_do(nobody, tmp_path):
     result = CliRunner().invoke(
         main, ["--seed", "7", "--out", str(tmp_path / "a.png"), "--target", nobody]
@@ -186,6 +187,7 @@ def test_a_full_disk_is_said_with_its_reason(ask, named):
     assert Path("/dev/full").is_char_device()
 
 
+@pytest.mark.slow
 def test_what_was_there_stays_when_there_is_no_room(server, entry_point, tmp_path):
     for name in ("grid.png", "images.npy"):
         out = tmp_path / name

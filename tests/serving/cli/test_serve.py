@@ -10,6 +10,7 @@ from dcgan.serving.cli.serve import main
 from tests.serving.support import refuse_to_start
 
 
+@pytest.mark.slow
 def test_a_command_that_cannot_start_shows_no_traceback(entry_point, tmp_path):
     ports = ["--port", "0", "--metrics-port", "0"]
     command = [*entry_point("serve"), *ports, "--model-repository", str(tmp_path / "nowhere")]

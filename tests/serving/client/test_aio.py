@@ -60,6 +60,7 @@ async def test_many_at_once_get_each_their_own(aio, expected):
     np.testing.assert_array_equal(np.concatenate(answers), wanted)
 
 
+@pytest.mark.slow
 async def test_failures_are_those_of_the_other_client(aio):
     with pytest.raises(RefusedError, match="label must be unset"):
         await aio.generate(7, label=1)
@@ -85,6 +86,7 @@ async def test_cancelling_a_call_drops_its_work(aio, server, read_metrics):
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_large_images_that_do_not_fit_in_a_message_come_by_stream(start_server, large):
     with start_server(large) as server, Client(server.target) as client:
         async with AsyncClient(server.target) as aio:
@@ -107,6 +109,7 @@ async def test_pictures_are_images_of_pillow(aio, client):
             )
 
 
+@pytest.mark.slow
 async def test_an_event_loop_goes_on_at_the_other_server(start_server, only, expected):
     with start_server(only("tiny")) as first, killed(start_server, only) as second:
         async with AsyncClient(f"{first.target},{second.target}") as client:

@@ -94,6 +94,7 @@ async def ask(kind: type[Client] | type[AsyncClient], target: str) -> np.ndarray
         return await aio.generate(7)
 
 
+@pytest.mark.slow
 def test_a_server_that_stands_still_is_passed_over_by_a_second_request(pair, both_asked, expected):
     wanted = expected("tiny", 7, range(8))
     with Client(pair.target, hedge_after_s=0.1) as client:
@@ -104,6 +105,7 @@ def test_a_server_that_stands_still_is_passed_over_by_a_second_request(pair, bot
                 np.testing.assert_array_equal(client.generate(7, offset=i)[0], wanted[i])
 
 
+@pytest.mark.slow
 async def test_an_event_loop_passes_it_over_too(pair, both_asked, expected):
     wanted = expected("tiny", 7, range(8))
     async with AsyncClient(pair.target, hedge_after_s=0.1) as client:
@@ -114,6 +116,7 @@ async def test_an_event_loop_passes_it_over_too(pair, both_asked, expected):
                 np.testing.assert_array_equal((await client.generate(7, offset=i))[0], wanted[i])
 
 
+@pytest.mark.slow
 def test_without_a_second_request_it_is_waited_for(pair, both_asked):
     with Client(pair.target, timeout_s=3.0) as client:
         while not both_asked():

@@ -11,6 +11,7 @@ import pytest
 from dcgan.serving.client import Client, DeadlineError, RefusedError, UnreachableError
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_said_with_the_cure(nobody):
     with (
         Client(nobody) as client,
@@ -46,21 +47,25 @@ def test_no_images_are_refused(client):
         client.generate(7, 0)
 
 
+@pytest.mark.slow
 def test_several_servers_take_turns(mortal_pair, read_metrics):
     with Client(f"{mortal_pair[0].target},{mortal_pair[1].target}") as client:
         while not all(made(read_metrics, server) for server in mortal_pair):
             client.generate(1)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_costs_no_errors_and_no_bytes(mortal_pair, expected):
     ask_both_while(mortal_pair, expected, mortal_pair[1].process.kill)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_told_to_stop_costs_no_errors_and_no_bytes(mortal_pair, expected):
     ask_both_while(mortal_pair, expected, mortal_pair[1].process.terminate)
     assert mortal_pair[1].process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_goes_on_at_the_other_server(mortal_pair, expected):
     with Client(f"{mortal_pair[0].target},{mortal_pair[1].target}") as client:
         streams = [client.stream(7, 5000) for _ in range(2)]  # one at each server

@@ -136,6 +136,7 @@ async def test_names_none_of_which_has_an_address_are_an_error_of_the_call(names
             await aio.generate(7)
 
 
+@pytest.mark.slow
 async def test_a_server_that_moves_is_found_again(server, names, impatient, nobody):
     """Both names lead nowhere at first; then one of them leads to the server."""
     names["a"] = ["127.0.0.77"]  # nothing listens there
@@ -171,6 +172,7 @@ def test_a_stream_under_way_survives_the_move_of_another_server(server, names, i
         assert received + sum(map(len, stream)) == 2000
 
 
+@pytest.mark.slow
 def test_servers_on_ipv6_are_reached(ipv6_server):
     for target in (ipv6_server, f"{ipv6_server},{ipv6_server}", f"{ipv6_server},127.0.0.1:1"):
         with Client(target) as client:

@@ -129,6 +129,7 @@ async def test_a_missing_or_wrong_token_is_its_own_error(proxy, token):
             await aio.generate(7)
 
 
+@pytest.mark.slow
 def test_a_certificate_of_an_unknown_authority_is_said(proxy):
     # By its number: the name has an IPv6 address, too, whose error may be the one that gRPC tells.
     target = proxy.target.replace("localhost", "127.0.0.1")
@@ -139,6 +140,7 @@ def test_a_certificate_of_an_unknown_authority_is_said(proxy):
         client.generate(7)
 
 
+@pytest.mark.slow
 def test_without_a_server_the_message_has_the_causes_that_tls_adds(nobody, proxy):
     with (
         Client(nobody, ca=proxy.ca) as client,
@@ -147,6 +149,7 @@ def test_without_a_server_the_message_has_the_causes_that_tls_adds(nobody, proxy
         client.generate(7)
 
 
+@pytest.mark.slow
 def test_a_server_without_tls_is_said(server, proxy):
     with (
         Client(server.target, ca=proxy.ca, timeout_s=20) as client,

@@ -75,6 +75,7 @@ def test_asked_for_cuda_without_a_gpu_it_refuses_to_start(repository):
     assert "--device cpu" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -106,6 +106,7 @@ async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
                 pass
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_even_read_the_head_is_dropped(connect):
     async def say_much(_) -> Response:
         return Response(200, b"", {"x-long": "a" * 2**26})
@@ -145,6 +146,7 @@ async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatc
                 assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
+@pytest.mark.slow
 async def test_a_client_that_leaves_cancels_its_request(connect):
     states = []
 
@@ -195,6 +197,7 @@ async def test_a_half_closed_client_gets_its_answer(connect, monkeypatch, sees_t
         assert b"connection: close" in head
 
 
+@pytest.mark.slow
 async def test_a_half_closed_client_is_given_a_moment(connect):
     async def wait_for_ever(_) -> Response:
         await asyncio.Event().wait()

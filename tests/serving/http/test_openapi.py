@@ -45,6 +45,7 @@ def check_schema(schema, content: bytes) -> None:
     Draft202012Validator(resolved).validate(json.loads(content))
 
 
+@pytest.mark.slow
 def test_a_validator_accepts_the_document():
     validate(DOCUMENT)
 

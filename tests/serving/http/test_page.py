@@ -14,6 +14,8 @@ import pytest
 
 from dcgan.core.images import decode_png
 
+pytestmark = pytest.mark.slow
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -366,7 +368,6 @@ def test_axe_finds_no_fault(open_page, axe, scheme, query):
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
 
-@pytest.mark.slow
 def test_screenshots_are_made(open_page, tmp_path):
     """For a person to look at, into the folder that DCGAN_SCREENSHOTS names."""
     folder = Path(os.environ.get("DCGAN_SCREENSHOTS") or tmp_path)

@@ -140,6 +140,7 @@ def test_an_absolute_target_is_a_path(raw):
         assert read_one(connection)[0] == 200
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, raw, read_metrics):
     with start_server(only("slow"), "--intra-op-threads", "1") as server:
         with raw(server) as connection:

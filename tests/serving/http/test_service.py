@@ -213,6 +213,7 @@ def test_equal_addresses_have_equal_tags(get):
     assert len({get(f"{TINY}/images/7.png{query}").getheader("etag") for query in same}) == 1
 
 
+@pytest.mark.slow
 def test_a_second_server_sends_the_same_bytes(get, start_server, only):
     with start_server(only("tiny")) as other:
         for path in ("images/7.png?index=3", "images/7.webp?size=20", "walks/7-8.gif?steps=4"):
@@ -309,6 +310,7 @@ def test_a_range_is_ignored(get):
     assert (response.status, response.content) == (200, whole.content)
 
 
+@pytest.mark.slow
 def test_foreign_pages_may_read_only_if_told_so(get, start_server, only):
     origin = "https://example.org"
     assert get("/v1/models", origin=origin).getheader("access-control-allow-origin") is None
@@ -320,6 +322,7 @@ def test_foreign_pages_may_read_only_if_told_so(get, start_server, only):
         assert response.getheader("access-control-allow-methods") == "GET, HEAD"
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_engine_is_told_without_a_trace(get, start_server, only):
     with start_server(only("poisoned"), noisy=True) as server:
         statuses = set()
@@ -335,6 +338,7 @@ def test_a_fault_of_the_engine_is_told_without_a_trace(get, start_server, only):
     assert any("request abc-3" in line for line in server.log[0].splitlines())
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_when_to_come_back(get, start_server, only):
     with start_server(only("slow"), "--max-queue-images", "16") as server:
         responses = []
@@ -355,6 +359,7 @@ def test_a_full_queue_says_when_to_come_back(get, start_server, only):
             assert int(response.getheader("retry-after")) >= 1
 
 
+@pytest.mark.slow
 def test_both_doors_have_one_account(get, start_server, only, read_metrics):
     with start_server(only("tiny")) as server, Client(server.target) as client:
         client.generate(seed=1, n=3)
@@ -393,6 +398,7 @@ def test_both_doors_have_one_account(get, start_server, only, read_metrics):
     assert metrics['dcgan_png_images{model="tiny"}'] == 0
 
 
+@pytest.mark.slow
 def test_grpc_and_http_share_a_cache(get, start_server, only, read_metrics):
     with start_server(only("tiny"), "--cache-bytes", "1000000") as server:
         with grpc.insecure_channel(server.target) as channel:
@@ -410,6 +416,7 @@ def test_grpc_and_http_share_a_cache(get, start_server, only, read_metrics):
     assert metrics["dcgan_cache_bytes"] == sum(map(len, contents))
 
 
+@pytest.mark.slow
 def test_each_request_is_logged_unless_told_not_to(get, start_server, only):
     with start_server(only("tiny"), "--log-format", "text") as server:
         get("/nothing?a=%0A", to=server, x_request_id="abc-4")
@@ -420,11 +427,13 @@ def test_each_request_is_logged_unless_told_not_to(get, start_server, only):
     assert "abc-5" not in server.log[0]
 
 
+@pytest.mark.slow
 def test_http_can_be_left_out(start_server, only):
     with start_server(only("tiny"), "--no-http") as server:
         assert server.report.http_address is None
 
 
+@pytest.mark.slow
 def test_workers_share_the_port(get, start_server, only):
     with start_server(only("tiny"), "--workers", "2", "--intra-op-threads", "1") as server:
         contents = {get(f"{TINY}/images/7.png", to=server).content for _ in range(20)}

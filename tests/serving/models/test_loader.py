@@ -84,6 +84,7 @@ def test_a_model_whose_golden_images_differ_is_not_served(copied):
     assert "golden images" in refuse_to_start(copied)
 
 
+@pytest.mark.slow
 def test_a_model_within_one_grey_level_is_served_and_said_to_be_close(copied, start_server):
     change_golden(copied, levels=1)
     with start_server(copied) as server, Client(server.target) as client:

@@ -10,6 +10,7 @@ import pytest
 from dcgan.serving.observability.log import RepeatFilter, is_relevant
 
 
+@pytest.mark.slow
 def test_the_log_can_be_json(start_server, only):
     with start_server(only("tiny"), "--log-format", "json", noisy=True) as server:
         pass

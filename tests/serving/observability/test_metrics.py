@@ -4,6 +4,8 @@ import pytest
 
 from dcgan.serving.client import Client, RefusedError
 
+pytestmark = pytest.mark.slow
+
 
 def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics):
     with start_server(only("tiny")) as server, Client(server.target) as client:

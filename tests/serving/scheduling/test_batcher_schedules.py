@@ -337,6 +337,7 @@ def test_random_schedules_agree_with_the_model(seed):
         ) == (0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [2, 5])
 @pytest.mark.parametrize("sizes", [(1,), (16,), (32,), (64,), (341,), (1,) * 20 + (64, 64, 341)])
 def test_however_much_is_asked_for_engines_work_on_what_will_be_in_time(sizes, factor):

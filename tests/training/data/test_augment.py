@@ -54,6 +54,7 @@ def test_colour_is_brightness_then_saturation_then_contrast():
     assert torch.allclose(augment(images, ("colour",), draws), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_first_and_second_gradients_are_right():
     source = torch.Generator().manual_seed(0)
     images = torch.rand(4, 2, 16, 16, dtype=torch.float64, generator=source).requires_grad_()

@@ -132,6 +132,7 @@ def take(source: Path, home: Path, out: Path) -> None:
     out.write_text(json.dumps([digest, len(decoded)]))
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_decodes(forkserver, images, tmp_path):
     outs = [tmp_path / f"{i}.json" for i in range(4)]
     processes = [

@@ -41,6 +41,7 @@ def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
         load(path)
 
 
+@pytest.mark.slow
 def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.zip"
     with (
@@ -92,6 +93,7 @@ def test_class_folders_are_labels(tmp_path):
     assert source.class_names == ("cats", "dogs")
 
 
+@pytest.mark.slow
 def test_a_large_entry_can_be_left_out(tmp_path):
     path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))})
     with (

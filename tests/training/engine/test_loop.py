@@ -19,7 +19,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.run_folder import RunFolder, read_run
 
-pytestmark = pytest.mark.numerical
+pytestmark = [pytest.mark.slow, pytest.mark.numerical]
 
 
 def run(configure, dataset, path, **changes):

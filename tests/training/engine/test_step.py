@@ -88,6 +88,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_float64")
 def test_steps_of_the_seed_recipe_equal_the_plain_loop():
     """Two implementations add in different orders, so they are compared in float64.

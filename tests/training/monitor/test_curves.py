@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 from dcgan.training.monitor.curves import draw_curves
 from dcgan.training.monitor.step_metrics import STEP_METRICS
+
+pytestmark = pytest.mark.slow
 
 
 def test_curves_of_many_steps_are_drawn(tmp_path):

@@ -20,6 +20,7 @@ from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import RunFolder
 
 
+@pytest.mark.slow
 def test_events_have_the_curves_and_the_grids_of_the_run(tmp_path, configure, dataset):
     config, folder = configure(steps=12, epochs=4), RunFolder(tmp_path / "run")
     folder.create(config)
@@ -65,6 +66,7 @@ def test_a_full_disk_ends_the_events_and_not_the_run(tmp_path):
     assert events.stat().st_size <= 1000
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_created_does_not_end_the_run(tmp_path, configure, dataset):
     config, folder = configure(steps=2), RunFolder(tmp_path / "run")
     folder.create(config)
