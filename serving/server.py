@@ -106,10 +106,12 @@ async def start(
     Raises:
         DcganError: if a port is taken, or a model cannot be served.
     """
+    # Look for the models before a port is opened, except for a download, which may take long.
+    found = None if config.fetch_from else await _find_releases(config, releases)
+
     readiness = Readiness(SERVICE)
     await readiness.set_ready(is_ready=False)
     metrics_server = _start_metrics_server(config, stack, readiness, metrics)
-
     generation = Generation(
         max_unread_bytes=config.connection.max_unread_bytes,
         cache=ResponseCache(config.cache_bytes, metrics.registry),
@@ -117,18 +119,17 @@ async def start(
     service = GeneratorService(generation, metrics)
     server = create_grpc_server(config.connection, service, readiness, reuse_port=config.reuse_port)
 
-    port = 0
-    http = None
-    if not config.reuse_port:
+    async def listen() -> tuple[int, HttpListener | None]:
         port = await _listen(server, config, stack)
-        http = await _listen_http(config, stack, generation, readiness, metrics)
+        return port, await _listen_http(config, stack, generation, readiness, metrics)
 
-    registry = ModelRegistry(await _load_models(config, metrics, stack, releases))
+    ports = None if config.reuse_port else await listen()
+    if found is None:
+        found = await _find_releases(config, releases)
+    registry = ModelRegistry(await _load_models(config, metrics, stack, found))
     generation.open(registry)
     await readiness.set_ready(is_ready=True)
-    if config.reuse_port:
-        port = await _listen(server, config, stack)
-        http = await _listen_http(config, stack, generation, readiness, metrics)
+    port, http = ports or await listen()
 
     return RunningServer(
         address=join_address(config.host, port),
@@ -219,11 +220,26 @@ async def _drain(server: RunningServer, config: ServerConfig, shutdown: Shutdown
     aborted.cancel()
 
 
+async def _find_releases(
+    config: ServerConfig, pinned: Sequence[PinnedRelease] | None
+) -> list[Release]:
+    precision = config.models.precision
+    if pinned is not None:
+        return [release.open(precision) for release in pinned]
+    return await run_in_daemon_thread(
+        find_releases,
+        config.model_repository,
+        config.model,
+        config.fetch_from,
+        precision=precision,
+    )
+
+
 async def _load_models(
     config: ServerConfig,
     metrics: Metrics,
     stack: contextlib.AsyncExitStack,
-    pinned: Sequence[PinnedRelease] | None,
+    releases: Sequence[Release],
 ) -> list[ServedModel]:
     models: list[ServedModel] = []
 
@@ -231,17 +247,6 @@ async def _load_models(
         await asyncio.gather(*(model.dispatcher.stop() for model in models))
 
     stack.push_async_callback(stop)
-    if pinned is None:
-        # A download may take long.
-        releases = await run_in_daemon_thread(
-            find_releases,
-            config.model_repository,
-            config.model,
-            config.fetch_from,
-            precision=config.models.precision,
-        )
-    else:
-        releases = [release.open(config.models.precision) for release in pinned]
     for release in releases:
         models.append(await _load_model(release, config, metrics))
     return models

@@ -140,7 +140,9 @@ def test_a_taken_port_is_said_in_one_sentence(server, repository):
         ("--port", server.port),
         ("--metrics-port", int(server.metrics.split(":")[2].split("/")[0])),
     ):
-        assert f"127.0.0.1:{port}" in refuse_to_start(repository, option, str(port))
+        assert f"127.0.0.1:{port}" in refuse_to_start(
+            repository, "--model", "tiny", option, str(port)
+        )
 
 
 def test_a_second_signal_drops_what_has_not_finished(start_server, only):

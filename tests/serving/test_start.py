@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from dcgan.core.errors import DcganError
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.running_calls import running_calls
@@ -131,6 +133,15 @@ async def test_each_model_has_the_whole_time(monkeypatch, repository):
     shutdown = ShutdownRequest()
     await run(config, lambda server: shutdown.drain.set(), shutdown)
     assert allowed.count(config.start_timeout_s) == 4
+
+
+async def test_a_wrong_repository_is_noticed_before_a_port_is_opened(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = ServerConfig(
+            model_repository=tmp_path / "none", port=0, metrics_port=taken.getsockname()[1]
+        )
+        with pytest.raises(DcganError, match="none"):
+            await run(config, lambda server: None, ShutdownRequest())
 
 
 def test_calls_of_daemon_threads_are_counted_while_they_run():
