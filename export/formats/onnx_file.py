@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from dcgan.export.errors import WeightMismatchError
 from dcgan.export.graph.builder import Array
 from dcgan.export.graph.fold import FoldedGenerator
+from dcgan.export.graph.onnx_graph import METADATA_KEY
 from dcgan.export.graph.subpixel import PHASE_NAMES, merge_joined, merge_phases
 
 Arrays = dict[str, Array]
@@ -21,6 +22,12 @@ Arrays = dict[str, Array]
 def write_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Writes a model as one file, weights included."""
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read_onnx_metadata(path: Path) -> str:
+    """Reads the JSON document that an ONNX file of this project embeds."""
+    model = onnx.load(path, load_external_data=False)
+    return next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), "{}")
 
 
 def read_onnx_weights(path: Path) -> FoldedGenerator:

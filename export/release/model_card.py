@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dcgan.export.release.markdown import code, plain, table
 from dcgan.export.release.samples import SEED, sample_count
-from dcgan.export.release.usage_example import usage_example
+from dcgan.export.release.usage_example import pytorch_example, usage_example
 from dcgan.export.verify.report import ParityReport
 from dcgan.export.verify.tolerances import QUALITY_IMAGES
 from dcgan.zoo.manifest import Manifest, ModelFile
@@ -115,7 +115,8 @@ def _facts(manifest: Manifest) -> str:
         ("Licence", plain(manifest.license)),
     ]
     for file in manifest.files:
-        rows.append((f"`{file.path}`", f"{file.role}, {file.precision}, {file.bytes:,} bytes"))
+        if file.precision is not None:  # files that compute images
+            rows.append((f"`{file.path}`", f"{file.role}, {file.precision}, {file.bytes:,} bytes"))
     return table(("", ""), rows)
 
 
@@ -152,8 +153,11 @@ def _usage(manifest: Manifest) -> str:
         "## Use\n\n"
         "With dcgan-zoo: `dcgan-serve --model-repository FOLDER`, then "
         f"`dcgan-generate --model {manifest.name} --seed 7 -n 64 --out grid.png`{label}.\n\n"
-        "With ONNX Runtime alone, the same 64 images:\n\n"
-        f"```python\n{usage_example(manifest)}```"
+        "With ONNX Runtime alone, the same 64 images; the noise takes two lines:\n\n"
+        f"```python\n{usage_example(manifest)}```\n\n"
+        "In PyTorch (the extra `export` of dcgan-zoo), within one grey level of them; the name may "
+        "also be the folder of the model:\n\n"
+        f"```python\n{pytorch_example(manifest)}```"
     )
 
 

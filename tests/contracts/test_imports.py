@@ -32,7 +32,7 @@ ALLOWED = {
         "dcgan.training.run_folder",
         "dcgan.export.options",
         "dcgan.export.pipeline",
-        "dcgan.export.release.model_card",
+        "dcgan.export.release.republish",
         "dcgan.evaluation",
     ),
     "serving": ("dcgan.core", "dcgan.zoo", "dcgan.v1", "dcgan.serving"),
