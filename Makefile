@@ -12,6 +12,7 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export npm_config_cache ?= $(CURDIR)/.cache/npm
+export GOCACHE ?= $(CURDIR)/.cache/go
 export BUF_CACHE_DIR ?= $(CURDIR)/.cache/buf
 export DCGAN_HOME ?= $(CURDIR)/.cache/dcgan-zoo
 export ORT_DISABLE_TELEMETRY ?= 1

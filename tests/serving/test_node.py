@@ -12,8 +12,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parent / "node"
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-client.md"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = (
+    ROOT / "examples" / "clients" / "node" / "package.json",
+    ROOT / "examples" / "clients" / "node" / "generate.js",
+    ROOT / "tests" / "serving" / "node" / "traps.js",
+)
+GUIDE = ROOT / "docs" / "how-to" / "write-a-client.md"
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +27,8 @@ def node_folder(tmp_path_factory) -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is not installed")
     folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "generate.js", "traps.js"):
-        shutil.copy(HERE / name, folder)
+    for path in SOURCES:
+        shutil.copy(path, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
     try:
         done = subprocess.run(
