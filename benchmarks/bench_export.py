@@ -72,7 +72,10 @@ def candidates(network: FoldedGenerator) -> dict[str, bytes]:
     def exported(**how: object) -> onnx.ModelProto:
         return build_onnx(network, **how)  # type: ignore[arg-type]
 
-    half = {"float16_weights": True, "float16_compute": True, "form": PLAIN}
+    def float16() -> onnx.ModelProto:
+        rounded = round_to_float16(network)
+        return build_onnx(rounded, form=PLAIN, float16_weights=True, float16_compute=True)
+
     models = {
         "plain, fp32": exported(form=PLAIN),
         "plain but for a Gemm first, fp32": graph_forms.plain_with_gemm(network),
@@ -89,7 +92,7 @@ def candidates(network: FoldedGenerator) -> dict[str, bytes]:
             network, None
         ),
         "as exported, fp32": exported(form=SUBPIXEL),
-        "as exported, fp16": build_onnx(round_to_float16(network), **half),  # type: ignore[arg-type]
+        "as exported, fp16": float16(),
         "int8 of 0.1.0 (float head and tail)": graph_forms.float_tail(network, plan),
         "int8, float head": exported(plan=graph_forms.head_in_float(plan)),
         "as exported, int8": exported(plan=plan),

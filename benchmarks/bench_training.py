@@ -19,124 +19,124 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from plain_loop import BATCH, plain_loop
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
 from dcgan.training.config import Recipe, load_recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import LIBRARIES, describe_hardware
 from dcgan.training.engine.cuda_graphs import CudaGraphStep
-from dcgan.training.engine.state import create_training_state
+from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
 from dcgan.training.models.networks import Discriminator, Generator
 
-BATCH = 64
 
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What our step does differently from the plain loop; every default is as there."""
 
-def plain_loop(images: Pixels, device: torch.device) -> Callable[[], None]:
-    """The seed's loop: fp32, nn.Sequential, sigmoid and BCELoss, default Adam, .item()."""
-    up = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU(True)]
-    down = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-    for width in (512, 256, 128):
-        up += [
-            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(width // 2),
-            nn.ReLU(True),
-        ]
-    for width in (64, 128, 256):
-        down += [
-            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.LeakyReLU(0.2, True),
-        ]
-    generator = nn.Sequential(*up, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh()).to(
-        device
-    )
-    discriminator = nn.Sequential(*down, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Sigmoid()).to(
-        device
-    )
-    for network in (generator, discriminator):
-        for module in network:
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-    adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    criterion = nn.BCELoss()
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-    def step() -> None:
-        real = pixels[torch.randperm(len(pixels))[:BATCH]].to(device).float() / 127.5 - 1.0
-        real = nn.functional.interpolate(real, size=64, mode="bilinear")
-        ones, zeros = torch.ones(BATCH, device=device), torch.zeros(BATCH, device=device)
-        discriminator.zero_grad()
-        loss_real = criterion(discriminator(real).view(-1), ones)
-        loss_real.backward()
-        fake = generator(torch.randn(BATCH, 100, 1, 1, device=device))
-        loss_fake = criterion(discriminator(fake.detach()).view(-1), zeros)
-        loss_fake.backward()
-        adam_d.step()
-        generator.zero_grad()
-        loss = criterion(discriminator(fake).view(-1), ones)
-        loss.backward()
-        adam_g.step()
-        (loss_real.item(), loss_fake.item(), loss.item())
-
-    return step
+    precision: str = "fp32"
+    channels_last: bool = False
+    fused: bool = False
+    frozen: bool = False
+    gemm: bool = False
+    graphs: bool = False
+    compiled: bool = False
 
 
 def our_loop(
-    data: Dataset,
-    recipe: Recipe,
-    device: torch.device,
-    *,
-    precision: str,
-    channels_last: bool,
-    fused: bool,
-    frozen: bool,
-    as_products: bool,
-    graphs: bool,
-    compiled: bool = False,
+    data: Dataset, recipe: Recipe, device: torch.device, options: StepOptions
 ) -> Callable[[], None]:
-    """Our step; each switch that is off is put back to what the plain loop does."""
-    state = create_training_state(recipe, 0, device)
-    if not channels_last:
-        for network in (state.generator, state.discriminator):
-            network.to(memory_format=torch.contiguous_format)
-    if not (
-        channels_last and fused
-    ):  # the state of the optimizers has the layout of the weights: make it anew
-        adams = [
-            torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
-            for network in (state.generator, state.discriminator)
-        ]
-        state = replace(state, generator_adam=adams[0], discriminator_adam=adams[1])
-    if not frozen:
-        state.discriminator.requires_grad_ = lambda _=True: state.discriminator  # type: ignore[method-assign]
-    if compiled:
-        networks = torch.compile(state.generator), torch.compile(state.discriminator)
-        state = replace(state, generator=networks[0], discriminator=networks[1])
-    step, loader = TrainingStep(recipe, state, precision), BatchLoader(data, recipe, 0, device)
-    if graphs:
+    """Our step; each option that is off is put back to what the plain loop does."""
+    state = create_state(recipe, device, options)
+    step: TrainingStep | CudaGraphStep = TrainingStep(recipe, state, options.precision)
+    if options.graphs:
         step = CudaGraphStep(step, state, BATCH)
+    loader = BatchLoader(data, recipe, 0, device)
     number = 0
 
     def train_step() -> None:
         nonlocal number
-        gemm_convolution.ENABLED = as_products
+        gemm_convolution.ENABLED = options.gemm
         batch = loader.batch(number)
-        step(batch if channels_last else replace(batch, real=batch.real.contiguous()))
+        if not options.channels_last:
+            batch = replace(batch, real=batch.real.contiguous())
+        step(batch)
         number += 1
 
     return train_step
+
+
+def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> TrainingState:
+    """The networks and optimizers of our step."""
+    state = create_training_state(recipe, 0, device)
+    networks = (state.generator, state.discriminator)
+    if not options.channels_last:
+        for network in networks:
+            network.to(memory_format=torch.contiguous_format)
+
+    # The state of an optimizer has the layout of the weights, so create it again.
+    if not (options.channels_last and options.fused):
+        adams = [
+            torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=options.fused)
+            for network in networks
+        ]
+        state = replace(state, generator_adam=adams[0], discriminator_adam=adams[1])
+
+    if not options.frozen:
+
+        def keep_gradients(_: bool = True) -> Discriminator:
+            return state.discriminator
+
+        state.discriminator.requires_grad_ = keep_gradients  # type: ignore[method-assign]
+    if options.compiled:
+        compiled = [torch.compile(network) for network in networks]
+        state = replace(state, generator=compiled[0], discriminator=compiled[1])
+    return state
+
+
+def option_rows(device: torch.device, *, with_compile: bool) -> dict[str, StepOptions]:
+    """The rows of our step: each optimization alone, and all of them."""
+    every = StepOptions(frozen=True, fused=True, channels_last=True, gemm=device.type == "cpu")
+    bf16 = replace(every, precision="bf16")
+    rows = {
+        "ours, every switch off": StepOptions(),
+        "no gradients for D's weights in G's step": StepOptions(frozen=True),
+        "fused Adam": StepOptions(fused=True),
+        "channels-last": StepOptions(channels_last=True),
+        "bf16": StepOptions(precision="bf16"),
+        "all of them in fp32": every,
+        "all of them in bf16, but no matrix products": replace(bf16, gemm=False),
+        "all of them in bf16": bf16,
+    }
+    if device.type == "cuda":
+        rows["all of them in fp32, as CUDA graphs"] = replace(every, graphs=True)
+        rows["all of them in bf16, as CUDA graphs"] = replace(bf16, graphs=True)
+    if with_compile:
+        rows["all of them in bf16, compiled"] = replace(bf16, compiled=True)
+    return rows
+
+
+def peak_rows(recipe: Recipe, device: torch.device) -> dict[str, Callable[[], None]]:
+    """Matrix products with the multiplications of a step.
+
+    The plain loop's nine passes through D include gradients of D's weights in G's step.
+    """
+    plain = multiplications(recipe, 9)
+    ours = multiplications(recipe, 8)
+    return {
+        "peak of matrix products in fp32, plain loop": peak(torch.float32, plain, device),
+        "peak of matrix products in fp32, ours": peak(torch.float32, ours, device),
+        "peak of matrix products in bf16, ours": peak(torch.bfloat16, ours, device),
+    }
 
 
 def measure(
@@ -189,7 +189,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def main() -> None:
+def parse_options() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -203,65 +204,24 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "training.json"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    """Measures every row, prints the speeds and writes them to a file."""
+    options = parse_options()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     recipe = load_recipe("dcgan64-seed")
 
-    off = {
-        "precision": "fp32",
-        "channels_last": False,
-        "fused": False,
-        "frozen": False,
-        "as_products": False,
-        "graphs": False,
-    }
-    all_of_them = {
-        "frozen": True,
-        "fused": True,
-        "channels_last": True,
-        "as_products": device.type == "cpu",
-    }
-    switches: dict[str, dict[str, str | bool]] = {
-        "ours, every switch off": {},
-        "no gradients for D's weights in G's step": {"frozen": True},
-        "fused Adam": {"fused": True},
-        "channels-last": {"channels_last": True},
-        "bf16": {"precision": "bf16"},
-        "all of them in fp32": all_of_them,
-        "all of them in bf16, but no matrix products": all_of_them
-        | {"precision": "bf16", "as_products": False},
-        "all of them in bf16": all_of_them | {"precision": "bf16"},
-    }
-    if device.type == "cuda":
-        switches["all of them in fp32, as CUDA graphs"] = all_of_them | {"graphs": True}
-        switches["all of them in bf16, as CUDA graphs"] = all_of_them | {
-            "graphs": True,
-            "precision": "bf16",
-        }
-    if options.compile:
-        switches["all of them in bf16, compiled"] = all_of_them | {
-            "precision": "bf16",
-            "compiled": True,
-        }
-
     rows = {"plain loop": plain_loop(images, device)}
-    rows |= {name: our_loop(data, recipe, device, **(off | on)) for name, on in switches.items()}  # type: ignore[arg-type]
-    rows["peak of matrix products in fp32, plain loop"] = peak(
-        torch.float32, multiplications(recipe, 9), device
-    )
-    rows["peak of matrix products in fp32, ours"] = peak(
-        torch.float32, multiplications(recipe, 8), device
-    )
-    rows["peak of matrix products in bf16, ours"] = peak(
-        torch.bfloat16, multiplications(recipe, 8), device
-    )
+    for name, step_options in option_rows(device, with_compile=options.compile).items():
+        rows[name] = our_loop(data, recipe, device, step_options)
+    rows |= peak_rows(recipe, device)
 
     speeds = measure(rows, options.rounds, options.steps, device)
-    # Its 9 passes through D include gradients of D's weights in G's step.
     plain = speeds["plain loop"]
     for name, speed in speeds.items():
         print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")

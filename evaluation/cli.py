@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+
+if TYPE_CHECKING:
+    from dcgan.evaluation.evaluate import Evaluation
+    from dcgan.evaluation.reference import Reference
+    from dcgan.evaluation.report import Report
+    from dcgan.zoo.repository import Release
 
 
 @click.command("dcgan-evaluate", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -86,22 +93,16 @@ def main(
     A model is judged by its exported ONNX file; a training run is exported first. Lower distances
     are better. Compare them with the baselines, which are the scores of real images.
     """
-    from dcgan.core.atomic import write_file
-    from dcgan.core.schema import dump_json
     from dcgan.evaluation.evaluate import EvaluationOptions, evaluate
     from dcgan.evaluation.features import Lite0
-    from dcgan.evaluation.fidelity import check_inception, true_fid
-    from dcgan.evaluation.grid import draw_grid
-    from dcgan.evaluation.publish import publish_with_metrics
+    from dcgan.evaluation.fidelity import check_inception
     from dcgan.evaluation.reference import open_reference
-    from dcgan.evaluation.report import metrics, table, with_fid
     from dcgan.evaluation.subject import open_subject
 
     # Check everything that can be wrong before the long work.
     if fid_weights is not None:
         check_inception(fid_weights)
     extractor = Lite0()
-
     subject = open_subject(
         what, precision=precision, seed=seed, progress=show_progress, show=click.echo
     )
@@ -110,29 +111,63 @@ def main(
     real = open_reference(
         reference, image_size=subject.image_size, channels=subject.channels, n=n, seed=seed
     )
-    count = len(real.sample)
-    if count < n:
-        click.echo(f"{real.name} allows {count:,} images in each set, not {n:,}", err=True)
+    if len(real.sample) < n:
+        click.echo(
+            f"{real.name} allows {len(real.sample):,} images in each set, not {n:,}", err=True
+        )
 
     options = EvaluationOptions(
         size=size or 0, seed=seed, frechet=frechet, with_baselines=with_baselines
     )
     evaluation = evaluate(subject, real, extractor, options, show_progress)
-    report = evaluation.report
-    if fid_weights is not None:
-        report = with_fid(report, true_fid(evaluation.images, real.sample.images, fid_weights))
+    report = _add_fid(evaluation, real, fid_weights)
+    _show(report)
+    if repository is not None and subject.release is not None:
+        _publish(subject.release, report, repository)
+    if report_path is not None:
+        _write_report(report, report_path)
+    if grid is not None:
+        _write_grid(evaluation, real, grid)
+
+
+def _add_fid(evaluation: Evaluation, real: Reference, weights: Path | None) -> Report:
+    from dcgan.evaluation.fidelity import true_fid
+    from dcgan.evaluation.report import with_fid
+
+    if weights is None:
+        return evaluation.report
+    return with_fid(evaluation.report, true_fid(evaluation.images, real.sample.images, weights))
+
+
+def _show(report: Report) -> None:
+    from dcgan.evaluation.report import table
 
     click.echo(table(report))
-    if fid_weights is None:
+    if not report.fid:
         click.echo("FID, KID and IS need Inception weights, which are not shipped: --fid-weights")
-    if repository is not None and subject.release is not None:
-        published = publish_with_metrics(subject.release, metrics(report), repository)
-        click.echo(f"published {published.folder}")
-    if report_path is not None:
-        write_file(report_path, dump_json(report).encode())
-    if grid is not None:
-        png = draw_grid(evaluation.images, real.sample.images, evaluation.neighbours)
-        write_file(grid, png)
+
+
+def _publish(release: Release, report: Report, repository: Path) -> None:
+    from dcgan.evaluation.publish import publish_with_metrics
+    from dcgan.evaluation.report import metrics
+
+    published = publish_with_metrics(release, metrics(report), repository)
+    click.echo(f"published {published.folder}")
+
+
+def _write_report(report: Report, path: Path) -> None:
+    from dcgan.core.atomic import write_file
+    from dcgan.core.schema import dump_json
+
+    write_file(path, dump_json(report).encode())
+
+
+def _write_grid(evaluation: Evaluation, real: Reference, path: Path) -> None:
+    from dcgan.core.atomic import write_file
+    from dcgan.evaluation.grid import draw_grid
+
+    png = draw_grid(evaluation.images, real.sample.images, evaluation.neighbours)
+    write_file(path, png)
 
 
 def show_progress(numbers: Iterable[int], title: str) -> Iterable[int]:

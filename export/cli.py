@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,21 +115,11 @@ def main(
     run: Path | None,
     repository: Path | None,
     name: str | None,
-    version: int | None,
-    onnx: bool,
-    torchscript: bool,
-    safetensors: bool,
-    pt2: bool,
-    int8: bool,
-    fp16: bool,
-    target: str,
-    weights: str,
-    license: str,
-    description: str,
     triton: Path | None,
     check: Path | None,
     trust_code: bool,
     dry_run: bool,
+    **values: Any,  # noqa: ANN401 - click's values
 ) -> None:
     """Export the training run in folder RUN as a released model.
 
@@ -149,24 +140,7 @@ def main(
 
     if run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
-
-    from dcgan.export.options import DEFAULT_FORMATS, ExportOptions
-    from dcgan.zoo.manifest import check_name
-
-    check_name(name)
-    flags = {"onnx": onnx, "torchscript": torchscript, "pt2": pt2, "safetensors": safetensors}
-    formats = tuple(key for key, is_wanted in flags.items() if is_wanted)
-    options = ExportOptions(
-        name=name,
-        version=version or _next_version(repository, name),
-        formats=formats or DEFAULT_FORMATS,
-        weights=weights,
-        int8=int8,
-        fp16=fp16,
-        target=target,
-        license=license,
-        description=description,
-    )
+    options = _build_options(repository, name, values)
     _check_has_float32(options, triton)
     if dry_run:
         from dcgan.core.schema import dump_json
@@ -174,7 +148,28 @@ def main(
         click.echo(dump_json(options), nl=False)
         return
 
+    if values["version"] is None and options.version > 1:
+        click.echo(f"{repository / name} exists; the export becomes version {options.version}")
     _export(run, repository, options, triton)
+
+
+def _build_options(repository: Path, name: str, values: Mapping[str, Any]) -> ExportOptions:
+    from dcgan.export.options import DEFAULT_FORMATS, ExportOptions
+    from dcgan.zoo.manifest import check_name
+
+    check_name(name)
+    formats = tuple(key for key in ("onnx", "torchscript", "pt2", "safetensors") if values[key])
+    return ExportOptions(
+        name=name,
+        version=values["version"] or _next_version(repository, name),
+        formats=formats or DEFAULT_FORMATS,
+        weights=values["weights"],
+        int8=values["int8"],
+        fp16=values["fp16"],
+        target=values["target"],
+        license=values["license"],
+        description=values["description"],
+    )
 
 
 def _reverify(folder: Path, *, trust_code: bool) -> None:

@@ -55,9 +55,12 @@ def test_a_run_becomes_a_model(run_folder, folder):
     )
 
 
-def test_without_a_version_the_next_one_is_taken(run_folder, folder):
+def test_without_a_version_the_next_one_is_taken_and_named(run_folder, folder):
     for version in (1, 2):
-        assert dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx").exit_code == 0
+        result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")
+        assert result.exit_code == 0
+        note = f"{folder / 'tiny'} exists; the export becomes version 2"
+        assert (result.stdout.splitlines()[0] == note) == (version == 2)
         assert (folder / "tiny" / str(version) / "generator.onnx").is_file()
         assert not (folder / "tiny" / str(version) / "generator.ts").exists()
 

@@ -79,7 +79,7 @@ class _Shift(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, shifts: Tensor) -> Tensor:  # noqa: ANN401 - torch's signature
+    def forward(ctx: Any, images: Tensor, shifts: Tensor) -> Tensor:  # noqa: ANN401 - torch's
         ctx.save_for_backward(shifts)
         limit = _max_shift(images)
         height, width = images.shape[2:]

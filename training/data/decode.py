@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -121,11 +121,7 @@ def decode_images(
     """
     kept: list[int] = []
     corrupt: list[str] = []
-    with warnings.catch_warnings():
-        # Oddities that Pillow can live with, and its bound on pixels, which is lower than ours.
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-
+    with _pillow_warnings_ignored():
         size = config.image_size if config.exact else _stored_size(source, config)
         depth = _Depth(source)
         for i in progress(range(len(source.items))):
@@ -145,15 +141,27 @@ def decode_images(
         raise TrainingError(
             f"none of the {len(corrupt)} images in {source.name} can be used: {corrupt[0]}"
         )
-    labels = None
-    if source.labels is not None:
-        labels = np.array([source.labels[i] for i in kept], dtype=np.int64)
     return DecodeResult(
         shape=(len(kept), size, size, config.channels),
-        labels=labels,
+        labels=_labels_of(source, kept),
         corrupt=tuple(corrupt),
         notes=depth.notes(),
     )
+
+
+@contextmanager
+def _pillow_warnings_ignored() -> Iterator[None]:
+    """Ignores oddities that Pillow can decode, and its limit on pixels, which is below ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _labels_of(source: ImageSource, indices: list[int]) -> NDArray[np.int64] | None:
+    if source.labels is None:
+        return None
+    return np.array([source.labels[i] for i in indices], dtype=np.int64)
 
 
 def _stored_size(source: ImageSource, config: DecodeConfig) -> int:

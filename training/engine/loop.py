@@ -74,9 +74,7 @@ def _train_main(
     action = LoopAction.CONTINUE
     reason = ""
     while not trainer.done:
-        # Train one step.
-        metrics = trainer.train_step()
-        rows = recorder.record_step(metrics)
+        rows = recorder.record_step(trainer.train_step())
 
         # Read all metrics before anything is saved.
         stopping = stop.requested
@@ -107,18 +105,24 @@ def _train_main(
             break
         if agreed == LoopAction.ROLL_BACK:
             roll_back(trainer, folder, recorder.log, reason)
-            trainer.broadcast_state()
-            recorder.restart_tensorboard()
-            detector.reset(recorder.log.recent)
+            _restart_after_rollback(trainer, recorder, detector, progress)
             action = LoopAction.CONTINUE
-            progress.print(
-                f"rolled back to step {trainer.step}; training continues with other random numbers "
-                f"(rollback {trainer.rollbacks})"
-            )
 
     _raise_if_fatal(detector.update(recorder.flush_metrics()))
     _raise_if_fatal(check_weights(trainer.state.weights()))
     recorder.finish(healthy=detector.healthy)
+
+
+def _restart_after_rollback(
+    trainer: Trainer, recorder: RunRecorder, detector: CollapseDetector, progress: Progress
+) -> None:
+    trainer.broadcast_state()
+    recorder.restart_tensorboard()
+    detector.reset(recorder.log.recent)
+    progress.print(
+        f"rolled back to step {trainer.step}; training continues with other random numbers "
+        f"(rollback {trainer.rollbacks})"
+    )
 
 
 def _train_follower(trainer: Trainer, stop: StopSignal) -> None:

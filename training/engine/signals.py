@@ -36,6 +36,6 @@ class StopSignal:
             for number, handler in zip(signals, previous, strict=True):
                 signal.signal(number, handler)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
+    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.received = signal.Signals(number)
         signal.signal(number, signal.SIG_DFL)
