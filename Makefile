@@ -44,7 +44,7 @@ test-fast: install ## Run the tests that are not marked slow, in two processes
 	$(BIN)/python -m pytest -m 'not slow' -n $(TEST_PROCESSES) --dist loadfile
 
 test-gpu: install ## Run the tests that need an NVIDIA GPU, where there is one
-	@if $(BIN)/python -c 'from dcgan.core.onnx_session import count_gpus; raise SystemExit(count_gpus() == 0)'; then \
+	@if $(BIN)/python -c 'from dcgan.core.cuda_driver import count_gpus; raise SystemExit(count_gpus() == 0)'; then \
 	  $(BIN)/python -m pytest -m gpu; \
 	else \
 	  echo 'No NVIDIA GPU is usable with CUDA here, so none of the tests that need one was run.'; \

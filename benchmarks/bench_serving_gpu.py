@@ -23,7 +23,7 @@ from servers import describe_machine, serving, started
 from serving_models import publish_models
 
 from dcgan.core import noise
-from dcgan.core.onnx_session import count_gpus
+from dcgan.core.cuda_driver import count_gpus
 from dcgan.serving.engine.base import Engine
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines

@@ -3,8 +3,8 @@
 On CUDA, cuDNN picks its kernels by the shape of the batch, so that two batch sizes are two
 functions whose last bits differ. One size for every batch, padded where fewer images are requested,
 makes the pixels of an image independent of the batch it shares, of its position in it, and of load.
-The exporter and the server both run a CUDA model through this class, so that published digests and
-served images come from the same shape (docs/adr/0004).
+The parity gate pads its batches to the same size, so that published digests and served images come
+from the same shape (docs/adr/0004).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.core.cuda_driver import PinnedTransfer
+from dcgan.core.errors import DcganError
 from dcgan.core.images import Pixels
 from dcgan.core.onnx_session import load_onnxruntime
 
@@ -42,6 +44,10 @@ class BatchShape:
     has_labels: bool
 
 
+class TransferError(DcganError):
+    """Copies through page-locked memory did not arrive as they left."""
+
+
 class FixedBatchSession:
     """A session with buffers for one batch size. Not safe for several threads at once.
 
@@ -64,18 +70,25 @@ class FixedBatchSession:
     ) -> None:
         self.shape = shape
         self._session = session
-        self._z = np.zeros((shape.batch_size, shape.latent_size), dtype=np.float32)
-        self._label = np.zeros(shape.batch_size, dtype=np.int64) if shape.has_labels else None
+        size = shape.batch_size
+
+        # Allocate the buffers on the host.
+        self._padded: dict[str, NDArray[np.generic]] = {
+            "z": np.zeros((size, shape.latent_size), dtype=np.float32)
+        }
+        if shape.has_labels:
+            self._padded["label"] = np.zeros(size, dtype=np.int64)
+        self._transfer: PinnedTransfer | None = None
+        self._host_images: Pixels | None = None
 
         # Allocate the buffers on the device.
         ort_value = load_onnxruntime().OrtValue
-        self._inputs = {"z": ort_value.ortvalue_from_numpy(self._z.copy(), device, device_id)}
-        if self._label is not None:
-            self._inputs["label"] = ort_value.ortvalue_from_numpy(
-                self._label.copy(), device, device_id
-            )
+        self._inputs = {
+            name: ort_value.ortvalue_from_numpy(padded.copy(), device, device_id)
+            for name, padded in self._padded.items()
+        }
         self._images = ort_value.ortvalue_from_shape_and_type(
-            (shape.batch_size, *shape.image), np.uint8, device, device_id
+            (size, *shape.image), np.uint8, device, device_id
         )
 
         self._binding = session.io_binding()
@@ -99,23 +112,75 @@ class FixedBatchSession:
         Returns:
             The images, uint8 [b, H, W, C], in an array of their own.
         """
-        self._upload("z", self._z, z)
-        if label is not None and self._label is not None:
-            self._upload("label", self._label, label)
+        self._upload("z", z)
+        if label is not None and self.shape.has_labels:
+            self._upload("label", label)
 
         self._session.run_with_iobinding(self._binding, options)
 
-        # Copy: on the CPU, `numpy` returns a view of the buffer that the next batch overwrites.
-        images: Pixels = self._images.numpy()[: len(z)].copy()
-        return images
+        return self._download(len(z))
 
     def warm_up(self, runs: int) -> None:
         """Runs batches of zeros, so that kernels are chosen and a CUDA graph is captured."""
-        label = None if self._label is None else np.zeros_like(self._label)
+        z = np.zeros((self.shape.batch_size, self.shape.latent_size), dtype=np.float32)
+        label = np.zeros(self.shape.batch_size, dtype=np.int64) if self.shape.has_labels else None
         for _ in range(runs):
-            self.run(np.zeros_like(self._z), label)
+            self.run(z, label)
 
-    def _upload(self, name: str, padded: NDArray[np.generic], values: NDArray[np.generic]) -> None:
+    def use_transfer(self, transfer: PinnedTransfer) -> None:
+        """Copies through page-locked memory from now on, instead of letting ONNX Runtime copy.
+
+        One batch is copied both ways first.
+
+        Raises:
+            TransferError: if the copies differ. ONNX Runtime then goes on copying.
+            CudaDriverError: if the driver refuses.
+        """
+        size = self.shape.batch_size
+        plain = self._padded
+        self._padded = {
+            name: transfer.allocate(array.shape, array.dtype) for name, array in plain.items()
+        }
+        self._host_images = transfer.allocate((size, *self.shape.image), np.uint8)
+        self._transfer = transfer
+
+        try:
+            self._check_transfer()
+        except Exception:
+            self._transfer = None
+            self._padded = plain
+            raise
+
+    def _check_transfer(self) -> None:
+        shape = (self.shape.batch_size, self.shape.latent_size)
+        z = np.linspace(-1.0, 1.0, num=shape[0] * shape[1], dtype=np.float32).reshape(shape)
+        label = np.zeros(len(z), dtype=np.int64) if self.shape.has_labels else None
+
+        images = self.run(z, label)
+
+        if not np.array_equal(self._inputs["z"].numpy(), z):
+            raise TransferError("latent vectors reach the device changed")
+        if not np.array_equal(self._images.numpy(), images):
+            raise TransferError("images leave the device changed")
+
+    def _upload(self, name: str, values: NDArray[np.generic]) -> None:
+        padded = self._padded[name]
         padded[: len(values)] = values
         padded[len(values) :] = 0  # so that no batch depends on the one before
-        self._inputs[name].update_inplace(padded)
+
+        if self._transfer is not None:
+            self._transfer.upload(padded, self._inputs[name].data_ptr())
+        else:
+            self._inputs[name].update_inplace(padded)
+
+    def _download(self, n: int) -> Pixels:
+        """Returns the first n images."""
+        if self._transfer is not None and self._host_images is not None:
+            images = self._host_images[:n]  # what is padding stays on the device
+            self._transfer.download(self._images.data_ptr(), images)
+        else:
+            images = self._images.numpy()[:n]
+
+        # Copy: the next batch overwrites the page-locked array, and on the CPU `numpy` returns a
+        # view of the buffer.
+        return images.copy()

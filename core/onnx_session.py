@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dcgan.core.cuda_driver import count_gpus
 from dcgan.core.errors import DcganError
 from dcgan.core.text import first_line
 
@@ -142,15 +142,3 @@ def available_providers() -> list[str]:
     """Returns the execution providers that work on this machine: the CPU, and CUDA with a GPU."""
     cuda = CUDA in load_onnxruntime().get_available_providers() and count_gpus() > 0
     return [CPU, CUDA] if cuda else [CPU]
-
-
-def count_gpus() -> int:
-    """Returns how many GPUs the CUDA driver offers to this process; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-
-    count = ctypes.c_int(0)
-    works = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if works else 0

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from dcgan.core.onnx_session import count_gpus
+from dcgan.core.cuda_driver import count_gpus
 
 # Servers that tests start side by side must not meet on the default port of HTTP.
 os.environ.setdefault("DCGAN_SERVE_HTTP_PORT", "0")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.core.fixed_batch import BatchShape, FixedBatchSession
+from dcgan.core.cuda_driver import CudaDriverError, PinnedTransfer, count_gpus
+from dcgan.core.fixed_batch import BatchShape, FixedBatchSession, TransferError
 from dcgan.core.images import Pixels
 from dcgan.core.onnx_session import (
     CUDA,
-    count_gpus,
     cuda_options,
     load_onnxruntime,
     session_options,
@@ -122,7 +122,18 @@ class FixedBatchEngine:
                 f"{self._path} does not run on {self.provider} in batches of {self.batch_size}: "
                 f"{first_line(error)}; choose --device cpu, or a smaller --cuda-batch-size"
             ) from error
+        if on_cuda:
+            self._copy_through_pinned_memory(fixed)
         return fixed
+
+    def _copy_through_pinned_memory(self, fixed: FixedBatchSession) -> None:
+        """Lets copies run beside the kernels of the other engines, where the driver can do that."""
+        try:
+            fixed.use_transfer(PinnedTransfer(self._device_id))
+        except (CudaDriverError, TransferError) as error:
+            logger.warning(
+                "%s: copies are not overlapped with other batches: %s", self._path.name, error
+            )
 
 
 def check_cuda(devices: tuple[int, ...]) -> None:

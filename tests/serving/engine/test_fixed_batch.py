@@ -7,26 +7,33 @@ import numpy as np
 import pytest
 
 from dcgan.core import noise
+from dcgan.core.cuda_driver import count_gpus
 from dcgan.core.onnx_session import CPU, CUDA, cuda_options
-from dcgan.serving.engine import fixed_batch
+from dcgan.serving.engine import factory
 from dcgan.serving.engine.base import EngineError
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.fixed_batch import FixedBatchEngine
-from dcgan.serving.errors import ServingError
 from dcgan.zoo.repository import find_release
+from tests.core.fake_cuda import FakeDriver
+from tests.serving.cuda_on_cpu import run_cuda_on_cpu
 
-PROVIDERS = [CPU, pytest.param(CUDA, marks=pytest.mark.gpu)]
+PINNED = "CUDA's code on the CPU"
+PROVIDERS = [CPU, PINNED, pytest.param(CUDA, marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(params=PROVIDERS)
-def open_engine(repository, request):
+def open_engine(repository, request, monkeypatch):
     """A function that opens an engine of a model in batches of some size."""
+    provider = request.param
+    if provider == PINNED:
+        run_cuda_on_cpu(monkeypatch, FakeDriver())
+        provider = CUDA
 
     def open_on_provider(name: str, batch_size: int, **changes: object) -> FixedBatchEngine:
         release = find_release(repository, name)
         config = EngineConfig(cuda_batch_size=batch_size, **changes)
         path = release.folder / "generator.onnx"
-        return FixedBatchEngine(path, release.manifest, config, provider=request.param)
+        return FixedBatchEngine(path, release.manifest, config, provider=provider)
 
     return open_on_provider
 
@@ -34,7 +41,7 @@ def open_engine(repository, request):
 def levels_off(engine: FixedBatchEngine, images: np.ndarray, wanted: np.ndarray) -> None:
     """Checks images against those of the CPU: equal there, within one grey level on CUDA."""
     difference = np.abs(images.astype(int) - wanted.astype(int)).max()
-    assert difference <= (1 if engine.provider == CUDA else 0)
+    assert difference <= (1 if count_gpus() else 0)
 
 
 def test_any_number_of_images_up_to_the_batch_size(open_engine, expected):
@@ -101,41 +108,79 @@ def test_a_failed_batch_is_an_engine_error(open_engine):
     assert engine.run(noise.latents(7, 0, 4, 8), None).shape[0] == 4
 
 
+def open_in_place_of_cuda(repository, **options) -> FixedBatchEngine:
+    release = find_release(repository, "tiny")
+    path = release.folder / "generator.onnx"
+    config = EngineConfig(cuda_batch_size=4)
+    return FixedBatchEngine(path, release.manifest, config, provider=CUDA, **options)
+
+
 def test_a_graph_that_cannot_be_captured_is_logged_and_left_out(
     repository, monkeypatch, caplog, expected
 ):
-    release = find_release(repository, "tiny")
-    opened = []
-
-    def refuse_graphs(path, provider, options, provider_options):
-        opened.append(provider_options)
-        if "enable_cuda_graph" in provider_options:
-            raise ServingError("not all nodes are on CUDA")
-        return real_open(path, CPU, options, None)
-
-    real_open = fixed_batch.open_session
-    real_session = fixed_batch.FixedBatchSession
-    monkeypatch.setattr(fixed_batch, "open_session", refuse_graphs)
-    monkeypatch.setattr(
-        fixed_batch,
-        "FixedBatchSession",
-        lambda session, shape, **_: real_session(session, shape, device="cpu"),
-    )
-
+    driver = FakeDriver()
+    opened = run_cuda_on_cpu(monkeypatch, driver, refuse_graphs="not all nodes are on CUDA")
     with caplog.at_level(logging.WARNING):
-        engine = FixedBatchEngine(
-            release.folder / "generator.onnx",
-            release.manifest,
-            EngineConfig(cuda_batch_size=4),
-            provider=CUDA,
-            device_id=1,
-        )
+        engine = open_in_place_of_cuda(repository, device_id=1)
 
     assert "not all nodes are on CUDA" in caplog.text
     assert [each.get("enable_cuda_graph") for each in opened] == ["1", None]
     assert {each["device_id"] for each in opened} == {"1"}
+    assert driver.devices == [1]
     images = engine.run(noise.latents(7, 0, 2, 8), None)
     np.testing.assert_array_equal(images, expected("tiny", 7, range(2)))
+
+
+def test_only_requested_images_are_copied_from_the_device(repository, monkeypatch):
+    driver = FakeDriver()
+    run_cuda_on_cpu(monkeypatch, driver)
+    engine = open_in_place_of_cuda(repository)
+    driver.sizes.clear()
+    engine.run(noise.latents(7, 0, 3, 8), None)
+    latents, images = 4 * 8 * 4, 3 * 8 * 8 * 3
+    assert driver.sizes == [latents, images]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"refuse": "cuMemHostAlloc"}, "cuMemHostAlloc of the CUDA driver failed"),
+        ({"refuse": "cuDevicePrimaryCtxRetain"}, "cuDevicePrimaryCtxRetain of the CUDA driver"),
+        ({"damage": "cuMemcpyHtoDAsync_v2"}, "latent vectors reach the device changed"),
+        ({"damage": "cuMemcpyDtoHAsync_v2"}, "images leave the device changed"),
+    ],
+)
+def test_where_page_locked_memory_fails_onnx_runtime_copies_and_the_log_says_why(
+    repository, monkeypatch, caplog, expected, *, fault, reason
+):
+    run_cuda_on_cpu(monkeypatch, FakeDriver(**fault))
+    with caplog.at_level(logging.WARNING):
+        engine = open_in_place_of_cuda(repository)
+    assert reason in caplog.text
+    images = engine.run(noise.latents(7, 0, 3, 8), None)
+    np.testing.assert_array_equal(images, expected("tiny", 7, range(3)))
+
+
+def test_engines_on_several_gpus_make_the_same_bytes(repository, monkeypatch, expected):
+    driver = FakeDriver()
+    opened = run_cuda_on_cpu(monkeypatch, driver)
+    release = find_release(repository, "tiny")
+    config = EngineConfig(device="cuda", devices=(0, 2), cuda_batch_size=4)
+    engines = factory.open_engines(release.folder / "generator.onnx", release.manifest, config)
+
+    assert [each["device_id"] for each in opened] == ["0", "2", "0", "2"]
+    assert sorted(driver.devices) == [0, 0, 2, 2]
+    wanted = expected("tiny", 7, range(3))
+    for engine in engines:
+        np.testing.assert_array_equal(engine.run(noise.latents(7, 0, 3, 8), None), wanted)
+
+
+@pytest.mark.gpu
+def test_copies_through_page_locked_memory_are_those_of_onnx_runtime(repository, caplog):
+    with caplog.at_level(logging.WARNING):
+        engine = open_in_place_of_cuda(repository)
+    assert caplog.text == ""  # page-locked memory and a captured graph
+    assert engine.run(noise.latents(7, 0, 4, 8), None).any()
 
 
 def test_cuda_never_chooses_kernels_by_timing_and_never_rounds_to_tf32():
