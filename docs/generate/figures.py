@@ -124,6 +124,25 @@ def graphs() -> str:
     return table(head, rows) + note
 
 
+def cuda_graph_forms() -> str:
+    """Return images/s of the forms of the graph on a GPU, by batch size."""
+    result = _read("cuda-graph-forms.json")
+    sizes = list(result["rows"][0]["images_per_s"])
+    rows = []
+    for row in result["rows"]:
+        layout = ", channels last" if row["prefer_nhwc"] else ""
+        name = f"{row['form']}, {row['precision']}, {row['cudnn_conv_algo_search']}{layout}"
+        rates = [row["images_per_s"][size] for size in sizes]
+        rows.append(
+            [
+                cell(name),
+                *(f"{rate['on_device']:,.0f} / {rate['with_copies']:,.0f}" for rate in rates),
+            ]
+        )
+    note = f"\n{result['hardware']}, {result['date']}, commit {result['commit']}.\n"
+    return table(["graph", *(f"batch {size}" for size in sizes)], rows) + note
+
+
 def training() -> str:
     """Return images/s of the training step, switch by switch, on each machine measured."""
     results = [_read(name) for name in ("training.json", "training-amx.json")]
@@ -187,6 +206,7 @@ def headline() -> str:
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "alternatives": alternatives,
+    "cuda-graph-forms": cuda_graph_forms,
     "endurance": endurance,
     "graphs": graphs,
     "headline": headline,

@@ -6,20 +6,18 @@ from pathlib import Path
 
 import onnx
 
+from dcgan.export.formats.graph_form import FLOAT16_FORM, float32_form
 from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.formats.pt2 import write_pt2
 from dcgan.export.formats.safetensors_file import write_safetensors
 from dcgan.export.formats.torchscript import write_torchscript
 from dcgan.export.graph.fold import FoldedGenerator, round_to_float16
-from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
+from dcgan.export.graph.onnx_graph import build_onnx
 from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.export.graph.quantization import Int8Plan
 from dcgan.export.options import ExportOptions
 from dcgan.zoo.manifest import ModelFile
 from dcgan.zoo.repository import describe_file
-
-FORMS = {"cpu": SUBPIXEL, "cuda": PLAIN}
-"""The faster form of the float32 graph on each target; see `benchmarks/bench_export.py`."""
 
 
 def write_files(
@@ -60,7 +58,7 @@ def _write_onnx_files(
 
     if "onnx" in options.formats:
         path = folder / "generator.onnx"
-        form = FORMS[options.target]
+        form = float32_form(options.target)
         model = build_onnx(network, metadata=metadata, form=form, float16_weights=float16)
         write_onnx(model, path)
         files.append(describe_file(path, "onnx", "fp32"))
@@ -109,7 +107,7 @@ def _build_float16(network: FoldedGenerator, metadata: str) -> onnx.ModelProto:
     return build_onnx(
         round_to_float16(network),
         metadata=metadata,
-        form=PLAIN,
+        form=FLOAT16_FORM,
         float16_weights=True,
         float16_compute=True,
     )
