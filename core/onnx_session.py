@@ -16,11 +16,24 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-_LOG_FATAL = 4  # errors come back as exceptions, so that ONNX Runtime need not print them
+# Levels of ONNX Runtime's log. Errors come back as exceptions, so that it need not print them.
+_WARNING = 2
+_FATAL = 4
 
 
 class SessionError(DcganError):
     """ONNX Runtime cannot run a model on the requested execution provider."""
+
+
+class _Log:
+    """The level of the messages that ONNX Runtime prints, in this process."""
+
+    severity = _FATAL
+
+
+def show_messages() -> None:
+    """Lets ONNX Runtime print its warnings: on CUDA, hundreds of lines for each new batch size."""
+    _Log.severity = _WARNING
 
 
 def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types
@@ -37,7 +50,7 @@ def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types
 
     import onnxruntime  # noqa: PLC0415 - takes half a second and must not happen on --help
 
-    onnxruntime.set_default_logger_severity(_LOG_FATAL)
+    onnxruntime.set_default_logger_severity(_Log.severity)
     return onnxruntime
 
 
@@ -51,7 +64,7 @@ def session_options(
         spinning: whether idle threads spin instead of sleeping; None for ONNX Runtime's default.
     """
     options = load_onnxruntime().SessionOptions()
-    options.log_severity_level = _LOG_FATAL
+    options.log_severity_level = _Log.severity
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = intra_op_threads
 

@@ -109,6 +109,9 @@ class ExportCommand(Command):
     is_flag=True,
     help="With --check, also load TorchScript and .pt2 files. Loading them can run code.",
 )
+@click.option(
+    "--verbose", is_flag=True, help="Print what ONNX Runtime logs, which is much on CUDA."
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit.")
 def main(
     *,
@@ -118,6 +121,7 @@ def main(
     triton: Path | None,
     check: Path | None,
     trust_code: bool,
+    verbose: bool,
     dry_run: bool,
     **values: Any,  # noqa: ANN401 - click's values
 ) -> None:
@@ -126,6 +130,11 @@ def main(
     The model is published as OUT/NAME/VERSION, completely or not at all. Each file is first
     compared with the trained network; exit code 1 means that one of them is not the same function.
     """
+    if verbose:
+        from dcgan.core.onnx_session import show_messages
+
+        show_messages()
+
     if check is not None:
         _reverify(check, trust_code=trust_code)
         return
