@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 Pixels = NDArray[np.uint8]
 """uint8 [n, height, width, channels] or [height, width, channels]; 3 channels (RGB) or 1 (grey)."""
@@ -63,10 +66,18 @@ def to_pillow(image: Pixels) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def encode_png(image: Pixels) -> bytes:
-    """Encodes one image [H, W, C] as PNG; equal pixels give equal bytes in one build of Pillow."""
+def encode_png(image: Pixels, text: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Encodes one image [H, W, C] as PNG; equal pixels give equal bytes in one build of Pillow.
+
+    Args:
+        image: uint8 [H, W, C].
+        text: text fields of the file.
+    """
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
     buffer = io.BytesIO()
-    to_pillow(image).save(buffer, format="PNG")
+    to_pillow(image).save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
 
 

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command, UserError
 from dcgan.serving.cli.connection import connection_options, to_metadata
-from dcgan.serving.cli.param_types import SECONDS, UINT32, UINT64
+from dcgan.serving.cli.param_types import SECONDS, UINT64, IndexRanges
 
 if TYPE_CHECKING:
     from dcgan.core.images import Pixels
-    from dcgan.serving.client import Client, ImageOptions
-    from dcgan.v1 import generator_pb2 as pb
+    from dcgan.serving.cli.image_files import OutputPlan
+    from dcgan.serving.cli.selection import Selection
+    from dcgan.serving.client import Client
+
+_LARGE_PIXELS = 2**25  # takes seconds to encode
 
 
 @click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option("--seed", type=UINT64, required=True, help="Any 64-bit number; it names the images.")
+@click.option("--seed", type=UINT64, help="Any 64-bit number; it names the images.")
 @click.option("-n", "n", type=click.IntRange(1, 2**32 - 1), default=1, help="How many images.")
+@click.option("--offset", type=UINT64, default=0, help="Index of the first image.")
+@click.option(
+    "--index",
+    type=IndexRanges(),
+    help="Indices of the images, e.g. 3,17 or 0-9,20, in place of --offset and -n.",
+)
+@click.option(
+    "--from",
+    "favourites",
+    type=click.Path(path_type=Path),
+    help="File with favourites, as the page of dcgan-serve saves it, in place of --seed.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="A .png for a grid, a .npy, or else a folder of PNGs. A file that exists is replaced; a "
-    "folder must be new or empty.",
+    help="A .png or .webp for a grid, a .webp or .gif for a walk, a .npy, or else a folder of "
+    "PNGs. A file that exists is replaced; a folder must be new or empty.",
 )
 @click.option(
     "--target",
@@ -41,49 +58,83 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 2**32 - 1),
     help="Version of it.  [default: the newest]",
 )
-@click.option("--offset", type=UINT64, default=0, help="Index of the first image.")
 @click.option(
     "--label",
-    type=UINT32,
-    help="Class of all images, for a conditional model.  "
+    help="Class of all images, by number or name, for a conditional model.  "
     "[default: image i has class i mod classes]",
 )
 @click.option(
     "--truncation", type=click.FloatRange(0, 1, min_open=True), help="Scale of the latent vectors."
 )
 @click.option(
+    "--to-seed",
+    type=UINT64,
+    help="Walk from image --index of --seed to image --to-index of this seed.",
+)
+@click.option("--to-index", type=UINT64, default=0, help="Index of the last image of a walk.")
+@click.option(
+    "--steps",
+    type=click.IntRange(2, 10_000),
+    default=24,
+    help="Images of a walk, both ends included.",
+)
+@click.option(
+    "--frame-ms",
+    type=click.IntRange(20, 10_000),
+    default=80,
+    help="Duration of a frame of a walk, a multiple of 10.",
+)
+@click.option("--bounce", is_flag=True, help="Let a walk run back to its beginning.")
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Enlarge pictures by this factor, without smoothing.",
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(1, 65535),
+    help="Images in a row of a grid.  [default: as many as rows, or one more]",
+)
+@click.option("--captions", is_flag=True, help="Write its number under each image of a grid.")
+@click.option(
     "--format",
     "named",
-    type=click.Choice(["auto", "grid", "npy", "folder"]),
+    type=click.Choice(["auto", "grid", "animation", "npy", "folder"]),
     default="auto",
     help="What to write; auto goes by the ending of --out.",
 )
 @click.option("--timeout-s", type=SECONDS, default=60.0, help="Time to wait for images.")
+@click.pass_context
 def main(
+    ctx: click.Context,
+    /,
     *,
-    seed: int,
-    n: int,
-    out: Path,
     target: str,
     tls: bool,
     ca: Path | None,
     token: str | None,
     metadata: tuple[tuple[str, str], ...],
-    model: str,
-    model_version: int | None,
-    offset: int,
-    label: int | None,
-    truncation: float | None,
-    named: str,
     timeout_s: float,
+    **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
     """Asks a server for images and writes them to a file or folder."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
-    from dcgan.core.text import printable
-    from dcgan.serving.cli.output import ImageSource, choose_format, write_images
+    from dcgan.serving.cli.image_files import check_size, write_images
+    from dcgan.serving.cli.selection import describe_models
+    from dcgan.serving.cli.selection_options import (
+        SelectionOptions,
+        build_selection,
+        check_combination,
+    )
     from dcgan.serving.client import Client
 
-    chosen = choose_format(out, named)
+    given = _given_options(ctx)
+    check_combination(given)
+    plan = _plan_output(options, given)
+    names = SelectionOptions.__dataclass_fields__
+    selected = SelectionOptions(**{name: options[name] for name in names})
+
     client = Client(
         target,
         timeout_s=timeout_s,
@@ -93,43 +144,86 @@ def main(
         metadata=to_metadata(metadata),
     )
     with client:
-        # Name the model in the request, so that a new default cannot take its place in between.
-        drawn_by = client.model(model, model_version)
-        options = _image_options(drawn_by, label, truncation)
-        images = _draw(client, seed, n, offset, options)
+        selection = build_selection(client, selected)
+        check_size(plan, selection)
+        parts = _draw(client, selection)
 
-    source = ImageSource(
-        model=printable(drawn_by.name),
-        version=drawn_by.version,
-        digest=printable(drawn_by.digest),
-        seed=seed,
-        offset=offset,
-        label=label,
-        truncation=truncation,
-    )
-    replaced = write_images(images, out, chosen, source)
+    _announce_encoding(plan, parts)
+    replaced = write_images(parts, plan, selection)
     click.echo(
-        f"wrote images {offset} to {offset + n - 1} of seed {seed}, drawn by {source.model} "
-        f"version {drawn_by.version}, to {out}{' in place of what was there' if replaced else ''}"
+        f"wrote {selection.describe()}, drawn by {describe_models(selection.models)}, "
+        f"to {plan.out}{' in place of what was there' if replaced else ''}"
     )
 
 
-def _image_options(model: pb.Model, label: int | None, truncation: float | None) -> ImageOptions:
-    options: ImageOptions = {"model": model.name, "version": model.version}
-    if label is not None:
-        options["label"] = label
-    if truncation is not None:
-        options["truncation"] = truncation
-    return options
+def _given_options(ctx: click.Context) -> set[str]:
+    """Returns the names of the options that the command line or the environment sets."""
+    given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    return {name for name in ctx.params if ctx.get_parameter_source(name) in given}
 
 
-def _draw(client: Client, seed: int, n: int, offset: int, options: ImageOptions) -> Pixels:
-    """Returns images; many of them as a stream, with their progress on standard error."""
+def _plan_output(options: dict[str, Any], given: set[str]) -> OutputPlan:
+    """Returns what to write.
+
+    Raises:
+        DcganError: if options do not suit what is written.
+    """
+    from dcgan.serving.cli.image_files import OutputPlan, choose_kind
+
+    out = options["out"]
+    kind = choose_kind(out, options["named"], is_walk="to_seed" in given)
+    suits = {
+        "columns": ("grid",),
+        "captions": ("grid",),
+        "frame_ms": ("animation",),
+        "bounce": ("animation",),
+        "scale": ("grid", "animation", "folder"),
+    }
+    for name, kinds in suits.items():
+        if name in given and kind not in kinds:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} is for {' or '.join(kinds)}, not for {kind}; leave it out")
+    if options["frame_ms"] % 10:
+        raise UserError(f"--frame-ms must be a multiple of 10, not {options['frame_ms']}")
+
+    suffix = out.suffix.lower()
+    return OutputPlan(
+        out=out,
+        kind=kind,
+        extension=suffix[1:] if suffix in (".webp", ".gif") else "png",
+        columns=options["columns"],
+        scale=options["scale"],
+        captions=options["captions"],
+        frame_ms=options["frame_ms"],
+        bounce=options["bounce"],
+    )
+
+
+def _draw(client: Client, selection: Selection) -> list[Pixels]:
+    """Returns the images of each part; many of them with their progress on standard error."""
     from dcgan.serving.cli.progress import show_progress
-    from dcgan.serving.client.replies import collect_images
+    from dcgan.serving.client.replies import ImageCollector
     from dcgan.serving.client.requests import MAX_UNARY_IMAGES
 
-    if n <= MAX_UNARY_IMAGES:
-        return client.generate(seed, n, offset=offset, **options)
-    chunks = client.stream(seed, n, offset=offset, **options)
-    return collect_images(show_progress(chunks, n, sys.stderr), n)
+    parts: list[Pixels] = []
+
+    def chunks() -> Iterator[Pixels]:
+        for part in selection.parts:
+            collector = ImageCollector(part.n)
+            for chunk in part.chunks(client):
+                collector.add(chunk)
+                yield chunk
+            parts.append(collector.images())
+
+    n = sum(part.n for part in selection.parts)
+    shown = chunks() if n <= MAX_UNARY_IMAGES else show_progress(chunks(), n, sys.stderr)
+    for _ in shown:
+        pass
+    return parts
+
+
+def _announce_encoding(plan: OutputPlan, parts: list[Pixels]) -> None:
+    """Says so if the picture takes long to encode."""
+    pixels = sum(part.size // part.shape[3] for part in parts) * plan.scale**2
+    if plan.kind in ("grid", "animation") and pixels > _LARGE_PIXELS:
+        click.echo(f"encoding {pixels / 2**20:,.0f} million pixels", err=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from itertools import pairwise
 
 import click
 
@@ -12,6 +14,7 @@ UINT32 = click.IntRange(0, 2**32 - 1)
 UINT64 = click.IntRange(0, 2**64 - 1)
 
 _MAX_REQUEST_IMAGES = 512  # of dcgan-bench
+_INDEX_RANGE = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 
 class GpuNumbers(click.ParamType[tuple[int, ...]]):
@@ -31,6 +34,34 @@ class GpuNumbers(click.ParamType[tuple[int, ...]]):
         if len(numbers) < len(words) or len(set(numbers)) < len(numbers):
             self.fail(f"{value!r:.80} is not a list of GPU numbers such as 0 or 0,1", param, ctx)
         return numbers
+
+
+class IndexRanges(click.ParamType[tuple[tuple[int, int], ...]]):
+    """Indices of images, e.g. "3,17" or "0-9,20": pairs of a first index and a number."""
+
+    name = "indices"
+
+    def convert(
+        self,
+        value: str | tuple[tuple[int, int], ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[tuple[int, int], ...]:
+        """Returns pairs of the first index of a range and the number of its images."""
+        if isinstance(value, tuple):
+            return value
+
+        matches = [_INDEX_RANGE.fullmatch(part.strip()) for part in value.split(",")]
+        bounds = [(int(each[1]), int(each[2] or each[1])) for each in matches if each]
+        valid = all(first <= last < 2**64 for first, last in bounds)
+        if len(bounds) < len(matches) or not valid:
+            self.fail(f"{value!r:.80} is not a list of indices such as 3,17 or 0-9,20", param, ctx)
+
+        ordered = sorted(bounds)
+        for (_, last), (first, _) in pairwise(ordered):
+            if first <= last:
+                self.fail(f"{value!r:.80} names image {first} twice; name it once", param, ctx)
+        return tuple((first, last - first + 1) for first, last in bounds)
 
 
 class RequestSizes(click.ParamType[tuple[tuple[int, float], ...]]):

@@ -12,11 +12,12 @@ import numpy as np
 
 from dcgan.core import noise
 from dcgan.core.images import Pixels, tile
+from dcgan.core.picture_files import resize, write_animation, write_picture
 from dcgan.serving.api.requests import ImageRequest, read_interpolation, read_stream_request
 from dcgan.serving.http.avatar import text_seed
 from dcgan.serving.http.entity import provenance_headers
 from dcgan.serving.http.path import ResourcePath, read_seed, read_seed_pair
-from dcgan.serving.http.pictures import encoding_cost, resize, write_animation, write_picture
+from dcgan.serving.http.pictures import encoding_cost
 from dcgan.serving.http.query import (
     GridQuery,
     ImageQuery,

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from dcgan.core.labels import describe_labels, find_label
 from dcgan.core.noise import INDEX_LIMIT
 from dcgan.serving.api.errors import InvalidFieldError
 from dcgan.zoo.manifest import Manifest
@@ -246,17 +247,11 @@ def _read_truncation(text: str) -> float:
 def _read_label(text: str, manifest: Manifest) -> int:
     if not manifest.classes:
         raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no labels")
-    if _INTEGER.fullmatch(text) and int(text) < manifest.classes:
-        return int(text)
-
-    # Names are compared without regard to case; the first of several equal ones counts.
-    for label, name in enumerate(manifest.class_names):
-        if name.casefold() == text.casefold():
-            return label
-    names = f" or one of {', '.join(manifest.class_names[:20])}" if manifest.class_names else ""
-    raise InvalidFieldError(
-        "label", f"must be 0 to {manifest.classes - 1}{names}, not {_shown(text)}"
-    )
+    label = find_label(text, manifest.classes, manifest.class_names)
+    if label is None:
+        known = describe_labels(manifest.classes, manifest.class_names)
+        raise InvalidFieldError("label", f"must be {known}, not {_shown(text)}")
+    return label
 
 
 def _shown(text: str) -> str:

@@ -14,23 +14,22 @@ import numpy as np
 import pytest
 
 from dcgan.core.errors import DcganError
-from dcgan.serving.cli.output import (
-    ImageSource,
-    check_writable,
-    write_images,
-    write_output,
-)
+from dcgan.serving.cli.image_files import OutputPlan, write_images
+from dcgan.serving.cli.output import check_writable, write_output
+from dcgan.serving.cli.selection import ImageRange, SeedSelection
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport, write_ready_file
+from dcgan.v1 import generator_pb2 as pb
 
 COMMANDS = Path(sys.executable).parent
 IMAGES = np.zeros((1, 8, 8, 3), np.uint8)
-SOURCE = ImageSource(model="toy", version=1, digest="0" * 64, seed=7, offset=0)
+MODEL = pb.Model(name="toy", version=1, digest="0" * 64)
+SELECTION = SeedSelection(parts=(ImageRange(model=MODEL, seed=7, first=0, n=1),))
 
 Writer = Callable[[Path], object]
 WRITERS: dict[str, Writer] = {
-    "a grid": lambda out: write_images(IMAGES, out, "grid", SOURCE),
-    "an array": lambda out: write_images(IMAGES, out, "npy", SOURCE),
+    "a grid": lambda out: write_images([IMAGES], OutputPlan(out=out, kind="grid"), SELECTION),
+    "an array": lambda out: write_images([IMAGES], OutputPlan(out=out, kind="npy"), SELECTION),
     "a report": lambda out: write_output(out, "--json", b"{}"),
     "a ready file": lambda out: write_ready_file(out, ReadyReport(address="a:1", pid=1)),
 }
