@@ -8,13 +8,16 @@ the GPU's copy engine while kernels run, and `ctypes` releases the lock during e
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from dcgan.core.errors import DcganError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Values of the enumerations of cuda.h.
 _PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE: page-locked for every context
@@ -100,10 +103,9 @@ class PinnedTransfer:
         self._call("cuCtxSetCurrent", self._context)
         self._call("cuStreamCreate", ctypes.byref(self._stream), _NON_BLOCKING)
 
-    def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
+    def allocate(self, shape: tuple[int, ...], dtype: type[Scalar]) -> NDArray[Scalar]:
         """Returns an array of zeros in page-locked memory, which is freed with it."""
-        template = np.dtype(dtype)
-        size = int(np.prod(shape)) * template.itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         pointer = _POINTER()
         self._call("cuCtxSetCurrent", self._context)
         self._call("cuMemHostAlloc", ctypes.byref(pointer), size, _PORTABLE)
@@ -111,8 +113,8 @@ class PinnedTransfer:
         memory = (ctypes.c_uint8 * size).from_address(pointer.value or 0)
         free = weakref.finalize(memory, self._driver.cuMemFreeHost, pointer)
         free.atexit = False  # the driver may be gone by then, and the memory with it
-        array: NDArray[np.generic] = np.frombuffer(memory, dtype=template).reshape(shape)
-        array[...] = 0
+        array = np.frombuffer(memoryview(memory), dtype=dtype).reshape(shape)
+        array.fill(0)
         return array
 
     def upload(self, values: NDArray[np.generic], device_pointer: int) -> None:

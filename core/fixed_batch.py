@@ -139,7 +139,7 @@ class FixedBatchSession:
         size = self.shape.batch_size
         plain = self._padded
         self._padded = {
-            name: transfer.allocate(array.shape, array.dtype) for name, array in plain.items()
+            name: transfer.allocate(array.shape, array.dtype.type) for name, array in plain.items()
         }
         self._host_images = transfer.allocate((size, *self.shape.image), np.uint8)
         self._transfer = transfer
