@@ -17,6 +17,9 @@ export BUF_CACHE_DIR ?= $(CURDIR)/.cache/buf
 export DCGAN_HOME ?= $(CURDIR)/.cache/dcgan-zoo
 export ORT_DISABLE_TELEMETRY ?= 1
 
+# Images of containers often set this. The tests start hundreds of processes, and each would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast test-gpu coverage lint format types docs readme protos bench check constraints wheel \
   release-check clean
