@@ -11,16 +11,18 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from dcgan.core.errors import DcganError
 from dcgan.core.text import escape_unprintable
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports a process that SIGINT ended."""
@@ -142,6 +144,17 @@ class PrintableFormatter(logging.Formatter):
         """Formats a record; only the line breaks of a traceback remain."""
         text = super().format(record)
         return escape_unprintable(text, keep="\n" if record.exc_info else "")
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Returns a decorator that adds several options to a command, in the order given."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def _name_variables(command: click.Command, name: str | None) -> None:

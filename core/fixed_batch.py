@@ -23,9 +23,6 @@ from dcgan.core.onnx_session import load_onnxruntime
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-DEFAULT_CUDA_BATCH_SIZE = 256
-"""Batch size on CUDA. On an H100, 256 served 1.6 times as many images as 64 (docs/adr/0004)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class BatchShape:

@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
 from dcgan.core.images import Pixels
-from dcgan.core.onnx_session import CUDA
+from dcgan.core.onnx_session import CUDA, DEFAULT_CUDA_BATCH_SIZE
 from dcgan.core.text import first_line
 from dcgan.export.errors import FailedRunError
 from dcgan.export.formats.pt2 import read_pt2

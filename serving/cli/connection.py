@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from dcgan.core.command_line import UserError
+from dcgan.core.command_line import UserError, with_options
 from dcgan.serving.cli.param_types import KeyValue
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+connection_options = with_options(
     click.option("--tls", is_flag=True, help="Encrypt the connection."),
     click.option(
         "--ca",
@@ -32,13 +29,6 @@ _OPTIONS = (
         help="Metadata to send with each request, as KEY=VALUE; may be repeated.",
     ),
 )
-
-
-def connection_options(function: F) -> F:
-    """Adds --tls, --ca, --token and --metadata to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def to_metadata(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

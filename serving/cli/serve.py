@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
-from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
+from dcgan.serving.cli.server_options import (
+    engine_options,
+    grpc_options,
+    lifetime_options,
+    limit_options,
+    model_options,
+    port_options,
+)
 from dcgan.serving.running_calls import exit_process, running_calls
 
 if TYPE_CHECKING:
@@ -37,182 +44,12 @@ class ServeCommand(Command):
 
 
 @click.command("dcgan-serve", cls=ServeCommand, context_settings=CONTEXT_SETTINGS)
-@click.option(
-    "--model-repository",
-    type=click.Path(path_type=Path),
-    help="Serve the newest version of every model in this folder, laid out as <name>/<version>/.  "
-    "[default: the model that comes with the package]",
-)
-@click.option(
-    "--model",
-    help="Model of requests that name none; without --model-repository, the only one that is "
-    "served.  [default: the only model of the repository, or dcgan64 of the package]",
-)
-@click.option(
-    "--fetch-from",
-    help="Index of models to fetch --model from, if it is not here; not with --model-repository.  "
-    "[default: nothing is fetched]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    help="Which file to run.",
-)
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any that is free.")
-@click.option("--http-port", type=PORT, default=8000, help="Port of HTTP; 0 for any that is free.")
-@click.option("--no-http", is_flag=True, help="Leave HTTP and the page out.")
-@click.option(
-    "--http-cors-origin",
-    "http_cors_origins",
-    multiple=True,
-    help="Origin whose web pages may read the responses, e.g. https://example.org; '*' for any. "
-    "Can be given several times.  [default: none]",
-)
-@click.option("--http-access-log/--no-http-access-log", default=True, help="Log each HTTP request.")
-@click.option(
-    "--metrics-port",
-    type=PORT,
-    default=8002,
-    help="Port of /metrics, /healthz and /readyz; 0 for any that is free.",
-)
-@click.option(
-    "--metrics-host", help="Address to listen on for --metrics-port.  [default: that of --host]"
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="auto takes CUDA where there is a GPU.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    default=1,
-    help="Server processes on the port, each with its own queue, and with metrics on its own port, "
-    "counted from --metrics-port.",
-)
-@click.option(
-    "--instances",
-    type=click.IntRange(0, 64),
-    default=0,
-    help="Engines of each model; 0 for one on each processor, 8 at most, or two per GPU on CUDA.",
-)
-@click.option(
-    "--intra-op-threads",
-    type=click.IntRange(0, 1024),
-    default=0,
-    help="Threads of an engine on the CPU; 0 for an equal share of the processors.",
-)
-@click.option("--spinning/--no-spinning", default=False, help="Let idle threads of an engine spin.")
-@click.option(
-    "--max-batch-size",
-    type=click.IntRange(1, 65536),
-    default=16,
-    help="Most images in a batch on the CPU.",
-)
-@click.option(
-    "--cuda-batch-size",
-    type=click.IntRange(1, 4096),
-    default=256,
-    help="Images in every batch on CUDA, padding included. Part of what an image is there: servers "
-    "with different values give different bytes.",
-)
-@click.option(
-    "--cuda-graphs/--no-cuda-graphs",
-    default=True,
-    help="Replay batches as a CUDA graph, where it can be captured.",
-)
-@click.option(
-    "--devices",
-    type=GpuNumbers(),
-    default="0",
-    help="Numbers of the GPUs that the engines are spread over, e.g. 0,1.",
-)
-@click.option(
-    "--max-queue-images",
-    type=click.IntRange(1),
-    show_default="4096; on CUDA at least what the engines make in a second",
-    help="Maximum number of images that wait for an engine, and that wait to be encoded as PNG.",
-)
-@click.option(
-    "--quantum-images",
-    type=click.IntRange(1),
-    default=16,
-    help="Images that a request gets in one turn.",
-)
-@click.option(
-    "--max-reply-bytes",
-    type=click.IntRange(1),
-    default=4 * 2**20,
-    help="Size of a reply, and so the most images of a request; gRPC clients accept no more than "
-    "the default, unless they are configured to.",
-)
-@click.option(
-    "--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request."
-)
-@click.option(
-    "--max-unread-bytes",
-    type=click.IntRange(1),
-    default=2**28,
-    help="Replies that wait for clients which do not read them; above that, Generate is refused.",
-)
-@click.option(
-    "--cache-bytes",
-    type=click.IntRange(0),
-    default=0,
-    help="Size of the cache of PNG and other files, which gRPC and HTTP share; 0 for none.",
-)
-@click.option(
-    "--max-concurrent-rpcs",
-    type=click.IntRange(0),
-    default=0,
-    help="Most RPCs at once; 0 for no limit.",
-)
-@click.option(
-    "--max-connection-age-s",
-    type=SECONDS,
-    default=0.0,
-    help="Age of a connection; 0 for no limit.",
-)
-@click.option(
-    "--keepalive-s",
-    type=SECONDS,
-    default=7200.0,
-    help="Time without traffic after which the server pings a client.",
-)
-@click.option(
-    "--min-ping-interval-s",
-    type=SECONDS,
-    default=10.0,
-    help="Interval of keepalive pings that clients may use; those that ping more often are "
-    "disconnected.",
-)
-@click.option(
-    "--start-timeout-s",
-    type=click.FloatRange(0, 86400, min_open=True),
-    default=300.0,
-    help="Time that each model has to get ready; after that the server ends with exit code 2.",
-)
-@click.option(
-    "--drain-delay-s",
-    type=SECONDS,
-    default=0.0,
-    help="At the end, time between turning readiness off and refusing requests.",
-)
-@click.option(
-    "--exit-timeout-s",
-    type=SECONDS,
-    default=30.0,
-    help="At the end, time that accepted requests have to finish.",
-)
-@click.option(
-    "--longest-batch-s",
-    type=click.FloatRange(0, 86400, min_open=True),
-    default=60.0,
-    help="Time at one batch after which an engine counts as stuck.",
-)
+@model_options
+@port_options
+@engine_options
+@limit_options
+@grpc_options
+@lifetime_options
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),

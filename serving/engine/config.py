@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
+from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
 
 DEVICES = ("auto", "cpu", "cuda")
 
