@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
+from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL
 
 FLOAT16_FORM = PLAIN

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
-from dcgan.core.onnx_session import cuda_options
+from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE, cuda_options
 from dcgan.export.formats.graph_form import FLOAT16_FORM, float32_form
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL
 

@@ -5,8 +5,13 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.core import onnx_session
-from dcgan.core.fixed_batch import DEFAULT_CUDA_BATCH_SIZE
-from dcgan.core.onnx_session import CPU, CUDA, cuda_options, session_options
+from dcgan.core.onnx_session import (
+    CPU,
+    CUDA,
+    DEFAULT_CUDA_BATCH_SIZE,
+    cuda_options,
+    session_options,
+)
 from dcgan.export.cli import main
 from dcgan.export.formats.writer import write_files
 from dcgan.export.graph.fold import fold
