@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -14,6 +16,19 @@ from PIL.PngImagePlugin import PngInfo
 
 Pixels = NDArray[np.uint8]
 """uint8 [n, height, width, channels] or [height, width, channels]; 3 channels (RGB) or 1 (grey)."""
+
+_MAX_PNG_PIXELS = 2**26
+_PNG_ERRORS = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def tile(images: Pixels, columns: int | None = None) -> Pixels:
@@ -85,14 +100,16 @@ def decode_png(data: bytes) -> Pixels:
     """Decodes a PNG in grey or RGB to uint8 [H, W, C].
 
     Raises:
-        ValueError: if it is no such PNG.
+        ValueError: if it is no such PNG, or has over 2^26 pixels.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode not in ("L", "RGB"):
                 raise ValueError(f"the PNG has mode {image.mode}, not L or RGB")
+            if image.width * image.height > _MAX_PNG_PIXELS:
+                raise ValueError(f"the PNG has {image.width} x {image.height} pixels")
             array = np.asarray(image)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"not a readable PNG: {error}") from None
+    except _PNG_ERRORS as error:
+        raise ValueError(f"not a readable PNG: {error!s:.200}") from None
 
     return array[:, :, None] if array.ndim == 2 else array

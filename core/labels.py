@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from dcgan.core.text import printable
+
 _MAX_SHOWN_NAMES = 20
+_MAX_SHOWN_CHARACTERS = 500
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -38,5 +41,6 @@ def describe_labels(classes: int, class_names: Sequence[str]) -> str:
     names = ""
     if class_names:
         more = ", ..." if len(class_names) > _MAX_SHOWN_NAMES else ""
-        names = f" or one of {', '.join(class_names[:_MAX_SHOWN_NAMES])}{more}"
+        shown = printable(", ".join(class_names[:_MAX_SHOWN_NAMES]), _MAX_SHOWN_CHARACTERS)
+        names = f" or one of {shown}{more}"
     return f"0 to {classes - 1}{names}"

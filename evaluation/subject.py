@@ -93,7 +93,7 @@ def _of_model(release: Release, precision: str, seed: int, progress: Progress) -
         raise EvaluationError(
             f"{manifest.name} has no ONNX file in {precision}; choose another --precision"
         )
-    release.verify_file(file)
+    release.verify()
     session = open_session(release.path(file).read_bytes(), CPU, name=file.path)
 
     def images(n: int, labels: NDArray[np.int64] | None) -> Pixels:

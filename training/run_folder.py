@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 
 from dcgan.core.atomic import remove_leftovers
+from dcgan.core.bounded import read_bounded
 from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json, parse_json
@@ -47,6 +48,8 @@ SKIPPED = "skipped.txt"
 LOCK = ".lock"
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
+
+_MAX_CONFIG_BYTES = 2**24  # with the names of 65,536 classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +215,11 @@ def read_config(folder: Path) -> RunConfig:
             f"{folder} is not a run folder: it has no {CONFIG}; create one with dcgan-train"
         )
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"cannot read {path}: {error}") from None
+        text = read_bounded(path, _MAX_CONFIG_BYTES).decode("utf-8")
+    except OSError as error:
+        raise TrainingError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TrainingError(f"cannot read {path}: it is not UTF-8") from None
     return parse_config(text, str(path))
 
 

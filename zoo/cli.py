@@ -90,7 +90,7 @@ def info(search: SearchPath, name: str, version: int | None, as_json: bool) -> N
     if as_json or card is None or entry.folder is None:
         text = dump_json(entry.manifest)
     else:
-        text = (entry.folder / card.path).read_bytes().decode("utf-8", "replace")
+        text = entry.release.read_card(card)
     click.echo(escape_unprintable(text, keep="\n\t"), nl=False)
 
 

@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.core import noise
+from dcgan.core.bounded import read_bounded
 from dcgan.core.images import Pixels, decode_png, encode_png, tile, untile
 from dcgan.zoo.manifest import Golden, Manifest
 from dcgan.zoo.repository import Release, RepositoryError
 
 MAX_LEVELS = 1
 """Largest difference of golden pixels across providers and processor families, in grey levels."""
+
+_MAX_BYTES = 2**28  # of the picture
 
 
 class Agreement(Enum):
@@ -67,7 +70,9 @@ def read_golden(release: Release) -> Pixels:
 
     release.verify_file(file)
     try:
-        images = untile(decode_png(release.path(file).read_bytes()), k, columns=k)
+        images = untile(decode_png(read_bounded(release.path(file), _MAX_BYTES)), k, columns=k)
+    except OSError as error:
+        raise RepositoryError(f"cannot read {release.path(file)}: {error.strerror}") from None
     except ValueError as error:
         raise RepositoryError(f"{release.path(file)} is damaged: {error}") from None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.core.atomic import replacing, write_file
+from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import CacheError, DcganError
 from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import private_folder
@@ -140,12 +141,7 @@ def write_index(releases: list[Release], folder: Path, show: Callable[[str], Non
 
 def _read(path: Path, name: str) -> Index:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_INDEX_BYTES + 1)
-        if len(data) > _MAX_INDEX_BYTES:
-            raise DownloadError(
-                f"{name} is over {_MAX_INDEX_BYTES // 2**20} MiB, which no index is"
-            )
+        data = read_bounded(path, _MAX_INDEX_BYTES)
         return parse_json(Index, data.decode("utf-8"), f"the index {name}")
     except UnicodeDecodeError:
         raise DownloadError(f"{name} is not an index: it is not text") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dcgan.core.bounded import read_bounded
 from dcgan.core.text import printable
 from dcgan.zoo.manifest import Manifest, Tensor
 from dcgan.zoo.onnx_model import Graph, UnsafeGraphError, read_graph
@@ -18,6 +19,7 @@ from dcgan.zoo.onnx_shapes import Cost, ShapeInference
 _BATCHES = (1, 61)
 """Batches that the graph is followed with: the second finds what grows faster than the batch."""
 
+_MAX_FILE_BYTES = 2**29  # a checked file is in memory; those of 64x64 images have under 2**24
 _MAX_ELEMENTS = 2**26  # intermediate values of one image; 64x64 images take under 2**21
 _MAX_MULTIPLICATIONS = 2**38  # of one image; 64x64 images take 2**27
 
@@ -36,7 +38,7 @@ def check_onnx_file(path: Path, manifest: Manifest) -> Cost:
         UnsafeGraphError: names the file and what is wrong with it.
     """
     try:
-        return check_onnx(path.read_bytes(), manifest)
+        return check_onnx(read_bounded(path, _MAX_FILE_BYTES), manifest)
     except UnsafeGraphError as error:
         raise UnsafeGraphError(
             f"{printable(path)} is not loaded: {error}; export the model again with dcgan-export"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.core.atomic import new_folder
+from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import SchemaError, parse_json
 from dcgan.core.text import printable
@@ -35,6 +36,8 @@ DEFAULT_MODEL = "dcgan64"
 
 MAX_MANIFEST_BYTES = 2**20
 """Largest manifest that is read."""
+
+_MAX_CARD_BYTES = 2**20
 
 _CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it again"
 
@@ -62,6 +65,17 @@ class Release:
     def path(self, file: ModelFile) -> Path:
         """Returns the path of one of its files."""
         return self.folder / file.path
+
+    def read_card(self, file: ModelFile) -> str:
+        """Returns the text of the model card.
+
+        Raises:
+            RepositoryError: if it cannot be read, or has over 1 MiB.
+        """
+        try:
+            return read_bounded(self.path(file), _MAX_CARD_BYTES).decode("utf-8", "replace")
+        except OSError as error:
+            raise RepositoryError(f"cannot read {self.path(file)}: {error.strerror}") from None
 
     def verify(self) -> None:
         """Verifies that the folder holds the files of the manifest, and safe ONNX graphs.
@@ -253,12 +267,12 @@ def _read_manifest(folder: Path) -> str:
     path = folder / FILE_NAME
     if not path.is_file():
         raise RepositoryError(f"{folder} is not a model folder: it has no {FILE_NAME}")
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise RepositoryError(f"{path} is over 1 MiB, which no manifest is")
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RepositoryError(f"cannot read {path}: {error}") from None
+        return read_bounded(path, MAX_MANIFEST_BYTES).decode("utf-8")
+    except OSError as error:
+        raise RepositoryError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RepositoryError(f"cannot read {path}: it is not UTF-8") from None
 
 
 def _read_placed(folder: Path) -> Release:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dcgan.core.labels import describe_labels, find_label
 from dcgan.core.noise import INDEX_LIMIT
+from dcgan.core.text import printable
 from dcgan.serving.api.errors import InvalidFieldError
 from dcgan.zoo.manifest import Manifest
 
@@ -173,7 +174,7 @@ class _Fields:
         for name, value in pairs:
             if name not in known:
                 cure = f"it takes {', '.join(known)}" if known else "it takes none"
-                raise InvalidFieldError(name[:_MAX_SHOWN], f"is not a field here; {cure}")
+                raise InvalidFieldError(printable(name, _MAX_SHOWN), f"is not a field here; {cure}")
             if name in self._values:
                 raise InvalidFieldError(name, "must be given once")
             self._values[name] = value

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,3 +50,41 @@ def test_what_is_no_png_is_refused(data: bytes):
 def test_a_grid_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="is not a grid of"):
         untile(np.zeros((4, 7, 1), np.uint8), 2, 2)
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file of any chunks, with right checksums."""
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in chunks:
+        checksum = zlib.crc32(kind + content)
+        data += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return data
+
+
+def header(width: int, height: int) -> tuple[bytes, bytes]:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+
+
+IMAGE = (b"IDAT", zlib.compress(bytes(100)))
+TEXT_BOMB = (b"zTXt", b"a\0\0" + zlib.compress(bytes(2**27)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png(header(2**27, 1), IMAGE),
+        png(header(10**4, 10**4), IMAGE),
+        png(header(2**31 - 1, 2**31 - 1), IMAGE),
+        png(header(2, 2), header(2**16, 2**12), IMAGE),
+        png((b"IHDR", b"\0\0\0\1"), IMAGE),
+        png(TEXT_BOMB, header(2, 2), IMAGE),
+        png(header(2, 2), *[TEXT_BOMB] * 3, IMAGE),
+    ],
+    ids=["a long row", "1e8", "2^62", "a second header", "short", "text first", "texts"],
+)
+def test_a_bomb_in_a_png_is_refused_before_it_is_decoded(data: bytes):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="PNG|IHDR|too large"):
+        decode_png(data)
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()

@@ -24,3 +24,9 @@ def test_what_exists_is_described_and_bounded():
     assert describe_labels(3, NAMES) == "0 to 2 or one of cat, Dog, 1"
     assert describe_labels(10, ()) == "0 to 9"
     assert describe_labels(1000, [f"class-{i}" for i in range(1000)]).endswith("class-19, ...")
+
+
+def test_names_of_strangers_are_described_without_controls_and_cut():
+    shown = describe_labels(2, ["a\x1b[2J\nforged", "b" * 10_000])
+    assert shown.isprintable()
+    assert len(shown) < 600

@@ -1,6 +1,11 @@
+import json
+import shutil
+
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper
 
 from dcgan.core import noise
 from dcgan.core.onnx_session import CPU, open_session
@@ -9,6 +14,8 @@ from dcgan.evaluation.subject import open_subject
 from dcgan.training.config import load_recipe
 from dcgan.training.models.networks import Generator, init_weights
 from dcgan.training.run_folder import DataFacts, RunConfig, RunFolder
+from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.repository import Release, sha256
 
 
 def quiet(numbers, title):
@@ -85,3 +92,20 @@ def test_a_data_set_of_a_library_is_taken_where_no_model_has_its_name():
 def test_more_images_than_a_source_has_are_an_error(make_folder):
     with pytest.raises(EvaluationError, match="fewer than 50"):
         open_quietly(make_folder("few", 20)).images(50, None)
+
+
+def test_a_graph_that_no_release_needs_is_not_run(release, tmp_path):
+    folder = shutil.copytree(release.folder, tmp_path / "model")
+    release = Release(folder, release.manifest)
+    path = release.path(release.manifest.file("onnx"))
+    model = onnx.load(path)
+    model.graph.node.insert(0, helper.make_node("RandomNormal", [], ["noise"], shape=[1]))
+    onnx.save(model, path)
+
+    manifest = json.loads((release.folder / "manifest.json").read_text())
+    for file in manifest["files"]:
+        if file["path"] == path.name:
+            file |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    (release.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UnsafeGraphError, match="it uses the operator 'RandomNormal'"):
+        open_quietly(release.folder)

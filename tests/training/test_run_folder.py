@@ -16,7 +16,14 @@ from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.progress import Progress
-from dcgan.training.run_folder import CONFIG, GENERATOR, RunFolder, check_free, read_run
+from dcgan.training.run_folder import (
+    CONFIG,
+    GENERATOR,
+    RunFolder,
+    check_free,
+    read_config,
+    read_run,
+)
 from dcgan.training.tensor_file import encode_tensors
 
 
@@ -190,3 +197,10 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     leftover.write_bytes(b"half")
     with RunFolder(tmp_path).lock():
         assert not leftover.exists()
+
+
+def test_a_config_of_gigabytes_is_not_read(tmp_path):
+    with (tmp_path / CONFIG).open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(TrainingError, match="cannot read .*: it has over 16 MiB"):
+        read_config(tmp_path)

@@ -296,3 +296,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments):
     assert result.exit_code == 2
     assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in result.output
+
+
+def test_a_card_of_gigabytes_is_not_read(repository, toy):
+    manifest = json.loads((toy / "manifest.json").read_text())
+    with (toy / "README.md").open("wb") as file:
+        file.truncate(2**31 - 1)
+    card = {"role": "card", "path": "README.md", "bytes": 2**31 - 1, "sha256": "0" * 64}
+    manifest["files"].append(card)
+    (toy / "manifest.json").write_text(json.dumps(manifest))
+    result = dcgan_zoo("--model-repository", repository, "info", "toy")
+    assert result.exit_code == 2
+    assert "it has over 1 MiB" in result.stderr

@@ -1,6 +1,7 @@
 """ONNX files from outside: plain graphs pass, everything else is refused before it is loaded."""
 
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -235,6 +236,20 @@ def test_a_refusal_names_the_file_and_the_cure(model, tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(UnsafeGraphError, match=r"generator\.onnx is not loaded: .* dcgan-export"):
         check_onnx_file(path, RELEASE.manifest)
+
+
+def test_a_file_of_gigabytes_is_refused_unread(tmp_path):
+    path = tmp_path / "generator.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UnsafeGraphError, match="cannot read .*: it has over 512 MiB"):
+        check_onnx_file(path, RELEASE.manifest)
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "generator.onnx")
+    with pytest.raises(UnsafeGraphError, match="it is not a regular file"):
+        check_onnx_file(tmp_path / "generator.onnx", RELEASE.manifest)
 
 
 def test_a_file_that_is_cut_off_is_refused():

@@ -16,6 +16,12 @@ from dcgan.serving.http.query import (
 LAST = 2**64 - 1
 
 
+def test_the_name_of_an_unknown_field_is_shown_without_controls(manifest):
+    with pytest.raises(InvalidFieldError) as caught:
+        read_image_query(b"a%1b[2J%0d%0aok%e2%80%ae=1", manifest)
+    assert str(caught.value).isprintable()
+
+
 def test_an_empty_query_means_the_first_image(manifest):
     assert read_image_query(b"", manifest) == ImageQuery(Look(), 0)
 

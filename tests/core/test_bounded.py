@@ -1,0 +1,36 @@
+"""Files of strangers are read up to a size, and only if they are regular files."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from dcgan.core.bounded import read_bounded
+
+
+def test_a_file_is_read_up_to_the_size(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, 5) == b"12345"
+    with pytest.raises(OSError, match="it has over 4 bytes") as caught:
+        read_bounded(path, 4)
+    assert caught.value.errno == errno.EFBIG
+
+
+def test_a_sparse_file_of_a_terabyte_is_not_read(tmp_path: Path):
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(OSError, match="it has over 1 MiB"):
+        read_bounded(path, 2**20)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_special_files_are_refused_and_never_waited_for(tmp_path: Path, kind: str):
+    path = Path("/dev/zero") if kind == "device" else tmp_path
+    if kind == "fifo":
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_bounded(path, 10)
