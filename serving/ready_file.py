@@ -67,8 +67,12 @@ class ReadyReport:
             models += f"; the default is {self.models[0].name}"
         metrics = ",".join(f"http://{address}/metrics" for address in self.metrics_addresses)
         serving = "serving" if self.workers == 1 else f"{self.workers} workers serving"
-        http = "" if self.http_address is None else f"; page at http://{self.http_address}/"
-        return f"ready at {self.address}, {serving} {models}{http}; metrics at {metrics}"
+        addresses = f"{self.address} (gRPC)"
+        page = ""
+        if self.http_address is not None:
+            addresses += f" and http://{self.http_address}/v1/models (HTTP)"
+            page = f"; page at http://{self.http_address}/"
+        return f"ready at {addresses}, {serving} {models}{page}; metrics at {metrics}"
 
 
 def write_ready_file(path: Path, report: ReadyReport) -> None:

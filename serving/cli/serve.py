@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command, UserError
 from dcgan.serving.cli.server_options import (
     engine_options,
     grpc_options,
@@ -67,6 +67,7 @@ class ServeCommand(Command):
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write this JSON file once ready to serve; removed at the start and at a clean exit.",
 )
+@click.option("--open", "opens_page", is_flag=True, help="Open the page in the default browser.")
 @click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
 def main(
     *,
@@ -74,6 +75,7 @@ def main(
     log_format: str,
     log_level: str,
     ready_file: Path | None,
+    opens_page: bool,
     dry_run: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
@@ -88,19 +90,29 @@ def main(
         from dcgan.serving.observability.log import LogConfig, configure_logging
 
         config = build_server_config(options)
+        if opens_page and config.http is None:
+            raise UserError("--open shows the page, which is on HTTP; leave --no-http out")
         if dry_run:
             click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
             return
 
         log = LogConfig(log_format, log_level)
         configure_logging(log)
-        _run(config, workers, log, ready_file)
+        _run(config, workers, log, ready_file, opens_page=opens_page)
 
 
-def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | None) -> None:
+def _run(
+    config: ServerConfig,
+    workers: int,
+    log: LogConfig,
+    ready_file: Path | None,
+    *,
+    opens_page: bool,
+) -> None:
     """Serves, with a ready file as long as it does."""
     import asyncio
 
+    from dcgan.serving.cli.browser import open_page
     from dcgan.serving.ready_file import remove_ready_file, write_ready_file
     from dcgan.serving.server import run_until_signal
     from dcgan.serving.workers import supervise
@@ -112,6 +124,8 @@ def _run(config: ServerConfig, workers: int, log: LogConfig, ready_file: Path | 
         _print_ready_line(report, log.format)
         if ready_file is not None:
             write_ready_file(ready_file, report)
+        if opens_page and report.http_address is not None:
+            open_page(report.http_address)
 
     try:
         if workers == 1:

@@ -16,7 +16,7 @@ model_options = with_options(
         "--model-repository",
         type=click.Path(path_type=Path),
         help="Serve the newest version of every model in this folder, laid out as "
-        "<name>/<version>/.  [default: the model that comes with the package]",
+        "<name>/<version>/.  [default: the models that come with the package]",
     ),
     click.option(
         "--model",

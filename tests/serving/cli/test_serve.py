@@ -51,3 +51,7 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
 def test_devices_are_different_gpu_numbers(numbers):
     result = CliRunner().invoke(main, ["--dry-run", "--devices", numbers])
     assert (result.exit_code, "--devices" in result.stderr) == (2, True)
+
+
+def test_opening_the_page_needs_http(repository):
+    assert "leave --no-http out" in refuse_to_start(repository, "--open", "--no-http")
