@@ -1,11 +1,10 @@
-"""Conversion of images to 8 bits in sRGB: orientation, transparency, depth, color profiles."""
+"""Conversion of images of 8 bits to sRGB: orientation, transparency, color profiles."""
 
 from __future__ import annotations
 
 import io
 from functools import lru_cache
 
-import numpy as np
 from PIL import Image, ImageCms
 
 from dcgan.training.data.source import DECODE_ERRORS
@@ -27,13 +26,17 @@ _MAX_PROFILE_BYTES = 2**23
 _PROFILE_MODES = ("RGB", "L", "CMYK")
 
 
-def turn_upright(image: Image.Image) -> Image.Image:
-    """Turns an image by its EXIF orientation, if its EXIF can be read."""
+def read_orientation(image: Image.Image) -> Image.Transpose | None:
+    """Returns how to turn an image upright by its EXIF data; None if there is nothing to do."""
     try:
-        transpose = _TRANSPOSES.get(image.getexif().get(_ORIENTATION, 1))
+        return _TRANSPOSES.get(image.getexif().get(_ORIENTATION, 1))
     except DECODE_ERRORS:
-        return image
-    return image if transpose is None else image.transpose(transpose)
+        return None
+
+
+def turn_upright(image: Image.Image, orientation: Image.Transpose | None) -> Image.Image:
+    """Turns an image as `read_orientation` says."""
+    return image if orientation is None else image.transpose(orientation)
 
 
 def flatten(image: Image.Image) -> Image.Image:
@@ -48,32 +51,6 @@ def flatten(image: Image.Image) -> Image.Image:
         return image
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Returns whether an image is grey with more than 8 bits."""
-    return image.mode.startswith("I")
-
-
-def max_level(image: Image.Image) -> int:
-    """Returns the largest level of a deep image, at most 65535, and 0 for other images."""
-    if not is_deep(image):
-        return 0
-    return int(np.asarray(image).clip(0, 2**16 - 1).max(initial=0))
-
-
-def scale_deep(image: Image.Image, bits: int) -> Image.Image:
-    """Scales a deep image to 8 bits.
-
-    Args:
-        image: grey, with more than 8 bits.
-        bits: depth of the data, 8 to 16.
-    """
-    levels = np.asarray(image).clip(0, 2**16 - 1)
-    # Pillow's mode "I" also holds images of 8 bits.
-    is_8_bit = image.mode == "I" and levels.max(initial=0) < 2**8
-    scaled = levels if is_8_bit else levels >> (bits - 8)
-    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

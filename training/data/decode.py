@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -15,15 +16,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dcgan.core.images import Pixels
 from dcgan.training.data.color import (
     flatten,
-    is_deep,
-    max_level,
     profile_of,
-    scale_deep,
+    read_orientation,
     to_profile_mode,
     to_srgb,
     turn_upright,
 )
 from dcgan.training.data.dataset import Dataset, dataset_digest
+from dcgan.training.data.deep import max_level, read_levels, scale_levels
 from dcgan.training.data.source import DECODE_ERRORS, ImageSource, to_utf8_text
 from dcgan.training.errors import TrainingError, UnusableImageError
 
@@ -126,9 +126,14 @@ def decode_images(
         depth = _Depth(source)
         for i in progress(range(len(source.items))):
             try:
-                pixels = _with_image(
-                    source, i, lambda image: _square(image, size, config.channels, depth)
+                use = partial(
+                    _square,
+                    reopen=partial(source.open, i),
+                    size=size,
+                    channels=config.channels,
+                    depth=depth,
                 )
+                pixels = _with_image(source, i, use)
             except UnusableImageError as error:
                 if not config.skip_corrupt:
                     raise
@@ -183,7 +188,7 @@ def _sizes(source: ImageSource, skip_corrupt: bool) -> Iterator[tuple[int, int]]
 
 
 class _Depth:
-    """The depth of grey images with more than 8 bits.
+    """The depth of images with more than 8 bits per channel.
 
     Cameras and microscopes store 10, 12 or 14 bits in files of 16 bits. The largest level of all
     images of a source decides, which are read only if one of them is deep.
@@ -199,7 +204,9 @@ class _Depth:
             largest = 0
             for i in range(len(self._source.items)):
                 with suppress(UnusableImageError):
-                    largest = max(largest, _with_image(self._source, i, max_level))
+                    use = partial(read_levels, reopen=partial(self._source.open, i))
+                    levels = _with_image(self._source, i, use)
+                    largest = max(largest, max_level(levels))
                 if largest >= 2**14:
                     break
             self._bits = max(8, 2 * ((largest.bit_length() + 1) // 2))
@@ -241,24 +248,31 @@ def _with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) ->
         raise UnusableImageError(problem, cure) from None
 
 
-def _square(image: Image.Image, size: int, channels: int, depth: _Depth) -> Pixels:
+def _square(
+    image: Image.Image,
+    *,
+    reopen: Callable[[], Image.Image],
+    size: int,
+    channels: int,
+    depth: _Depth,
+) -> Pixels:
     """Decodes an image to uint8 [size, size, channels]."""
     # A large JPEG is decoded at a fraction of its size, at least twice ours.
     image.draft(None, (2 * size, 2 * size))
-    image.load()
+    levels = read_levels(image, reopen)
+    orientation = read_orientation(image)
+    profile = profile_of(image)
     mode = "RGB" if channels == 3 else "L"
 
-    upright = turn_upright(image)
-    profile = profile_of(image)
-    if is_deep(upright):
-        flat = scale_deep(upright, depth.bits()).convert(mode)
-    elif profile is None:
-        flat = flatten(upright).convert(mode)
-    else:
-        flat = to_profile_mode(flatten(upright))
+    if levels is not None:
+        image = scale_levels(levels, depth.bits())
+    elif image.mode == "I":
+        image = image.convert("L")  # 8 bits in 32, as read_levels has found
+    flat = flatten(turn_upright(image, orientation))
+    flat = flat.convert(mode) if profile is None else to_profile_mode(flat)
 
     if flat.size != (size, size):
         flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
-    if profile is not None and not is_deep(upright):
+    if profile is not None:
         flat = to_srgb(flat, profile).convert(mode)  # of the small image, which is much faster
     return np.asarray(flat).reshape(size, size, channels)

@@ -38,21 +38,26 @@ def make_zip(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A PNG that says it is large and holds nothing."""
+def raw_png(width: int, height: int, bits: int, color_type: int, rows: bytes) -> bytes:
+    """A PNG of any depth; each row of pixels begins with the number of its filter."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG that says it is large and holds nothing."""
+    return raw_png(width, height, 8, 2, b"")
 
 
 def odd_tiff() -> bytes:

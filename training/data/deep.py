@@ -1,0 +1,106 @@
+"""Images with more than 8 bits per channel: reading their levels and scaling them to 8 bits."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_MAX_LEVEL = 2**16 - 1
+
+# Pillow's name of a pixel format with 16 bits per channel ends with its byte order.
+_BYTE_ORDER = re.compile(r"(?<=;16)[BLN]$")
+_GREY_WITH_ALPHA = "LA;16B"
+_NATIVE_ORDER = "L" if sys.byteorder == "little" else "B"
+
+Levels = NDArray[np.integer]
+"""[H, W] if grey, [H, W, C] otherwise; 0 to 65535."""
+
+
+def read_levels(image: Image.Image, reopen: Callable[[], Image.Image]) -> Levels | None:
+    """Reads an image if it has more than 8 bits per channel.
+
+    Args:
+        image: not loaded yet; it is loaded in any case.
+        reopen: opens the same file once more.
+
+    Returns:
+        The levels, or None for an image of 8 bits.
+    """
+    is_deep_color = any(_BYTE_ORDER.search(raw_mode) for raw_mode in _raw_modes(image))
+    image.load()
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).clip(0, _MAX_LEVEL)
+        # Pillow's mode "I" also holds images of 8 bits.
+        is_8_bit = image.mode == "I" and levels.max(initial=0) < 2**8
+        return None if is_8_bit else levels
+    if not is_deep_color:
+        return None
+
+    # Pillow keeps only the high byte of each channel.
+    high = np.asarray(image).astype(np.uint16)
+    return high << 8 | _low_bytes(reopen)
+
+
+def scale_levels(levels: Levels, bits: int) -> Image.Image:
+    """Scales levels to 8 bits.
+
+    Args:
+        levels: of an image.
+        bits: depth of the data, 8 to 16.
+
+    Returns:
+        An image of mode L, RGB or RGBA.
+    """
+    scaled = levels >> (bits - 8)
+    if levels.ndim == 3 and levels.shape[2] == 4 and levels[..., 3].max(initial=0) >> bits:
+        scaled[..., 3] = levels[..., 3] >> 8  # data of 12 bits with an alpha channel of 16
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
+
+
+def max_level(levels: Levels | None) -> int:
+    """Returns the largest level of the colors of an image, and 0 for images of 8 bits."""
+    if levels is None:
+        return 0
+    return int((levels if levels.ndim == 2 else levels[..., :3]).max(initial=0))
+
+
+def _low_bytes(reopen: Callable[[], Image.Image]) -> NDArray[np.uint8] | int:
+    """Returns the low bytes of each channel, or 0 if Pillow cannot read them.
+
+    Read in the other byte order, the low bytes are the high ones.
+    """
+    with reopen() as image:
+        is_grey = _raw_modes(image) == [_GREY_WITH_ALPHA]
+        tiles = image.tile  # type: ignore[attr-defined]
+        image.tile = [tile._replace(args=_swap(tile.args)) for tile in tiles]  # type: ignore[attr-defined]
+        try:
+            image.load()
+        except ValueError:
+            return 0
+        values = np.asarray(image)
+    return values[..., [1, 1, 1, 3]] if is_grey else values
+
+
+def _raw_modes(image: Image.Image) -> list[str]:
+    """Returns Pillow's names of the pixel formats in a file that is not loaded yet."""
+    arguments = [tile.args for tile in getattr(image, "tile", [])]
+    first = [args if isinstance(args, str) or not args else args[0] for args in arguments]
+    return [raw_mode for raw_mode in first if isinstance(raw_mode, str)]
+
+
+def _swap(args: object) -> object:
+    if isinstance(args, tuple):
+        return (_swap(args[0]), *args[1:])
+    if args == _GREY_WITH_ALPHA:
+        return "RGBA"  # the four bytes of each pixel
+    return _BYTE_ORDER.sub(_other_order, args) if isinstance(args, str) else args
+
+
+def _other_order(order: re.Match[str]) -> str:
+    actual = _NATIVE_ORDER if order[0] == "N" else order[0]
+    return "B" if actual == "L" else "L"
