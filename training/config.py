@@ -10,7 +10,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from dcgan.core.schema import parse
@@ -23,6 +23,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 PRECISIONS = ("auto", "fp32", "bf16")
 AUGMENTATIONS = ("colour", "translation", "cutout")
+SWITCHES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,44 @@ class AdamConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a step is computed: changes its speed and its last bits, but not what it computes.
+
+    Each value is "on", "off" or "auto"; `resolve_switches` says what "auto" means.
+
+    Attributes:
+        compile: compile networks, augmentation and losses with torch.compile.
+        weight_copies: make the weights that layers read, in bf16 or spectrally normalized, once for
+            each phase of a step and for all layers together, not at each use.
+        one_pass: judge real and generated images in one pass where D has no batch normalization.
+        padded_channels: pad images to 4 channels (8 in bf16) once, not in each convolution.
+        linear_penalties: compute R1 and R2 without a second derivative where D has no
+            normalization.
+    """
+
+    compile: str = "auto"
+    weight_copies: str = "auto"
+    one_pass: str = "auto"
+    padded_channels: str = "auto"
+    linear_penalties: str = "auto"
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check_choice(f"engine.{each.name}", getattr(self, each.name), SWITCHES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSwitches:
+    """The values of `EngineConfig` for one device, as a run uses and records them."""
+
+    compile: bool = False
+    weight_copies: bool = False
+    one_pass: bool = False
+    padded_channels: bool = False
+    linear_penalties: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a generator is trained.
 
@@ -69,6 +108,8 @@ class Recipe:
             end.
         r1: weight of the penalty on D's gradients at real images (R1), 0 for none.
         r2: weight of the penalty on D's gradients at generated images (R2), 0 for none.
+        penalty_every: compute R1 and R2 in one of this many steps, with as many times their weight
+            (lazy regularization).
         precision: "fp32" or "bf16" if the recipe requires it; "auto" leaves the choice to the
             command line and the device.
         sample_steps: steps between two sample grids.
@@ -78,6 +119,7 @@ class Recipe:
         discriminator: shape of the discriminator.
         generator_adam: optimizer of the generator.
         discriminator_adam: optimizer of the discriminator.
+        engine: how a step is computed.
     """
 
     name: str
@@ -94,6 +136,7 @@ class Recipe:
     decay_from: float = 1.0
     r1: float = 0.0
     r2: float = 0.0
+    penalty_every: int = 1
     precision: str = "auto"
     sample_steps: int = 100
     keep_epochs: int = 0
@@ -101,6 +144,7 @@ class Recipe:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     generator_adam: AdamConfig = field(default_factory=AdamConfig)
     discriminator_adam: AdamConfig = field(default_factory=AdamConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -116,7 +160,7 @@ class Recipe:
     def _check_ranges(self) -> None:
         fits = 1 <= self.batch_size <= 2**16
         _check(fits, f"batch_size must be 1 to 65536, not {self.batch_size}")
-        for name in ("epochs", "sample_steps"):
+        for name in ("epochs", "sample_steps", "penalty_every"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be 1 or more, not {value}")
         counts = {

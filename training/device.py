@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dcgan.core.hardware import processor_name
-from dcgan.training.config import Recipe
+from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.errors import TrainingError
 
 LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
@@ -49,6 +49,44 @@ def resolve_precision(requested: str, device: str, recipe: Recipe) -> str:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if native and recipe.discriminator.width >= _MIN_BF16_WIDTH else "fp32"
+
+
+def resolve_switches(
+    recipe: Recipe, device: str, precision: str, processes: int = 1
+) -> StepSwitches:
+    """Decides how steps are computed.
+
+    "auto" is "on" on a GPU, except for `compile`, whose gain has not been measured there. On a CPU
+    it is "off", where these save no time, except for `linear_penalties`. A step that several
+    processes share is computed plainly. `one_pass` needs a discriminator without batch
+    normalization, and `linear_penalties` one without any; `weight_copies` has nothing to do in fp32
+    without spectral normalization.
+
+    Args:
+        recipe: its `engine` and its discriminator.
+        device: "cpu" or "cuda".
+        precision: "fp32" or "bf16".
+        processes: that train together.
+    """
+    gpu = device == "cuda"
+    engine = recipe.engine
+    norm = recipe.discriminator.norm
+    if processes > 1:
+        return StepSwitches()
+
+    copies = _is_on(engine.weight_copies, auto=gpu)
+    spectral_or_bf16 = norm == "spectral" or precision == "bf16"
+    return StepSwitches(
+        compile=_is_on(engine.compile, auto=False),
+        weight_copies=copies and spectral_or_bf16,
+        one_pass=_is_on(engine.one_pass, auto=gpu) and norm != "batch",
+        padded_channels=_is_on(engine.padded_channels, auto=gpu),
+        linear_penalties=_is_on(engine.linear_penalties, auto=True) and norm == "none",
+    )
+
+
+def _is_on(value: str, *, auto: bool) -> bool:
+    return auto if value == "auto" else value == "on"
 
 
 def configure_backends(*, deterministic: bool) -> None:

@@ -15,6 +15,7 @@ from dcgan.training.device import (
     describe_hardware,
     resolve_device,
     resolve_precision,
+    resolve_switches,
 )
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
@@ -100,7 +101,9 @@ class TrainOptions:
 
         recipe = recipe.for_images(len(dataset.images))
         device = resolve_device(self.device)
-        precision = self.precision or (saved.precision if saved else "auto")
+        precision = resolve_precision(
+            self.precision or (saved.precision if saved else "auto"), device, recipe
+        )
         seed = self.seed
         if seed is None:
             seed = saved.seed if saved else 0
@@ -117,11 +120,12 @@ class TrainOptions:
             seed=seed,
             steps=self._resolve_steps(recipe, len(dataset.images), saved),
             device=device,
-            precision=resolve_precision(precision, device, recipe),
+            precision=precision,
             hardware=describe_hardware(device, context.world_size),
             versions=library_versions(*LIBRARIES),
             commit=project_commit(),
             deterministic=self.deterministic or (saved is not None and saved.deterministic),
+            switches=resolve_switches(recipe, device, precision, context.world_size),
         )
 
     def _resolve_steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:

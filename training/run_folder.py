@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -31,7 +31,7 @@ from dcgan.core.bounded import read_bounded
 from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json, parse_json
-from dcgan.training.config import Recipe
+from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
@@ -87,6 +87,7 @@ class RunConfig:
         versions: of the libraries.
         commit: of this project, if it is known.
         deterministic: on a GPU, use only kernels that give the same bits each time.
+        switches: how steps are computed.
     """
 
     schema_version: int
@@ -100,6 +101,7 @@ class RunConfig:
     versions: dict[str, str]
     commit: str | None = None
     deterministic: bool = False
+    switches: StepSwitches = field(default_factory=StepSwitches)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,3 +109,12 @@ def configure(dataset: Dataset) -> Callable[..., RunConfig]:
         )
 
     return make
+
+
+@pytest.fixture
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute everything in float64, also the logits, which a step converts to float32."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.config import load_recipe
-from dcgan.training.device import resolve_precision
+from dcgan.training.config import StepSwitches, load_recipe
+from dcgan.training.device import resolve_precision, resolve_switches
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,35 @@ def test_bf16_is_chosen_only_where_a_gpu_has_units_for_it(monkeypatch, units, wi
     assert resolve_precision("auto", "cuda", recipe) == precision
     assert resolve_precision("auto", "cuda", replace(recipe, precision="fp32")) == "fp32"
     assert resolve_precision("bf16", "cuda", recipe) == "bf16"
+
+
+ON_A_GPU = {
+    "dcgan64": StepSwitches(weight_copies=True, one_pass=True, padded_channels=True),
+    "dcgan64-seed": StepSwitches(padded_channels=True),
+    "dcgan64-r3": StepSwitches(one_pass=True, padded_channels=True, linear_penalties=True),
+}
+
+
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_switches_are_on_on_a_gpu_where_the_recipe_can_use_them(name):
+    recipe = load_recipe(name)
+    assert resolve_switches(recipe, "cuda", "fp32") == ON_A_GPU[name]
+    assert resolve_switches(recipe, "cuda", "bf16") == replace(ON_A_GPU[name], weight_copies=True)
+    assert resolve_switches(recipe, "cuda", "bf16", 2) == StepSwitches()
+
+
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_on_a_cpu_only_the_second_derivative_is_avoided(name):
+    found = resolve_switches(load_recipe(name), "cpu", "bf16")
+    assert found == StepSwitches(linear_penalties=name == "dcgan64-r3")
+
+
+def test_a_recipe_says_which_switches_it_wants():
+    changes = ["engine.compile=on", "engine.one_pass=off", "engine.weight_copies=on"]
+    recipe = load_recipe("dcgan64", changes)
+    found = resolve_switches(recipe, "cuda", "fp32")
+    assert found == StepSwitches(compile=True, weight_copies=True, padded_channels=True)
+    assert resolve_switches(recipe, "cpu", "fp32") == StepSwitches(compile=True, weight_copies=True)
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ class TrainingBatch:
         label: class of each real image and of the generated image at its place, int64 [B]; None
             without classes.
         share: share of the whole batch that this process has; below 1 in a distributed run.
+        penalized: whether D's gradients are penalized in this step, where the recipe says so.
     """
 
     real: Tensor
@@ -38,6 +39,7 @@ class TrainingBatch:
     augment: Tensor
     label: Tensor | None = None
     share: float = 1.0
+    penalized: bool = True
 
 
 class BatchLoader:
@@ -114,6 +116,7 @@ class BatchLoader:
             augment=augment[:, shard],
             label=label,
             share=len(chosen) / len(whole),
+            penalized=step % self._recipe.penalty_every == 0,
         )
 
     def images_seen(self, step: int) -> int:

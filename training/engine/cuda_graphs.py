@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ class CudaGraphStep:
 
     Each phase is one graph. A graph reads and writes fixed addresses, so every batch is copied to
     where the captured one lies. A batch of another size, such as the last one of an epoch, runs
-    without the graph.
+    without the graph. Steps with and without gradient penalties are two captures.
 
     Args:
         step: to capture.
@@ -44,16 +43,16 @@ class CudaGraphStep:
         self._step = step
         self._state = state
         self._batch_size = batch_size
-        self._capture: _Capture | None = None
+        self._captures: dict[bool, _Capture] = {}  # steps with and without gradient penalties
 
     def __call__(self, batch: TrainingBatch) -> Tensor:
         """Updates D, then G; returns the metrics (STEP_METRICS), on the device."""
         if len(batch.real) != self._batch_size:
             return self._step(batch)
-        if self._capture is None:
+        if batch.penalized not in self._captures:
             self.capture(batch)
 
-        capture = cast(_Capture, self._capture)
+        capture = self._captures[batch.penalized]
         for target, source in zip(_tensors(capture.batch), _tensors(batch), strict=True):
             target.copy_(source)
         capture.discriminator_graph.replay()
@@ -78,7 +77,7 @@ class CudaGraphStep:
         with torch.cuda.graph(generator_graph, pool=discriminator_graph.pool()):
             metrics = self._step.train_generator(static, phase)
 
-        self._capture = _Capture(
+        self._captures[batch.penalized] = _Capture(
             discriminator_graph=discriminator_graph,
             generator_graph=generator_graph,
             batch=static,

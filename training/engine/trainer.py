@@ -62,7 +62,7 @@ class Trainer:
                 seed=config.seed,
             )
 
-        step = TrainingStep(recipe, self.state, config.precision, context)
+        step = TrainingStep(recipe, self.state, config.precision, context, config.switches)
         self._step: Callable[[TrainingBatch], torch.Tensor] = step
         if device.type == "cuda" and context.world_size == 1:
             self._step = CudaGraphStep(step, self.state, recipe.batch_size)

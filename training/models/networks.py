@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from dcgan.training.models.gemm_convolution import gemm_conv, gemm_conv_transpos
 
 IMAGE_SIZES = (32, 64)
 NORMS = ("batch", "spectral", "none")
+
+NEGATIVE_SLOPE = 0.2
+"""Of the discriminator's leaky ReLU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,20 @@ class DiscriminatorConfig:
         _check_shape(self.image_size, self.channels, self.width)
 
 
+class LayerWeights(NamedTuple):
+    """Weights that a network reads in place of its parameters, such as copies in bf16.
+
+    Attributes:
+        weights: of the convolutions, from the first to the last.
+        biases: of the same convolutions, None where one has none.
+        projection: embedding of the classes in a discriminator, or None.
+    """
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor | None, ...]
+    projection: Tensor | None = None
+
+
 class ConditionalNorm(nn.Module):
     """Batch normalization with a scale and a shift for each class (de Vries et al. 2017)."""
 
@@ -104,9 +121,11 @@ class Up(nn.Module):
             ConditionalNorm(classes, channels_out) if classes else nn.BatchNorm2d(channels_out)
         )
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, label: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, 2H, 2W]; from 1x1 to 4x4 in the first."""
-        x = gemm_conv_transpose(self.conv, x)
+        x = gemm_conv_transpose(self.conv, x, weight)
         return torch.relu(self.norm(x) if label is None else self.norm(x, label))
 
 
@@ -131,20 +150,34 @@ class Generator(nn.Module):
         self.hidden = nn.ModuleList([first, *others])
         self.head = nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1, bias=False)
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, label: Tensor | None = None, weights: LayerWeights | None = None
+    ) -> Tensor:
         """Generates images.
 
         Args:
             z: standard normals, [B, latent_size].
             label: class of each image, int64 [B]; None without classes.
+            weights: used in place of those of the convolutions.
 
         Returns:
-            Images in [-1, 1], [B, channels, image_size, image_size].
+            Images in [-1, 1], [B, channels, image_size, image_size]; with more channels if the last
+            of the weights has more.
         """
         x = z[:, :, None, None]  # [B, latent_size, 1, 1]
-        for layer in self.hidden:
-            x = layer(x, label)
-        return torch.tanh(self.head(x))
+        if weights is None:
+            for layer in self.hidden:
+                x = layer(x, label)
+            return torch.tanh(self.head(x))
+
+        for layer, weight in zip(self.hidden, weights.weights, strict=False):
+            x = layer(x, label, weight)
+        return torch.tanh(gemm_conv_transpose(self.head, x, weights.weights[-1]))
+
+    @property
+    def convolutions(self) -> list[nn.ConvTranspose2d]:
+        """The transposed convolutions, from the first to the last."""
+        return [*(cast(Up, layer).conv for layer in self.hidden), self.head]
 
 
 class Down(nn.Module):
@@ -155,9 +188,12 @@ class Down(nn.Module):
         self.conv = conv
         self.norm = norm
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
-        return nn.functional.leaky_relu(self.norm(gemm_conv(self.conv, x)), 0.2, inplace=True)
+        x = self.norm(gemm_conv(self.conv, x, weight, bias))
+        return nn.functional.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
 
 
 class Discriminator(nn.Module):
@@ -192,23 +228,41 @@ class Discriminator(nn.Module):
             for layer in [*convs, self.head, *projections]:
                 spectral_norm(layer)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, label: Tensor | None = None, weights: LayerWeights | None = None
+    ) -> Tensor:
         """Judges images.
 
         Args:
             x: images in [-1, 1], [B, channels, image_size, image_size].
             label: class of each image, int64 [B]; None without classes.
+            weights: used in place of those of the convolutions and of the projection.
 
         Returns:
             Logits, [B].
         """
-        for layer in self.hidden:
-            x = layer(x)
-        logits = gemm_conv(self.head, x).flatten()  # [B, 1, 1, 1] -> [B]
+        if weights is None:
+            for layer in self.hidden:
+                x = layer(x)
+            logits = gemm_conv(self.head, x).flatten()  # [B, 1, 1, 1] -> [B]
+        else:
+            pairs = zip(self.hidden, weights.weights, weights.biases, strict=False)
+            for layer, weight, bias in pairs:
+                x = layer(x, weight, bias)
+            logits = gemm_conv(self.head, x, weights.weights[-1], weights.biases[-1]).flatten()
 
         if self.projection is not None and label is not None:
-            logits = logits + (self.projection(label) * x.mean(dim=(2, 3))).sum(dim=1)
+            if weights is None:
+                embedding = self.projection(label)
+            else:
+                embedding = nn.functional.embedding(label, cast(Tensor, weights.projection))
+            logits = logits + (embedding * x.mean(dim=(2, 3))).sum(dim=1)
         return logits
+
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The convolutions, from the first to the last."""
+        return [*(cast(Down, layer).conv for layer in self.hidden), self.head]
 
 
 def cyclic_labels(n: int, classes: int, device: torch.device) -> Tensor | None:

@@ -1,6 +1,5 @@
 """A training step against a plain training loop, and the effect of each option of the recipe."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -77,15 +76,6 @@ class PlainLoop:
         self.adam_g.step()
         loss_d = loss_real + loss_fake
         return [x.mean().item() for x in (loss_d, loss_g, score_d, score_g1, score_g2)]
-
-
-@pytest.fixture
-def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Compute everything in float64, also the logits, which a step converts to float32."""
-    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.slow
@@ -250,6 +240,25 @@ def test_gradient_penalties_are_the_squared_gradient_of_the_discriminator(small,
     found = gradient_of_head(replace(plain, r1=3.0)) - gradient_of_head(plain)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-8)
     assert not torch.equal(gradient_of_head(replace(plain, r2=3.0)), gradient_of_head(plain))
+
+
+def test_lazy_penalties_weigh_more_and_are_left_out_of_the_steps_between(small, dataset):
+    """Lazy regularization (Karras et al. 2020)."""
+    norm = replace(small.discriminator, norm="none")
+    plain = replace(small, discriminator=norm)
+    lazy = replace(plain, r1=1.0, r2=2.0, penalty_every=3)
+    thrice = replace(plain, r1=3.0, r2=6.0)
+    loader = BatchLoader(dataset, lazy, 0, CPU)
+    assert [loader.batch(step).penalized for step in range(5)] == [True, False, False, True, False]
+
+    def weights(recipe: Recipe, step: int) -> torch.Tensor:
+        state = create_training_state(recipe, 0, CPU)
+        TrainingStep(recipe, state, "fp32")(loader.batch(step))
+        return torch.cat([p.detach().flatten() for p in state.discriminator.parameters()])
+
+    assert torch.equal(weights(lazy, 1), weights(plain, 1))
+    assert torch.allclose(weights(lazy, 3), weights(thrice, 3), atol=1e-6)
+    assert not torch.allclose(weights(lazy, 3), weights(plain, 3), atol=1e-6)
 
 
 def test_bf16_is_near_fp32(small, dataset):

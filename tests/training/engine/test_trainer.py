@@ -1,8 +1,11 @@
 """The trainer: steps, checkpoints and the generator to evaluate."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from dcgan.training.config import StepSwitches
 from dcgan.training.engine.trainer import Trainer
 
 
@@ -15,8 +18,14 @@ def test_learning_rates_decay_as_the_recipe_says(configure, dataset):
     assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
-def test_a_checkpoint_continues_with_the_same_bits(configure, dataset, tmp_path):
-    config = configure(steps=9, ema_half_life=50)
+ALL_SWITCHES = StepSwitches(weight_copies=True, one_pass=True, padded_channels=True)
+
+
+@pytest.mark.parametrize("switches", [StepSwitches(), ALL_SWITCHES], ids=["plain", "switches"])
+def test_a_checkpoint_continues_with_the_same_bits(configure, small, dataset, tmp_path, switches):
+    discriminator = replace(small.discriminator, norm="spectral")
+    config = configure(steps=9, ema_half_life=50, discriminator=discriminator)
+    config = replace(config, switches=switches)
     trainer, twin = (Trainer(config, dataset) for _ in range(2))
     for _ in range(2):
         trainer.train_step()
