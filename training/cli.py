@@ -16,6 +16,12 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 @click.option(
     "--skip-corrupt", is_flag=True, help="Skip images that cannot be decoded, and list them."
 )
+@click.option(
+    "--background",
+    metavar="COLOR",
+    show_default="white",
+    help="What transparent images are laid on: white, black or #rrggbb.",
+)
 @click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
     "--set",
@@ -90,6 +96,7 @@ def main(
     *,
     data: str | None,
     skip_corrupt: bool,
+    background: str | None,
     recipe: str | None,
     changes: tuple[str, ...],
     out: Path | None,
@@ -125,6 +132,7 @@ def main(
         device=device,
         precision=precision,
         deterministic=deterministic,
+        background=background,
     )
     if pack is not None:
         pack_images(options, *pack, skip_corrupt=skip_corrupt)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe, load_recipe, recipe_names
+from dcgan.training.data.color import WHITE, parse_background
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.device import (
     LIBRARIES,
@@ -37,6 +38,7 @@ class TrainOptions:
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32" or "bf16".
         deterministic: on a GPU, use only kernels that give the same bits each time.
+        background: color on which transparent images are laid.
     """
 
     recipe: str | None
@@ -47,6 +49,7 @@ class TrainOptions:
     device: str
     precision: str | None
     deterministic: bool = False
+    background: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps and self.epochs:
@@ -74,6 +77,22 @@ class TrainOptions:
             recipe = recipe.for_images(saved.data.images)
             _refuse_to_resume(_first_difference(_values(saved.recipe), _values(recipe)))
         return recipe
+
+    def resolve_background(self, saved: RunConfig | None) -> str:
+        """Returns the color on which transparent images are laid.
+
+        Args:
+            saved: configuration of the run to resume, if there is one.
+
+        Raises:
+            TrainingError: if it is no color, or differs from that of the resumed run.
+        """
+        color = None if self.background is None else parse_background(self.background)
+        if saved is None:
+            return color or WHITE
+        if color not in (None, saved.data.background):
+            _refuse_to_resume(f"background = {saved.data.background}, not {color}")
+        return saved.data.background
 
     def resolve_config(
         self,
@@ -116,6 +135,7 @@ class TrainOptions:
                 image_size=dataset.images.shape[1],
                 sha256=dataset.sha256,
                 class_names=dataset.class_names,
+                background=self.resolve_background(saved),
             ),
             seed=seed,
             steps=self._resolve_steps(recipe, len(dataset.images), saved),

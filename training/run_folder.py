@@ -32,6 +32,7 @@ from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.data.color import WHITE
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.networks import Generator
@@ -62,6 +63,7 @@ class DataFacts:
         image_size: height and width of the decoded images.
         sha256: digest of images and labels.
         class_names: one for each class, or none.
+        background: color on which transparent images were laid.
     """
 
     name: str
@@ -69,6 +71,7 @@ class DataFacts:
     image_size: int
     sha256: str
     class_names: tuple[str, ...]
+    background: str = WHITE  # also of runs from before it could be chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +256,7 @@ def read_run(folder: Path) -> Run:
     changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
     training = Training(
         recipe=config.recipe.name,
-        data=f"{config.data.name}, {config.data.images:,} images",
+        data=_describe_data(config.data),
         data_sha256=config.data.sha256,
         images_seen=facts["images_seen"],
         seed=config.seed,
@@ -269,6 +272,11 @@ def read_run(folder: Path) -> Run:
         class_names=config.data.class_names if config.recipe.generator.classes else (),
         description=config.recipe.description,
     )
+
+
+def _describe_data(data: DataFacts) -> str:
+    background = "" if data.background == WHITE else f", transparent pixels on {data.background}"
+    return f"{data.name}, {data.images:,} images{background}"
 
 
 def _load_generator(generator: Generator, path: Path) -> dict[str, int]:

@@ -87,7 +87,11 @@ def run_session(options: TrainOptions, session: Session) -> None:
         saved = _read_saved_config(session, context)
         recipe = options.resolve_recipe(saved)
         dataset = _load_images(
-            session.data, recipe, verbose=context.is_main, skip_corrupt=session.skip_corrupt
+            session.data,
+            recipe,
+            verbose=context.is_main,
+            skip_corrupt=session.skip_corrupt,
+            background=options.resolve_background(saved),
         )
 
         # Resolve the configuration, and check it against the other processes and the resumed run.
@@ -123,7 +127,13 @@ def _read_saved_config(session: Session, context: DistributedContext) -> RunConf
 
 
 def _load_images(
-    data: str, recipe: Recipe, *, verbose: bool, skip_corrupt: bool, exact: bool = False
+    data: str,
+    recipe: Recipe,
+    *,
+    verbose: bool,
+    skip_corrupt: bool,
+    background: str,
+    exact: bool = False,
 ) -> Dataset:
     source = open_source(data)
     shape = recipe.generator
@@ -132,6 +142,7 @@ def _load_images(
         channels=shape.channels,
         skip_corrupt=skip_corrupt,
         exact=exact,
+        background=background,
     )
     dataset = load_dataset(source, config, decoding_progress)
     if verbose:
@@ -170,7 +181,14 @@ def pack_images(options: TrainOptions, source: str, out: str, *, skip_corrupt: b
     """Writes the images of a source as a StyleGAN zip."""
     check_absent(Path(out))
     recipe = options.resolve_recipe(None)
-    dataset = _load_images(source, recipe, verbose=True, skip_corrupt=skip_corrupt, exact=True)
+    dataset = _load_images(
+        source,
+        recipe,
+        verbose=True,
+        skip_corrupt=skip_corrupt,
+        background=options.resolve_background(None),
+        exact=True,
+    )
     write_stylegan_zip(dataset, Path(out))
 
     count, size = dataset.images.shape[:2]

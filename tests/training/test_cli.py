@@ -237,3 +237,31 @@ def test_recipes_that_mirror_images_say_so(tmp_path):
     )
     assert "half of the images are mirrored at random" in result.stderr
     assert "--set flip=false" in result.stderr
+
+
+def test_the_background_is_told_recorded_and_kept(tmp_path):
+    images = tmp_path / "icons"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("LA", (32, 32), (200, 0)).save(images / name)
+    options = [
+        "--data",
+        str(images),
+        *SMALL,
+        "--set",
+        "batch_size=2",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    result = CliRunner().invoke(main, [*options, "--steps", "1", "--background", "#000000"])
+    assert result.exit_code == 0, result.output
+    assert "transparent images in icons, laid on black: 2" in result.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["background"] == "black"
+    assert read_run(tmp_path / "run").training.data == (
+        "icons, 2 images, transparent pixels on black"
+    )
+
+    assert CliRunner().invoke(main, [*options, "--resume"]).exit_code == 0
+    result = CliRunner().invoke(main, [*options, "--resume", "--background", "white"])
+    assert (result.exit_code, "background = black, not white" in result.output) == (2, True)

@@ -1,11 +1,14 @@
 """Options of the command line and what they resolve to."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from dcgan.core.schema import dump_json
 from dcgan.training.errors import TrainingError
 from dcgan.training.options import TrainOptions, check_resumable
+from dcgan.training.run_folder import parse_config
 
 
 def options(**given: object) -> TrainOptions:
@@ -55,3 +58,20 @@ def test_a_run_is_not_resumed_with_other_options(small, dataset):
         check_resumable(saved, replace(saved, seed=1))
     with pytest.raises(TrainingError, match="was started with the images of"):
         check_resumable(saved, replace(saved, data=replace(saved.data, sha256="0" * 64)))
+
+
+def test_the_background_is_that_of_the_resumed_run(small, dataset):
+    saved = options(background="#000000").resolve_config(small, dataset, None)
+    assert saved.data.background == "black"
+    assert options().resolve_config(small, dataset, saved) == saved
+    assert options(background="black").resolve_config(small, dataset, saved) == saved
+    with pytest.raises(TrainingError, match="was started with background = black, not white"):
+        options(background="white").resolve_background(saved)
+
+
+def test_a_run_from_before_backgrounds_could_be_chosen_goes_on_with_white(small, dataset):
+    saved = options().resolve_config(small, dataset, None)
+    old = json.loads(dump_json(saved))
+    del old["data"]["background"]
+    assert parse_config(json.dumps(old), "config.json") == saved
+    assert options().resolve_background(saved) == "white"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import lru_cache
 
 from PIL import Image, ImageCms
 
 from dcgan.training.data.source import DECODE_ERRORS
+from dcgan.training.errors import TrainingError
+
+WHITE = "white"
+"""The background of transparent images where none is chosen."""
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TRANSPOSES = {
@@ -25,6 +30,23 @@ _MAX_PROFILE_BYTES = 2**23
 
 _PROFILE_MODES = ("RGB", "L", "CMYK")
 
+_NAMED_BACKGROUNDS = {"#ffffff": WHITE, "#000000": "black"}
+_HEX_COLOR = re.compile(r"#[0-9a-f]{6}")
+
+
+def parse_background(text: str) -> str:
+    """Returns a background in its one spelling: white, black, or #rrggbb in lower case.
+
+    Raises:
+        TrainingError: if it is no such color.
+    """
+    color = text.lower()
+    if color in _NAMED_BACKGROUNDS.values():
+        return color
+    if not _HEX_COLOR.fullmatch(color):
+        raise TrainingError(f"--background takes white, black or #rrggbb, not {text!r:.60}")
+    return _NAMED_BACKGROUNDS.get(color, color)
+
 
 def read_orientation(image: Image.Image) -> Image.Transpose | None:
     """Returns how to turn an image upright by its EXIF data; None if there is nothing to do."""
@@ -39,8 +61,20 @@ def turn_upright(image: Image.Image, orientation: Image.Transpose | None) -> Ima
     return image if orientation is None else image.transpose(orientation)
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """Lays a transparent image on white.
+def is_transparent(image: Image.Image) -> bool:
+    """Returns whether an image has pixels that are not opaque."""
+    if not image.has_transparency_data:
+        return False
+    alpha = image.convert("RGBA").getchannel("A")
+    return sum(alpha.histogram()[:255]) > 0
+
+
+def flatten(image: Image.Image, background: str = WHITE) -> Image.Image:
+    """Lays a transparent image on a background.
+
+    Args:
+        image: of any mode.
+        background: a color; see `parse_background`.
 
     Raises:
         ValueError: if its pixels are floating-point numbers.
@@ -50,7 +84,7 @@ def flatten(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

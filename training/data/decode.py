@@ -15,7 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dcgan.core.images import Pixels
 from dcgan.training.data.color import (
+    WHITE,
     flatten,
+    is_transparent,
     profile_of,
     read_orientation,
     to_profile_mode,
@@ -46,12 +48,14 @@ class DecodeConfig:
         channels: 3 (RGB) or 1 (grey).
         skip_corrupt: leave out images that cannot be used.
         exact: enlarge small images too, instead of leaving that to the data loader.
+        background: color on which transparent images are laid; see `parse_background`.
     """
 
     image_size: int
     channels: int
     skip_corrupt: bool = False
     exact: bool = False
+    background: str = WHITE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +109,14 @@ def decode_images(
 ) -> DecodeResult:
     """Decodes images one after another and passes their pixels on.
 
-    Images are turned upright by their EXIF orientation, laid on white where they are transparent,
-    cropped to the square in their middle, resized (Lanczos) and converted from their color profile
-    to sRGB. If all images are squares of one size below the recipe's, they keep it, unless
-    `config.exact`: the data loader enlarges them on the device.
+    Images are turned upright by their EXIF orientation, laid on a background where they are
+    transparent, cropped to the square in their middle, resized (Lanczos) and converted from their
+    color profile to sRGB. If all images are squares of one size below the recipe's, they keep it,
+    unless `config.exact`: the data loader enlarges them on the device.
 
     Args:
         source: of the images.
-        config: size and channels.
+        config: size, channels and background.
         progress: shows how many are decoded.
         write: called with the pixels of each image, in order.
 
@@ -124,6 +128,7 @@ def decode_images(
     with _pillow_warnings_ignored():
         size = config.image_size if config.exact else _stored_size(source, config)
         depth = _Depth(source)
+        background = _Background(config.background)
         for i in progress(range(len(source.items))):
             try:
                 use = partial(
@@ -132,6 +137,7 @@ def decode_images(
                     size=size,
                     channels=config.channels,
                     depth=depth,
+                    background=background,
                 )
                 pixels = _with_image(source, i, use)
             except UnusableImageError as error:
@@ -150,7 +156,7 @@ def decode_images(
         shape=(len(kept), size, size, config.channels),
         labels=_labels_of(source, kept),
         corrupt=tuple(corrupt),
-        notes=depth.notes(),
+        notes=(*depth.notes(), *background.notes(source.name)),
     )
 
 
@@ -222,6 +228,32 @@ class _Depth:
         )
 
 
+class _Background:
+    """Lays transparent images on a color, and counts them."""
+
+    def __init__(self, color: str) -> None:
+        self._color = color
+        self._count = 0
+
+    def flatten(self, image: Image.Image) -> Image.Image:
+        """Lays an image on the color where it is transparent."""
+        self._count += is_transparent(image)
+        return flatten(image, self._color)
+
+    def notes(self, name: str) -> tuple[str, ...]:
+        """Returns a sentence if there were transparent images.
+
+        Args:
+            name: of the source.
+        """
+        if not self._count:
+            return ()
+        return (
+            f"transparent images in {name}, laid on {self._color}: {self._count} "
+            "(--background chooses another color)",
+        )
+
+
 def _with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> T:
     """Opens an image and returns `use(image)`.
 
@@ -255,6 +287,7 @@ def _square(
     size: int,
     channels: int,
     depth: _Depth,
+    background: _Background,
 ) -> Pixels:
     """Decodes an image to uint8 [size, size, channels]."""
     # A large JPEG is decoded at a fraction of its size, at least twice ours.
@@ -268,7 +301,7 @@ def _square(
         image = scale_levels(levels, depth.bits())
     elif image.mode == "I":
         image = image.convert("L")  # 8 bits in 32, as read_levels has found
-    flat = flatten(turn_upright(image, orientation))
+    flat = background.flatten(turn_upright(image, orientation))
     flat = flat.convert(mode) if profile is None else to_profile_mode(flat)
 
     if flat.size != (size, size):

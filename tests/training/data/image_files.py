@@ -14,10 +14,9 @@ from dcgan.training.data.decode import DecodeConfig, decode_to_memory
 from dcgan.training.data.sources import open_source
 
 
-def load(source: Path | str, size: int = 32, channels: int = 3) -> Dataset:
-    return decode_to_memory(
-        open_source(str(source)), DecodeConfig(image_size=size, channels=channels), iter
-    )
+def load(source: Path | str, size: int = 32, channels: int = 3, **options: str) -> Dataset:
+    config = DecodeConfig(image_size=size, channels=channels, **options)
+    return decode_to_memory(open_source(str(source)), config, iter)
 
 
 def png(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes:

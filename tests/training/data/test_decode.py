@@ -213,3 +213,18 @@ def test_messages_hold_no_memory_addresses(tmp_path):
     with pytest.raises(TrainingError) as caught:
         load(path)
     assert "0x" not in str(caught.value)
+
+
+def test_the_background_is_part_of_the_data_where_images_are_transparent(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(np.zeros((40, 40, 4), dtype=np.uint8)))
+    (tmp_path / "b.png").write_bytes(png(flat(50)))
+    white, black = load(tmp_path), load(tmp_path, background="black")
+    assert [int(data.images[0].max()) for data in (white, black)] == [255, 0]
+    assert white.sha256 != black.sha256
+    note = f"transparent images in {tmp_path.name}, laid on black: 1 "
+    assert [each.startswith(note) for each in black.notes] == [True]
+
+    (tmp_path / "a.png").unlink()
+    white, black = load(tmp_path), load(tmp_path, background="black")
+    assert white.sha256 == black.sha256
+    assert (white.notes, black.notes) == ((), ())
