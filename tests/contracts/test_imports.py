@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,16 @@ def test_a_part_imports_only_what_lies_below_it(part: str):
         for name in imported:
             inside = not name.startswith("dcgan") or name.startswith(ALLOWED[part])
             assert inside, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_contributing_says_what_a_part_may_import(part: str):
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{part}` | `dcgan.{part}` |")]
+    listed = re.findall(r"`([\w.]+)`", row.split(" | ")[-1])
+    assert sorted(f"dcgan.{name}" for name in listed) == sorted(
+        name for name in ALLOWED[part] if name != f"dcgan.{part}"
+    )
 
 
 def test_core_imports_few_libraries():
