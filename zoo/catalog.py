@@ -14,6 +14,7 @@ from dcgan.zoo.download import RetryPolicy
 from dcgan.zoo.index import IndexEntry, read_index
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
 from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
+from dcgan.zoo.signature import PublicKey
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def list_models(
     *,
     repository: Path | None = None,
     index: str | None = None,
+    key: PublicKey | None = None,
     retry: RetryPolicy | None = None,
 ) -> list[ModelEntry]:
     """Lists models by name, the newest version first.
@@ -96,14 +98,16 @@ def list_models(
         pattern: shell pattern of names, such as "dcgan64-*".
         repository: the user's repository.
         index: address, file or folder of an index.
+        key: the key that must have signed the index; None for no check.
         retry: timeouts and attempts of downloading the index.
 
     Raises:
         RepositoryError: if the repository is not a folder.
         DownloadError: if the index cannot be read.
+        SignatureError: if the index is not signed by the key.
     """
     entries: dict[tuple[str, int], ModelEntry] = {}
-    for entry in _find_all(repository, index, retry):
+    for entry in _find_all(repository, index, key, retry):
         if fnmatch.fnmatchcase(entry.name, pattern):
             entries.setdefault((entry.name, entry.version), entry)
     return sorted(entries.values(), key=lambda entry: (entry.name, -entry.version))
@@ -115,6 +119,7 @@ def get_model(
     *,
     repository: Path | None = None,
     index: str | None = None,
+    key: PublicKey | None = None,
     retry: RetryPolicy | None = None,
 ) -> ModelEntry:
     """Finds a model; its newest version unless one is named. See `list_models` for the arguments.
@@ -129,7 +134,7 @@ def get_model(
         for place, source in reversed(_local_repositories(repository))
         for version in versions_of(place, name)
     }
-    models = read_index(index, retry).models if index is not None else ()
+    models = read_index(index, retry, key).models if index is not None else ()
     remote = {entry.manifest.version: entry for entry in models if entry.manifest.name == name}
 
     versions = sorted({*local, *remote})
@@ -188,7 +193,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _find_all(
-    repository: Path | None, index: str | None, retry: RetryPolicy | None
+    repository: Path | None, index: str | None, key: PublicKey | None, retry: RetryPolicy | None
 ) -> Iterator[ModelEntry]:
     for place, source in _local_repositories(repository):
         for release in iterate_releases(place):
@@ -197,5 +202,5 @@ def _find_all(
             else:
                 logger.warning("left out: %s", release)
     if index is not None:
-        for entry in read_index(index, retry).models:
+        for entry in read_index(index, retry, key).models:
             yield ModelEntry(manifest=entry.manifest, source="index", archive=entry)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +12,12 @@ import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Group
 from dcgan.core.text import escape_unprintable, printable
+from dcgan.zoo.progress import progress_bar
 
 if TYPE_CHECKING:
     from dcgan.zoo.catalog import ModelEntry
     from dcgan.zoo.repository import Release, RepositoryError
+    from dcgan.zoo.signature import PublicKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,18 @@ class SearchPath:
 
     repository: Path | None
     index: str | None
+    index_key: str | None
+
+    @property
+    def key(self) -> PublicKey | None:
+        """The key that must have signed the index; None for no check.
+
+        Raises:
+            SignatureError: if --index-key is not a public key.
+        """
+        from dcgan.zoo.signature import read_public_key
+
+        return read_public_key(self.index_key) if self.index_key is not None else None
 
 
 class VerificationError(click.ClickException):
@@ -48,14 +60,21 @@ _VERSION = click.option(
     help="A model repository of your own.",
 )
 @click.option("--index", help="Address, file or folder of an index of models to fetch.")
+@click.option(
+    "--index-key",
+    metavar="KEY|FILE",
+    help="Public key of minisign that must have signed the index. Needs the extra `signatures`.",
+)
 @click.pass_context
-def main(context: click.Context, repository: Path | None, index: str | None) -> None:
+def main(
+    context: click.Context, repository: Path | None, index: str | None, index_key: str | None
+) -> None:
     """Find, fetch, verify and remove released models.
 
     Models come from the repository that you name, the cache of fetched models (DCGAN_HOME/models),
     the package itself, and the index that you name.
     """
-    context.obj = SearchPath(repository=repository, index=index)
+    context.obj = SearchPath(repository=repository, index=index, index_key=index_key)
 
 
 @main.command("list")
@@ -65,7 +84,7 @@ def list_(search: SearchPath, pattern: str) -> None:
     """List models with version, formats, size, quality, licence and source."""
     from dcgan.zoo.catalog import list_models
 
-    entries = list_models(pattern, repository=search.repository, index=search.index)
+    entries = list_models(pattern, repository=search.repository, index=search.index, key=search.key)
     header = ("NAME", "VERSION", "FORMATS", "MIB", "QUALITY", "LICENCE", "WHERE")
     rows = [header, *(_row(entry) for entry in entries)]
 
@@ -85,7 +104,9 @@ def info(search: SearchPath, name: str, version: int | None, as_json: bool) -> N
     from dcgan.core.schema import dump_json
     from dcgan.zoo.catalog import get_model
 
-    entry = get_model(name, version, repository=search.repository, index=search.index)
+    entry = get_model(
+        name, version, repository=search.repository, index=search.index, key=search.key
+    )
     card = entry.manifest.file("card")
     if as_json or card is None or entry.folder is None:
         text = dump_json(entry.manifest)
@@ -102,7 +123,9 @@ def path(search: SearchPath, name: str, version: int | None) -> None:
     """Print the folder of a model, for scripts. Nothing is fetched."""
     from dcgan.zoo.catalog import get_model
 
-    entry = get_model(name, version, repository=search.repository, index=search.index)
+    entry = get_model(
+        name, version, repository=search.repository, index=search.index, key=search.key
+    )
     click.echo(entry.release.folder)
 
 
@@ -120,11 +143,13 @@ def fetch(search: SearchPath, name: str, version: int | None, sha256: str | None
     from dcgan.zoo.catalog import get_model
 
     if "/" in name or name.endswith(".tar"):
-        with _progress_bar(None) as progress:
+        with progress_bar(None) as progress:
             entry = fetch_archive(name, sha256, progress=progress)
     else:
-        found = get_model(name, version, repository=search.repository, index=search.index)
-        with _progress_bar(found.archive.bytes if found.archive else None) as progress:
+        found = get_model(
+            name, version, repository=search.repository, index=search.index, key=search.key
+        )
+        with progress_bar(found.archive.bytes if found.archive else None) as progress:
             entry = fetch_model(found, progress=progress)
     click.echo(entry.folder)
 
@@ -275,23 +300,3 @@ def _check_parity(folder: Path, *, trust_code: bool) -> list[str]:
         reason = lines[-1].removeprefix("Error: ")
         raise RepositoryError(f"{folder} does not pass the parity gate: {reason}")
     return [line for line in result.stdout.splitlines() if line.startswith("skipped ")]
-
-
-@contextmanager
-def _progress_bar(total: int | None) -> Iterator[Callable[[int], None]]:
-    """Shows the progress of a download on a terminal, as a count if the size is not known."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-
-    if total is None:
-        yield lambda size: click.echo(f"\rfetching  {size / 2**20:.1f} MiB", nl=False, err=True)
-        click.echo(err=True)
-        return
-
-    with click.progressbar(length=total, label="fetching", file=sys.stderr, show_pos=True) as bar:
-
-        def advance(size: int) -> None:
-            bar.update(size - bar.pos)
-
-        yield advance
