@@ -21,7 +21,7 @@ PROVENANCE_FIELDS = (
 
 
 def provenance_headers(model: ServedModel) -> dict[str, str]:
-    """Returns the header fields that tell which model draws, and on what."""
+    """Returns the header fields that say which model and provider generated an image."""
     return {
         "x-model-name": model.name,
         "x-model-version": str(model.version),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 from collections.abc import Generator
@@ -54,9 +53,6 @@ class HttpListener:
                 backlog=_BACKLOG,
             )
         )
-
-        # Clients cause what uvicorn complains of; what matters is in the access log.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

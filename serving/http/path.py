@@ -59,7 +59,7 @@ class ModelPath:
 
 @dataclass(frozen=True)
 class ResourcePath:
-    """The path of something that a model draws.
+    """The path of images of a model.
 
     Attributes:
         model: name of the model.

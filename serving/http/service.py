@@ -1,4 +1,4 @@
-"""Answers requests: finds what an address names, checks conditions, and draws."""
+"""Answers requests: resolves addresses, checks conditions, and generates image files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dcgan.serving.api.errors import DrainingError
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.http.conditions import any_match, none_match
-from dcgan.serving.http.drawing import plan_drawing
 from dcgan.serving.http.entity import IMMUTABLE
 from dcgan.serving.http.errors import (
     AddressNotFoundError,
     MethodNotAllowedError,
     PreconditionFailedError,
 )
-from dcgan.serving.http.model_description import describe_model
 from dcgan.serving.http.path import (
     FilePath,
     ModelPath,
@@ -25,10 +23,14 @@ from dcgan.serving.http.path import (
 )
 from dcgan.serving.http.pictures import MEDIA_TYPES
 from dcgan.serving.http.query import check_no_query
+from dcgan.serving.http.rendering import plan_rendering
 from dcgan.serving.http.request import Request
 from dcgan.serving.http.response import Response, json_response
 from dcgan.serving.http.site import Document
+from dcgan.serving.models.description import describe_model
 from dcgan.serving.models.entity_tag import content_tag
+from dcgan.serving.models.registry import ModelRegistry
+from dcgan.serving.models.served_model import ServedModel
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -67,31 +69,31 @@ class HttpService:
             return Response(204, headers={"allow": ", ".join(METHODS)})
 
         if isinstance(path, ResourcePath):
-            return await self._respond_with_drawing(request, path)
+            return await self._respond_with_rendering(request, path)
         return self._respond_with_document(request, path)
 
-    async def _respond_with_drawing(self, request: Request, path: ResourcePath) -> Response:
+    async def _respond_with_rendering(self, request: Request, path: ResourcePath) -> Response:
         model = self._generation.registry.find(path.model, path.version)
-        drawing = plan_drawing(model, path, request.query)
+        rendering = plan_rendering(model, path, request.query)
         if path.version is None:
             return _redirect(path.at_version(model.version), request.query)
 
-        # Compare entity tags before anything is drawn.
-        headers = {"etag": drawing.etag, "cache-control": IMMUTABLE}
-        if not any_match(request.headers.get("if-match"), drawing.etag):
+        # Compare entity tags before anything is generated.
+        headers = {"etag": rendering.etag, "cache-control": IMMUTABLE}
+        if not any_match(request.headers.get("if-match"), rendering.etag):
             raise PreconditionFailedError
-        if not none_match(request.headers.get("if-none-match"), drawing.etag):
+        if not none_match(request.headers.get("if-none-match"), rendering.etag):
             return Response(304, headers=headers)
 
-        headers |= drawing.headers | {"content-type": MEDIA_TYPES[path.extension]}
+        headers |= rendering.headers | {"content-type": MEDIA_TYPES[path.extension]}
         if request.method == "HEAD":
             return Response(200, headers=headers, has_length=False)
-        body = self._generation.cache.find(drawing.etag)
+        body = self._generation.cache.find(rendering.etag)
         if body is None:
             body = await self._generation.generate_file(
-                drawing.request, request.deadline, drawing.write, drawing.cost
+                rendering.request, request.deadline, rendering.write, rendering.cost
             )
-            self._generation.cache.add(drawing.etag, body)
+            self._generation.cache.add(rendering.etag, body)
         return Response(200, body, headers)
 
     def _respond_with_document(self, request: Request, path: Path) -> Response:
@@ -114,14 +116,8 @@ class HttpService:
     def _describe(self, path: Path) -> object:
         registry = self._generation.registry
         if isinstance(path, ModelPath):
-            model = registry.find(path.model, path.version)
-            return describe_model(model, is_default=model is registry.default)
-        return {
-            "models": [
-                describe_model(model, is_default=model is registry.default)
-                for model in registry.models
-            ]
-        }
+            return _model_document(registry.find(path.model, path.version), registry)
+        return {"models": [_model_document(model, registry) for model in registry.models]}
 
     def _health(self, path: str) -> Response:
         if path == "/readyz":
@@ -130,6 +126,13 @@ class HttpService:
                 raise DrainingError
         status = {"/healthz": "alive", "/readyz": "ready"}[path]
         return json_response({"status": status}, {"cache-control": "no-store"})
+
+
+def _model_document(model: ServedModel, registry: ModelRegistry) -> dict[str, object]:
+    """Returns the description of a model as JSON values, with the address of its images."""
+    facts = describe_model(model, is_default=model is registry.default)
+    facts["agreement"] = model.agreement.value
+    return facts | {"address": f"/v1/models/{model.name}/{model.version}"}
 
 
 def _redirect(path: str, query: bytes) -> Response:

@@ -26,7 +26,7 @@ def entity_tag(model: ServedModel, *parts: object) -> str:
     other tags.
 
     Args:
-        model: that draws.
+        model: that generates.
         parts: everything else that the bytes depend on.
     """
     material = (
@@ -54,7 +54,7 @@ def image_tag(
     """Returns the entity tag of one image as a file.
 
     Args:
-        model: that draws.
+        model: that generates.
         seed: of the image.
         index: of the image.
         label: class of the image; None for the default.

@@ -42,6 +42,8 @@ def configure_logging(config: LogConfig) -> None:
     handler.setFormatter(_JsonFormatter() if config.format == "json" else text)
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_relevant)
+    # What uvicorn reports is caused by clients; the access log and the metrics tell it, too.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 def is_relevant(record: logging.LogRecord) -> bool:

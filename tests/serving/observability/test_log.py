@@ -7,7 +7,7 @@ import logging
 import grpc
 import pytest
 
-from dcgan.serving.observability.log import RepeatFilter, is_relevant
+from dcgan.serving.observability.log import LogConfig, RepeatFilter, configure_logging, is_relevant
 
 
 @pytest.mark.slow
@@ -48,6 +48,17 @@ def test_what_clients_can_repeat_does_not_flood_the_log():
     late = record("late")
     assert repeats.filter(late)
     assert late.getMessage() == "late failed (7 similar lines were dropped)"
+
+
+def test_uvicorn_is_silent_once_the_process_has_configured_its_log(monkeypatch):
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # pytest keeps its handlers
+    uvicorn = logging.getLogger("uvicorn.error")
+    level = uvicorn.level
+    try:
+        configure_logging(LogConfig())
+        assert not uvicorn.isEnabledFor(logging.ERROR)
+    finally:
+        uvicorn.setLevel(level)
 
 
 def test_logs_of_every_call_are_complete():

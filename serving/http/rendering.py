@@ -1,4 +1,4 @@
-"""What a server has to do for each kind of address: which images to make, and how to write them."""
+"""The images that each kind of address names, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from dcgan.v1 import generator_pb2 as pb
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """An image file that its address determines, and how to make it.
+class Rendering:
+    """An image file at an address, and how to make it.
 
     Attributes:
         etag: its strong entity tag.
@@ -52,8 +52,8 @@ class Drawing:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def plan_drawing(model: ServedModel, path: ResourcePath, query: bytes) -> Drawing:
-    """Validates an address and plans what to draw for it. Draws nothing yet.
+def plan_rendering(model: ServedModel, path: ResourcePath, query: bytes) -> Rendering:
+    """Validates an address and returns how to make its file. Generates nothing yet.
 
     Args:
         model: that the path names.
@@ -81,7 +81,7 @@ def plan_drawing(model: ServedModel, path: ResourcePath, query: bytes) -> Drawin
     return _plan_image(model, seed, path.extension, image_query)
 
 
-def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery) -> Drawing:
+def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery) -> Rendering:
     look = query.look
     classes = model.manifest.classes
     label = look.label
@@ -100,7 +100,7 @@ def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery
     write = partial(_write_image, extension, look.size)
     if extension == "json":
         write = partial(_write_json, model, seed, query.index, look)
-    return Drawing(
+    return Rendering(
         etag=image_tag(
             model,
             seed,
@@ -117,7 +117,7 @@ def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery
     )
 
 
-def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) -> Drawing:
+def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) -> Rendering:
     look = query.look
     message = pb.GenerateStreamRequest(
         seed=seed, n=query.n, offset=query.first, label=look.label, truncation=look.truncation
@@ -128,7 +128,7 @@ def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) 
         write = partial(_write_json, model, seed, query.first, look)
 
     parts = (seed, query.first, query.n, query.columns, *_look_parts(look))
-    return Drawing(
+    return Rendering(
         etag=entity_tag(model, "grid", *parts, *file_parts(model, extension)),
         request=read_stream_request(message, model),
         write=write,
@@ -139,7 +139,7 @@ def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) 
 
 def _plan_walk(
     model: ServedModel, seeds: tuple[int, int], extension: str, query: WalkQuery
-) -> Drawing:
+) -> Rendering:
     look = query.look
     message = pb.InterpolateRequest(
         seed_a=seeds[0],
@@ -154,7 +154,7 @@ def _plan_walk(
     ends = (*seeds, query.first, query.last)
     parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
 
-    return Drawing(
+    return Rendering(
         etag=entity_tag(model, "walk", *ends, *parts),
         request=read_interpolation(message, model),
         write=partial(_write_walk, extension, query),

@@ -1,17 +1,22 @@
-"""The description of a model as JSON."""
+"""The description of a served model, with the fields of `dcgan.v1.Model`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from dcgan.serving.encoding.formats import ImageFormat
 from dcgan.serving.models.served_model import ServedModel
 
 
-def describe_model(model: ServedModel, *, is_default: bool) -> dict[str, object]:
-    """Returns the description of a model, with the names of `dcgan.v1.Model` and its address."""
+def describe_model(model: ServedModel, *, is_default: bool) -> dict[str, Any]:
+    """Returns what clients may know about a model, by the names of `dcgan.v1.Model`.
+
+    The agreement is an `Agreement`, which gRPC and HTTP write in their own ways.
+    """
     manifest = model.manifest
     return {
-        "name": model.name,
-        "version": model.version,
+        "name": manifest.name,
+        "version": manifest.version,
         "digest": model.file.sha256,
         "description": manifest.description,
         "license": manifest.license,
@@ -24,8 +29,7 @@ def describe_model(model: ServedModel, *, is_default: bool) -> dict[str, object]
         "noise_scheme": manifest.noise_scheme,
         "precision": model.file.precision,
         "provider": model.provider,
-        "agreement": model.agreement.value,
+        "agreement": model.agreement,
         "max_images_per_request": model.replies.max_images(ImageFormat.RGB8),
         "is_default": is_default,
-        "address": f"/v1/models/{model.name}/{model.version}",
     }
