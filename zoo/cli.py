@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,44 +11,19 @@ import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Group
 from dcgan.core.text import escape_unprintable, printable
+from dcgan.zoo.command_options import NAME, VERSION, SearchPath
+from dcgan.zoo.hub.cli import pull, push
 from dcgan.zoo.progress import progress_bar
 
 if TYPE_CHECKING:
     from dcgan.zoo.catalog import ModelEntry
     from dcgan.zoo.repository import Release, RepositoryError
-    from dcgan.zoo.signature import PublicKey
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchPath:
-    """Places to look for models in addition to the cache and the package."""
-
-    repository: Path | None
-    index: str | None
-    index_key: str | None
-
-    @property
-    def key(self) -> PublicKey | None:
-        """The key that must have signed the index; None for no check.
-
-        Raises:
-            SignatureError: if --index-key is not a public key.
-        """
-        from dcgan.zoo.signature import read_public_key
-
-        return read_public_key(self.index_key) if self.index_key is not None else None
 
 
 class VerificationError(click.ClickException):
     """A model that differs from its manifest: exit code 1."""
 
     exit_code = 1
-
-
-_NAME = click.argument("name")
-_VERSION = click.option(
-    "--version", type=click.IntRange(1), show_default="the newest", help="Version of the model."
-)
 
 
 @click.group("dcgan-zoo", cls=Group, context_settings=CONTEXT_SETTINGS)
@@ -77,6 +51,10 @@ def main(
     context.obj = SearchPath(repository=repository, index=index, index_key=index_key)
 
 
+main.add_command(pull)
+main.add_command(push)
+
+
 @main.command("list")
 @click.argument("pattern", default="*", metavar="[GLOB]")
 @click.pass_obj
@@ -95,8 +73,8 @@ def list_(search: SearchPath, pattern: str) -> None:
 
 
 @main.command()
-@_NAME
-@_VERSION
+@NAME
+@VERSION
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest instead of the card.")
 @click.pass_obj
 def info(search: SearchPath, name: str, version: int | None, as_json: bool) -> None:
@@ -116,8 +94,8 @@ def info(search: SearchPath, name: str, version: int | None, as_json: bool) -> N
 
 
 @main.command()
-@_NAME
-@_VERSION
+@NAME
+@VERSION
 @click.pass_obj
 def path(search: SearchPath, name: str, version: int | None) -> None:
     """Print the folder of a model, for scripts. Nothing is fetched."""
@@ -131,7 +109,7 @@ def path(search: SearchPath, name: str, version: int | None) -> None:
 
 @main.command()
 @click.argument("name", metavar="NAME|URL")
-@_VERSION
+@VERSION
 @click.option("--sha256", help="SHA-256 of the archive at a URL, in hexadecimal.")
 @click.pass_obj
 def fetch(search: SearchPath, name: str, version: int | None, sha256: str | None) -> None:
@@ -156,7 +134,7 @@ def fetch(search: SearchPath, name: str, version: int | None, sha256: str | None
 
 @main.command()
 @click.argument("name", required=False)
-@_VERSION
+@VERSION
 @click.option("--all", "everything", is_flag=True, help="Verify all models on this machine.")
 @click.option(
     "--parity", is_flag=True, help="Also run each file and compare (needs the extra `export`)."
@@ -209,8 +187,8 @@ def verify(  # noqa: PLR0917 - click passes them by name
 
 
 @main.command()
-@_NAME
-@_VERSION
+@NAME
+@VERSION
 def remove(name: str, version: int | None) -> None:
     """Remove a fetched model: all versions, or one."""
     from dcgan.zoo.cache import remove_model

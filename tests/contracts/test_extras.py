@@ -67,6 +67,7 @@ def run_command(blocked: tuple[str, ...], name: str, *arguments: str, cwd: Path)
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "torch", "export"),
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "onnx", "export"),
         ("dcgan-evaluate", ("run", "--reference", "digits"), "torch", "evaluate"),
+        ("dcgan-zoo", ("pull", "someone/model"), "huggingface_hub", "hub"),
     ],
 )
 def test_a_command_names_the_extra_that_it_lacks(

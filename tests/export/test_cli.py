@@ -248,3 +248,19 @@ def test_a_repository_that_cannot_be_written_is_refused(run_folder):
         "/proc/models",
         "cannot write",
     )
+
+
+def test_a_model_folder_gets_safetensors_in_a_copy(run_folder, folder, tmp_path):
+    made = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")
+    assert made.exit_code == 0, made.output
+    model = folder / "tiny" / "1"
+    assert_refused(dcgan_export(model, "--out", tmp_path / "other"), "leave other options out")
+    assert_refused(
+        dcgan_export(model, "--out", tmp_path / "other", "--safetensors", "--int8"),
+        "leave other options out",
+    )
+    result = dcgan_export(model, "--out", tmp_path / "other", "--safetensors")
+    assert result.exit_code == 0, result.output
+    copy = read_release(tmp_path / "other" / "tiny" / "1")
+    assert copy.manifest.file("safetensors") is not None
+    assert copy.manifest.file("onnx") == read_release(model).manifest.file("onnx")
