@@ -153,7 +153,7 @@ def main(
         return
 
     if run is not None and repository is not None and _is_model_folder(run):
-        _check_only_safetensors(safetensors=safetensors)
+        _check_only_safetensors(safetensors=values["safetensors"])
         _republish(run, repository)
         return
 
