@@ -1,4 +1,4 @@
-"""Throughput and latency of the service beside what a user would use instead.
+"""Throughput and latency of the service compared with alternatives.
 
     python benchmarks/bench_alternatives.py [--quick] [--triton-python triton/bin/python]
         [--out benchmarks/results/alternatives.json]

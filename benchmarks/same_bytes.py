@@ -166,7 +166,7 @@ async def start(stack: ExitStack, repository: Path, port: str, *options: str) ->
 
 
 async def start_again(stack: ExitStack, repository: Path, port: str, *options: str) -> None:
-    """Starts a server on a port that another has just left, which may be taken for a moment."""
+    """Starts a server on a port that another has just left, which may be in use for a moment."""
     for _ in range(TRIES):
         with suppress(NotReadyError):
             await start(stack, repository, port, *options)

@@ -1,8 +1,8 @@
 """Atomic writes: a path holds its old content or its new one, after a crash or with a full disk.
 
-The context managers give a temporary path beside the target, flush it to the disk, and rename it
-over the target when the block ends without an error. They raise `OSError`; callers turn it into a
-message that names their option.
+The context managers give a temporary path in the folder of the target, flush it to the disk, and
+rename it over the target when the block ends without an error. They raise `OSError`; callers turn
+it into a message that names their option.
 """
 
 from __future__ import annotations

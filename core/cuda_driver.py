@@ -81,7 +81,7 @@ class PinnedTransfer:
     """Copies between page-locked arrays and buffers on a GPU, on a stream of its own.
 
     The buffers must not be written by another stream at the same time: a run of a session has to
-    have ended. Not safe for several threads at once.
+    have ended. Not thread-safe.
 
     Args:
         device_id: number of the GPU.

@@ -15,7 +15,7 @@ DcganError
 
 
 class DcganError(Exception):
-    """An error that the user can fix; its message is one sentence that names thing and cure.
+    """An error that the user can fix; one sentence names the problem and the cure.
 
     Commands print the message without a traceback and exit with code 2. Every other exception that
     escapes is a bug.

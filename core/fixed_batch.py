@@ -46,14 +46,14 @@ class TransferError(DcganError):
 
 
 class FixedBatchSession:
-    """A session with buffers for one batch size. Not safe for several threads at once.
+    """A session with buffers for one batch size. Not thread-safe.
 
-    The buffers lie on the device and never move, so that a CUDA graph can be captured around them.
+    The buffers are on the device and never move, so that a CUDA graph can be captured around them.
 
     Args:
         session: of ONNX Runtime.
         shape: of every batch.
-        device: where the buffers lie, in ONNX Runtime's spelling: "cuda" or "cpu".
+        device: of the buffers, in ONNX Runtime's spelling: "cuda" or "cpu".
         device_id: number of the GPU.
     """
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the only module that imports it, opens sessions and knows execution providers."""
+"""ONNX Runtime: sessions, options and execution providers. No other module imports the library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CUDA = "CUDAExecutionProvider"
 DEFAULT_CUDA_BATCH_SIZE = 256
 """Batch size on CUDA. On an H100, 256 served 1.6 times as many images as 64 (docs/adr/0004)."""
 
-# Levels of ONNX Runtime's log. Errors come back as exceptions, so that it need not print them.
+# Levels of ONNX Runtime's log. Errors are raised as exceptions, so they need not be printed.
 _WARNING = 2
 _FATAL = 4
 

@@ -21,7 +21,7 @@ _ROWS = 1000  # of a distance matrix at once
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Precision, recall, density and coverage of generated images beside real ones.
+    """Precision, recall, density and coverage of generated images compared with real ones.
 
     Attributes:
         precision: share of generated images inside the radius of a real one.

@@ -43,7 +43,7 @@ class Reference:
     """A source of real images.
 
     Attributes:
-        name: for people.
+        name: to show in reports.
         sha256: digest of all its images and labels.
         class_names: one for each class, or none.
         sample: what is compared with.

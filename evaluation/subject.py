@@ -37,7 +37,7 @@ class Subject:
     """Images to evaluate.
 
     Attributes:
-        name: for people.
+        name: to show in reports.
         facts: what the images depend on, as JSON values.
         image_size: height and width.
         channels: 3 or 1.
@@ -59,7 +59,7 @@ class Subject:
 def open_subject(
     what: str, *, precision: str, seed: int, progress: Progress, show: Callable[[str], None]
 ) -> Subject:
-    """Opens what the command line names.
+    """Opens the subject that the command line names.
 
     Args:
         what: name or folder of a model, folder of a training run, or a source of images.
@@ -69,7 +69,7 @@ def open_subject(
         show: prints lines to the user.
 
     Raises:
-        DcganError: if there is no such thing, or it is damaged.
+        DcganError: if it does not exist or is damaged.
     """
     path = Path(what)
     if (path / FILE_NAME).is_file():

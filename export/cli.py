@@ -202,7 +202,7 @@ def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | 
     from dcgan.export.pipeline import export
     from dcgan.training.run_folder import read_run
 
-    # Find out before the export whether its files will have a place.
+    # Check before the export that the Triton repository has no such model yet.
     if triton is not None:
         check_free(triton, options.name, options.version, options.onnx_precisions)
 

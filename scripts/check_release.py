@@ -57,7 +57,7 @@ def tag_problems(version: str) -> list[str]:
 
 
 def build_wheel(version: str) -> Path:
-    """Build the wheel into dist/ from what is committed, and nothing that lies around."""
+    """Build the wheel into dist/ from the commit, without untracked files."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "source.tar")
         source = Path(folder, "source")

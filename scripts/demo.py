@@ -1,6 +1,6 @@
 """Trains on handwritten digits, exports, serves, and draws, in one to three minutes.
 
-Run by `make demo`. Everything it makes lies in demo/, which it empties first.
+Run by `make demo`. It empties demo/ first and writes everything there.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def main() -> None:
     print(
         f"""
 Done in {time.monotonic() - started:.0f} s. Look at
-  demo/grid.png                     64 digits that nobody wrote: seed 7, the same for ever
+  demo/grid.png                     64 generated digits: seed 7, always the same
   demo/run/samples/                 how the generator learnt, and the real digits beside it
-  demo/models/digits/1/README.md    the model card; parity.json beside it is the proof
+  demo/models/digits/1/README.md    the model card, with parity.json in the same folder
 Try next
   .venv/bin/dcgan-serve
       serve the models that ship with the package

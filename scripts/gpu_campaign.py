@@ -260,7 +260,7 @@ def run_stages(campaign: Campaign, stages: Sequence[Stage]) -> list[Outcome]:
 
 
 def write_results(campaign: Campaign, outcomes: Sequence[Outcome]) -> None:
-    """Writes campaign.json, and campaign.md with a table for people."""
+    """Writes campaign.json, and campaign.md with a table."""
     document = {"dry_run": campaign.dry_run, "stages": [vars(outcome) for outcome in outcomes]}
     write_file(campaign.out / "campaign.json", (json.dumps(document, indent=2) + "\n").encode())
 

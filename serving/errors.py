@@ -14,7 +14,7 @@ class ServingError(DcganError):
 class RequestError(Exception):
     """A request cannot be served.
 
-    The message is one sentence for people that names the cure. Each protocol maps the subclasses to
+    The message is one sentence that names the cure. Each protocol maps the subclasses to
     status codes: gRPC does in `api/status.py`.
 
     Attributes:
@@ -29,7 +29,7 @@ class RetryableError(RequestError):
     """A request that this server cannot serve now, but may be able to serve later.
 
     Args:
-        message: one sentence for people.
+        message: one sentence that names the cure.
         retry_after_s: delay after which a retry is worthwhile, in seconds.
     """
 

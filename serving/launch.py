@@ -53,7 +53,7 @@ def launch_server(
     """Starts a server, waits until it is ready, and stops it with SIGTERM when the block ends.
 
     Args:
-        command: command line of a server that knows `--ready-file`, which is added to it.
+        command: command line of a server; `--ready-file` is added to it.
         timeout_s: time that it has to become ready.
         cwd: its working folder; None for that of this process.
         env: its environment; None for that of this process.

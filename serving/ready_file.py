@@ -110,7 +110,7 @@ def remove_ready_file(path: Path, pid: int | None = None) -> None:
 
     Args:
         path: the file.
-        pid: process id that the file must name, so that the file of another process stays; None
+        pid: process id that the file must name, so that the file of another process is kept; None
             to remove any.
     """
     with suppress(OSError, ValueError):

@@ -148,7 +148,7 @@ def _find_fetched(manifest: Manifest) -> Release:
 
 
 def _remove_folder(folder: Path, cache: Path) -> None:
-    """Removes a folder; it disappears at once for all readers, however long the deletion takes."""
+    """Removes a folder; it disappears for all readers immediately, before it is deleted."""
     trash = Path(tempfile.mkdtemp(prefix=".removed-", dir=cache))
     folder.rename(trash / folder.name)
     shutil.rmtree(trash)

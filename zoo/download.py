@@ -1,7 +1,7 @@
 """Downloads: a file appears under its name only when it is complete and verified.
 
 A download is a file `<name>.part` until all bytes have arrived and its SHA-256 is right; then it is
-renamed. A part that has arrived stays when the connection breaks, and the next attempt, or the next
+renamed. A partial file is kept when the connection breaks, and the next attempt, or the next
 command, continues from there.
 """
 
@@ -194,7 +194,7 @@ def _append(
             if size > file.limit:
                 part.unlink()
                 raise DownloadError(
-                    f"{public_url(file.url)} goes on after the promised {file.limit} bytes"
+                    f"{public_url(file.url)} is longer than the promised {file.limit} bytes"
                 )
             output.write(piece)
             progress(size)
@@ -242,7 +242,7 @@ def _verify(file: Download, part: Path) -> None:
 
 
 def _open_part(part: Path, start: int) -> BinaryIO:
-    """Opens a part for writing at a position; never through a link that somebody has planted."""
+    """Opens a part for writing at a position; never through a planted link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     output = os.fdopen(os.open(part, flags, 0o600), "wb")
     output.truncate(start)

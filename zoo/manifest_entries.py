@@ -21,7 +21,7 @@ _MAX_GOLDEN_IMAGES = 64
 
 
 class ManifestError(DcganError):
-    """A manifest that contradicts itself or the files beside it."""
+    """A manifest that contradicts itself or the files in its folder."""
 
 
 def check(fits: bool, message: str) -> None:

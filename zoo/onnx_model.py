@@ -1,6 +1,6 @@
 """A reader of ONNX files for checks; every field that it does not know is an error.
 
-Serving must not depend on the package `onnx`, and ONNX Runtime would run whatever a file asks for.
+Serving must not depend on the package `onnx`, and ONNX Runtime would run every operator of a file.
 Source of the field numbers: onnx.proto.
 """
 
@@ -220,7 +220,7 @@ def _read_initializer(data: memoryview) -> tuple[str, Initializer]:
         elif item.number == 9:
             content = _message(item)
         elif item.number == 14:
-            _require(item.integer == 0, "an initializer lies in another file")
+            _require(item.integer == 0, "an initializer is stored in another file")
         else:
             # doc_string, metadata_props. External data and other encodings are not among them.
             _require(item.number in (12, 16), f"an initializer has the field {item.number}")

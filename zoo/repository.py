@@ -282,7 +282,7 @@ def _read_placed(folder: Path) -> Release:
     if place != (release.manifest.name, str(release.manifest.version)):
         raise CorruptModelError(
             f"{folder} holds version {release.manifest.version} of {release.manifest.name!r}; "
-            "a model lies in <repository>/<name>/<version>"
+            "the path of a model is <repository>/<name>/<version>"
         )
     return release
 

@@ -16,7 +16,7 @@ _LOAD_NAMES = ("32 callers of n = 1", "8 callers of n = 16", "4 callers of n = 6
 
 
 def alternatives() -> str:
-    """Return images/s of dcgan-serve beside other ways to serve the same network."""
+    """Return images/s of dcgan-serve compared with other ways to serve the same network."""
     result = _read("alternatives.json")
     rows = [
         [cell(server), *(f"{loads[load]['images_per_s']:,.0f}" for load in _LOADS)]
@@ -26,7 +26,7 @@ def alternatives() -> str:
 
 
 def serving() -> str:
-    """Return images/s through the service beside bare ONNX Runtime sessions."""
+    """Return images/s through the service compared with bare ONNX Runtime sessions."""
     result = _read("serving.json")
     rates = result["images_per_s"]
     pools = ("one session", "as served")

@@ -1,1 +1,1 @@
-"""What is published beside the model's files, one module for each file."""
+"""Files that are published with a model, one module each."""

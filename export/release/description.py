@@ -1,4 +1,4 @@
-"""Everything that is published beside the model's files, in the order in which it is written."""
+"""Writes the files that describe a model, in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe_release(
 
     Args:
         draft: the manifest so far.
-        files: the model's files, which lie in the folder.
+        files: the model's files in the folder.
         released: the network that they hold.
         verification: what the parity gate found.
         folder: where to write.

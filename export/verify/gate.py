@@ -1,6 +1,6 @@
 """The parity gate: is every written file the function that was trained?
 
-Each file is loaded again from disk and run beside the reference, in batches of several sizes, on
+Each file is loaded again from disk and compared with the reference, in batches of several sizes, on
 the noise that users will send, on zeros and on out-of-distribution latents. It is measured in float
 error and in what a user sees: grey levels. The batch sizes vary because a dynamic batch axis is
 what breaks in exported models.
@@ -57,7 +57,7 @@ def verify_files(
     Args:
         stages: the network, from training to release.
         files: what was written.
-        folder: where it lies.
+        folder: that contains them.
         draft: the manifest, with the inputs and outputs that the files must have.
 
     Raises:

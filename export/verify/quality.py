@@ -16,7 +16,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How alike the images of two models are.
+    """Similarity of the images of two models.
 
     Attributes:
         images: how many were compared; images 0, 1, ... of seed 0.

@@ -30,7 +30,7 @@ class ParityReport:
     """Every comparison of one export. The fields are the keys of parity.json.
 
     Attributes:
-        reference: what the files were compared with, for people.
+        reference: what the files were compared with, in words.
         batches: batch sizes.
         seeds: of the noise; zeros and latents stretched up to `widest` come on top.
         widest: bounds of the stretched latents.

@@ -1,4 +1,4 @@
-"""Speed of the int8 file beside the float32 one, on this processor."""
+"""Speed of the int8 file compared with the float32 one, on this processor."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dcgan.core.onnx_session import CPU, CUDA
 EAGER = "PyTorch"
 TORCHSCRIPT = "TorchScript"
 PT2 = "torch.export"
-"""Providers beside those of ONNX Runtime, as the manifest and parity.json have them."""
+"""Names of other providers than those of ONNX Runtime in the manifest and in parity.json."""
 
 QUALITY_IMAGES = 4096
 """Images over which a signal-to-noise ratio is measured."""
@@ -40,8 +40,7 @@ class Tolerances:
 
 
 _SAME_ARITHMETIC = (
-    "float32 sums in another order; "
-    "a pixel changes only where its value lay on the edge of two levels"
+    "float32 sums in another order; a pixel changes only where its value was between two levels"
 )
 
 _SAME_FUNCTION = Tolerances(
@@ -63,7 +62,7 @@ TOLERANCES = {
         pixels_changed=0.25,
         batch_invariant=False,
         reason=(
-            "room for TF32, which a convolution may use though it is told not to "
+            "allows for TF32, which a convolution may use although it is turned off "
             "(microsoft/onnxruntime#21752)"
         ),
     ),
@@ -86,9 +85,7 @@ TOLERANCES = {
         batch_invariant=False,
         min_psnr=45.0,
         quality_levels=4,
-        reason=(
-            "weights and activations with 11 significant bits; not measured yet, for want of a GPU"
-        ),
+        reason=("weights and activations with 11 significant bits; not yet measured on a GPU"),
     ),
     ("int8", CPU): Tolerances(
         max_abs_error=2.0,
@@ -98,9 +95,9 @@ TOLERANCES = {
         min_psnr=38.0,
         quality_levels=64,
         reason=(
-            "8 bits of activation and weight: another function by design, "
-            "held to how alike the images look; "
-            "the steps cut off what noise stretched to 4 and 8 makes, which nobody asks for"
+            "8-bit activations and weights: another function by design, "
+            "judged by the similarity of its images; "
+            "activations are clipped for noise scaled by 4 and 8, which the service never draws"
         ),
     ),
 }

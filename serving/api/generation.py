@@ -1,6 +1,6 @@
 """Image generation behind every protocol: admission, scheduling, streaming and PNG encoding.
 
-This module knows neither gRPC nor HTTP. A protocol validates its request, calls `generate` or
+This module depends on neither gRPC nor HTTP. A protocol validates its request, calls `generate` or
 `stream`, writes the result in its own way, and maps the errors to its status codes.
 """
 

@@ -63,7 +63,7 @@ def read_unary_request(message: pb.GenerateRequest, model: ServedModel) -> Image
 
     Args:
         message: the request.
-        model: that it asks for.
+        model: the requested one.
 
     Raises:
         InvalidFieldError: names the first field that is outside its range.
@@ -78,7 +78,7 @@ def read_stream_request(message: pb.GenerateStreamRequest, model: ServedModel) -
 
     Args:
         message: the request.
-        model: that it asks for.
+        model: the requested one.
 
     Raises:
         InvalidFieldError: names the first field that is outside its range.
@@ -91,7 +91,7 @@ def read_interpolation(message: pb.InterpolateRequest, model: ServedModel) -> Im
 
     Args:
         message: the request.
-        model: that it asks for.
+        model: the requested one.
 
     Raises:
         InvalidFieldError: names the first field that is outside its range.

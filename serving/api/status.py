@@ -47,7 +47,7 @@ class GrpcStatus:
 
     Attributes:
         code: status code.
-        message: one sentence for people.
+        message: one sentence.
         trailers: trailing metadata with the details.
     """
 

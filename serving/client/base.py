@@ -1,4 +1,4 @@
-"""What the two clients share: settings, errors, and everything else that does not wait."""
+"""The base of both clients: settings, state, and everything else that does no I/O."""
 
 from __future__ import annotations
 

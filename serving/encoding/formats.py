@@ -1,4 +1,4 @@
-"""Formats of the images in a reply, whatever the protocol."""
+"""Formats of the images in a reply, for gRPC and HTTP."""
 
 from __future__ import annotations
 

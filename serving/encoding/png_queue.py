@@ -1,4 +1,4 @@
-"""The PNG queue: encodes images as PNG on threads beside the event loop.
+"""The PNG queue: encodes images as PNG on threads outside the event loop.
 
 Compressing an image can take longer than making it, so the rules of the batcher hold here as well:
 a request is refused if the queue is full or its deadline cannot be met, and large requests are

@@ -65,7 +65,7 @@ class ReplyEncoder:
         self.chunk_images = max(1, min(_MAX_CHUNK_BYTES // self._raw_bytes, _MAX_CHUNK_IMAGES))
 
     def max_images(self, image_format: ImageFormat) -> int:
-        """Returns how many images fit in a message, whatever they show; at least 1."""
+        """Returns how many images of any content fit in a message, at least 1."""
         image_bytes = self._png_bytes if image_format.is_png else self._raw_bytes
         return max(1, (self._message_limit - _OVERHEAD_BYTES) // image_bytes)
 

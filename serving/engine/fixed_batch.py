@@ -127,7 +127,7 @@ class FixedBatchEngine:
         return fixed
 
     def _copy_through_pinned_memory(self, fixed: FixedBatchSession) -> None:
-        """Lets copies run beside the kernels of the other engines, where the driver can do that."""
+        """Lets copies run in parallel with the kernels of other engines, if the driver can."""
         try:
             fixed.use_transfer(PinnedTransfer(self._device_id))
         except (CudaDriverError, TransferError) as error:

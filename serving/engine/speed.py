@@ -16,7 +16,7 @@ _MEASURED_S = 0.2
 def measure_throughput(
     engines: Sequence[Engine], manifest: Manifest, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Runs full batches on all engines at once, for a fifth of a second.
+    """Runs full batches on all engines in parallel for a fifth of a second.
 
     Args:
         engines: of one model, warmed up.

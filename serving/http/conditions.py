@@ -8,7 +8,7 @@ _TAG = re.compile(r'\s*(W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 
 
 def none_match(field: str | None, etag: str) -> bool:
-    """Whether an If-None-Match field lets the request go on.
+    """Returns whether an If-None-Match precondition holds.
 
     A field that is malformed is ignored.
 
@@ -24,7 +24,7 @@ def none_match(field: str | None, etag: str) -> bool:
 
 
 def any_match(field: str | None, etag: str) -> bool:
-    """Whether an If-Match field lets the request go on; see `none_match`.
+    """Returns whether an If-Match precondition holds; see `none_match`.
 
     The comparison is strong: a weak tag matches nothing. A malformed field is ignored.
     """

@@ -14,7 +14,7 @@ _ALLOWED_FIELDS = "Grpc-Timeout, If-Match, If-None-Match, X-Request-Id"
 
 
 class Cors:
-    """Decides by origin.
+    """The CORS policy of the server.
 
     Args:
         origins: that may read responses; "*" for any, nothing for none.
@@ -24,7 +24,7 @@ class Cors:
         self._origins = frozenset(origins)
 
     def is_preflight(self, request: Request) -> bool:
-        """Whether a request asks what a foreign page may do."""
+        """Whether a request is a CORS preflight request."""
         return (
             request.method == "OPTIONS"
             and "origin" in request.headers

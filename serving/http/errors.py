@@ -27,11 +27,11 @@ class AddressNotFoundError(RequestError):
 
 
 class MethodNotAllowedError(RequestError):
-    """The method is none that the server has.
+    """The server does not support the method.
 
     Args:
         method: of the request.
-        allowed: the methods that the server has.
+        allowed: the methods that the server supports.
     """
 
     reason: ClassVar[str] = "METHOD_NOT_ALLOWED"
@@ -42,12 +42,12 @@ class MethodNotAllowedError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """The entity tag is none of those in If-Match."""
+    """No entity tag in If-Match matches."""
 
     reason: ClassVar[str] = "PRECONDITION_FAILED"
 
     def __init__(self) -> None:
-        super().__init__("the entity tag of the address is none of those in If-Match")
+        super().__init__("no entity tag in If-Match is that of the address")
 
 
 class BodyTooLargeError(RequestError):

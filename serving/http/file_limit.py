@@ -9,7 +9,7 @@ _ENOUGH = 65_536
 
 
 def raise_file_limit() -> int:
-    """Raises the limit of open files of this process as far as it may be; returns the limit."""
+    """Raises the limit of open files of this process as far as permitted; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with limits that a server on an open network needs.
+"""uvicorn's HTTP/1.1 protocol with limits for servers on open networks.
 
 uvicorn has no limit on the head of a request or on the time to send it, closes half-closed
 connections without an answer, and does not stop a request whose client has left.
@@ -32,7 +32,7 @@ _HALF_CLOSED_S = 1.0  # time to answer a client that has stopped sending, and ma
 
 
 class Connection:
-    """What the application may know of a connection.
+    """The part of a connection that the application may use.
 
     Args:
         protocol: of the connection.
@@ -47,7 +47,7 @@ class Connection:
         self._tasks.add(task)
 
     def leave(self, task: asyncio.Task[Any]) -> None:
-        """Forgets the task of a request."""
+        """Removes the task of a request."""
         self._tasks.discard(task)
 
     def cancel(self) -> None:
@@ -96,14 +96,14 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_timer(self.limits.header_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops what the client does not wait for any more."""
+        """Cancels the requests of a client that has disconnected."""
         super().connection_lost(exc)
         self.metrics.connections.set(len(self.connections))
         self._stop_timer()
         self._connection.cancel()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """Answers a client that has only stopped sending; it has a moment, as it may have left."""
+        """Keeps a half-closed connection open for a moment, so that the response can be sent."""
         if self._refused or self.cycle is None or self.cycle.response_complete:
             return None
         self.cycle.keep_alive = False  # that of the last request, if several wait

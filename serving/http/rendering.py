@@ -42,7 +42,7 @@ class Rendering:
         request: the images that it shows.
         write: turns their pixels, uint8 [n, H, W, C], into the file; for a thread.
         cost: number of images as which writing counts in the PNG queue.
-        headers: header fields that tell what it shows.
+        headers: header fields that describe the image.
     """
 
     etag: str

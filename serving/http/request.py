@@ -1,4 +1,4 @@
-"""A request, as the service sees it."""
+"""A parsed HTTP request."""
 
 from __future__ import annotations
 

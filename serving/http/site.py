@@ -32,7 +32,7 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 
 @dataclass(frozen=True)
 class Document:
-    """A document that lies in memory.
+    """A document in memory.
 
     Attributes:
         content: the bytes.

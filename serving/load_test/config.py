@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dcgan.core.errors import DcganError
 
 REFERENCE_SEEDS = 4
-"""Requests ask for images of the seeds below this."""
+"""Requests use seeds below this."""
 
 REFERENCE_IMAGES = 512
-"""Requests ask for the images of a seed below this index, and so for no more at once."""
+"""Requests use indices below this, and so at most this many images."""
 
 
 class LoadTestError(DcganError):

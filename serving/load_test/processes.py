@@ -21,7 +21,7 @@ _SEED_STEP = 1_000_003  # between the random numbers of two processes
 
 
 def run_in_processes(config: LoadTestConfig, processes: int) -> LoadTestReport:
-    """Puts load on servers from several processes at once.
+    """Loads servers from several processes in parallel.
 
     The images that replies are compared with are fetched once, before the processes start, so that
     every reply to every process must have the same bytes.

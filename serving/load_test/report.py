@@ -69,7 +69,7 @@ class LoadTestReport:
     mismatches: int | None
 
     def table(self) -> str:
-        """Returns the results as a table for people."""
+        """Returns the results as a table in plain text."""
         rows = [
             ("images/s", f"{self.images_per_s:,.1f}"),
             ("requests/s", f"{self.requests_per_s:,.1f}"),

@@ -25,7 +25,7 @@ _CONNECT_S = 10.0  # deadline of the first request
 
 
 Reference = dict[int, bytes]
-"""The images that requests ask for, by seed; empty if replies are not compared."""
+"""The expected images by seed; empty if replies are not compared."""
 
 
 async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
@@ -39,7 +39,7 @@ async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
 
 
 async def fetch_reference(config: LoadTestConfig) -> Reference:
-    """Fetches the images that requests will ask for, if replies are to be compared.
+    """Fetches the expected images, if replies are to be compared.
 
     In any case the server must answer.
 

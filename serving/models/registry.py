@@ -55,7 +55,7 @@ class ModelRegistry:
         return self.models[0]
 
     def find(self, name: str, version: int | None) -> ServedModel:
-        """Returns the model that a request asks for.
+        """Returns the requested model.
 
         Args:
             name: of the model; empty for the default model.

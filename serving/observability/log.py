@@ -1,4 +1,4 @@
-"""Logs on standard error: text for people, or one JSON object per line."""
+"""Logs on standard error: plain text, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def configure_logging(config: LogConfig) -> None:
     handler.setFormatter(_JsonFormatter() if config.format == "json" else text)
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_relevant)
-    # What uvicorn reports is caused by clients; the access log and the metrics tell it, too.
+    # Clients cause what uvicorn reports; the access log and the metrics contain it, too.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
@@ -58,7 +58,7 @@ def format_json(level: str, logger: str, message: str, **fields: object) -> str:
     Args:
         level: one of LEVELS.
         logger: name of the logger.
-        message: text for people.
+        message: text of the record.
         fields: other fields.
     """
     record = {

@@ -1,4 +1,4 @@
-"""What the scheduler has to know about a request: its size, arrival and deadline."""
+"""The size, arrival and deadline of a request, as the scheduler needs them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class WorkItem:
 
     @property
     def images(self) -> int:
-        """Number of images it asks for."""
+        """Number of requested images."""
         return self.demand.images
 
     @property

@@ -111,7 +111,7 @@ def test_a_fault_that_stays_is_an_error_that_keeps_what_has_arrived(
 
 
 LIES = {
-    "too_long": "goes on after the promised 256000 bytes",
+    "too_long": "is longer than the promised 256000 bytes",
     "another_length": "has 256001 bytes, not the promised 256000",
     "other_bytes": "is not what was promised",
     "status 404": "answered 404",

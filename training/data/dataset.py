@@ -19,7 +19,7 @@ class Dataset:
     """Decoded images and their labels.
 
     Attributes:
-        name: name for people, without a path.
+        name: name to show, without a path.
         images: uint8 [N, size, size, channels]; size is that of the recipe or, for small square
             images, their own.
         labels: int64 [N], or None without classes.

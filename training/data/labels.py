@@ -88,7 +88,7 @@ def label_by_folder(items: Sequence[str]) -> Labels:
         if folder is None:
             name = to_utf8_text(item)
             return Labels(
-                problem=f"the image {name} lies outside the {len(classes)} class folders; move it "
+                problem=f"the image {name} is outside the {len(classes)} class folders; move it "
                 "into one of them or remove it"
             )
 

@@ -56,7 +56,7 @@ class ImageSource:
     """Images that can be opened one by one.
 
     Attributes:
-        name: name for people, without a path.
+        name: name to show, without a path.
         items: name of each image, in the order that numbers them.
         open: opens image i; it may be decoded later.
         labels: class of each image; None without classes.
@@ -64,7 +64,7 @@ class ImageSource:
         labels_problem: why the labels cannot be used, in a sentence; None if they can, or if there
             are none.
         skipped: number of files that are not images and were left out.
-        ignored: number of them that lie in hidden folders and folders of thumbnails.
+        ignored: number of images in hidden folders and folders of thumbnails.
         key: digest of names, sizes and dates or checksums, which identifies the decoded images in
             the cache; None for images that are in memory.
     """

@@ -60,7 +60,7 @@ class CudaGraphStep:
         return capture.metrics.clone()  # the next replay overwrites them
 
     def capture(self, batch: TrainingBatch) -> None:
-        """Captures the step for batches like this one; the training state stays as it is."""
+        """Captures the step for batches like this one; the training state does not change."""
         static = replace(
             batch,
             real=batch.real.clone(),

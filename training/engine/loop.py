@@ -138,7 +138,7 @@ def _train_follower(trainer: Trainer, stop: StopSignal) -> None:
 
 
 def _decide(collapse: Collapse | None, on_collapse: str, *, stopping: bool) -> LoopAction:
-    """Decides what this process wants to do.
+    """Returns the action that this process requests.
 
     Raises:
         TrainingError: if training cannot continue and the run is not to be rolled back.
@@ -151,7 +151,7 @@ def _decide(collapse: Collapse | None, on_collapse: str, *, stopping: bool) -> L
 
 
 def _agree(trainer: Trainer, action: LoopAction) -> LoopAction:
-    """Agrees with the other processes on what to do; between agreements all of them continue."""
+    """Returns the action of all processes, which communicate every few steps and else continue."""
     device = torch.device(trainer.config.device)
     together = trainer.step % flush_interval(device) == 0 or trainer.done
     if trainer.context.world_size > 1 and not together:

@@ -231,7 +231,7 @@ class Discriminator(nn.Module):
     def forward(
         self, x: Tensor, label: Tensor | None = None, weights: LayerWeights | None = None
     ) -> Tensor:
-        """Judges images.
+        """Computes the logits of images.
 
         Args:
             x: images in [-1, 1], [B, channels, image_size, image_size].

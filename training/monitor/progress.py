@@ -58,7 +58,7 @@ class Progress:
         Args:
             step: steps done.
             images: real images seen.
-            metrics: to show beside them.
+            metrics: to show with them.
         """
         now = time.monotonic()
         has_gone_back = step < self._first_step

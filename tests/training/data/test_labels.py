@@ -90,4 +90,4 @@ def test_a_single_folder_is_no_class(items):
 def test_an_image_outside_the_class_folders_is_named():
     found = label_by_folder(("cats/a.png", "dogs/b.png", "stray.png"))
     assert found.labels is None
-    assert "the image stray.png lies outside the 2 class folders; move it" in found.problem
+    assert "the image stray.png is outside the 2 class folders; move it" in found.problem
