@@ -9,6 +9,7 @@ from pathlib import Path
 from docs.generate.commands import command_pages
 from docs.generate.errors import errors_table
 from docs.generate.figures import FIGURES
+from docs.generate.hostile import hostile_tables
 from docs.generate.metrics import metrics_table
 from docs.generate.models import models_gallery, models_page, models_summary
 from docs.generate.proto import proto_head, proto_reference
@@ -33,6 +34,7 @@ def write_site_parts() -> None:
 
     fragments = {
         "errors": errors_table(),
+        "hostile": hostile_tables(),
         "manifest": manifest_schema(),
         "metrics": metrics_table(),
         "models": models_gallery(),

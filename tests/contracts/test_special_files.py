@@ -67,6 +67,10 @@ def test_a_link_is_followed(tmp_path: Path, write: Writer):
         assert (tmp_path / "file").stat().st_size > 0
 
 
+@pytest.mark.hostile(
+    "A full disk under `--out` of any command",
+    "what was there stays; one sentence with the reason",
+)
 @each_writer
 def test_a_full_disk_leaves_what_was_there(
     tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,10 @@ def test_a_killed_writer_leaves_no_folder(tmp_path: Path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.hostile(
+    "The disk fills while a file is written",
+    "the old file stays, nothing half-written",
+)
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"old")
     with small_disk(1000), pytest.raises(OSError, match="too large"):
@@ -119,6 +123,7 @@ def test_the_content_is_on_the_disk_before_it_gets_its_name(
     assert steps == ["flush", "rename"]
 
 
+@pytest.mark.hostile("`--out` is a link", "its target is replaced atomically; the link stays")
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path):
     (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "elsewhere" / "file"
@@ -137,6 +142,7 @@ def test_a_link_to_nothing_creates_its_target(tmp_path: Path):
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
+@pytest.mark.hostile("`--out` is a FIFO", "written into, never replaced")
 def test_a_fifo_is_written_into_and_never_replaced(tmp_path: Path):
     fifo, received = tmp_path / "fifo", []
     os.mkfifo(fifo)
@@ -148,6 +154,7 @@ def test_a_fifo_is_written_into_and_never_replaced(tmp_path: Path):
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
 
+@pytest.mark.hostile("`--out /dev/full`", "one sentence with the reason; the device stays")
 def test_a_device_reports_its_error_and_is_never_replaced():
     with pytest.raises(OSError, match="No space left on device") as caught:
         write_file(Path("/dev/full"), b"new")
@@ -219,6 +226,7 @@ def test_of_two_writers_at_once_one_wins_and_neither_sees_the_other(tmp_path: Pa
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.hostile("Temporary names that could be guessed and planted", "64 random bits in each")
 def test_temporary_names_are_never_used_twice(tmp_path: Path):
     names = set()
     for _ in range(100):

@@ -18,6 +18,10 @@ def test_a_file_is_read_up_to_the_size(tmp_path: Path):
     assert caught.value.errno == errno.EFBIG
 
 
+@pytest.mark.hostile(
+    "A manifest, card, run configuration or ONNX file of a terabyte",
+    "refused after its limit",
+)
 def test_a_sparse_file_of_a_terabyte_is_not_read(tmp_path: Path):
     path = tmp_path / "file"
     with path.open("wb") as file:
@@ -26,6 +30,10 @@ def test_a_sparse_file_of_a_terabyte_is_not_read(tmp_path: Path):
         read_bounded(path, 2**20)
 
 
+@pytest.mark.hostile(
+    "A FIFO or a device in the place of such a file",
+    "refused; nothing waits for a writer",
+)
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
 def test_special_files_are_refused_and_never_waited_for(tmp_path: Path, kind: str):
     path = Path("/dev/zero") if kind == "device" else tmp_path

@@ -69,6 +69,11 @@ IMAGE = (b"IDAT", zlib.compress(bytes(100)))
 TEXT_BOMB = (b"zTXt", b"a\0\0" + zlib.compress(bytes(2**27)))
 
 
+@pytest.mark.hostile(
+    "A golden picture of 2^27 x 1 pixels, with a second header, or with texts that unfold to "
+    "gigabytes",
+    "refused before it is decoded",
+)
 @pytest.mark.parametrize(
     "data",
     [

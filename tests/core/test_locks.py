@@ -66,6 +66,10 @@ def test_a_lock_is_free_after_its_process_was_killed(tmp_path: Path, held: subpr
     try_lock(tmp_path / "lock").close()
 
 
+@pytest.mark.hostile(
+    "Another process holds a lock of the cache",
+    "the wait is announced, with its reason",
+)
 def test_a_wait_says_what_it_waits_for_and_ends(
     tmp_path: Path, held: subprocess.Popen[str], caplog: pytest.LogCaptureFixture
 ):

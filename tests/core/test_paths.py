@@ -29,6 +29,10 @@ def test_the_first_variable_that_is_set_decides(home: Path, monkeypatch: pytest.
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.hostile(
+    "Other users of the machine look into the cache",
+    "its folders have the rights 0700",
+)
 def test_folders_of_the_cache_are_private(home: Path):
     folder = private_folder("downloads")
     assert folder == cache_dir() / "downloads"
@@ -37,6 +41,7 @@ def test_folders_of_the_cache_are_private(home: Path):
     assert private_folder("downloads") == folder
 
 
+@pytest.mark.hostile("A folder of the cache that others may write to", "made private")
 def test_a_folder_that_others_can_write_to_becomes_private(home: Path):
     folder = private_folder("downloads")
     folder.chmod(0o777)
@@ -44,6 +49,7 @@ def test_a_folder_that_others_can_write_to_becomes_private(home: Path):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.hostile("A link planted in the place of a folder of the cache", "refused")
 def test_a_planted_link_is_refused(home: Path):
     (home / "target").mkdir()
     private_folder()
@@ -60,6 +66,7 @@ def test_the_cache_itself_may_be_a_link_to_another_disk(home: Path):
     assert (home / "disk" / "downloads").is_dir()
 
 
+@pytest.mark.hostile("A folder of the cache that belongs to another user", "refused")
 def test_a_folder_of_another_user_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch):
     private_folder("downloads")
     monkeypatch.setattr(os, "geteuid", lambda: 12345)

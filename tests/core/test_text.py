@@ -35,6 +35,11 @@ def test_what_is_not_printable_is_escaped(text: str, shown: str):
     assert printable(text) == shown
 
 
+@pytest.mark.hostile(
+    "Text from outside with terminal escapes, line breaks or characters that turn the "
+    "direction of writing",
+    "shown on one line, with such characters as `\\u001b`",
+)
 @given(st.text(), st.integers(10, 50))
 def test_any_text_becomes_one_short_printable_line(text: str, limit: int):
     shown = printable(text, limit)
@@ -54,6 +59,10 @@ def test_long_text_is_cut_with_a_mark():
     assert printable("x" * 10, 10) == "x" * 10
 
 
+@pytest.mark.hostile(
+    "Text from a run with headings, links or HTML, for a model card",
+    "shown as text, without its markup",
+)
 @pytest.mark.parametrize(
     "text", ["<script>", "# heading", "[link](http://x)", "**bold**", "a\n\n# b", "`code`", "a | b"]
 )
@@ -65,6 +74,10 @@ def test_markdown_shows_text_as_it_is(text: str):
         assert shown.count(mark) == shown.count(f"\\{mark}")
 
 
+@pytest.mark.hostile(
+    "Addresses with passwords, tokens and queries, in any message",
+    "shown without them",
+)
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

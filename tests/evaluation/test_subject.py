@@ -94,6 +94,10 @@ def test_more_images_than_a_source_has_are_an_error(make_folder):
         open_quietly(make_folder("few", 20)).images(50, None)
 
 
+@pytest.mark.hostile(
+    "A model with an unsafe graph, given to `dcgan-evaluate`",
+    "refused before ONNX Runtime sees it",
+)
 def test_a_graph_that_no_release_needs_is_not_run(release, tmp_path):
     folder = shutil.copytree(release.folder, tmp_path / "model")
     release = Release(folder, release.manifest)

@@ -225,6 +225,7 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
     assert list(folder.rglob("*")) == []
 
 
+@pytest.mark.hostile("The disk fills during an export", "one sentence; nothing is published")
 def test_a_file_system_that_is_full_is_one_sentence_and_leaves_nothing(run_folder, folder):
     folder.mkdir()
     if subprocess.run(

@@ -9,6 +9,7 @@ import pytest
 from dcgan.serving.shutdown import ShutdownRequest, exit_on_sigterm
 
 
+@pytest.mark.hostile("SIGTERM while the server starts", "ends quietly")
 def test_a_signal_during_the_start_ends_the_process_quietly():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught, exit_on_sigterm():

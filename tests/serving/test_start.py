@@ -95,6 +95,7 @@ def start_hanging(request, entry_point, hanging, only):
         process.communicate()
 
 
+@pytest.mark.hostile("A model that does not get ready", "ends the server after `--start-timeout-s`")
 @pytest.mark.slow
 def test_a_model_that_does_not_get_ready_in_time_ends_the_server(start_hanging):
     process = start_hanging("--start-timeout-s", "1")

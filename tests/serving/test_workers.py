@@ -82,6 +82,7 @@ def test_all_workers_serve_the_same_bytes_and_each_has_metrics(
             np.testing.assert_array_equal(client.generate(7, 100), expected("tiny", 7, range(100)))
 
 
+@pytest.mark.hostile("SIGKILL of one worker", "replaced; clients see no error")
 def test_a_worker_that_dies_comes_back_and_clients_see_nothing(start_server, only, expected):
     log = b""
     with start_server(only("tiny"), *TWO, noisy=True) as server, Client(server.target) as client:
@@ -242,6 +243,10 @@ def test_a_worker_that_comes_back_serves_what_the_others_serve(repository, start
                 assert client.model().version == 2
 
 
+@pytest.mark.hostile(
+    "A model folder that is changed while it is served",
+    "a restarted worker does not serve it",
+)
 def test_a_release_that_has_changed_is_not_served_by_a_worker_that_comes_back(
     repository, start_server, tmp_path
 ):
@@ -257,6 +262,10 @@ def test_a_release_that_has_changed_is_not_served_by_a_worker_that_comes_back(
             log += read_log(server)
 
 
+@pytest.mark.hostile(
+    "SIGSTOP of one worker",
+    "noticed by its missing heartbeat, killed and replaced",
+)
 async def test_a_worker_that_is_frozen_is_killed(only, monkeypatch, caplog):
     monkeypatch.setattr(worker_process, "_HEARTBEAT_INTERVAL_S", 0.05)
     monkeypatch.setattr(worker_process, "_HEARTBEAT_TIMEOUT_S", 3.0)  # those of the worker: 1 s
@@ -270,6 +279,7 @@ async def test_a_worker_that_is_frozen_is_killed(only, monkeypatch, caplog):
     assert f"worker {worker.pid} has not answered" in caplog.text
 
 
+@pytest.mark.hostile("A worker that is restarted", "takes no connection before its model is ready")
 def test_a_worker_takes_no_connection_before_it_is_ready(start_server, only):
     with start_server(only("slow"), *TWO, noisy=True) as server:
         victim, _ = children(server.process.pid)

@@ -210,6 +210,7 @@ def test_help_comes_without_torch():
     assert "--recipe" in result.stdout
 
 
+@pytest.mark.hostile("Terminal escapes in file names of a data set", "shown as `\\u001b`")
 def test_what_is_left_out_is_counted_and_shown_without_terminal_escapes(tmp_path):
     data = tmp_path / "photos"
     for name in ("a.png", "b.png", "bad\x1b[31m.png", "@eaDir/a.png/thumb.png", "notes.txt"):

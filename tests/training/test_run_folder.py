@@ -199,6 +199,7 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
         assert not leftover.exists()
 
 
+@pytest.mark.hostile("A run configuration of a terabyte", "refused after 16 MiB")
 def test_a_config_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / CONFIG).open("wb") as file:
         file.truncate(2**40)

@@ -30,6 +30,7 @@ def test_equal_content_gives_equal_bytes():
     assert encode_tensors(TENSORS, {"step": 3}) == encode_tensors(other_order, {"step": 3})
 
 
+@pytest.mark.hostile("safetensors metadata with 1e999, other types, missing keys", "one sentence")
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -54,6 +55,7 @@ def test_strange_metadata_are_refused_in_one_sentence(path, metadata):
     assert len(str(error.value)) < 500
 
 
+@pytest.mark.hostile("safetensors metadata of 100,000 brackets", "one sentence")
 def test_a_header_of_nested_lists_is_refused(path):
     header = b"[" * 100_000
     path.write_bytes(len(header).to_bytes(8, "little") + header)

@@ -90,6 +90,10 @@ HOSTILE = {
 }
 
 
+@pytest.mark.hostile(
+    "Archives with `..`, absolute paths, links, devices, extra, missing or repeated files",
+    "refused; nothing is left",
+)
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_archive_is_refused_and_leaves_nothing(archive, tmp_path, change):
     rewritten(archive, change)
@@ -101,6 +105,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(archive, tmp_path, chan
     assert not (tmp_path / "escaped").exists()
 
 
+@pytest.mark.hostile("A model called `../../escaped`", "refused")
 def test_a_name_in_the_manifest_cannot_climb_out_either(archive, tmp_path):
     def climb(members):
         manifest = json.loads(members["manifest.json"][1])
@@ -178,6 +183,11 @@ EXTENSIONS = {
 }
 
 
+@pytest.mark.hostile(
+    "Tar extension headers: sizes of 2^40 and 2^63, negative ones, chains of 3,000, pax of "
+    "200,000 digits, GNU names of 1.5 GB",
+    "refused before they are read, within seconds and 4 MiB",
+)
 @pytest.mark.parametrize("hostile", EXTENSIONS.values(), ids=EXTENSIONS.keys())
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_anything_but_a_plain_entry_is_refused_before_it_is_read(archive, tmp_path, hostile, place):
@@ -215,6 +225,7 @@ def test_random_bytes_are_refused(data):
             extract_archive(Path(folder) / "x.tar", Path(folder) / "models", "x.tar")
 
 
+@pytest.mark.hostile("A changed byte anywhere in an archive", "refused, or the same model")
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_an_archive_with_a_changed_byte_is_refused_or_gives_the_same_model(archive, data):

@@ -93,6 +93,10 @@ def test_fetching_survives_a_server_that_behaves_at_last(zoo, server, retry):
     fetch_model(entry, retry).release.verify()
 
 
+@pytest.mark.hostile(
+    "A server that sends other bytes, or goes on for ever",
+    "refused; nothing enters the cache",
+)
 @pytest.mark.parametrize("lie", ["other_bytes", "too_long", "status 404"])
 def test_a_server_that_lies_leaves_nothing_in_the_cache(zoo, server, retry, lie):
     entry = get_model("toy", index=zoo, retry=retry)
@@ -163,6 +167,7 @@ def test_a_web_page_is_no_index_and_the_error_says_what_is_wanted(server, retry)
         read_index(server.url("/page"), retry)
 
 
+@pytest.mark.hostile("An index of 60 MB, which would take 2.4 GB to parse", "refused above 8 MiB")
 def test_an_index_of_absurd_size_is_not_parsed(server, retry, monkeypatch, tmp_path):
     monkeypatch.setattr("dcgan.zoo.index._MAX_INDEX_BYTES", 1000)
     server.files["/index.json"] = b"[" * 1001
@@ -173,6 +178,10 @@ def test_an_index_of_absurd_size_is_not_parsed(server, retry, monkeypatch, tmp_p
         read_index(str(tmp_path))
 
 
+@pytest.mark.hostile(
+    "An index with a password in an address",
+    "refused, without the password in the message",
+)
 def test_an_index_with_a_user_name_in_an_address_is_refused(zoo, server, retry):
     change_index(server, url="http://me:secret@127.0.0.1/toy-1.tar")
     with pytest.raises(ManifestError, match="user name") as caught:
@@ -186,6 +195,10 @@ def test_an_index_behind_https_may_not_lead_to_plain_http(zoo, retry):
         _resolve(entry, "https://host/index.json")
 
 
+@pytest.mark.hostile(
+    "A link planted at the name of a download in the cache",
+    "removed; its target is untouched",
+)
 def test_a_link_planted_in_the_cache_is_not_followed(zoo, server, retry, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
@@ -232,6 +245,7 @@ def test_an_index_that_is_not_valid_is_refused(zoo, server, retry, changes):
         read_index(zoo, retry)
 
 
+@pytest.mark.hostile("An index that points to `file:///etc/passwd`", "refused")
 def test_an_index_on_the_network_may_not_point_into_this_machine(zoo, server, retry):
     change_index(server, url="file:///etc/passwd")
     with pytest.raises(
@@ -240,6 +254,10 @@ def test_an_index_on_the_network_may_not_point_into_this_machine(zoo, server, re
         read_index(zoo, retry)
 
 
+@pytest.mark.hostile(
+    "An archive that holds another model than its index says",
+    "refused; nothing enters the cache",
+)
 def test_an_index_that_promises_another_model_is_found_out(zoo, server, retry):
     index = json.loads(server.files["/zoo/index.json"])
     index["models"][0]["manifest"]["description"] = "Something else."

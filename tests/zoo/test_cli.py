@@ -234,6 +234,7 @@ def test_verify_refuses_an_unsafe_graph_and_an_unlisted_file(repository, toy, co
     assert "holds 'w.bin', which its manifest does not list; remove it" in lines[1]
 
 
+@pytest.mark.hostile("A fetched model whose graph is unsafe", "refused; nothing enters the cache")
 def test_fetch_refuses_an_unsafe_graph_and_leaves_nothing(toy, tmp_path):
     change_graph(toy)
     archive = tmp_path / "toy-1.tar"
@@ -298,6 +299,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.hostile("A model card of 2 GB", "refused after 1 MiB")
 def test_a_card_of_gigabytes_is_not_read(repository, toy):
     manifest = json.loads((toy / "manifest.json").read_text())
     with (toy / "README.md").open("wb") as file:

@@ -213,6 +213,10 @@ def test_a_proxy_that_is_none_is_one_sentence(what, target, retry, monkeypatch):
         download(what, target, retry)
 
 
+@pytest.mark.hostile(
+    "One byte a second, endless headers, endless `100 Continue`",
+    "cut off below 1 KiB/s",
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["trickling", "trickling_headers", "endless_continue"])
 def test_a_server_that_sends_next_to_nothing_does_not_hold_us(server, what, target, retry, fault):
@@ -226,6 +230,7 @@ def test_a_server_that_sends_next_to_nothing_does_not_hold_us(server, what, targ
     assert target.read_bytes() == DATA
 
 
+@pytest.mark.hostile("A download that never ends", "ends after a total time")
 def test_the_total_time_has_a_limit(server, what, target, retry):
     server.script = ["steady"] * 10
     with pytest.raises(DownloadError, match="it took longer than 1 s; tried 1 times"):
@@ -239,6 +244,7 @@ def test_a_redirect_from_https_to_http_is_refused():
         check_redirect("https://host/a", "http://host/a")
 
 
+@pytest.mark.hostile("An https address that redirects to http", "refused")
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 def test_a_real_server_with_tls_that_redirects_to_http_is_refused(
     server, tls_server, what, target, retry
@@ -255,6 +261,10 @@ def test_a_real_server_with_tls_that_redirects_to_http_is_refused(
     assert not target.exists()
 
 
+@pytest.mark.hostile(
+    "A download with a token in its address that fails",
+    "the message has no token",
+)
 @pytest.mark.parametrize(
     "fault", ["status 404", "status 500", "other_bytes", "another_length", "too_long", "truncated"]
 )
@@ -271,6 +281,7 @@ def test_secrets_of_an_address_are_never_shown(server, target, retry, fault, add
     assert "/file" in str(caught.value)
 
 
+@pytest.mark.hostile("A malformed address with a password", "the message has no password")
 @pytest.mark.parametrize(
     "url",
     [
@@ -285,6 +296,10 @@ def test_a_password_in_an_address_is_never_shown(target, retry, url):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.hostile(
+    "A link planted at the name of a partial download",
+    "removed; its target is untouched",
+)
 def test_a_planted_link_is_removed_and_its_target_untouched(what, target, part, retry, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
@@ -295,6 +310,7 @@ def test_a_planted_link_is_removed_and_its_target_untouched(what, target, part, 
     assert not target.is_symlink()
 
 
+@pytest.mark.hostile("`file:///dev/zero`, or a FIFO, as an archive", "refused")
 @pytest.mark.parametrize("kind", ["fifo", "device"])
 def test_a_special_file_is_not_fetched(tmp_path, target, kind):
     source = Path("/dev/zero") if kind == "device" else tmp_path / "fifo"

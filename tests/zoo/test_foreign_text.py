@@ -78,6 +78,10 @@ REFUSED = [
 ]
 
 
+@pytest.mark.hostile(
+    "Escapes in every text of a valid manifest, shown by `dcgan-zoo`",
+    "shown as `\\u001b`",
+)
 def test_what_a_valid_manifest_says_is_shown_without_controls(toy: Path, edit):
     edit(ACCEPTED)
     repository = ("--model-repository", toy.parents[1])
@@ -87,6 +91,10 @@ def test_what_a_valid_manifest_says_is_shown_without_controls(toy: Path, edit):
     assert run(*repository, "verify", "toy").startswith("ok ")
 
 
+@pytest.mark.hostile(
+    "Escapes in every text of a manifest that is refused",
+    "shown as `\\u001b`, no forged line",
+)
 @pytest.mark.parametrize("changes", REFUSED, ids=lambda changes: next(iter(changes))[:20])
 def test_what_a_wrong_manifest_says_is_shown_without_controls(toy: Path, edit, changes):
     edit(changes)
@@ -96,6 +104,7 @@ def test_what_a_wrong_manifest_says_is_shown_without_controls(toy: Path, edit, c
     assert "left out" in run(*repository, "list")
 
 
+@pytest.mark.hostile("Escapes in a model card that `dcgan-zoo info` prints", "shown as `\\u001b`")
 def test_a_card_is_printed_without_controls(toy: Path, edit):
     (toy / "README.md").write_bytes(f"# A card\n{EVIL.replace('Error', '')}\n\tindented\n".encode())
     manifest = json.loads((toy / "manifest.json").read_text())
@@ -115,6 +124,7 @@ def test_a_folder_of_a_repository_is_named_without_controls(toy: Path, name: str
     assert "there is no model 'other'" in run(*repository, "path", "other")
 
 
+@pytest.mark.hostile("Escapes in an index", "shown as `\\u001b`, no forged line")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -133,6 +143,7 @@ def test_what_an_index_says_is_shown_without_controls(zoo: str, server: Server, 
     assert "Error: " in run("--index", zoo, "fetch", "toy")
 
 
+@pytest.mark.hostile("Escapes in a redirect", "shown as `\\u001b`, no forged line")
 @pytest.mark.parametrize("location", ["ftp://a/\x1b[2J\x9b", "http://\x1b[2J\x9b/", "http://[\x1b"])
 def test_where_a_server_redirects_to_is_shown_without_controls(server: Server, location: str):
     server.files["/index.json"] = b"{}"
@@ -140,6 +151,7 @@ def test_where_a_server_redirects_to_is_shown_without_controls(server: Server, l
     assert "Error: " in run("--index", server.url("/index.json"), "list")
 
 
+@pytest.mark.hostile("Escapes in a file name of an archive", "shown as `\\u001b`, no forged line")
 def test_a_file_of_an_archive_is_named_without_controls(zoo: str, server: Server):
     archive = server.files["/zoo/toy-1.tar"]
     server.files["/evil.tar"] = archive.replace(b"generator.onnx", b"genera\x1b[2J.\x9bx", 1)

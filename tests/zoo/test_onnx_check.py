@@ -223,6 +223,11 @@ def test_the_shipped_model_passes_and_its_cost_is_told(model):
     assert cost.multiplications > 2**22
 
 
+@pytest.mark.hostile(
+    "An ONNX graph with a loop, a branch, a function, another domain, external data, or "
+    "tensors that multiply",
+    "refused before ONNX Runtime sees it",
+)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_what_no_released_graph_needs_is_refused(model, way):
     way(model)
@@ -238,6 +243,7 @@ def test_a_refusal_names_the_file_and_the_cure(model, tmp_path):
         check_onnx_file(path, RELEASE.manifest)
 
 
+@pytest.mark.hostile("An ONNX file of a terabyte", "refused after 512 MiB")
 def test_a_file_of_gigabytes_is_refused_unread(tmp_path):
     path = tmp_path / "generator.onnx"
     with path.open("wb") as file:
@@ -259,6 +265,7 @@ def test_a_file_that_is_cut_off_is_refused():
             check_onnx(data[:size], RELEASE.manifest)
 
 
+@pytest.mark.hostile("Changed bytes in an ONNX file", "refused, or a graph that is safe")
 def test_changed_bytes_give_no_other_error():
     data = PATH.read_bytes()
     head = 6000  # nodes, attributes and names; behind them are weights

@@ -110,6 +110,10 @@ def test_a_repository_that_is_a_file_is_refused(tmp_path: Path):
             list_releases(repository)
 
 
+@pytest.mark.hostile(
+    "Model names with paths, escapes and absurd lengths",
+    "refused before the disk is touched",
+)
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../a", "A", "a" * 65, "-a", "a\0", "a..b", "é"])
 def test_hostile_names_are_refused_before_the_disk_is_touched(tmp_path: Path, name: str):
     with pytest.raises(ManifestError, match="is not a model name"), publish(tmp_path, name, 1):
@@ -143,6 +147,10 @@ def test_one_flipped_byte_is_found(toy: Path):
         release.verify()
 
 
+@pytest.mark.hostile(
+    "A weight file beside a model that its manifest does not list",
+    "the model is refused",
+)
 @pytest.mark.parametrize("name", ["w.bin", ".hidden", "manifest.json.bak"])
 def test_a_file_that_the_manifest_does_not_list_is_found(toy: Path, name: str):
     (toy / name).write_bytes(b"")
@@ -182,6 +190,7 @@ def test_a_missing_file_and_a_missing_manifest_are_named(toy: Path):
         read_release(toy)
 
 
+@pytest.mark.hostile("A link out of a model folder", "refused")
 def test_a_link_out_of_the_folder_is_refused(toy: Path, tmp_path: Path):
     secret = tmp_path / "secret"
     secret.write_bytes((toy / "generator.onnx").read_bytes())
@@ -229,6 +238,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
         read_release(toy)
 
 
+@pytest.mark.hostile("Manifest entries with paths, absurd sizes and unknown roles", "refused")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

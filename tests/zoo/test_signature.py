@@ -118,6 +118,10 @@ FORGED = {
 }
 
 
+@pytest.mark.hostile(
+    "Forged, changed, truncated, repeated and old-format signatures of an index",
+    "refused",
+)
 @pytest.mark.parametrize(("content", "signature"), FORGED.values(), ids=FORGED.keys())
 def test_a_forged_signature_is_refused(content: bytes, signature: bytes):
     with pytest.raises(SignatureError, match=r"the signature of index\.json is") as caught:
@@ -125,6 +129,7 @@ def test_a_forged_signature_is_refused(content: bytes, signature: bytes):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.hostile("An index signed by another key", "refused")
 def test_a_signature_by_another_key_is_refused(signer: Signer):
     key = read_public_key(PUBLIC_KEY)
     with pytest.raises(
@@ -147,6 +152,7 @@ def test_a_signed_index_is_read(zoo: str, signer: Signer, publish, retry: RetryP
     assert len(read_index(str(tmp_path / "packed"), key=key).models) == 1
 
 
+@pytest.mark.hostile("An index without a signature, with `--index-key`", "refused")
 def test_an_unsigned_index_is_refused(zoo: str, signer: Signer, retry: RetryPolicy, tmp_path: Path):
     key = read_public_key(signer.public_key)
     with pytest.raises(DownloadError, match=r"index\.json\.minisig: the server answered 404"):
@@ -155,6 +161,10 @@ def test_an_unsigned_index_is_refused(zoo: str, signer: Signer, retry: RetryPoli
         read_index(str(tmp_path / "packed"), key=key)
 
 
+@pytest.mark.hostile(
+    "A changed index with the signature of the right one",
+    "refused before it is parsed",
+)
 def test_a_forged_index_is_refused_before_it_is_parsed(
     zoo: str, server: Server, signer: Signer, publish, retry: RetryPolicy
 ):
@@ -165,6 +175,7 @@ def test_a_forged_index_is_refused_before_it_is_parsed(
         read_index(zoo, retry, read_public_key(signer.public_key))
 
 
+@pytest.mark.hostile("The right key's signature of another index", "refused")
 def test_the_signature_of_another_index_is_refused(
     zoo: str, server: Server, signer: Signer, publish, retry: RetryPolicy
 ):
@@ -175,6 +186,10 @@ def test_the_signature_of_another_index_is_refused(
         read_index(zoo, retry, read_public_key(signer.public_key))
 
 
+@pytest.mark.hostile(
+    "An old index, sent again with its right signature",
+    "refused once a newer one was seen",
+)
 def test_an_old_index_sent_again_with_its_signature_is_refused(
     zoo: str, server: Server, signer: Signer, publish, retry: RetryPolicy
 ):

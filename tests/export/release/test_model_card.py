@@ -136,6 +136,10 @@ HOSTILE = (
 )
 
 
+@pytest.mark.hostile(
+    "Headings, HTML and links in a run's data name, on the published card",
+    "shown as text",
+)
 def test_text_from_a_run_is_shown_without_markup(release, labelled):
     report = json.loads((release.folder / "parity.json").read_text())["reference"]
     training = dataclasses.replace(

@@ -104,6 +104,10 @@ def check(models, *arguments):
     return CliRunner().invoke(export_cli.main, ["--check", folder, *arguments])
 
 
+@pytest.mark.hostile(
+    "A `.pt2` file with a pickle that runs code, checked with `dcgan-export --check`",
+    "not loaded; named as skipped",
+)
 @pytest.mark.slow
 def test_a_check_does_not_run_a_pickle_inside_an_exported_program(hostile_pt2, marker):
     result = check(hostile_pt2)
@@ -118,6 +122,7 @@ def test_the_pickle_of_this_test_does_run_when_code_is_trusted(hostile_pt2, mark
     assert marker.exists()
 
 
+@pytest.mark.hostile("A TorchScript file of somebody else", "not loaded; named as skipped")
 @pytest.mark.slow
 def test_a_check_does_not_load_torchscript(hostile_torchscript, marker):
     result = check(hostile_torchscript)
@@ -132,6 +137,10 @@ def test_the_torchscript_of_this_test_does_run_when_code_is_trusted(hostile_torc
     assert marker.exists()
 
 
+@pytest.mark.hostile(
+    "A fetched model with such files, verified with `--parity`",
+    "no code runs; the files are named as skipped",
+)
 @pytest.mark.slow
 def test_verify_of_a_fetched_model_runs_no_code_and_says_what_it_skipped(hostile_pt2, marker):
     arguments = ["--model-repository", str(hostile_pt2), "verify", "labelled", "--parity"]
@@ -152,6 +161,7 @@ def test_trust_without_a_check_is_refused(tmp_path):
     assert "--trust-code goes with --parity" in result.stderr
 
 
+@pytest.mark.hostile("Our own `.pt2` files, read by others", "they hold no pickle")
 def test_our_own_exported_program_holds_no_pickle(labelled):
     with zipfile.ZipFile(labelled.folder / "generator.pt2") as archive:
         assert archive.read("archive/data/sample_inputs/model.pt") == b""

@@ -60,6 +60,10 @@ def all_settled(model: str, values: dict[str, float]) -> bool:
     return work["accepted"] == settled and not any(waiting)
 
 
+@pytest.mark.hostile(
+    "Any values in the fields of a request",
+    "answered, or refused with the field's name",
+)
 @hostile
 @given(
     seed=wide_edges,
@@ -90,6 +94,7 @@ def test_any_request_is_answered_or_refused_for_what_is_wrong_with_it(stub, imag
     assert outcome(lambda: stub.Generate(request, timeout=30)) in allowed
 
 
+@pytest.mark.hostile("Random bytes as a request", "refused, or an ordinary request")
 @hostile
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_request_or_an_ordinary_one(channel, data):
@@ -160,6 +165,7 @@ def test_a_deadline_in_another_century_is_as_good_as_none(stub, timeout_s):
     assert stub.Generate(pb.GenerateRequest(seed=1), timeout=timeout_s).n == 1
 
 
+@pytest.mark.hostile("A storm of cancelled requests", "leaves nothing behind")
 def test_a_storm_of_cancelled_requests_leaves_nothing_behind(stub):
     for _ in range(10):
         calls = [stub.Generate.future(pb.GenerateRequest(seed=i, n=50)) for i in range(100)]

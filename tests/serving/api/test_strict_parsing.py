@@ -24,6 +24,10 @@ def send(channel, method):
     return channel.unary_unary(method)(GARBAGE)
 
 
+@pytest.mark.hostile(
+    "Garbage for the health and reflection services",
+    "INVALID_ARGUMENT; no traceback is logged",
+)
 def test_garbage_is_an_invalid_argument_and_no_trace_is_logged(start_server, only):
     # The server must end with a quiet log.
     with start_server(only("tiny")) as server, grpc.insecure_channel(server.target) as channel:

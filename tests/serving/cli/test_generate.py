@@ -179,6 +179,7 @@ def test_a_file_is_replaced_and_that_is_said(ask, tmp_path):
         assert (code, output.endswith(said)) == (0, True)
 
 
+@pytest.mark.hostile("A full disk under `dcgan-generate`", "one sentence with the reason")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("named", ["npy", "grid"])
 def test_a_full_disk_is_said_with_its_reason(ask, named):
@@ -201,6 +202,7 @@ def test_what_was_there_stays_when_there_is_no_room(server, entry_point, tmp_pat
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.hostile("A full disk under `dcgan-bench --json`", "a whole report, or none")
 def test_a_report_is_whole_or_not_written(server, entry_point, tmp_path):
     out = tmp_path / "report.json"
     options = ["--target", server.target, "--duration-s", "0.1", "--warmup-s", "0"]

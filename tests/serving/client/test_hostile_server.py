@@ -41,6 +41,7 @@ def hostile():
     server.stop(None)
 
 
+@pytest.mark.hostile("A server whose model names hold terminal escapes", "shown as `\\u001b`")
 def test_the_name_of_a_model_is_shown_without_controls(hostile, tmp_path):
     out = tmp_path / "a.png"
     result = CliRunner().invoke(main, ["--target", hostile, "--seed", "7", "--out", str(out)])
@@ -49,6 +50,7 @@ def test_the_name_of_a_model_is_shown_without_controls(hostile, tmp_path):
     assert b"\x1b" not in out.read_bytes()
 
 
+@pytest.mark.hostile("A server with malformed error details", "ignored; the error keeps its status")
 def test_malformed_error_details_are_ignored(hostile):
     with Client(hostile) as client, pytest.raises(RefusedError, match="no"):
         client.models()

@@ -24,6 +24,7 @@ def test_a_reply_with_too_few_or_too_many_is_a_fault_too(sent):
         read_exactly(reply, 2)
 
 
+@pytest.mark.hostile("A server whose reply has another size than it says", "an error of the client")
 def test_a_reply_of_another_size_than_it_says_is_a_fault():
     with pytest.raises(FaultError, match="sent 13 bytes as images of the shape"):
         read_exactly(pb.GenerateResponse(n=1, height=2, width=2, channels=3, pixels=bytes(13)), 1)

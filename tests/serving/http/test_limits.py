@@ -58,6 +58,7 @@ async def connect():
             await writer.wait_closed()
 
 
+@pytest.mark.hostile("HTTP requests whose head never ends", "cut off")
 async def test_a_head_that_never_ends_is_cut_off(connect):
     async with listening(say_ok, header_timeout_s=0.5) as (listener, _):
         reader, writer = await connect(listener)
@@ -89,6 +90,7 @@ async def test_an_idle_connection_is_closed_even_if_it_sends_blank_lines(connect
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.hostile("HTTP clients that do not read", "counted and dropped")
 async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
     async def say_much(_) -> Response:
         return Response(200, bytes(2**26))
@@ -121,6 +123,7 @@ async def test_a_client_that_does_not_even_read_the_head_is_dropped(connect):
                 pass
 
 
+@pytest.mark.hostile("Too many HTTP connections", "refused; others are served")
 async def test_too_many_connections_are_refused(connect):
     async with listening(say_ok, max_connections=2) as (listener, _):
         first = await connect(listener)

@@ -16,6 +16,7 @@ from dcgan.serving.http.query import (
 LAST = 2**64 - 1
 
 
+@pytest.mark.hostile("Escapes in the name of an HTTP query's field", "shown as `\\u001b`")
 def test_the_name_of_an_unknown_field_is_shown_without_controls(manifest):
     with pytest.raises(InvalidFieldError) as caught:
         read_image_query(b"a%1b[2J%0d%0aok%e2%80%ae=1", manifest)

@@ -55,10 +55,12 @@ def test_an_unsafe_graph_is_refused_before_onnx_runtime_sees_it(copied, monkeypa
     assert "it uses the operator 'Floor'" in refuse_to_start(copied)
 
 
+@pytest.mark.hostile("A model repository with a graph that loops without end", "not served")
 def test_a_graph_that_may_loop_without_end_is_refused(endless):
     assert "is not loaded: an attribute has the field 6" in refuse_to_start(endless)
 
 
+@pytest.mark.hostile("A model repository with weights in another file", "not served")
 def test_external_weights_are_refused_and_their_file_is_found(copied):
     path = copied / "tiny" / "2" / "generator.onnx"
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0)
@@ -69,6 +71,7 @@ def test_external_weights_are_refused_and_their_file_is_found(copied):
     assert "generator.onnx is not loaded: an initializer" in refuse_to_start(copied)
 
 
+@pytest.mark.hostile("A model folder with a file that the manifest does not list", "not served")
 @pytest.mark.parametrize("name", ["notes.txt", ".hidden", "folder"])
 def test_what_the_manifest_does_not_list_is_refused(copied, name):
     folder = copied / "tiny" / "2"
@@ -79,6 +82,7 @@ def test_what_the_manifest_does_not_list_is_refused(copied, name):
     assert f"holds '{name}', which its manifest does not list" in refuse_to_start(copied)
 
 
+@pytest.mark.hostile("A model whose images are not those that were published", "not served")
 def test_a_model_whose_golden_images_differ_is_not_served(copied):
     change_golden(copied, levels=2)
     assert "golden images" in refuse_to_start(copied)

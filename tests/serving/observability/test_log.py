@@ -38,6 +38,7 @@ def record(message: str) -> logging.LogRecord:
     return logging.LogRecord("dcgan", logging.ERROR, __file__, 1, "%s failed", (message,), None)
 
 
+@pytest.mark.hostile("A client that repeats an error", "its log lines are rate-limited")
 def test_what_clients_can_repeat_does_not_flood_the_log():
     now = 0.0
     repeats = RepeatFilter(burst=3, window_s=60.0, clock=lambda: now)

@@ -76,6 +76,10 @@ async def test_a_hanging_event_loop_is_not_alive(server, monkeypatch):
     assert response.status == 503
 
 
+@pytest.mark.hostile(
+    "1,100 half-sent requests to the metrics port",
+    "cut off; metrics and gRPC answer others",
+)
 async def test_half_sent_requests_take_no_room_from_others(server, monkeypatch):
     monkeypatch.setattr(metrics_server, "_CONNECTION_TIMEOUT_S", 0.5)
     with ExitStack() as stack:
@@ -94,6 +98,7 @@ async def test_half_sent_requests_take_no_room_from_others(server, monkeypatch):
         await asyncio.sleep(0)
 
 
+@pytest.mark.hostile("Garbage to the metrics port", "hung up on")
 @pytest.mark.parametrize("data", [b"\r\n\r\n", b"GET\r\n\r\n", b"\xff" * 100_000, b"\0\r\n\r\n"])
 async def test_garbage_is_hung_up_on(server, data):
     def send():

@@ -229,6 +229,10 @@ async def test_a_slow_batch_that_ends_as_it_is_told_to_give_up_leaves_the_next_a
     await dispatcher.stop()
 
 
+@pytest.mark.hostile(
+    "A process that is stopped for a while and continued",
+    "its sleep does not count as a stalled engine",
+)
 async def test_time_in_which_the_process_was_frozen_does_not_count(engines):
     began, released, now = threading.Event(), threading.Event(), 0.0
     original = engines[0].run
@@ -265,6 +269,10 @@ async def fragile(engines):
     return dispatcher, sizes
 
 
+@pytest.mark.hostile(
+    "A request that makes its batch fail",
+    "fails alone; its batch-mates are answered",
+)
 async def test_a_poisoned_job_fails_alone(fragile, caplog):
     dispatcher, sizes = fragile
     poison = Latents(np.full((1, 8), 4, np.float32))

@@ -39,6 +39,10 @@ class HangingEngine:
         return 0
 
 
+@pytest.mark.hostile(
+    "A batch that fails, and whose half hangs",
+    "the halves behind it fail with it",
+)
 async def test_halves_behind_one_that_hangs_fail_with_it():
     engine, now = HangingEngine(), 0.0
     batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)

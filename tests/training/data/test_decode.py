@@ -60,6 +60,10 @@ def test_a_photo_of_a_hundred_million_pixels_is_taken(tmp_path):
     assert load(tmp_path).images.mean() == 77
 
 
+@pytest.mark.hostile(
+    "Damaged images, and PNG of 2^27 x 1 pixels",
+    "named, or left out with `--skip-corrupt`",
+)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -152,6 +156,10 @@ def test_every_common_format_is_read(tmp_path, name, format):
     assert load(tmp_path).images.mean() == pytest.approx(128, abs=2)
 
 
+@pytest.mark.hostile(
+    "`cat.png` that is PostScript, for which Pillow would start Ghostscript",
+    "refused; no program is started",
+)
 def test_no_decoder_starts_a_program(tmp_path, monkeypatch):
     """Pillow's decoder of EPS calls Ghostscript, whatever the name of the file is."""
     calls = []
@@ -203,11 +211,13 @@ def test_color_profiles_are_converted_to_srgb(tmp_path, channels):
         assert plain.shape == converted.shape == (1,)
 
 
+@pytest.mark.hostile("A damaged color profile", "ignored")
 def test_a_damaged_color_profile_is_ignored(tmp_path):
     Image.new("RGB", (40, 40), (200, 60, 60)).save(tmp_path / "a.png", icc_profile=b"no profile")
     assert load(tmp_path).images[0, 0, 0].tolist() == [200, 60, 60]
 
 
+@pytest.mark.hostile("Images in no known format", "named, without a memory address")
 def test_messages_hold_no_memory_addresses(tmp_path):
     path = make_zip(tmp_path / "it.zip", {"a.png": b"no image"})
     with pytest.raises(TrainingError) as caught:

@@ -8,6 +8,7 @@ from dcgan.training.errors import TrainingError
 from tests.training.data.image_files import flat, load, png
 
 
+@pytest.mark.hostile("Links to folders in a circle", "followed once")
 def test_links_are_followed_but_not_round_and_broken_ones_are_counted(tmp_path):
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     for folder in (data / "cats", elsewhere):
@@ -69,6 +70,7 @@ def test_names_that_utf_8_cannot_hold_are_cleaned(tmp_path):
     assert load(tmp_path).class_names == ("bad?", "ok")
 
 
+@pytest.mark.hostile("An image file of 4 GB", "refused unread")
 def test_a_png_of_four_gigabytes_is_refused_unread(tmp_path):
     (tmp_path / "a.png").write_bytes(png(flat(7)))
     with (tmp_path / "b.png").open("wb") as file:
@@ -81,6 +83,7 @@ def test_a_png_of_four_gigabytes_is_refused_unread(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.hostile("A dataset.json of a gigabyte", "its labels are not read; the reason is named")
 def test_labels_of_a_gigabyte_are_a_problem_and_are_not_read(tmp_path):
     (tmp_path / "a.png").write_bytes(png(flat(7)))
     with (tmp_path / "dataset.json").open("wb") as file:

@@ -41,6 +41,7 @@ def test_an_entry_whose_checksum_is_wrong_is_named(tmp_path):
         load(path)
 
 
+@pytest.mark.hostile("A zip entry that unfolds to gigabytes", "refused before it is unpacked")
 @pytest.mark.slow
 def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.zip"
@@ -54,6 +55,7 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(tmp_path):
         load(path)
 
 
+@pytest.mark.hostile("A zip with two files of one name", "refused")
 def test_a_zip_with_two_files_of_one_name_is_refused(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -64,6 +66,7 @@ def test_a_zip_with_two_files_of_one_name_is_refused(tmp_path):
         load(tmp_path / "it.zip")
 
 
+@pytest.mark.hostile("An encrypted zip entry", "named, or left out with `--skip-corrupt`")
 def test_an_encrypted_entry_is_named(tmp_path):
     path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(7))})
     data = bytearray(path.read_bytes())
@@ -93,6 +96,7 @@ def test_class_folders_are_labels(tmp_path):
     assert source.class_names == ("cats", "dogs")
 
 
+@pytest.mark.hostile("A zip entry over 256 MiB", "left out with `--skip-corrupt`")
 @pytest.mark.slow
 def test_a_large_entry_can_be_left_out(tmp_path):
     path = make_zip(tmp_path / "it.zip", {"a.png": png(flat(9))})
@@ -108,6 +112,10 @@ def test_a_large_entry_can_be_left_out(tmp_path):
     assert "b.png in" in data.corrupt[0]
 
 
+@pytest.mark.hostile(
+    "A 0.18 MB zip whose dataset.json unfolds to 60 million lists",
+    "its labels are not read; the reason is named",
+)
 def test_labels_that_unfold_to_millions_of_lists_are_not_read(tmp_path):
     path = tmp_path / "it.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -35,6 +35,10 @@ def test_other_names_are_not_ignored(name):
     assert not is_ignored(name)
 
 
+@pytest.mark.hostile(
+    "Files in formats that are not on the list of decoders",
+    "not decoded, whatever their names",
+)
 @pytest.mark.parametrize("format", ["EPS", "PDF", "ICO", "PCX", "SGI"])
 def test_decoders_that_are_not_listed_do_not_read_anything(format):
     buffer = io.BytesIO()
