@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -18,8 +19,6 @@ from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.processors import log_quota
 from dcgan.serving.errors import ServingError
-from dcgan.serving.http.listener import HttpListener
-from dcgan.serving.http.server import create_http_server
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.models.releases import PinnedRelease, find_releases
@@ -30,6 +29,9 @@ from dcgan.serving.running_server import RunningServer
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import run_in_daemon_thread
 from dcgan.zoo.repository import Release
+
+if TYPE_CHECKING:
+    from dcgan.serving.http.listener import HttpListener
 
 _HTTP_CLOSE_S = 1.0  # for connections whose requests are done, or dropped
 
@@ -175,6 +177,9 @@ async def _listen_http(
 ) -> HttpListener | None:
     if config.http is None:
         return None
+
+    # A server without HTTP starts sooner, and where uvicorn is not installed.
+    from dcgan.serving.http.server import create_http_server  # noqa: PLC0415
 
     listener = create_http_server(
         config.http, config.host, generation, readiness, metrics, reuse_port=config.reuse_port

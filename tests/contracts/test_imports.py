@@ -200,7 +200,7 @@ def test_the_client_imports_nothing_of_the_server():
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("dcgan.serving.server", ("torch", "torchvision", "onnx")),
+        ("dcgan.serving.server", ("torch", "torchvision", "onnx", "uvicorn", "httptools")),
         ("dcgan.serving.workers", ("torch", "torchvision", "onnx")),
         ("dcgan.serving.client", ("torch", "torchvision", "onnx", "onnxruntime", "dcgan.zoo")),
         ("dcgan.zoo.cache", ("torch", "torchvision", "onnx", "onnxruntime", "grpc")),
