@@ -3,10 +3,11 @@
     python benchmarks/same_bytes.py [--requests 10000]
         [--out benchmarks/results/serving-same-bytes.json]
 
-Every reply is compared with what an engine in this process computes from the noise, with each image
-alone in its batch: on CUDA (`--device cuda`) padded to the batch size of the service. Meanwhile a
-third as many requests again are cancelled, and halfway one server is stopped and another one takes
-its port. Exit code 1 if a byte differs or a request fails.
+Every reply is compared with what an engine in this process computes from the noise: on the CPU each
+image alone in its batch; on CUDA (`--device cuda`), where batches have one size, the images of a
+request in random order and places among others. Meanwhile a third as many requests again are
+cancelled, and halfway one server is stopped and another one takes its port. Exit code 1 if a byte
+differs or a request fails.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ Expected = Callable[[int, int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Serving:
-    """How both servers, and the reference, run the model."""
+    """How the servers, and the reference, run the model."""
 
     device: str
     precision: str
+    second_workers: int = 1
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Findings:
 
     replies: int = 0
     images: int = 0
+    differing_replies: int = 0
     differing_bytes: int = 0
     called_off: int = 0
     by_format: Counter[str] = field(default_factory=Counter)
@@ -92,6 +95,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", default="fp32", help="of the file that is served")
+    parser.add_argument("--second-workers", type=int, default=1, help="of the second server")
+    parser.add_argument("--quiet", action="store_true", help="do not print the result")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-same-bytes.json"
     )
@@ -99,7 +104,7 @@ def main() -> None:
 
     began = time.perf_counter()
     repositories = arguments.repository, arguments.second_repository or arguments.repository
-    serving = Serving(arguments.device, arguments.precision)
+    serving = Serving(arguments.device, arguments.precision, arguments.second_workers)
     findings = asyncio.run(compare(*repositories, arguments.requests, arguments.seed, serving))
 
     document = {
@@ -108,11 +113,12 @@ def main() -> None:
         "device": serving.device,
         "precision": serving.precision,
         "requests": arguments.requests,
-        "second_server": " ".join(ODD),
+        "second_server": " ".join(options_of_second(serving)),
         **vars(findings),
     }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document, indent=2))
+    if not arguments.quiet:
+        print(json.dumps(document, indent=2))
 
     if findings.differing_bytes or findings.failures or findings.replies != arguments.requests:
         sys.exit(1)
@@ -125,11 +131,12 @@ async def compare(
     source = random.Random(seed)
     expected = reference(first, serving)
     options_of_both = ("--device", serving.device, "--precision", serving.precision)
+    odd = options_of_second(serving)
     numbers = iter(range(requests))
 
     with ExitStack() as stack:
         one = await start(stack, first, "0", *options_of_both)
-        two = await start(stack, second, "0", *options_of_both, *ODD)
+        two = await start(stack, second, "0", *options_of_both, *odd)
         target = f"{one.address},{two.address}"
         options = channel_options(target)
         async with grpc.aio.insecure_channel(
@@ -148,7 +155,7 @@ async def compare(
             two.process.terminate()
             await asyncio.to_thread(two.process.wait)
             port = two.address.rpartition(":")[2]
-            await start_again(stack, second, port, *options_of_both, *ODD)
+            await start_again(stack, second, port, *options_of_both, *odd)
             await asking
     return findings
 
@@ -203,9 +210,9 @@ async def ask_on(
         findings.replies += 1
         findings.images += n
         findings.by_format[pb.ImageFormat.Name(image_format)] += 1
-        findings.differing_bytes += (
-            int((reply != wanted).sum()) if reply.shape == wanted.shape else wanted.size
-        )
+        differing = int((reply != wanted).sum()) if reply.shape == wanted.shape else wanted.size
+        findings.differing_bytes += differing
+        findings.differing_replies += differing > 0
 
 
 async def ask(stub: Stub, request: pb.GenerateRequest, *, stream: bool) -> np.ndarray:
@@ -238,8 +245,14 @@ async def call_off(stub: Stub, source: random.Random, findings: Findings) -> Non
         await call
 
 
+def options_of_second(serving: Serving) -> tuple[str, ...]:
+    """The options of the second server that differ from those of the first."""
+    workers = serving.second_workers
+    return (*ODD, "--workers", str(workers)) if workers > 1 else ODD
+
+
 def reference(repository: Path, serving: Serving) -> Expected:
-    """Makes the images of the first model of a repository, each alone in its batch."""
+    """Makes the images of the first model of a repository, in other batches than the servers."""
     release = list_releases(repository)[0]
     manifest = release.manifest
     file = manifest.file("onnx", serving.precision)
@@ -248,15 +261,23 @@ def reference(repository: Path, serving: Serving) -> Expected:
     config = EngineConfig(device=serving.device, instances=1, intra_op_threads=1)
     (engine,) = open_engines(release.path(file), manifest, config, serving.precision)
 
-    def make(seed: int, offset: int, n: int) -> np.ndarray:
-        images = []
-        for i in range(n):
-            z = noise.latents(seed, offset + i, 1, manifest.latent_size)
-            label = noise.labels(offset + i, 1, manifest.classes) if manifest.classes else None
-            images.append(engine.run(z, label))
-        return np.concatenate(images)
+    def draw(seed: int, offset: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+        z = noise.latents(seed, offset, n, manifest.latent_size)
+        return z, noise.labels(offset, n, manifest.classes) if manifest.classes else None
 
-    return make
+    def make_alone(seed: int, offset: int, n: int) -> np.ndarray:
+        return np.concatenate([engine.run(*draw(seed, offset + i, 1)) for i in range(n)])
+
+    def make_among_others(seed: int, offset: int, n: int) -> np.ndarray:
+        rng = np.random.default_rng([seed, offset, n])
+        z, label = draw(int(rng.integers(2**63)), 0, engine.max_batch)
+        places = rng.permutation(engine.max_batch)[:n]
+        z[places], wanted = draw(seed, offset, n)
+        if label is not None and wanted is not None:
+            label[places] = wanted
+        return engine.run(z, label)[places]
+
+    return make_alone if engine.batch_size is None else make_among_others
 
 
 if __name__ == "__main__":

