@@ -21,6 +21,28 @@ class RecipeChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParentRun:
+    """A run from whose networks another run began.
+
+    Attributes:
+        checkpoint_sha256: digest of the checkpoint with the networks.
+        recipe: name of its training recipe.
+        data: description of its images.
+        data_sha256: digest of its decoded images and labels.
+        steps: that it had done.
+        images_seen: real images shown to the discriminator, with repetitions; those of its own
+            parents included.
+    """
+
+    checkpoint_sha256: str
+    recipe: str
+    data: str
+    data_sha256: str
+    steps: int
+    images_seen: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """The run that trained the weights.
 
@@ -35,6 +57,7 @@ class Training:
         steps: after which the weights were saved; None in manifests of the first release.
         planned_steps: of the run; fewer steps mean that it was stopped early.
         changes: every value that differs from the recipe; None if unknown.
+        init_from: run from whose networks this one began; None if it began with random weights.
     """
 
     recipe: str
@@ -47,6 +70,7 @@ class Training:
     steps: int | None = None
     planned_steps: int | None = None
     changes: tuple[RecipeChange, ...] | None = None
+    init_from: ParentRun | None = None
 
     @property
     def stopped_early(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.export.options import NO_LICENSE
 
 if TYPE_CHECKING:
     from dcgan.export.options import ExportOptions
@@ -87,7 +88,7 @@ class ExportCommand(Command):
 )
 @click.option(
     "--license",
-    default="NOASSERTION",
+    default=NO_LICENSE,
     metavar="SPDX",
     help="SPDX identifier of the model's licence.",
 )
@@ -206,6 +207,7 @@ def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | 
     if triton is not None:
         check_free(triton, options.name, options.version, options.onnx_precisions)
 
+    _hint_at_missing_facts(options)
     release = export(read_run(run), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
@@ -225,6 +227,18 @@ def _republish(folder: Path, repository: Path) -> None:
 
     release = republish(read_release(folder), repository, safetensors=True)
     click.echo(f"published {release.folder}")
+
+
+def _hint_at_missing_facts(options: ExportOptions) -> None:
+    """Prints which facts about the model, that only the user knows, are not given."""
+    missing = []
+    if options.license == NO_LICENSE:
+        missing.append("--license, an SPDX identifier such as CC-BY-4.0 (now: none stated)")
+    if not options.description:
+        missing.append("--description, a sentence (now: that of the recipe)")
+    if missing:
+        facts = " and ".join(missing)
+        click.echo(f"hint: the model card can tell more; give {facts}", err=True)
 
 
 def _next_version(repository: Path, name: str) -> int:

@@ -8,6 +8,10 @@ DEFAULT_FORMATS = ("onnx", "torchscript", "safetensors")
 """The formats that are written unless others are named; "pt2" is written on request only."""
 
 
+NO_LICENSE = "NOASSERTION"
+"""What SPDX says where no licence is stated."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
     """What to release.
@@ -29,7 +33,7 @@ class ExportOptions:
     version: int
     formats: tuple[str, ...] = DEFAULT_FORMATS
     weights: str = "fp32"
-    license: str = "NOASSERTION"
+    license: str = NO_LICENSE
     description: str = ""
     int8: bool = False
     fp16: bool = False

@@ -38,6 +38,13 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
     "and --device again. Starts a new run if there is none.",
 )
 @click.option(
+    "--init-from",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Begin a new run with the networks and the EMA of the run in this folder, and its recipe "
+    "unless --recipe names another of the same shape; optimizers and steps start anew.",
+)
+@click.option(
     "--steps", type=click.IntRange(min=1), help="Training steps (batches). [default: from --epochs]"
 )
 @click.option(
@@ -101,6 +108,7 @@ def main(
     changes: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    init_from: Path | None,
     steps: int | None,
     epochs: int | None,
     seed: int | None,
@@ -144,6 +152,7 @@ def main(
         data=data,
         out=out,
         resume=resume,
+        init_from=init_from,
         skip_corrupt=skip_corrupt,
         dry_run=dry_run,
         on_collapse=on_collapse,

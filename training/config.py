@@ -7,13 +7,14 @@ Together with the data and the seed it determines what a run computes.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from dcgan.core.schema import parse
+from dcgan.core.schema import dump_json, parse
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.losses import LOSSES
 from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
@@ -197,6 +198,15 @@ class Recipe:
         start = self.decay_from * steps
         return 1.0 if step < start else (steps - step) / max(steps - start, 1.0)
 
+    def images_seen(self, step: int, n: int) -> int:
+        """Returns the number of real images in the first `step` batches of n images.
+
+        Repeats are counted.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch(n))
+        per_epoch = self.steps_per_epoch(n) * self.batch_size if self.whole_batches else n
+        return epoch * per_epoch + position * self.batch_size
+
     def steps_per_epoch(self, n: int) -> int:
         """Returns the number of batches in one pass over n images."""
         if self.whole_batches:
@@ -227,6 +237,15 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"cannot read the recipe {path}: {error}") from None
 
+    return _build(table, path.stem, changes)
+
+
+def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """Returns a recipe with changes; see `load_recipe`."""
+    return _build(json.loads(dump_json(recipe)), recipe.name, changes)
+
+
+def _build(table: dict[str, object], name: str, changes: Iterable[str]) -> Recipe:
     for change in map(_parse_change, changes):
         if "name" in change:
             raise TrainingError(
@@ -234,7 +253,7 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
             )
         _merge(table, change)
 
-    return parse(Recipe, {**table, "name": path.stem}, f"recipe {path.stem}")
+    return parse(Recipe, {**table, "name": name}, f"recipe {name}")
 
 
 def _shipped_path(name: str) -> Path:

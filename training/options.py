@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dcgan.core.origin import ParentRun
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
-from dcgan.training.config import Recipe, load_recipe, recipe_names
+from dcgan.training.config import Recipe, change_recipe, load_recipe, recipe_names
 from dcgan.training.data.color import WHITE, parse_background
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.device import (
@@ -20,6 +19,8 @@ from dcgan.training.device import (
 )
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
+from dcgan.training.parent_run import Parent, check_same_shape, inherit_recipe
+from dcgan.training.recipe_values import first_difference, recipe_values
 from dcgan.training.run_folder import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig, parse_config
 
 DEFAULT_RECIPE = "dcgan64"
@@ -55,15 +56,24 @@ class TrainOptions:
         if self.steps and self.epochs:
             raise TrainingError("--steps and --epochs exclude each other; give one of them")
 
-    def resolve_recipe(self, saved: RunConfig | None) -> Recipe:
-        """Reads the recipe, or takes that of the resumed run if none is given.
+    def resolve_recipe(self, saved: RunConfig | None, parent: Parent | None = None) -> Recipe:
+        """Reads the recipe, or takes that of the resumed or the parent run if none is given.
 
         Args:
             saved: configuration of the run to resume, if there is one.
+            parent: run from whose networks a new run begins, if there is one.
 
         Raises:
-            TrainingError: if it differs from the recipe of the resumed run; see also `load_recipe`.
+            TrainingError: if it differs from the recipe of the resumed run, or does not fit the
+                networks of the parent run; see also `load_recipe`.
         """
+        if saved is None and parent is not None:
+            if self.recipe is None:
+                recipe = inherit_recipe(parent.config, self.changes)
+            else:
+                recipe = load_recipe(self.recipe, self.changes)
+            check_same_shape(recipe, parent.config)
+            return recipe
         if saved is not None and self.recipe is None and not self.changes:
             return saved.recipe
 
@@ -71,11 +81,14 @@ class TrainOptions:
         default = DEFAULT_RECIPE
         if saved is not None and saved.recipe.name in recipe_names():
             default = saved.recipe.name
-        recipe = load_recipe(self.recipe or default, self.changes)
+        if saved is not None and saved.init_from is not None and self.recipe is None:
+            recipe = change_recipe(saved.recipe, self.changes)  # of the parent run, changed
+        else:
+            recipe = load_recipe(self.recipe or default, self.changes)
 
         if saved is not None:
             recipe = recipe.for_images(saved.data.images)
-            _refuse_to_resume(_first_difference(_values(saved.recipe), _values(recipe)))
+            _refuse_to_resume(first_difference(_values(saved.recipe), _values(recipe)))
         return recipe
 
     def resolve_background(self, saved: RunConfig | None) -> str:
@@ -100,6 +113,7 @@ class TrainOptions:
         dataset: Dataset,
         saved: RunConfig | None,
         context: DistributedContext = SINGLE_PROCESS,
+        parent: Parent | None = None,
     ) -> RunConfig:
         """Resolves everything that determines the run.
 
@@ -110,6 +124,7 @@ class TrainOptions:
             dataset: decoded images.
             saved: configuration of the run to resume, if there is one.
             context: the processes that train together.
+            parent: run from whose networks the run begins, if it is given.
 
         Raises:
             TrainingError: if the images do not suit the recipe, or there is no such device.
@@ -145,6 +160,7 @@ class TrainOptions:
             versions=library_versions(*LIBRARIES),
             commit=project_commit(),
             deterministic=self.deterministic or (saved is not None and saved.deterministic),
+            init_from=_resolve_parent(saved, parent),
             switches=resolve_switches(recipe, device, precision, context.world_size),
         )
 
@@ -172,10 +188,10 @@ def check_resumable(saved: RunConfig, config: RunConfig) -> None:
     if saved.steps != config.steps:
         raise TrainingError(
             f"the run was started with steps = {saved.steps}, not {config.steps}, and its learning "
-            "rates depend on them; resume it without --steps and --epochs, or start a new run with "
-            "another --out"
+            "rates depend on them; resume it without --steps and --epochs, or start a new run from "
+            "its networks, with --init-from and another --out"
         )
-    _refuse_to_resume(_first_difference(_determining(saved), _determining(config)))
+    _refuse_to_resume(first_difference(_determining(saved), _determining(config)))
 
 
 def check_processes_agree(context: DistributedContext, config: RunConfig) -> None:
@@ -186,7 +202,7 @@ def check_processes_agree(context: DistributedContext, config: RunConfig) -> Non
     """
     text = context.broadcast_text(dump_json(config))
     main_config = config if text is None else parse_config(text, CONFIG)
-    difference = _first_difference(_determining(config), _determining(main_config))
+    difference = first_difference(_determining(config), _determining(main_config))
     if difference is not None:
         raise TrainingError(
             f"process {context.rank} of this run differs from process 0: {difference}; "
@@ -199,28 +215,27 @@ def _determining(config: RunConfig) -> dict[str, object]:
     values = _values(config.recipe)
     values["data digest"] = config.data.sha256
     values["data class_names"] = config.data.class_names
+    values["init_from"] = config.init_from and config.init_from.checkpoint_sha256
     for name in ("seed", "steps", "device", "precision", "deterministic"):
         values[name] = getattr(config, name)
     return values
 
 
 def _values(recipe: Recipe) -> dict[str, object]:
-    return {f"recipe {key}": value for key, value in _flatten(json.loads(dump_json(recipe)))}
+    return {f"recipe {key}": value for key, value in recipe_values(recipe).items()}
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def _first_difference(ours: Mapping[str, object], theirs: Mapping[str, object]) -> str | None:
-    for name, value in ours.items():
-        if value != theirs[name]:
-            return f"{name} = {value!s:.40}, not {theirs[name]!s:.40}"
-    return None
+def _resolve_parent(saved: RunConfig | None, parent: Parent | None) -> ParentRun | None:
+    """Returns the run from which a run begins; a resumed run keeps the one that it has."""
+    given = None if parent is None else parent.record
+    if saved is None:
+        return given
+    if given is not None and given != saved.init_from:
+        raise TrainingError(
+            "the run was not started with the networks of this --init-from; leave it out, or "
+            "choose another --out"
+        )
+    return saved.init_from
 
 
 def _refuse_to_resume(difference: str | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from dcgan.core.origin import RecipeChange
-from dcgan.core.schema import dump_json
 from dcgan.training.config import Recipe, load_recipe, recipe_names
+from dcgan.training.recipe_values import recipe_values
 
 
 def recipe_changes(
@@ -27,8 +27,8 @@ def recipe_changes(
         return None
 
     recipe = load_recipe(used.name).for_images(images)
-    values = _flatten(json.loads(dump_json(used)))
-    expected = _flatten(json.loads(dump_json(recipe)))
+    values = recipe_values(used)
+    expected = recipe_values(recipe)
     values["steps"] = planned_steps
     expected["steps"] = recipe.epochs * recipe.steps_per_epoch(images)
 
@@ -37,14 +37,3 @@ def recipe_changes(
         for key, value in values.items()
         if value != expected.get(key)
     )
-
-
-def _flatten(table: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Returns the values of nested tables by dotted key."""
-    values: dict[str, object] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            values |= _flatten(value, f"{prefix}{key}.")
-        else:
-            values[prefix + key] = value
-    return values

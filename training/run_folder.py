@@ -29,7 +29,7 @@ import torch
 from dcgan.core.atomic import remove_leftovers
 from dcgan.core.bounded import read_bounded
 from dcgan.core.locks import LockUnsupportedError, try_lock
-from dcgan.core.origin import Training
+from dcgan.core.origin import ParentRun, Training
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.data.color import WHITE
@@ -90,6 +90,7 @@ class RunConfig:
         versions: of the libraries.
         commit: of this project, if it is known.
         deterministic: on a GPU, use only kernels that give the same bits each time.
+        init_from: run from whose networks this one began; None if it began with random weights.
         switches: how steps are computed.
     """
 
@@ -104,6 +105,7 @@ class RunConfig:
     versions: dict[str, str]
     commit: str | None = None
     deterministic: bool = False
+    init_from: ParentRun | None = None
     switches: StepSwitches = field(default_factory=StepSwitches)
 
 
@@ -241,6 +243,12 @@ def parse_config(text: str, where: str) -> RunConfig:
     return parse_json(RunConfig, text, where, SCHEMA_VERSION)
 
 
+def describe_data(data: DataFacts) -> str:
+    """Returns what the images are, for a manifest."""
+    background = "" if data.background == WHITE else f", transparent pixels on {data.background}"
+    return f"{data.name}, {data.images:,} images{background}"
+
+
 def read_run(folder: Path) -> Run:
     """Reads a trained generator.
 
@@ -256,7 +264,7 @@ def read_run(folder: Path) -> Run:
     changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
     training = Training(
         recipe=config.recipe.name,
-        data=_describe_data(config.data),
+        data=describe_data(config.data),
         data_sha256=config.data.sha256,
         images_seen=facts["images_seen"],
         seed=config.seed,
@@ -265,6 +273,7 @@ def read_run(folder: Path) -> Run:
         steps=facts["step"],
         planned_steps=config.steps,
         changes=changes,
+        init_from=config.init_from,
     )
     return Run(
         generator=generator.eval().requires_grad_(False),
@@ -272,11 +281,6 @@ def read_run(folder: Path) -> Run:
         class_names=config.data.class_names if config.recipe.generator.classes else (),
         description=config.recipe.description,
     )
-
-
-def _describe_data(data: DataFacts) -> str:
-    background = "" if data.background == WHITE else f", transparent pixels on {data.background}"
-    return f"{data.name}, {data.images:,} images{background}"
 
 
 def _load_generator(generator: Generator, path: Path) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dcgan.core.schema import dump_json
+from dcgan.core.schema import dump_json, parse_json
 from dcgan.core.text import escape_unprintable
 from dcgan.training.config import Recipe
 from dcgan.training.data.cache import load_dataset
@@ -32,6 +32,7 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.estimate import long_run_hint
 from dcgan.training.monitor.progress import Progress, decoding_progress
 from dcgan.training.options import TrainOptions, check_processes_agree, check_resumable
+from dcgan.training.parent_run import Parent, load_parent, read_parent
 from dcgan.training.run_folder import (
     CONFIG,
     SKIPPED,
@@ -58,6 +59,7 @@ class Session:
         data: see `open_source`.
         out: run folder; None for a dry run without one.
         resume: continue the run in the folder, if there is one.
+        init_from: folder of the run from whose networks a new run begins; None for random weights.
         skip_corrupt: leave out images that cannot be used.
         dry_run: print the configuration and exit.
         on_collapse: see `dcgan.training.engine.loop.train`.
@@ -68,6 +70,7 @@ class Session:
     data: str
     out: Path | None
     resume: bool
+    init_from: Path | None
     skip_corrupt: bool
     dry_run: bool
     on_collapse: str
@@ -85,7 +88,8 @@ def run_session(options: TrainOptions, session: Session) -> None:
     try:
         # Load the images in the size of the recipe.
         saved = _read_saved_config(session, context)
-        recipe = options.resolve_recipe(saved)
+        parent = _read_parent(session.init_from, context)
+        recipe = options.resolve_recipe(saved, parent)
         dataset = _load_images(
             session.data,
             recipe,
@@ -95,7 +99,7 @@ def run_session(options: TrainOptions, session: Session) -> None:
         )
 
         # Resolve the configuration, and check it against the other processes and the resumed run.
-        config = options.resolve_config(recipe, dataset, saved, context)
+        config = options.resolve_config(recipe, dataset, saved, context, parent)
         check_processes_agree(context, config)
         if saved is not None:
             check_resumable(saved, config)
@@ -124,6 +128,15 @@ def _read_saved_config(session: Session, context: DistributedContext) -> RunConf
 
     text = context.broadcast_text(text)
     return None if text is None else parse_config(text, CONFIG)
+
+
+def _read_parent(folder: Path | None, context: DistributedContext) -> Parent | None:
+    """Reads the run from which a new run begins, in the main process."""
+    text = None
+    if context.is_main and folder is not None:
+        text = dump_json(read_parent(folder))
+    text = context.broadcast_text(text)
+    return None if text is None else parse_json(Parent, text, "the run of --init-from")
 
 
 def _load_images(
@@ -215,7 +228,7 @@ def _train(
         # Prepare the folder and continue from its checkpoint, if there is one.
         if context.is_main:
             _prepare_folder(folder, config, dataset, is_new=is_new)
-            _load_last_checkpoint(trainer, out)
+            _load_state(trainer, out, session.init_from)
         trainer.broadcast_state()
 
         hint = partial(long_run_hint, config)
@@ -238,10 +251,13 @@ def _prepare_folder(
         folder.write(SKIPPED, "".join(lines).encode())
 
 
-def _load_last_checkpoint(trainer: Trainer, out: Path) -> None:
+def _load_state(trainer: Trainer, out: Path, init_from: Path | None) -> None:
+    """Loads the last checkpoint of the run, or else the networks of its parent run."""
     path = find_checkpoint(out)
     if path is not None:
         trainer.load_checkpoint(path)
+    elif trainer.config.init_from is not None:
+        load_parent(trainer, init_from, trainer.config.init_from)
 
 
 def _report_end(trainer: Trainer, out: Path) -> None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dcgan.core.origin import ParentRun
+from dcgan.export.options import NO_LICENSE
 from dcgan.export.release.markdown import code, plain, table
 from dcgan.export.release.samples import SEED, sample_count
 from dcgan.export.release.usage_example import pytorch_example, usage_example
@@ -21,7 +23,6 @@ from dcgan.zoo.repository import describe_file
 
 FILE_NAME = "README.md"
 
-_UNSTATED_LICENSE = "NOASSERTION"  # of SPDX
 _LICENSE_ID = re.compile(r"[a-z0-9.+() -]{1,100}")
 _MAX_LISTED_CLASSES = 100
 
@@ -66,7 +67,7 @@ def quality_section(manifest: Manifest) -> str:
 
 def _hub_metadata(manifest: Manifest) -> str:
     license_id = manifest.license.lower()
-    if manifest.license == _UNSTATED_LICENSE:
+    if manifest.license == NO_LICENSE:
         license_id = "unknown"
     elif not _LICENSE_ID.fullmatch(license_id):
         license_id = "other"  # what the hub calls a licence that it does not know
@@ -178,10 +179,22 @@ def _training(manifest: Manifest) -> str:
         ]
         lines.append(f"Values that differ from the recipe: {', '.join(changes)}.")
 
+    if training.init_from is not None:
+        lines.append(_describe_parent(training.init_from))
+
     lines.append(f"SHA-256 of the decoded training data: {code(training.data_sha256)}.")
     if training.commit:
         lines.append(f"Commit of dcgan-zoo: {code(training.commit)}.")
     return "\n".join(lines)
+
+
+def _describe_parent(parent: ParentRun) -> str:
+    return (
+        f"It began with the networks of another run: recipe {code(parent.recipe)} on "
+        f"{plain(parent.data)}, {parent.steps:,} steps, {parent.images_seen:,} real images; "
+        f"SHA-256 of that run's checkpoint: {code(parent.checkpoint_sha256)}, of its data: "
+        f"{code(parent.data_sha256)}."
+    )
 
 
 def _parity(report: ParityReport) -> str:

@@ -55,6 +55,21 @@ def test_a_run_becomes_a_model(run_folder, folder):
     )
 
 
+def test_facts_that_only_the_user_knows_are_asked_for(run_folder, folder):
+    options = [run_folder, "--out", folder, "--name", "tiny", "--safetensors"]
+    license_asked = "give --license, an SPDX identifier"
+    description_asked = "--description, a sentence"
+    for given, asked in (
+        ((), (license_asked, description_asked)),
+        (("--license", "MIT"), (description_asked,)),
+        (("--license", "MIT", "--description", "Digits"), ()),
+    ):
+        result = dcgan_export(*options, *given)
+        assert result.exit_code == 0, result.output
+        for text in (license_asked, description_asked):
+            assert (text in result.stderr) == (text in asked)
+
+
 def test_without_a_version_the_next_one_is_taken_and_named(run_folder, folder):
     for version in (1, 2):
         result = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")

@@ -121,10 +121,7 @@ class BatchLoader:
 
     def images_seen(self, step: int) -> int:
         """Returns the number of real images in the first `step` batches, repeats counted."""
-        size = self._recipe.batch_size
-        epoch, position = divmod(step, self.steps_per_epoch)
-        per_epoch = self.steps_per_epoch * size if self._recipe.whole_batches else len(self._images)
-        return epoch * per_epoch + position * size
+        return self._recipe.images_seen(step, len(self._images))
 
     def preview(self, n: int) -> Tensor:
         """Returns n evenly spaced images of the data set, or all if there are fewer.

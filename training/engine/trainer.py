@@ -50,6 +50,7 @@ class Trainer:
         self.context = context
         self.step = 0
         self.rollbacks = 0
+        self._images_before = 0 if config.init_from is None else config.init_from.images_seen
         self.loader = BatchLoader(dataset, recipe, config.seed, device, context)
         self.state = create_training_state(recipe, config.seed, device, context)
 
@@ -92,7 +93,7 @@ class Trainer:
 
         # Update the EMA.
         if self.ema is not None:
-            self.ema.update(self.state.generator, self.images_seen)
+            self.ema.update(self.state.generator, self._images_before + self.images_seen)
         return metrics
 
     def encode_checkpoint(self) -> bytes:

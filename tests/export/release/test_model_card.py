@@ -13,7 +13,7 @@ import pytest
 from dcgan.core import noise
 from dcgan.core.images import decode_png, tile
 from dcgan.core.onnx_session import CPU
-from dcgan.core.origin import RecipeChange
+from dcgan.core.origin import ParentRun, RecipeChange
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.export.release.model_card import model_card
@@ -185,6 +185,26 @@ def test_the_card_tells_steps_and_every_value_that_differs_from_the_recipe(relea
     card = model_card(manifest, no_distances("a network"))
     assert "Trained for 12 of 5,600 steps: the run was stopped early." in card
     assert "differ from the recipe: `generator.width = 16` (recipe: `64`)." in card
+
+
+def test_the_card_tells_from_which_run_a_run_began(release):
+    parent = ParentRun(
+        checkpoint_sha256="a" * 64,
+        recipe="digits",
+        data="photos | of cats, 20 images",
+        data_sha256="b" * 64,
+        steps=1200,
+        images_seen=64_000,
+    )
+    training = dataclasses.replace(release.manifest.training, init_from=parent)
+    manifest = dataclasses.replace(release.manifest, training=training)
+    card = model_card(manifest, no_distances("a network"))
+    assert (
+        "It began with the networks of another run: recipe `digits` on photos \\| of cats, "
+        "20 images, 1,200 steps, 64,000 real images; SHA-256 of that run's checkpoint: "
+        f"`{'a' * 64}`, of its data: `{'b' * 64}`."
+    ) in card
+    assert "It began with" not in model_card(release.manifest, no_distances("a network"))
 
 
 def test_a_finished_run_is_not_called_stopped(release):

@@ -1,0 +1,156 @@
+"""The run from whose networks a new run begins (`--init-from`)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dcgan.core.origin import ParentRun
+from dcgan.training.config import Recipe, change_recipe, load_recipe, recipe_names
+from dcgan.training.engine.checkpoint import checkpoint_tensors, find_checkpoint
+from dcgan.training.engine.trainer import Trainer
+from dcgan.training.errors import TrainingError
+from dcgan.training.models.networks import Discriminator, Generator
+from dcgan.training.recipe_values import first_difference, recipe_values
+from dcgan.training.run_folder import RunConfig, describe_data, read_config
+from dcgan.training.tensor_file import read_tensors
+
+_NETWORKS = ("generator.", "discriminator.")
+_AVERAGE = "average."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """What a new run needs to know about the run from which it begins.
+
+    Attributes:
+        config: configuration of that run.
+        record: what the new run records of it.
+    """
+
+    config: RunConfig
+    record: ParentRun
+
+
+def read_parent(folder: Path) -> Parent:
+    """Reads a parent run.
+
+    Raises:
+        TrainingError: if it is not a run folder, or has no checkpoint.
+        SchemaError: if config.json is damaged, or another release wrote it.
+    """
+    config = read_config(folder)
+    path = _find_parent_checkpoint(folder)
+    _, facts = read_tensors(path)
+    step = facts.get("step", 0)
+
+    earlier = 0 if config.init_from is None else config.init_from.images_seen
+    record = ParentRun(
+        checkpoint_sha256=_file_digest(path),
+        recipe=config.recipe.name,
+        data=describe_data(config.data),
+        data_sha256=config.data.sha256,
+        steps=step,
+        images_seen=earlier + config.recipe.images_seen(step, config.data.images),
+    )
+    return Parent(config=config, record=record)
+
+
+def inherit_recipe(config: RunConfig, changes: tuple[str, ...]) -> Recipe:
+    """Returns the recipe of a parent run with changes, for a new run.
+
+    Augmentation that the parent left out because it had many images is part of it again.
+
+    Args:
+        config: of the parent run.
+        changes: assignments such as "generator_adam.rate=1e-4".
+
+    Raises:
+        TrainingError: if a value is out of range.
+        SchemaError: if a key is unknown or a value has the wrong type.
+    """
+    recipe = config.recipe
+    if 0 < recipe.augment_below <= config.data.images and recipe.name in recipe_names():
+        recipe = replace(recipe, augment=load_recipe(recipe.name).augment)
+    return change_recipe(recipe, changes)
+
+
+def check_same_shape(recipe: Recipe, config: RunConfig) -> None:
+    """Checks that networks of a parent run fit a recipe.
+
+    Args:
+        recipe: of the new run.
+        config: of the parent run.
+
+    Raises:
+        TrainingError: names the first value of the recipe in which their shapes differ.
+    """
+    if _shapes(recipe) == _shapes(config.recipe):
+        return
+
+    values = recipe_values(config.recipe)
+    ours = {name: value for name, value in values.items() if name.startswith(_NETWORKS)}
+    difference = first_difference(ours, recipe_values(recipe))
+    raise TrainingError(
+        f"the run of --init-from has {difference}, and networks must have the same shape; "
+        "leave out what changes it, or start a new run without --init-from"
+    )
+
+
+def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> None:
+    """Loads the networks and the EMA of a parent run; the optimizers start anew.
+
+    Args:
+        trainer: of the new run, before its first step.
+        folder: of the parent run; None if it is not known.
+        parent: what the new run has recorded of it.
+
+    Raises:
+        TrainingError: if the parent run is missing, damaged, or another one than recorded.
+    """
+    if folder is None:
+        raise TrainingError(
+            "the run has no checkpoint yet, and begins from another run; give its --init-from again"
+        )
+    path = _find_parent_checkpoint(folder)
+    if _file_digest(path) != parent.checkpoint_sha256:
+        raise TrainingError(
+            f"{path} has changed since this run was configured; wait until the run in {folder} has "
+            "ended, and choose another --out"
+        )
+
+    saved, _ = read_tensors(path)
+    with torch.no_grad():
+        for name, tensor in checkpoint_tensors(trainer.state, trainer.ema).items():
+            if name.startswith(_NETWORKS):
+                tensor.copy_(saved[name])
+            elif name.startswith(_AVERAGE):
+                # A run without an EMA passes its trained weights on.
+                trained = name.replace(_AVERAGE, "generator.", 1)
+                tensor.copy_(saved[name if name in saved else trained])
+
+
+def _find_parent_checkpoint(folder: Path) -> Path:
+    path = find_checkpoint(folder)
+    if path is None:
+        raise TrainingError(f"the run in {folder} has no checkpoint yet; name another --init-from")
+    return path
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
+    """Returns the shape of every tensor of both networks, without memory for them."""
+    with torch.device("meta"):
+        networks = (Generator(recipe.generator), Discriminator(recipe.discriminator))
+    return {
+        f"{prefix}{name}": tensor.shape
+        for prefix, network in zip(_NETWORKS, networks, strict=True)
+        for name, tensor in network.state_dict().items()
+    }
