@@ -28,6 +28,7 @@ Measure = Callable[[str, int, int, float], dict[str, float]]
 
 
 def main() -> None:
+    """Measures every server and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that it works"

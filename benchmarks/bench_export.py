@@ -103,6 +103,7 @@ def candidates(network: FoldedGenerator) -> dict[str, bytes]:
 def session(
     model: bytes, threads: int, profile: Path | None = None, provider: str = CPU
 ) -> ort.InferenceSession:
+    """Opens a session of a graph with a number of threads."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

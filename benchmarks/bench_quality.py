@@ -48,6 +48,7 @@ RATE = 0.2  # at its highest
 
 
 def main() -> None:
+    """Measures every set of images and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="labelled images, as for dcgan-train --data")
     parser.add_argument(
@@ -204,6 +205,7 @@ class Spread:
 
     @classmethod
     def of(cls, classifier: Classifier, images: Pixels) -> Spread:
+        """Computes the mean and the covariance of the features of images."""
         with torch.no_grad():
             parts = [
                 classifier.features(as_input(images[i : i + BATCH]))

@@ -49,6 +49,7 @@ PICTURE = "serving-overload.png"
 
 
 def main() -> None:
+    """Measures the server and its parts, and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that it works"
@@ -80,6 +81,7 @@ def main() -> None:
 
 
 def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dict[str, object]:
+    """Measures everything in rounds; see the module."""
     only_null, only_dcgan = (split(repository, name) for name in ("null", "dcgan64"))
     shared = share_processors(EngineConfig(), CPU, len(os.sched_getaffinity(0)))
     path = repository / "dcgan64" / "1" / "generator.onnx"
@@ -170,6 +172,7 @@ def idle(
 
 
 def open_bare(path: Path) -> Run:
+    """Opens an ONNX Runtime session with its defaults."""
     session = ort.InferenceSession(str(path), providers=[CPU])
 
     def run(z: NDArray[np.float32]) -> None:
@@ -180,6 +183,7 @@ def open_bare(path: Path) -> Run:
 
 
 def run_engine(engine: Engine, z: NDArray[np.float32]) -> None:
+    """Runs latent vectors on an engine, in batches of its size."""
     for start in range(0, len(z), engine.max_batch):
         engine.run(z[start : start + engine.max_batch], None)
 
@@ -215,6 +219,7 @@ def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
 
 
 def summarise(reports: list[LoadTestReport]) -> dict:
+    """Returns the best throughput and latency of several reports."""
     percentiles = reports[0].latency_ms
     return {
         "images_per_s": round(max(report.images_per_s for report in reports), 1),

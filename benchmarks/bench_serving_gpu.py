@@ -62,6 +62,7 @@ class Plan:
 
 
 def main() -> None:
+    """Measures a model on the GPU and writes the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,6 +116,7 @@ def small_plan(device: str) -> Plan:
 
 
 def files_of(release: Release, plan: Plan) -> Iterator[tuple[str, ModelFile]]:
+    """Yields the ONNX file of each precision that the release has."""
     for precision in plan.precisions:
         file = release.manifest.file("onnx", precision)
         if file is not None:

@@ -38,6 +38,7 @@ OPTIONS = {
 
 
 def main() -> None:
+    """Measures the server under each set of options and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that it works"
@@ -65,6 +66,7 @@ def main() -> None:
 
 
 def measure(repository: Path, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Measures every set of options in turn, several times."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in OPTIONS}
     for _ in range(rounds):
         for name, options in OPTIONS.items():
@@ -75,6 +77,7 @@ def measure(repository: Path, rounds: int, seconds: float) -> dict[str, dict[str
 
 
 def figures(target: str, seconds: float) -> dict[str, float]:
+    """Measures throughput, idle latency, and latency during a large stream."""
     rates = {
         f"n={n} x {callers}": load(target, n=n, callers=callers, seconds=seconds).images_per_s
         for n, callers in ((1, 32), (16, 8), (64, 4))
@@ -88,6 +91,7 @@ def figures(target: str, seconds: float) -> dict[str, float]:
 
 
 def best(key: str, rows: list[dict[str, float]]) -> float:
+    """Returns the best value of a figure: the least time, or the highest rate."""
     choose = min if key.endswith("ms") else max
     return round(choose(row[key] for row in rows), 2 if key.endswith("ms") else 0)
 

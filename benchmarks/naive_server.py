@@ -69,6 +69,7 @@ class NaiveService(rpc.GeneratorServiceServicer):
         self._generate = generate
 
     def Generate(self, request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:  # noqa: N802
+        """Generates the images of one request."""
         images = self._generate(request.seed, request.n)
         n, height, width, channels = images.shape
         return pb.GenerateResponse(
@@ -76,10 +77,12 @@ class NaiveService(rpc.GeneratorServiceServicer):
         )
 
     def GetModel(self, _: pb.GetModelRequest, __: object) -> pb.GetModelResponse:  # noqa: N802
+        """Describes the model, as the load test requires."""
         return pb.GetModelResponse()
 
 
 def main() -> None:
+    """Serves until the process is stopped."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["torch", "onnxruntime"])
     parser.add_argument("path", type=Path)

@@ -64,6 +64,7 @@ def fairness(target: str, seconds: float) -> dict[str, dict[str, float]]:
 
 
 async def beside_singles(target: str, seconds: float) -> dict[str, float]:
+    """Measures two callers of single images while 30 others do the same."""
     others = run_load_test(config(target, n=1, callers=30, seconds=seconds))
     report, _ = await asyncio.gather(
         run_load_test(config(target, n=1, callers=2, seconds=seconds)), others
@@ -72,6 +73,8 @@ async def beside_singles(target: str, seconds: float) -> dict[str, float]:
 
 
 async def beside_1024(target: str, seconds: float) -> dict[str, float]:
+    """Measures two callers of single images while another streams 1,024 at a time."""
+
     async def ask_on() -> None:
         async with AsyncClient(target, timeout_s=1000) as client:
             while True:
@@ -183,7 +186,13 @@ def draw(
     middle.set_ylabel("images/s")
     middle.legend(loc="upper left", fontsize=8)
 
-    # Latency over time.
+    draw_latency(bottom, answers)
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def draw_latency(axes: Axes, answers: list[Answer]) -> None:
+    """Points of latency over time, by status."""
     for code, colour in (
         ("OK", "tab:green"),
         ("RESOURCE_EXHAUSTED", "tab:orange"),
@@ -191,7 +200,7 @@ def draw(
     ):
         some = [each for each in answers if each.code == code]
         milliseconds = [1000 * each.seconds for each in some]
-        bottom.plot(
+        axes.plot(
             [a.due for a in some],
             milliseconds,
             ".",
@@ -199,13 +208,10 @@ def draw(
             color=colour,
             label=f"{code}, {len(some)}",
         )
-    bottom.set_yscale("log")
-    bottom.set_ylabel("answer after, ms")
-    bottom.set_xlabel("s")
-    bottom.legend(loc="upper left", fontsize=8, markerscale=4)
-
-    figure.savefig(path, dpi=90)
-    pyplot.close(figure)
+    axes.set_yscale("log")
+    axes.set_ylabel("answer after, ms")
+    axes.set_xlabel("s")
+    axes.legend(loc="upper left", fontsize=8, markerscale=4)
 
 
 def draw_fairness(axes: Axes, beside: dict[str, dict[str, float]]) -> None:

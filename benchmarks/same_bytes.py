@@ -82,6 +82,7 @@ class Findings:
 
 
 def main() -> None:
+    """Compares two servers and exits with code 1 if a byte differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument(
@@ -127,6 +128,7 @@ def main() -> None:
 async def compare(
     first: Path, second: Path, requests: int, seed: int, serving: Serving
 ) -> Findings:
+    """Sends random requests to two servers, the second of which is restarted halfway."""
     findings = Findings()
     source = random.Random(seed)
     expected = reference(first, serving)
@@ -189,6 +191,7 @@ async def ask_on(
     numbers: Iterator[int],
     source: random.Random,
 ) -> None:
+    """Sends requests and compares the replies, as long as there are numbers left."""
     for _ in numbers:
         n = source.choice(SIZES)
         image_format = source.choice([RGB, RGB, PNG, GRID])
@@ -228,6 +231,7 @@ async def ask(stub: Stub, request: pb.GenerateRequest, *, stream: bool) -> np.nd
 
 
 def read(reply: Response, image_format: int) -> np.ndarray:
+    """Returns the pixels of a reply in any format."""
     if image_format == RGB:
         return read_pixels(reply)
     if image_format == PNG:
@@ -236,6 +240,7 @@ def read(reply: Response, image_format: int) -> np.ndarray:
 
 
 async def call_off(stub: Stub, source: random.Random, findings: Findings) -> None:
+    """Sends a request and cancels it."""
     call = stub.Generate(
         pb.GenerateRequest(seed=source.randrange(2**64), n=source.choice(SIZES)), timeout=120
     )

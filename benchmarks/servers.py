@@ -53,16 +53,19 @@ def split(repository: Path, name: str) -> Path:
 
 
 def load(target: str, *, n: int, callers: int, seconds: float) -> LoadTestReport:
+    """Puts load on a server for some seconds."""
     return asyncio.run(run_load_test(config(target, n=n, callers=callers, seconds=seconds)))
 
 
 def config(target: str, *, n: int, callers: int, seconds: float) -> LoadTestConfig:
+    """Returns the configuration of a closed loop with requests of one size."""
     return LoadTestConfig(
         targets=(target,), sizes=((n, 1.0),), concurrency=callers, duration_s=seconds, warmup_s=0.5
     )
 
 
 def describe_machine() -> dict[str, object]:
+    """Returns the processor and the versions of the libraries."""
     return {
         "processor": processor_name(),
         "family": processor_family(CPU),

@@ -46,6 +46,7 @@ class Server:
 
 
 def main() -> None:
+    """Loads a server for a long time and writes its use of memory, files and threads."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="after the warm-up")
     parser.add_argument("--warmup-minutes", type=float, default=3.0)
@@ -89,6 +90,7 @@ def describe(samples: list[dict[str, float]], minutes: float) -> dict[str, objec
 
 
 async def soak(warmup_s: float, seconds: float) -> tuple[list[dict[str, float]], dict[str, int]]:
+    """Loads a server; returns samples of its metrics and the number of calls of each kind."""
     with launch_server([*SERVE, "--instances", "2"]) as launched:
         report = launched.report
         server = Server(report.pid, report.address, f"http://{report.metrics_addresses[0]}/metrics")
@@ -129,20 +131,24 @@ async def call_on(client: AsyncClient, number: int, counts: dict[str, int]) -> N
 
 
 async def single(client: AsyncClient, source: random.Random) -> None:
+    """Requests one image."""
     await client.generate(source.randrange(2**64))
 
 
 async def batch(client: AsyncClient, source: random.Random) -> None:
+    """Requests several images."""
     await client.generate(source.randrange(2**64), source.choice([8, 16, 64]))
 
 
 async def leave_stream(client: AsyncClient, source: random.Random) -> None:
+    """Starts a long stream and leaves after the first chunk."""
     stream = client.stream(source.randrange(2**64), 10_000)
     await anext(stream)
     await stream.aclose()
 
 
 async def cancel(client: AsyncClient, source: random.Random) -> None:
+    """Cancels a request after a random time."""
     task = asyncio.ensure_future(client.generate(source.randrange(2**64), 64))
     await asyncio.sleep(source.random() * 0.05)
     task.cancel()
@@ -151,10 +157,12 @@ async def cancel(client: AsyncClient, source: random.Random) -> None:
 
 
 async def be_refused(client: AsyncClient, source: random.Random) -> None:
+    """Sends a request that the server refuses."""
     await client.generate(source.randrange(2**64), label=1)
 
 
 def sample(server: Server) -> dict[str, float]:
+    """Reads the metrics of the server and counts its threads."""
     with urllib.request.urlopen(server.metrics) as page:
         lines = dict(
             line.rsplit(" ", 1)

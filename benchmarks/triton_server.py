@@ -100,6 +100,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def main() -> None:
+    """Serves until the process is stopped."""
     match sys.argv[1:]:
         case ["serve", path, "--ready-file", ready_file]:
             serve(path, ready_file)
