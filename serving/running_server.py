@@ -97,6 +97,7 @@ class RunningServer:
         in_flight = self.generation.in_flight
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_flight.wait_until_idle(), timeout_s)
+        in_flight.release()
 
         # Answer the requests that are on the way, so that their clients know when to retry.
         with contextlib.suppress(TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from dcgan.serving.api.errors import UnreadRepliesError
 
@@ -16,14 +17,17 @@ class InFlight:
     Attributes:
         unread_bytes: size of the finished unary replies that clients have not read yet. A stream is
             not counted: it waits until the client has read a chunk before it writes the next.
+        held: number of calls in `hold`.
     """
 
     def __init__(self, max_unread_bytes: int) -> None:
         self.unread_bytes = 0
+        self.held = 0
         self._max_unread_bytes = max_unread_bytes
         self._calls = 0
         self._begun = 0  # number of calls since the start
-        self._idle = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._released = asyncio.Event()
 
     def begin_call(self) -> None:
         """Counts a call as in flight."""
@@ -33,14 +37,31 @@ class InFlight:
     def end_call(self) -> None:
         """Counts a call as over."""
         self._calls -= 1
-        if not self._calls:
-            self._idle.set()
+        self._changed.set()
 
     async def wait_until_idle(self) -> None:
-        """Waits until no call is in flight."""
-        while self._calls:
-            self._idle.clear()
-            await self._idle.wait()
+        """Waits until no call is in flight, except for those that are held."""
+        while self._calls > self.held:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def hold(self, longest_s: float | None) -> None:
+        """Waits until `release`, and does not count as in flight meanwhile.
+
+        Args:
+            longest_s: longest time to wait; None for no limit.
+        """
+        self.held += 1
+        self._changed.set()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._released.wait(), longest_s)
+        finally:
+            self.held -= 1
+
+    def release(self) -> None:
+        """Ends the wait of all calls that are held."""
+        self._released.set()
 
     async def wait_until_quiet(self, quiet_s: float) -> None:
         """Waits until no call has begun for some time, and none is in flight."""

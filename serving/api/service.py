@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from dcgan.core.text import printable
-from dcgan.serving.api.errors import InvalidMessageError, engine_fault
+from dcgan.serving.api.errors import DrainingError, InvalidMessageError, engine_fault
 from dcgan.serving.api.generation import GeneratedImages, Generation
 from dcgan.serving.api.messages import model_message
 from dcgan.serving.api.requests import (
@@ -24,7 +25,7 @@ from dcgan.serving.api.requests import (
     read_stream_request,
     read_unary_request,
 )
-from dcgan.serving.api.status import GrpcStatus, status_of
+from dcgan.serving.api.status import PUSHBACK_KEY, GrpcStatus, status_of
 from dcgan.serving.encoding.replies import ReplyType
 from dcgan.serving.errors import RequestError
 from dcgan.serving.models.served_model import ServedModel
@@ -34,6 +35,8 @@ from dcgan.v1 import generator_pb2 as pb
 SERVICE = pb.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 REQUEST_ID_KEY = "x-request-id"
 
+_ATTEMPTS_KEY = "grpc-previous-rpc-attempts"
+_AFTER_DRAIN_MS = 200
 _MAX_REQUEST_ID_LENGTH = 64
 _TRANSIT_S = 0.1  # the client's deadline passes up to this much earlier than the server's
 
@@ -198,6 +201,9 @@ class GeneratorService:
                 if _is_deadline_over(context):
                     code = grpc.StatusCode.DEADLINE_EXCEEDED
                 raise asyncio.CancelledError from error
+            except DrainingError as error:
+                failure = await self._refuse_in_drain(error, context)
+                code = failure.code
             except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
                 failure = self._failure(error, context)
                 code = failure.code
@@ -212,6 +218,21 @@ class GeneratorService:
             return reply
 
         return handle
+
+    async def _refuse_in_drain(self, error: DrainingError, context: Context) -> GrpcStatus:
+        """Refuses an RPC: at once if it is the first attempt, at the end of the drain otherwise.
+
+        A drain can take longer than all attempts of a client that balances its load over this
+        server and slow ones. The trailer lets its next attempt come when the port is closed.
+        """
+        failure = self._failure(error, context)
+        if not _is_retry(context):
+            return failure
+
+        left_s = context.time_remaining()
+        await self._generation.in_flight.hold(None if left_s is None else left_s / 2)
+        pushback = (PUSHBACK_KEY, str(_AFTER_DRAIN_MS))
+        return replace(failure, trailers=(*failure.trailers, pushback))
 
     def _failure(self, error: Exception, context: Context) -> GrpcStatus:
         if not isinstance(error, RequestError):
@@ -236,6 +257,11 @@ def _deadline(context: Context) -> float:
 def _is_deadline_over(context: Context) -> bool:
     left_s = context.time_remaining()
     return left_s is not None and left_s < _TRANSIT_S
+
+
+def _is_retry(context: Context) -> bool:
+    """Returns whether the client has made this RPC before (gRFC A6)."""
+    return any(key == _ATTEMPTS_KEY for key, _ in context.invocation_metadata() or ())
 
 
 def _on_rpc_done(context: Context, callback: Callable[[], None]) -> None:

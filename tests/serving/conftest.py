@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,15 +129,20 @@ def start_server():
 
 @pytest.fixture(scope="session")
 def answering():
-    """A context manager that runs a service in this process and gives a stub of it."""
+    """A context manager that runs a service in this process and gives a stub of it.
+
+    Its second argument is the options of the stub's channel.
+    """
 
     @asynccontextmanager
-    async def serve_here(service: GeneratorService) -> AsyncIterator[GeneratorServiceStub]:
+    async def serve_here(
+        service: GeneratorService, options: Sequence[tuple[str, str]] = ()
+    ) -> AsyncIterator[GeneratorServiceStub]:
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((service.handlers(),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
             yield GeneratorServiceStub(channel)
         await server.stop(None)
 
