@@ -79,7 +79,7 @@ class Session:
 
 
 def run_session(options: TrainOptions, session: Session) -> None:
-    """Resolves the configuration, prints it and trains.
+    """Resolves the configuration and trains, or prints it in a dry run.
 
     Raises:
         TrainingError: names what cannot be used, and the cure.
@@ -104,7 +104,7 @@ def run_session(options: TrainOptions, session: Session) -> None:
         if saved is not None:
             check_resumable(saved, config)
         if context.is_main:
-            click.echo(dump_json(config), nl=False)
+            _show_config(config, session)
 
         if context.is_main and recipe.flip:
             click.echo(_MIRRORED, err=True)
@@ -112,6 +112,21 @@ def run_session(options: TrainOptions, session: Session) -> None:
             _train(config, dataset, session.out, context, session, is_new=saved is None)
     finally:
         shutdown_distributed(context)
+
+
+def _show_config(config: RunConfig, session: Session) -> None:
+    """Prints a summary of the run; in a dry run on standard error, before the configuration."""
+    recipe = config.recipe
+    shape = (recipe.generator.image_size, recipe.generator.image_size, recipe.generator.channels)
+    epochs = config.steps / recipe.steps_per_epoch(config.data.images)
+    click.echo(
+        f"recipe {recipe.name}: {config.data.images:,} images of {'x'.join(map(str, shape))}, "
+        f"{config.steps:,} steps of {recipe.batch_size} images ({epochs:.4g} epochs), "
+        f"seed {config.seed}, {config.precision} on {config.device}",
+        err=session.dry_run,
+    )
+    if session.dry_run:
+        click.echo(dump_json(config), nl=False)
 
 
 def _read_saved_config(session: Session, context: DistributedContext) -> RunConfig | None:

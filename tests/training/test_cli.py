@@ -42,6 +42,8 @@ def test_images_become_a_run_folder(tmp_path, images):
     )
     assert result.returncode == 0, result.stderr
     assert "done after 2 of 2 steps" in result.stdout
+    assert "2 steps of 8 images (" in result.stdout.splitlines()[0]
+    assert "{" not in result.stdout  # the configuration is in config.json
     assert read_run(tmp_path / "run").training.images_seen == 16
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["data"]["class_names"] == ["cats", "dogs"]
@@ -62,6 +64,7 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
     )
     assert result.exit_code == 0, result.output
     config = json.loads(result.stdout)
+    assert f"{config['steps']:,} steps of " in result.stderr
     assert config["recipe"]["generator"]["width"] == 4
     assert config["steps"] == config["recipe"]["epochs"] * (1797 // config["recipe"]["batch_size"])
     assert not (tmp_path / "run").exists()
