@@ -62,6 +62,15 @@ _EXTRAS_OF_COMMANDS = {"dcgan-export": "export", "dcgan-evaluate": "evaluate"}
 _INJECTED = re.compile(r"(tcp|udp|sctp)://")
 
 
+# Types of values, as click calls them in errors, in plain words.
+_TYPE_NAMES = {
+    "integer range": "a whole number",
+    "integer": "a whole number",
+    "float range": "a number",
+    "float": "a number",
+}
+
+
 class UserError(click.ClickException):
     """An error that is shown as one sentence, with exit code 2."""
 
@@ -81,7 +90,7 @@ class _Shared(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses the command line and the environment."""
         _drop_injected_variables(self)
-        with _variables_named(ctx):
+        with _plain_errors(ctx):
             return super().parse_args(ctx, args)
 
 
@@ -96,7 +105,7 @@ class Command(_Shared):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Runs the command."""
         try:
-            with _variables_named(ctx):
+            with _plain_errors(ctx):
                 return super().invoke(ctx)
         except DcganError as error:
             raise UserError(f"{error}{_sources(ctx, str(error))}") from error
@@ -205,11 +214,13 @@ def _drop_injected_variables(command: click.Command) -> None:
 
 
 @contextmanager
-def _variables_named(ctx: click.Context) -> Iterator[None]:
-    """Lets errors about a value from the environment name its variable."""
+def _plain_errors(ctx: click.Context) -> Iterator[None]:
+    """Makes errors about a value name its variable, if it is from the environment, and its type."""
     try:
         yield
     except click.BadParameter as error:
+        for name, plain in _TYPE_NAMES.items():
+            error.message = error.message.replace(f"a valid {name}", plain)
         option = error.param
         if option is not None and _is_from_environment(ctx, option):
             error.param_hint = f"the variable {option.envvar} (option {option.opts[-1]})"

@@ -57,6 +57,19 @@ def test_an_option_can_come_from_the_environment():
     assert CliRunner().invoke(command, ["--metrics-port", "8"], env=environment).output == "8\n"
 
 
+def test_an_error_names_the_type_of_a_value_in_plain_words():
+    @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
+    @click.option("--seed", type=click.IntRange(0, 9))
+    @click.option("--rate", type=float)
+    def command(seed: int, rate: float) -> None:
+        click.echo((seed, rate))
+
+    for flag, expected in (("--seed", "a whole number"), ("--rate", "a number")):
+        result = CliRunner().invoke(command, [flag, "x"])
+        error = f"Error: Invalid value for '{flag}': 'x' is not {expected}."
+        assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, error)
+
+
 def test_an_option_of_a_group_and_of_its_commands_too():
     @click.group("dcgan-many", cls=Group, context_settings=CONTEXT_SETTINGS)
     @click.option("--index", "place")
