@@ -27,6 +27,7 @@ def test_every_module_can_be_imported():
         timeout=240,
         check=False,
     )
+
     assert done.returncode == 0, done.stderr
 
 

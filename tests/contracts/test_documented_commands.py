@@ -99,6 +99,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path):
                 check=True,
                 timeout=120,
             )
+
     assert server.process.returncode == 0
 
 
@@ -163,4 +164,5 @@ def run(folder: Path, line: str) -> None:
         timeout=240,
         check=False,
     )
+
     assert done.returncode == 0, done.stdout + done.stderr

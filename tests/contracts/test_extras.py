@@ -89,6 +89,7 @@ def test_the_client_needs_nothing_of_the_server(tmp_path: Path):
         "print(*sorted(loaded))\n"
     )
     done = run_without((*SERVER_MODULES, *TRAINING_MODULES), program, tmp_path)
+
     assert done.returncode == 0, done.stderr
     parts = {".".join(name.split(".")[:3]) for name in done.stdout.split()}
     assert {part for part in parts if part.startswith("dcgan.serving.")} == {

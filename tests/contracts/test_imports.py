@@ -74,6 +74,7 @@ def imports(tree: ast.AST, package: str) -> set[str]:
             found |= submodules
             if len(submodules) < len(names):
                 found.add(str(node.module))
+
     return found
 
 
@@ -187,6 +188,7 @@ def test_the_sub_packages_of_a_part_do_not_import_in_a_circle(part: str):
                 for other in packages
                 if other and other != here and other.split(".")[1] == part
             )
+
     assert find_cycle(graph) == []
 
 
@@ -233,6 +235,7 @@ def test_help_loads_nothing_heavy(command: str):
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
+
     assert result.returncode == 0, result.stderr
     assert "Usage:" in result.stdout
 

@@ -85,6 +85,7 @@ def test_numpy_draws_the_vectors_by_the_words_of_the_head(vector: Vector):
 def philox_block(counter: int, seed: int) -> list[int]:
     words = [(counter >> (64 * i)) & MASK for i in range(4)]
     key = [seed, 0]
+
     for _ in range(10):
         first = MULTIPLIERS[0] * words[0]
         second = MULTIPLIERS[1] * words[2]

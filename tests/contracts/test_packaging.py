@@ -31,6 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         capture_output=True,
         check=True,
     )
+
     for name in filter(None, listing.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +101,7 @@ class Environment:
         self.folder = folder
         uv = [sys.executable, "-m", "uv", "--quiet"]
         cache = {"UV_CACHE_DIR": str(ROOT / ".cache" / "uv")} | os.environ
+
         if extra == "all":
             cache["UV_LINK_MODE"] = "symlink"  # a copy of PyTorch takes minutes
         venv = [*uv, "venv", "--python", sys.executable, str(folder)]
@@ -175,6 +177,7 @@ def test_without_an_extra_the_other_commands_say_which_to_install(environments, 
         "train": ("--data", "digits", "--out", "new"),
         "export": ("run", "--out", "models", "--name", "digits"),
     }
+
     assert base.run(command, "--help").returncode == 0
     done = base.run(command, *arguments[extra])
     assert done.returncode == 2

@@ -84,4 +84,5 @@ with Client(f"{sys.argv[1]},localhost:1") as client:
     print((client.generate(7, 100) == asyncio.run(draw())).all())
 """
         assert run(tmp_path, both, server.address) == "True\n"
+
     assert (tmp_path / "grid.png").is_file()

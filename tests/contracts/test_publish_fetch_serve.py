@@ -64,6 +64,7 @@ def test_a_server_fetches_only_when_told_to_and_then_serves_offline(
         Client(address) as client,
     ):
         images = client.generate(seed=1, n=2)
+
     assert (model_cache() / "borrowed" / "1").is_dir()
     shutil.rmtree(packed)
     with serving("--model", "borrowed") as address, Client(address) as client:
@@ -92,6 +93,7 @@ def test_a_fetch_on_a_terminal_shows_how_far_it_is(packed: Path, arguments: tupl
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
     os.close(ours)
+
     assert process.returncode == 0, shown
     assert process.stdout == f"{model_cache() / 'borrowed' / '1'}\n"
     assert "fetching" in shown

@@ -108,6 +108,7 @@ def test_generate_draws_a_grid_a_folder_and_an_array_of_the_same_images(
     for out in ("grid.png", "images.npy", "folder"):
         run_well(workspace, "dcgan-generate", *options, "--out", out)
     images = np.load(workspace / "images.npy")
+
     assert images.shape == (6, 32, 32, 1)
     files = sorted((workspace / "folder").iterdir())
     assert len(files) == 6
@@ -167,6 +168,7 @@ def test_no_command_overwrites_what_is_there(workspace: Path):
         "--out",
         "run",
     )
+
     assert again.returncode == 2
     assert len(again.stderr.strip().splitlines()[-1]) > 20
     assert "Traceback" not in again.stderr
@@ -242,6 +244,7 @@ def test_a_model_with_classes_is_checked_again_and_verified(labelled_workspace: 
         "--parity",
     )
     *skipped, verdict = verified.splitlines()
+
     assert verdict.startswith("ok ")
     assert skipped
     assert all(line.startswith("skipped generator.") for line in skipped)

@@ -40,6 +40,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
+
         if process.stdin is not None and not process.stdin.closed:
             process.stdin.close()
 

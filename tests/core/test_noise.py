@@ -46,6 +46,7 @@ def philox(counter: list[int], key: list[int]) -> list[int]:
             product0 & MASK,
         ]
         k = [(k[i] + PHILOX_WEYL[i]) & MASK for i in range(2)]
+
     return c
 
 
@@ -53,6 +54,7 @@ def latents_by_the_book(seed: int, index: int, latent_size: int) -> list[float]:
     """The recipe of generator.proto, step by step, without NumPy."""
     blocks = math.ceil(latent_size / 4)
     words: list[int] = []
+
     for j in range(blocks):
         number = index * blocks + j + 1
         words += philox([(number >> (64 * i)) & MASK for i in range(4)], [seed, 0])

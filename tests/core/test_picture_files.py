@@ -94,6 +94,7 @@ def test_text_is_stored_beside_the_same_pixels(images):
     text = {"dcgan:model": "tiny", "dcgan:note": "caf\u00e9"}
     with Image.open(io.BytesIO(write_picture(images[0], "png", text))) as picture:
         assert picture.text == text
+
     for file in (
         write_picture(images[0], "webp", text),
         write_animation(images, "webp", 50, bounce=False, text=text),

@@ -25,6 +25,7 @@ def lively_generator(**shape: int) -> Generator:
     generator = Generator(
         GeneratorConfig(**{"image_size": 32, "latent_size": 10, "width": 8} | shape)
     )
+
     with torch.random.fork_rng():
         torch.manual_seed(5)
         init_weights(generator)

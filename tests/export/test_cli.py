@@ -44,6 +44,7 @@ def test_a_run_becomes_a_model(run_folder, folder):
     result = dcgan_export(
         run_folder, "--out", folder, "--name", "tiny", "--license", "MIT", "--description", "Digits"
     )
+
     assert result.exit_code == 0, result.output
     assert "| generator.onnx " in result.stdout
     assert result.stdout.splitlines()[-1] == f"published {folder / 'tiny' / '1'}"
@@ -59,6 +60,7 @@ def test_facts_that_only_the_user_knows_are_asked_for(run_folder, folder):
     options = [run_folder, "--out", folder, "--name", "tiny", "--safetensors"]
     license_asked = "give --license, an SPDX identifier"
     description_asked = "--description, a sentence"
+
     for given, asked in (
         ((), (license_asked, description_asked)),
         (("--license", "MIT"), (description_asked,)),
@@ -126,6 +128,7 @@ def test_damaged_weights_are_refused(run_folder, folder, damage):
             "head.weight",
             head[:4].clone() if damage == "another shape" else head.fill_(float(damage)),
         )
+
     assert_refused(
         dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "generator.safetensors"
     )
@@ -146,6 +149,7 @@ def test_a_failed_gate_has_exit_code_1_shows_the_table_and_publishes_nothing(
         "generator.safetensors", generator, step=10, images_seen=640
     )
     result = dcgan_export(run_folder, "--out", folder, "--name", "tiny")
+
     assert_refused(result, "folded network", code=1)
     assert "FAILED" in result.stdout
     assert list(folder.rglob("*")) == []
@@ -201,6 +205,7 @@ def test_a_signal_to_stop_leaves_nothing_behind(run_folder, folder):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
+
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert list(folder.rglob("*")) == []
@@ -234,6 +239,7 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
         "--onnx",
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
+
     assert result.returncode == 2, result.stderr
     assert result.stderr.strip().splitlines()[-1].endswith("nothing was published")
     assert "Traceback" not in result.stderr
@@ -249,6 +255,7 @@ def test_a_file_system_that_is_full_is_one_sentence_and_leaves_nothing(run_folde
         check=False,
     ).returncode:
         pytest.skip("needs the right to mount a small tmpfs")
+
     try:
         assert_refused(
             dcgan_export(run_folder, "--out", folder, "--name", "tiny"), "nothing was published"
@@ -270,6 +277,7 @@ def test_a_model_folder_gets_safetensors_in_a_copy(run_folder, folder, tmp_path)
     made = dcgan_export(run_folder, "--out", folder, "--name", "tiny", "--onnx")
     assert made.exit_code == 0, made.output
     model = folder / "tiny" / "1"
+
     assert_refused(dcgan_export(model, "--out", tmp_path / "other"), "leave other options out")
     assert_refused(
         dcgan_export(model, "--out", tmp_path / "other", "--safetensors", "--int8"),

@@ -78,6 +78,7 @@ def test_another_process_day_folder_and_number_of_threads_give_the_same_bytes(
             env=environment,
             check=True,
         )
+
     assert_same_files(
         tmp_path / "here" / "models" / "small" / "1", tmp_path / "there" / "models" / "small" / "1"
     )
@@ -179,6 +180,7 @@ def test_a_release_with_int8_says_how_good_it_is(run, folder, make_generator):
     release = export(
         dataclasses.replace(run, generator=make_generator(width=4)), folder, options, lines.append
     )
+
     assert "images/s on this processor" in lines[-1]
     release.verify()
     file = release.manifest.file("onnx", "int8")
@@ -208,6 +210,7 @@ def test_a_release_with_float16_holds_its_verdict_and_thresholds(run, folder):
         lambda _: None,
     )
     release.verify()
+
     assert release.manifest.file("onnx", "fp16").path == "generator.fp16.onnx"
     verdicts = {(each.path, each.provider): each for each in release.manifest.parity}
     verdict = verdicts["generator.fp16.onnx", CPU]

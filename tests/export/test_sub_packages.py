@@ -25,6 +25,7 @@ def test_no_package_imports_one_that_imports_it():
         for package in packages
     }
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+
     assert order.index("graph") < order.index("formats") < order.index("verify")
     assert order.index("verify") < order.index("release")
 

@@ -51,6 +51,7 @@ def test_a_finding_ends_the_script_and_its_input_is_kept(tmp_path: Path):
     )
     command = [sys.executable, "-c", program, str(SCRIPTS), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
     assert result.returncode == 1
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("labels-")

@@ -211,6 +211,7 @@ def serve(
             process.terminate()
             rest, errors = process.communicate(timeout=30)
             log.append(errors)
+
     assert (process.returncode, rest) == (0, "")
     assert noisy or all(" INFO dcgan." in line for line in errors.splitlines()), errors
 

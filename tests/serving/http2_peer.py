@@ -51,6 +51,7 @@ class Peer:
         """Takes the reply now."""
         self.widen(stream, 2**20)
         data = b""
+
         while True:
             length, kind, flags, number = struct.unpack(">IBBI", b"\0" + self._receive(9))
             body = self._receive(length)
@@ -82,6 +83,7 @@ class Peer:
         while True:
             length, kind, flags, _ = struct.unpack(">IBBI", b"\0" + self._receive(9))
             self._receive(length)
+
             if kind == self.SETTINGS and not flags & self.ACK:
                 self._send(self.SETTINGS, self.ACK, 0, b"")
             elif kind == self.PING and flags & self.ACK:

@@ -27,6 +27,7 @@ def node_folder(tmp_path_factory) -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is not installed")
     folder = tmp_path_factory.mktemp("node")
+
     for path in SOURCES:
         shutil.copy(path, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
@@ -48,6 +49,7 @@ def test_a_node_client_gets_the_same_bytes(node_folder, client, seed, offset, n)
     done = subprocess.run(
         command, cwd=node_folder, capture_output=True, text=True, check=False, timeout=60
     )
+
     assert done.returncode == 0, done.stderr
     wanted = hashlib.sha256(client.generate(seed, n, offset=offset).tobytes()).hexdigest()
     reply = json.loads(done.stdout)
@@ -68,6 +70,7 @@ def test_the_program_of_the_documentation_runs(node_folder, client):
         check=False,
         timeout=60,
     )
+
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"64 images, {client.generate(7, 64).size} bytes"
 
@@ -82,6 +85,7 @@ def test_the_traps_of_the_documentation_are_as_it_says(node_folder):
         check=False,
         timeout=60,
     )
+
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout)
     dropped = sent["snakeCaseWithoutKeepCase"]

@@ -113,6 +113,7 @@ def test_told_to_stop_it_does_not_wait_for_a_download(entry_point, tmp_path):
         process = subprocess.Popen(
             command, stderr=subprocess.DEVNULL, env=os.environ | {"DCGAN_HOME": str(tmp_path)}
         )
+
         try:
             with silent.accept()[0]:
                 process.send_signal(signal.SIGTERM)
@@ -156,6 +157,7 @@ def test_a_second_signal_drops_what_has_not_finished(start_server, only):
         server.process.terminate()
         poll(lambda: not is_ready(server))
         server.process.terminate()
+
         assert server.process.wait(timeout=30) == 0
         with pytest.raises(ClientError):
             list(chunks)
@@ -183,6 +185,7 @@ def test_told_to_stop_before_it_is_ready_it_stops_and_never_announces_itself(cop
         except (AssertionError, subprocess.TimeoutExpired):
             process.kill()
             raise
+
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
@@ -196,6 +199,7 @@ def held(path: Path) -> Iterator[Callable[[], bool]]:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         except OSError as error:
             pytest.skip(f"the file system of {path.parent} has no leases ({error.strerror})")
+
         try:
             yield lambda: fcntl.fcntl(file, fcntl.F_GETLEASE) != fcntl.F_WRLCK
         finally:
@@ -321,6 +325,7 @@ def test_a_ready_line_that_cannot_be_written_does_not_stop_a_server(
         assert client.generate(7).shape == (1, 8, 8, 3)
     process.terminate()
     _, errors = process.communicate(timeout=30)
+
     assert process.returncode == 0
     assert "the ready line cannot be written" in errors
     assert "Traceback" not in errors
@@ -341,6 +346,7 @@ def test_every_call_is_logged_at_debug(start_server, only):
         with pytest.raises(RefusedError):
             client.generate(7, label=3)
     calls = [line for line in server.log[0].splitlines() if "dcgan.serving.api.service" in line]
+
     assert "Generate from ipv4:127.0.0.1:" in calls[0]
     assert [line.partition("ended with ")[2].split()[0] for line in calls] == [
         "OK",

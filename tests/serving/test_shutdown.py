@@ -22,6 +22,7 @@ def test_a_signal_during_the_start_ends_the_process_quietly():
 async def test_the_first_signal_drains_and_the_second_aborts(number):
     shutdown = ShutdownRequest()
     shutdown.listen_to_signals()
+
     try:
         os.kill(os.getpid(), number)
         await asyncio.wait_for(shutdown.drain.wait(), 30)

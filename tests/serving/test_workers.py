@@ -45,6 +45,7 @@ def children(pid: int) -> list[int]:
             continue
         if parent == pid and worker:
             found.append(int(folder.name))
+
     return found
 
 
@@ -71,6 +72,7 @@ def test_all_workers_serve_the_same_bytes_and_each_has_metrics(
     with start_server(only("tiny"), *TWO) as server:
         assert "2 workers serving tiny" in server.ready_line
         workers = server.split()
+
         assert len(children(server.process.pid)) == len(workers) == 2
         while not all(
             read_metrics(worker)['dcgan_images_total{model="tiny"}'] for worker in workers
@@ -97,6 +99,7 @@ def test_a_worker_that_dies_comes_back_and_clients_see_nothing(start_server, onl
                 log += read_log(server)
             assert len(pids := children(server.process.pid)) == 2
             assert victim not in pids
+
     assert log.count(b"restarting it") == 2
     assert b"exit code -9" in log
 
@@ -158,6 +161,7 @@ def test_workers_whose_ports_for_metrics_would_not_exist_are_refused(only):
         "65535",
     ]
     result = CliRunner().invoke(main, options)
+
     assert result.exit_code == 2
     assert "choose --metrics-port 65534 or less" in result.stderr
 
@@ -189,6 +193,7 @@ async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only)
         for worker in team:
             worker.drain()
         codes = await asyncio.gather(*ended)
+
     assert codes == [0, -signal.SIGKILL]
 
 
@@ -236,6 +241,7 @@ def test_a_worker_that_comes_back_serves_what_the_others_serve(repository, start
         victim, _ = children(server.process.pid)
         os.kill(victim, signal.SIGKILL)
         log = b""
+
         while b"a worker is ready again" not in log:
             log += read_log(server)
         for _ in range(20):  # each over its connection, so that both workers answer
@@ -252,6 +258,7 @@ def test_a_release_that_has_changed_is_not_served_by_a_worker_that_comes_back(
 ):
     folder = tmp_path / "tiny" / "2"
     shutil.copytree(repository / "tiny" / "2", folder)
+
     with start_server(tmp_path, *TWO, noisy=True) as server:
         other = publish_model(tmp_path / "other", "tiny", 2, Network(seed=5))
         shutil.rmtree(folder)
@@ -286,6 +293,7 @@ def test_a_worker_takes_no_connection_before_it_is_ready(start_server, only):
         os.kill(victim, signal.SIGKILL)
         poll(lambda: not Path(f"/proc/{victim}").exists())
         log = b""
+
         while b"a worker is ready again" not in log:
             own = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
             with grpc.insecure_channel(server.target, own) as channel:

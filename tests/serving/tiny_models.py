@@ -140,6 +140,7 @@ def build_generator(network: Network) -> onnx.ModelProto:
         node("Reshape", ["z", "latent"], ["z4"]),
         node("ConvTranspose", ["z4", "w0"], ["dense"]),
     ]
+
     if network.poisoned or network.endless:
         nodes += [
             node("Gather", ["z", "first"], ["z0"], axis=1),
@@ -222,6 +223,7 @@ def build_model(network: Network, nodes, constants) -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", LATENT_SIZE])]
     if network.classes:
         inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
+
     size = IMAGE_SIZE * network.tiles
     shape = ["batch", size, size, network.channels]
     outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)]

@@ -40,6 +40,7 @@ def test_images_become_a_run_folder(tmp_path, images):
         "--out",
         tmp_path / "run",
     )
+
     assert result.returncode == 0, result.stderr
     assert "done after 2 of 2 steps" in result.stdout
     assert "2 steps of 8 images (" in result.stdout.splitlines()[0]
@@ -84,6 +85,7 @@ def test_many_images_are_not_augmented(tmp_path, images, bound, augment):
         f"augment_below={bound}",
     ]
     arguments = ["--data", images, *SMALL, *chosen, "--steps", "1", "--out", tmp_path / "run"]
+
     for more in ([], ["--resume"]):  # by its name, the recipe means the same when the run goes on
         result = CliRunner().invoke(main, [str(each) for each in arguments + more])
         assert result.exit_code == 0, result.output
@@ -104,6 +106,7 @@ def test_a_signal_saves_and_exits_with_its_code(tmp_path, number, code):
         time.sleep(0.01)  # until it has taken its first steps
     process.send_signal(number)
     out, errors = process.communicate(timeout=60)
+
     assert process.returncode == code, errors
     assert "stopped after" in out
     assert "Traceback" not in errors
@@ -182,6 +185,7 @@ def test_one_image_is_fewer_than_a_batch_and_trains_as_a_batch_of_one(tmp_path):
         "2",
     ]
     result = CliRunner().invoke(main, options)
+
     assert result.exit_code == 2
     assert (
         "one has fewer images (1) than a batch (32); add some, or use --set batch_size=1"
@@ -225,6 +229,7 @@ def test_what_is_left_out_is_counted_and_shown_without_terminal_escapes(tmp_path
     out = tmp_path / "run"
     options = ["--data", str(data), *SMALL, "--set", "batch_size=2", "--steps", "1"]
     result = CliRunner().invoke(main, [*options, "--out", str(out), "--skip-corrupt"])
+
     assert result.exit_code == 0, result.output
     assert "files in photos that are not images, and are left out: 1" in result.stderr
     assert "files in hidden and thumbnail folders of photos, left out: 1" in result.stderr

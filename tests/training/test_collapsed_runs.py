@@ -55,6 +55,7 @@ def go(
     """Trains; `spoil` may harm the trainer before each step."""
     folder, trainer, out = RunFolder(path), Trainer(config, dataset), io.StringIO()
     folder.create(config)
+
     if spoil:
         spoil_training(trainer, spoil)
     train(
@@ -206,6 +207,7 @@ def test_a_run_that_is_killed_while_it_is_rewound_ends_with_the_same_files(
     )
     process.start()
     process.join()
+
     assert process.exitcode == -signal.SIGKILL
     resume(config, dataset, tmp_path / "run")
     for name in (

@@ -147,6 +147,7 @@ def test_the_reference_has_every_key_its_default_and_its_meaning():
     ]
     told = {row[0].strip("`"): row[2].strip("`") for row in rows}
     known = {key: default for key, default in keys_of(Recipe) if key != "name"}
+
     assert told.pop("description") == "required"
     assert known.pop("description") is MISSING
     assert {key: json.loads(default) for key, default in told.items()} == {

@@ -70,4 +70,5 @@ def test_float32_is_float32_on_a_gpu_too():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
     )
+
     assert done.returncode == 0, done.stderr

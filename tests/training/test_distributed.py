@@ -46,6 +46,7 @@ def gradients(
     state = create_training_state(recipe, 0, CPU, context)
     for adam in (state.generator_adam, state.discriminator_adam):
         adam.step = lambda: None
+
     step = TrainingStep(recipe, state, "fp32", context)
     loader = BatchLoader(dataset, recipe, 0, CPU, context)
     batch = loader.batch(step_number)
@@ -115,6 +116,7 @@ def run_both(forkserver) -> RunBoth:
             ):  # it waits for the other one, which has failed or waits too
                 process.kill()
                 process.join()
+
         assert [process.exitcode for process in processes] == [0, 0]
 
     return run
@@ -161,6 +163,7 @@ def resume(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path)
     second.broadcast_state()
     for _ in range(2):
         second.train_step()
+
     assert second.encode_checkpoint() == whole.encode_checkpoint()
     shutdown_distributed(context)
 
@@ -222,6 +225,7 @@ def differ(rank: int, port: int, config: RunConfig, out: Path) -> None:
     """The second process has other images, and another processor."""
     context = join(rank, port)
     check_processes_agree(context, replace(config, hardware=f"processor {rank}"))
+
     if context.is_main:
         check_processes_agree(context, config)
     else:
@@ -289,6 +293,7 @@ SMALL_RUN = [
 def test_torchrun_trains_as_one_process_does(images, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     first = torchrun("--data", images, *SMALL_RUN, "--steps", 12, "--out", together)
+
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("done after 12 of 12 steps") == 1  # only the first process writes
     single = [sys.executable, "-m", "dcgan.training", "--data", str(images), *SMALL_RUN]
@@ -314,6 +319,7 @@ def test_more_processes_than_images_are_refused(small, dataset):
     options.resolve_config(
         small, dataset, None, DistributedContext(world_size=4)
     )  # the last batch has 4 images
+
     with pytest.raises(
         TrainingError, match="a batch of 4 images is too small for 5 processes; use fewer of them"
     ):

@@ -114,6 +114,7 @@ def kill_while_running(process: BaseProcess, out: Path, steps: int, seconds: flo
             process.join(seconds)
             break
         time.sleep(0.001)
+
     process.kill()
     process.join()
     return process.exitcode == -signal.SIGKILL
@@ -128,6 +129,7 @@ def test_kills_at_random_moments_change_no_byte(start, images, tmp_path, uninter
             assert process.exitcode == 0
             break
         hits += 1
+
     assert hits >= 4
     process = start(arguments(images, out, "--resume"))
     process.join()
@@ -142,6 +144,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(start, images, tmp_path, uninter
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=2)  # killed before that of step 6 is in place
     process.join()
+
     assert process.exitcode == -signal.SIGKILL
     checkpoint = (out / CHECKPOINT).read_bytes()
     full = start(arguments(images, out, "--resume"), most_bytes=len(checkpoint) - 1)
@@ -231,6 +234,7 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_changed(images, stopped,
     )
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume")
+
     assert result.exit_code == 2
     assert "checkpoint.safetensors is damaged" in result.stderr
     assert content(stopped) == before
@@ -290,6 +294,7 @@ def test_a_run_that_has_lost_its_checkpoint_does_not_start_over(images, stopped,
             path.unlink()
     before = content(stopped)
     result = invoke("--data", images, "--out", stopped, "--resume")
+
     assert result.exit_code == 2
     assert (
         f"checkpoint.safetensors is missing although the run has started; {cure}" in result.stderr
@@ -305,6 +310,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(
     out = tmp_path / "run"
     process = start(arguments(images, out), renames=0)
     process.join()
+
     assert process.exitcode == -signal.SIGKILL
     assert not (out / CHECKPOINT).exists()
     again = start(arguments(images, out, "--resume"))
@@ -320,6 +326,7 @@ def test_the_good_checkpoint_can_replace_a_damaged_one(images, stopped):
         file.seek(-5, os.SEEK_END)
         file.write(b"\xff\x00\xff")
     result = invoke("--data", images, "--out", stopped, "--resume")
+
     assert result.exit_code == 2
     assert (
         "good.safetensors beside it is intact: copy it to checkpoint.safetensors and resume"
@@ -341,6 +348,7 @@ def test_a_second_process_is_refused(start, images, tmp_path):
     finally:
         first.kill()
         first.join()
+
     assert second.exit_code == 2
     assert (
         f"another process is training in {out}; wait until it ends or choose another --out"

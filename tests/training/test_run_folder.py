@@ -47,6 +47,7 @@ def test_a_run_leaves_all_that_it_promises(run):
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     (events,) = (path for path in files if path.startswith("tensorboard/"))
     files -= {events}
+
     assert files == {
         "config.json",
         "metrics.jsonl",
@@ -171,6 +172,7 @@ def test_an_output_folder_that_is_taken_is_refused(tmp_path):
     with RunFolder(tmp_path).lock():
         check_free(tmp_path)
     (tmp_path / "file").write_text("mine")
+
     with pytest.raises(TrainingError, match="is not empty; choose another --out$"):
         check_free(tmp_path)
     (tmp_path / CONFIG).touch()

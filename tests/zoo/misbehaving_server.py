@@ -23,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
             " "
         )
         self.close_connection = True
+
         if name == "redirect":
             self.head(302, Location=argument, Content_Length=0)
         elif name == "status" or data is None:
@@ -64,6 +65,7 @@ def good(handler: Handler, data: bytes) -> None:
     """As it should be, ranges included."""
     wanted = handler.headers.get("Range")
     start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+
     if start >= len(data):
         handler.head(416, Content_Length=0)
     elif wanted:

@@ -146,6 +146,7 @@ def header(name=b"x", *, size=b"00000000001", kind=b"0", magic=b"ustar\x0000", p
         bytes(12),
     ]
     block = b"".join(fields)
+
     assert len(block) == 512
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
@@ -232,6 +233,7 @@ def test_an_archive_with_a_changed_byte_is_refused_or_gives_the_same_model(archi
     original = archive.read_bytes()
     place = data.draw(st.integers(0, len(original) - 1))
     value = data.draw(st.integers(0, 255))
+
     with tempfile.TemporaryDirectory() as folder:
         changed = Path(folder) / "x.tar"
         changed.write_bytes(original[:place] + bytes([value]) + original[place + 1 :])

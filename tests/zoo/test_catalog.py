@@ -30,6 +30,7 @@ def test_models_are_listed_by_name_the_newest_version_first(repository, copy_as)
     copy_as("toy", 10)
     copy_as("another-toy", 1)
     entries = list_models("*toy*", repository=repository)
+
     assert [(entry.name, entry.version) for entry in entries] == [
         ("another-toy", 1),
         ("toy", 10),
@@ -79,6 +80,7 @@ def test_a_model_of_the_index_is_fetched_once(zoo, server, retry):
     with pytest.raises(RepositoryError, match="dcgan-zoo fetch toy"):
         entry.release  # noqa: B018 - the property is what is tested
     fetched = fetch_model(entry, retry)
+
     assert fetched.folder == model_cache() / "toy" / "1"
     fetched.release.verify()
     requests = len(server.requests)
@@ -118,6 +120,7 @@ def test_four_processes_fetch_at_once(zoo, server, own_home):
     command = [sys.executable, "-c", program, zoo]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     folders = [process.communicate(timeout=60)[0].strip() for process in processes]
+
     assert folders == [str(model_cache() / "toy" / "1")] * 4
     archives = [path for path, _ in server.requests if path.endswith(".tar")]
     assert len(archives) == 1

@@ -76,6 +76,7 @@ def test_info_prints_the_card(repository, toy):
 def test_pack_makes_what_fetch_takes(repository, copy_as, tmp_path):
     copy_as("toy", 2)
     result = dcgan_zoo("--model-repository", repository, "pack", "toy", "--out", tmp_path / "zoo")
+
     assert result.exit_code == 0, result.output
     everything = dcgan_zoo("--model-repository", repository, "pack", "--out", tmp_path / "all")
     assert everything.exit_code == 0, everything.output
@@ -149,6 +150,7 @@ def homeless(request, monkeypatch, tmp_path):
     """A user who has no place for a cache."""
     for name in ("HOME", "DCGAN_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+
     if request.param == "no home":
         monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
     elif request.param == "a home that cannot be written":
@@ -170,6 +172,7 @@ def test_only_fetching_needs_a_cache(homeless, repository, zoo):
         result = dcgan_zoo("--model-repository", repository, *options)
         assert result.exit_code == 0, result.output
     listed = dcgan_zoo("--index", zoo, "list", "toy")
+
     assert (listed.exit_code, "index" in listed.stdout) == (0, True)
     fetched = dcgan_zoo("--index", zoo, "fetch", "toy")
     assert (fetched.exit_code, "set DCGAN_HOME" in fetched.stderr) == (2, True)
@@ -217,6 +220,7 @@ def test_verify_finds_other_damage(repository, toy, damage):
     else:
         (toy / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))
     result = dcgan_zoo("--model-repository", repository, "verify", "--all")
+
     assert result.exit_code == 1
     assert "DAMAGED" in result.stdout
     assert dcgan_zoo("--model-repository", repository, "verify", "toy").exit_code == 1
@@ -245,6 +249,7 @@ def test_fetch_refuses_an_unsafe_graph_and_leaves_nothing(toy, tmp_path):
             with path.open("rb") as file:
                 tar.addfile(member, file)
     result = dcgan_zoo("fetch", archive)
+
     assert result.exit_code == 2
     assert "toy-1.tar is refused: generator.onnx is not loaded: it uses the operator 'Sin'" in (
         result.stderr

@@ -202,6 +202,7 @@ def test_a_proxy_may_be_named_without_a_scheme_and_with_a_password(
         target,
         retry,
     )
+
     assert target.read_bytes() == DATA
     assert server.logins == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
 

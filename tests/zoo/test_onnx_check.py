@@ -270,6 +270,7 @@ def test_changed_bytes_give_no_other_error():
     data = PATH.read_bytes()
     head = 6000  # nodes, attributes and names; behind them are weights
     rng = random.Random(0)
+
     for _ in range(600):
         changed = bytearray(data)
         for _ in range(rng.randint(1, 4)):

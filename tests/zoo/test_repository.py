@@ -46,6 +46,7 @@ def test_a_published_model_is_found_and_whole(tmp_path: Path):
     publish_toy(tmp_path, "toy", 1)
     publish_toy(tmp_path, "toy", 2)
     publish_toy(tmp_path, "another", 10)
+
     assert [(r.manifest.name, r.manifest.version) for r in list_releases(tmp_path)] == [
         ("another", 10),
         ("toy", 2),

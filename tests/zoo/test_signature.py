@@ -202,6 +202,7 @@ def test_an_old_index_sent_again_with_its_signature_is_refused(
         with pytest.raises(SignatureError, match="is older than last time"):
             read_index(zoo, retry, key)
     publish(b"timestamp:2001\tfile:index.json")
+
     assert read_index(zoo, retry, key).models
 
 

@@ -79,6 +79,7 @@ def test_a_release_has_one_only_on_request(run, release, folder):
     asked = export(
         run, folder, ExportOptions(name="small", version=1, formats=("onnx", "pt2")), lambda _: None
     )
+
     assert {verdict.path for verdict in asked.manifest.parity} == {
         "generator.onnx",
         "generator.pt2",

@@ -60,6 +60,7 @@ def model_config():
     file = descriptor_pb2.FileDescriptorProto(
         name="model_config.proto", package="inference", syntax="proto3"
     )
+
     for name, values in {
         "DataType": TYPES,
         "Kind": {kind: i for i, kind in enumerate(KINDS)},
@@ -92,6 +93,7 @@ def test_a_released_model_becomes_one_that_triton_batches(release, folder, model
         "small/1/model.onnx",
     }
     parsed = read(model_config, folder / "small" / "config.pbtxt")
+
     assert (parsed.name, parsed.backend, parsed.max_batch_size) == ("small", "onnxruntime", 64)
     assert [(each.name, list(each.dims)) for each in parsed.input] == [("z", [10])]
     assert [(each.name, list(each.dims)) for each in parsed.output] == [("images", [32, 32, 3])]
@@ -108,6 +110,7 @@ def test_the_configuration_says_what_the_file_takes_and_gives(labelled, folder, 
         "tensor(int64)": "TYPE_INT64",
         "tensor(uint8)": "TYPE_UINT8",
     }
+
     for name, kind in (
         ("labelled", "KIND_AUTO"),
         ("labelled-int8", "KIND_CPU"),
@@ -162,6 +165,7 @@ def test_a_place_that_is_taken_by_one_of_its_files_is_noticed_before_the_first_i
     release = dataclasses.replace(release, folder=copy)
     both = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, files=files))
     (folder / "small-int8" / "1").mkdir(parents=True)
+
     with pytest.raises(RepositoryError, match="small-int8/1 exists and is not overwritten"):
         write_triton(both, folder, lambda _: None)
     with pytest.raises(RepositoryError, match="small-int8/1 exists"):
@@ -182,6 +186,7 @@ def test_the_command_takes_a_run_or_a_released_model(run_folder, folder, tmp_pat
         str(tmp_path / "one"),
     ]
     result = CliRunner().invoke(main, arguments)
+
     assert result.exit_code == 0, result.output
     again = CliRunner().invoke(
         main, [str(folder / "tiny" / "1"), "--triton", str(tmp_path / "two")]

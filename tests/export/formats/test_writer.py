@@ -34,6 +34,7 @@ def test_no_file_knows_where_or_how_often_it_was_written(make_generator, tmp_pat
         write_torchscript(PixelGenerator(network), folder / "a.ts", latent_size=10, metadata="{}")
         write_safetensors(network, folder / "a.safetensors", metadata="{}", float16=False)
         digests.append([path.read_bytes() for path in sorted(folder.iterdir())])
+
     assert digests[0] == digests[1]
     for data in digests[0]:
         assert str(tmp_path).encode() not in data
@@ -53,6 +54,7 @@ def test_each_file_says_what_it_is(release, file):
         with safe_open(path, "pt") as weights:
             text = weights.metadata()["dcgan"]
     facts = json.loads(text)
+
     assert (facts["name"], facts["version"], facts["noise_scheme"]) == ("small", 1, noise.SCHEME)
     assert facts["training"]["recipe"] == "digits"
 
@@ -64,6 +66,7 @@ def test_every_file_of_a_release_makes_the_same_images_of_a_class(labelled):
         None, {"z": z, "label": label}
     )
     program = torch.export.load(folder / "generator.pt2").module()
+
     with pytest.warns(Warning, match="torch.jit"):
         script = torch.jit.load(folder / "generator.ts")
     for images in (

@@ -36,6 +36,7 @@ def test_spectral_norm_is_left_behind_and_its_weights_stay(make_generator, tmp_p
     spectral_norm(generator.head)
     generator.eval()
     folded = fold(generator)
+
     assert not any(is_parametrized(module) for module in folded.modules())
     assert set(folded.state_dict()) == set(fold(make_generator()).state_dict())
     z = torch.randn(5, 10, generator=torch.manual_seed(0))
@@ -104,6 +105,7 @@ def test_a_folded_network_is_the_same_function_of_each_class(conditional):
             torch.testing.assert_close(
                 images[-1], conditional(z, torch.tensor([label])), rtol=0, atol=1e-5
             )
+
     assert not torch.allclose(images[0], images[1], atol=0.1)
 
 

@@ -63,6 +63,7 @@ def test_everything_from_z_to_the_last_convolution_is_float16_and_the_tail_float
             assert kinds[node.output[0]] == TensorProto.FLOAT16, node.name
         if node.op_type in ("Tanh", "Add", "Mul", "Round"):
             assert kinds[node.output[0]] == TensorProto.FLOAT, node.name
+
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.UINT8
 

@@ -71,6 +71,7 @@ def test_both_forms_of_the_graph_give_the_same_images(make_generator, shape):
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
         images[form] = session.run(None, {"z": z})[0].astype(int)
+
     assert np.abs(images[PLAIN] - images[SUBPIXEL]).max() <= 1
     assert (images[PLAIN] != images[SUBPIXEL]).mean() < 1e-3
 

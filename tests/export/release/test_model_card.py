@@ -161,6 +161,7 @@ def test_text_from_a_run_is_shown_without_markup(release, labelled):
     )
     card = model_card(manifest, no_distances(report))
     outside_code = re.sub(r"```.*?```|`[^`\n]*`", "", card, flags=re.DOTALL)
+
     assert "<script" not in outside_code
     assert "\x1b" not in card
     assert "\u202e" not in card
@@ -199,6 +200,7 @@ def test_the_card_tells_from_which_run_a_run_began(release):
     training = dataclasses.replace(release.manifest.training, init_from=parent)
     manifest = dataclasses.replace(release.manifest, training=training)
     card = model_card(manifest, no_distances("a network"))
+
     assert (
         "It began with the networks of another run: recipe `digits` on photos \\| of cats, "
         "20 images, 1,200 steps, 64,000 real images; SHA-256 of that run's checkpoint: "

@@ -48,6 +48,7 @@ def test_added_safetensors_hold_the_weights_of_the_onnx_file_and_pass_the_gate(b
     again = republish(bare, tmp_path, safetensors=True)
     again.verify()
     weights = again.manifest.file("safetensors")
+
     assert weights.precision == "fp16"
     assert {verdict.path for verdict in again.manifest.parity} == {
         "generator.onnx",

@@ -44,6 +44,7 @@ def an_axis_swapped(model):
 def add_norm(model, **attributes):
     graph = model.graph
     channels = next(t.dims[0] for t in graph.initializer if t.name == "head.weight")
+
     for name in ("scale", "shift", "mean", "variance"):
         graph.initializer.append(numpy_helper.from_array(np.ones(channels, np.float32), name))
     outputs = ["normed", "new_mean", "new_variance"] if attributes else ["normed"]
@@ -141,6 +142,7 @@ def pass_through_the_gate(run, model, folder):
     backends = load_backends(
         files, folder, draft_manifest(run, ExportOptions(name="small", version=1))
     )
+
     check_weights(files, folder, folded)
     compare_with_training(NetworkStages(run.generator, folded, folded), backends).raise_failure()
 
@@ -186,6 +188,7 @@ def test_a_file_that_is_another_function_is_not_published(run, folder, make_gene
         write_files(fold(run.generator), folder, OPTIONS, metadata="{}"), folder, draft
     )
     report = compare_with_training(NetworkStages(other, fold(other), fold(other)), backends)
+
     with pytest.raises(ParityError, match=r"generator\.onnx"):
         report.raise_failure()
     assert [verdict.passed for verdict in report.verdicts({"generator.onnx", "generator.ts"})] == [

@@ -23,6 +23,7 @@ def test_the_probes_hold_every_class_in_turn_and_heads_stay_heads():
     assert {int(label) for batch in probe_inputs(10, 150)[:18] for label in batch.label} == set(
         range(150)
     )
+
     for classes in (199, 200, 1000):
         assert {int(label) for batch in probe_inputs(10, classes) for label in batch.label} == set(
             range(classes)

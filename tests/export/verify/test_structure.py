@@ -74,6 +74,7 @@ def test_batch_normalisation_in_the_graph_fails(generator, path):
     def normalise(graph):
         for name in ("scale", "shift", "mean", "variance"):
             graph.initializer.append(numpy_helper.from_array(np.ones(12, np.float32), name))
+
         node = helper.make_node(
             "BatchNormalization",
             ["head.conv", "scale", "shift", "mean", "variance"],

@@ -46,6 +46,7 @@ def hostile_pt2(models, marker):
     hostile = io.BytesIO()
     torch.save(WriteMarker(marker), hostile)
     output = io.BytesIO()
+
     with (
         zipfile.ZipFile(folder / "generator.pt2") as source,
         zipfile.ZipFile(output, "w") as target,

@@ -87,6 +87,7 @@ def test_batch_normalisation_left_in_training_mode_fails(make_generator, referen
         PixelGenerator(generator), tmp_path / "generator.ts", latent_size=10, metadata="{}"
     )
     backend = TorchScriptBackend(tmp_path / "generator.ts")
+
     assert failures(backend, reference) == {
         BatchDependenceError,
         FloatMismatchError,

@@ -61,6 +61,7 @@ def test_a_graph_has_the_weights_of_its_network_and_of_no_other(network, graph, 
 def test_any_changed_weight_of_a_graph_is_found(network, graph, tmp_path):
     rng = np.random.default_rng(0)
     weights = [t for t in graph.graph.initializer if "weight" in t.name or "bias" in t.name]
+
     for _ in range(ROUNDS):
         tensor = weights[rng.integers(len(weights))]
         before = onnx.TensorProto.FromString(tensor.SerializeToString())
@@ -100,6 +101,7 @@ def written(network, path):
 def test_its_weights_are_those_of_the_network_rounded_once(generator, tmp_path):
     network = fold(generator)
     path = written(network, tmp_path / "g.onnx")
+
     check_same_weights("g.onnx", read_onnx_weights(path), round_to_float16(network))
     model = onnx.load(path)
     (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == "hidden.1.weight"]

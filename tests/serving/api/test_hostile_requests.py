@@ -91,6 +91,7 @@ def test_any_request_is_answered_or_refused_for_what_is_wrong_with_it(stub, imag
         allowed = {"INVALID_FIELD"}
     else:
         allowed = {"OK"}
+
     assert outcome(lambda: stub.Generate(request, timeout=30)) in allowed
 
 

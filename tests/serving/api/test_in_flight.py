@@ -37,6 +37,7 @@ def test_a_server_that_stops_waits_until_its_replies_have_been_read(
             for _ in range(2):  # without the unread reply, it would end by the first refusal
                 while not is_draining(stub):
                     assert server.process.poll() is None
+
         assert peer.read(1).pixels == expected("tiny", 7, range(3)).tobytes()
         assert server.process.wait(timeout=30) == 0
 
@@ -79,4 +80,5 @@ def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics,
             poll(lambda: not read_metrics(server)[UNREAD])
             peer.ask(5, pb.GenerateRequest(n=100))
             poll(lambda: read_metrics(server)[UNREAD])
+
         poll(lambda: not read_metrics(server)[UNREAD])  # it has gone without reading

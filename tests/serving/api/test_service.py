@@ -110,6 +110,7 @@ def test_each_chunk_of_a_png_stream_is_a_grid_of_its_own(stub, client):
             pb.GenerateStreamRequest(seed=5, n=100, format=pb.IMAGE_FORMAT_PNG_GRID)
         )
     )
+
     assert [(chunk.offset, chunk.n) for chunk in chunks] == [(0, 64), (64, 36)]
     images = [
         untile(decode_png(chunk.png[0]), chunk.n, columns=columns)

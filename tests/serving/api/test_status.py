@@ -75,6 +75,7 @@ def fail(call, request, **options):
         kind = getattr(details, packed.TypeName().rpartition(".")[2])
         unpacked[kind.__name__] = kind()
         packed.Unpack(unpacked[kind.__name__])
+
     assert unpacked["ErrorInfo"].domain == "dcgan"
     assert status.code == caught.value.code().value[0]
     return caught.value, unpacked["ErrorInfo"].reason, unpacked
@@ -143,6 +144,7 @@ def test_a_full_queue_says_when_to_come_back(stub):
     error = refused.get(timeout=60)
     for call in calls:
         call.cancel()
+
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
     reason, retry = (packed for packed in rpc_status.from_call(error).details)
@@ -175,6 +177,7 @@ def test_a_fault_of_the_engine_takes_its_own_batch_only_and_shows_no_trace(start
             assert found["RequestInfo"].request_id == "the-42nd"
             assert "Gather" not in error.details()
             assert stub.Generate(pb.GenerateRequest(seed=healthy)).n == 1
+
     assert "the-42nd" in server.log[0]
     assert "Gather" in server.log[0]
 
@@ -201,6 +204,7 @@ def test_an_engine_that_hangs_is_noticed_and_brought_back(start_server, endless)
         assert next(watch).status == SERVING
         assert stub.Generate(pb.GenerateRequest(seed=poisoned_seed(False))).n == 1
         watch.cancel()
+
     assert "terminating the run" in server.log[0]
     assert "healthy again" in server.log[0]
 
@@ -225,6 +229,7 @@ async def test_a_server_whose_engine_hangs_for_good_ends(only):
     async with grpc.aio.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
+
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     released.set()
     with pytest.raises(ServingError, match="cannot be terminated; restart the server"):
@@ -250,6 +255,7 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, endless,
         )
         while not (series := read_metrics(server))[name % "DEADLINE_EXCEEDED"]:
             assert not series[name % "CANCELLED"]
+
         assert not series['dcgan_images_total{model="endless"}']
 
 
@@ -259,6 +265,7 @@ async def test_only_so_many_streams_are_taken_on(only, answering):
         find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics()
     )
     generation.open(ModelRegistry([model]))
+
     async with answering(GeneratorService(generation, Metrics())) as stub:
         streams = [stub.GenerateStream(pb.GenerateStreamRequest(n=2**32 - 1)) for _ in range(2)]
         for stream in streams:

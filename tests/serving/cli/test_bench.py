@@ -25,6 +25,7 @@ def test_the_command_prints_a_table_and_writes_json(server, tmp_path):
         "--verify",
     ]
     result = CliRunner().invoke(main, [*arguments, "--json", str(out)])
+
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
     assert report["codes"] == {"OK": report["requests"]}

@@ -45,6 +45,7 @@ def test_the_page_of_a_ready_server_is_opened(start_server, only, tmp_path, monk
     )
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("BROWSER", f"{browser} %s")
+
     with start_server(only("tiny"), "--open") as server:
         poll((tmp_path / "opened").exists)
         assert (tmp_path / "opened").read_text() == f"{server.url}/"

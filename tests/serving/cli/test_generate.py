@@ -32,6 +32,7 @@ def test_a_grid_an_array_and_a_folder_hold_the_same_images(ask, client, tmp_path
         )
         said = "wrote images 5 to 14 of seed 7, drawn by tiny version 2, to"
         assert (code, output) == (0, f"{said} {tmp_path / name}\n")
+
     np.testing.assert_array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(wanted))
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), wanted)
     pictures = sorted((tmp_path / "folder").iterdir())
@@ -56,6 +57,7 @@ def test_options_reach_the_server(ask, client, tmp_path):
         "--format",
         "npy",
     ]
+
     assert ask("--seed", "3", "-n", "4", "--out", str(out), *options)[0] == 0
     np.testing.assert_array_equal(
         np.load(out), client.generate(3, 4, model="classy", label=1, truncation=0.5)
@@ -124,6 +126,7 @@ def test_more_images_than_there_is_memory_for_are_refused(ask, tmp_path):
         "--timeout-s",
         "86400",
     )
+
     assert (code, output.count("\n")) == (2, 1)
     assert list(tmp_path.iterdir()) == []
 
@@ -154,6 +157,7 @@ def test_a_png_says_what_it_shows(ask, client, tmp_path):
         "dcgan:label": "1",
         "dcgan:truncation": "0.5",
     }
+
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.text == text | {"dcgan:index": "5-7"}
     with Image.open(tmp_path / "folder" / "000006.png") as picture:

@@ -78,6 +78,7 @@ def test_a_webp_grid_has_the_pixels_of_the_png(ask, client):
 def test_a_walk_is_an_animation_with_every_step(ask, client):
     options = ["--seed", "7", "--to-seed", "8", "--steps", "5", "--frame-ms", "50"]
     code, output, out = ask("walk.webp", *options)
+
     assert code == 0
     assert output == (
         "wrote 5 steps from image 0 of seed 7 to image 0 of seed 8, drawn by tiny version 2, "

@@ -28,6 +28,7 @@ def test_a_label_can_be_given_by_name():
         truncation=None,
     )
     selection = build_selection(Client(), options)
+
     assert isinstance(selection, SeedSelection)
     (part,) = selection.parts
     assert (part.label, part.first, part.n) == (1, 5, 2)

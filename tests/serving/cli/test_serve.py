@@ -42,6 +42,7 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
     ]
     result = CliRunner().invoke(main, arguments)
     config = json.loads(result.stdout)
+
     assert (config["metrics_port"], config["engine"]["max_batch"]) == (1234, 5)
     assert (config["engine"]["cuda_batch_size"], config["engine"]["devices"]) == (128, [0, 2])
     assert config["engine"]["instances"] == 3

@@ -30,6 +30,7 @@ async def test_images_are_those_of_the_other_client(aio, client):
         np.testing.assert_array_equal(
             await aio.generate(7, n, offset=3), client.generate(7, n, offset=3)
         )
+
     for options in (
         {"model": "classy", "label": 1},
         {"model": "tiny", "version": 2, "truncation": 0.5},
@@ -71,6 +72,7 @@ async def test_failures_are_those_of_the_other_client(aio):
     async with AsyncClient("127.0.0.1:1") as nobody:
         with pytest.raises(UnreachableError, match="start one with dcgan-serve"):
             await nobody.generate(7)
+
     with pytest.raises(UnreachableError, match="is not an address"):
         AsyncClient("a:b,c:d")
 
@@ -149,6 +151,7 @@ async def test_a_client_that_was_closed_says_so(server):
         client.models(),
         client.model(),
     )
+
     for each in asks:
         with pytest.raises(UnreachableError, match="was closed; make another"):
             await each
@@ -164,6 +167,7 @@ async def test_who_waits_when_a_client_is_closed_is_told_so_and_not_cancelled(se
     ]
     await asyncio.wait(waiting, timeout=0)
     await client.close()
+
     for task in waiting:
         with pytest.raises(UnreachableError, match="was closed; make another"):
             await task

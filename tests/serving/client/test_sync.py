@@ -103,6 +103,7 @@ def ask_both_while(mortal_pair, expected, something_happens) -> None:
         answers = [pool.submit(client.generate, 7, offset=i) for i in range(300)]
         answers[50].result()
         something_happens()
+
         for i, answer in enumerate(answers):
             np.testing.assert_array_equal(answer.result()[0], wanted[i])
 
@@ -130,6 +131,7 @@ def test_a_client_that_was_closed_says_so(server):
         client.models,
         client.model,
     )
+
     for each in asks:
         with pytest.raises(UnreachableError, match="was closed; make another"):
             each()

@@ -142,6 +142,7 @@ async def test_a_server_that_moves_is_found_again(server, names, impatient, nobo
     names["a"] = ["127.0.0.77"]  # nothing listens there
     names["b"] = ["127.0.0.78"]
     target = f"a:{server.port},b:{server.port}"
+
     with Client(target) as client:
         async with AsyncClient(target) as aio:
             with pytest.raises(UnreachableError):
@@ -159,6 +160,7 @@ async def test_a_server_that_moves_is_found_again(server, names, impatient, nobo
 def test_a_stream_under_way_survives_the_move_of_another_server(server, names, impatient):
     names["a"] = ["127.0.0.1"]
     names["b"] = ["127.0.0.78"]
+
     with Client(f"a:{server.port},b:{server.port}") as client:
         stream = client.stream(7, 2000)
         received = len(next(stream))

@@ -124,6 +124,7 @@ async def test_a_missing_or_wrong_token_is_its_own_error(proxy, token):
         client.generate(7)
     assert caught.value.code.name == "UNAUTHENTICATED"
     assert "wrong" not in str(caught.value)
+
     async with AsyncClient(proxy.target, ca=proxy.ca, token=token) as aio:
         with pytest.raises(AccessDeniedError):
             await aio.generate(7)

@@ -86,6 +86,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused(one_second_per_task):
             reserve(queue, 8, 2.0),
         ):
             pass
+
     # Alone, it has one of the two threads: 20 s.
     with pytest.raises(DeadlineUnreachableError), reserve(queue, 320, 15.0):
         pass

@@ -15,6 +15,7 @@ def test_it_names_the_model_the_provider_and_the_batch_size(
 ):
     manifest = find_release(repository, "tiny").manifest
     message = provenance_message(manifest, "ab" * 32, provider, Agreement.CLOSE, batch_size)
+
     assert message == pb.Provenance(
         model=manifest.name,
         version=manifest.version,

@@ -30,6 +30,7 @@ async def listening(handler, **limits) -> AsyncIterator[tuple[HttpListener, InFl
     app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
     listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
     await listener.start()
+
     try:
         yield listener, in_flight
     finally:

@@ -32,6 +32,7 @@ def example_address(path: str, operation, replaced) -> str:
         if parameter["in"] == "path":
             value = replaced.get(parameter["name"], parameter["example"])
             path = path.replace(f"{{{parameter['name']}}}", str(value))
+
     fields = {
         parameter["name"]: parameter["example"]
         for parameter in parameters

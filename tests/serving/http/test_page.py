@@ -224,6 +224,7 @@ def test_the_code_fetches_exactly_this_picture(open_page, expected, tmp_path, la
         pytest.skip(f"there is no {language}")
     subprocess.run(program, cwd=tmp_path, check=True, timeout=60)
     (file,) = tmp_path.iterdir()
+
     assert file.name == "tiny-2-7-3.png"
     assert np.array_equal(decode_png(file.read_bytes()), expected("tiny", 7, [3])[0])
 
@@ -236,6 +237,7 @@ def test_a_walk_leads_to_a_picture_that_is_chosen_in_the_grid(open_page):
     page.wait_for_selector("#notice:has-text('Choose the picture')")
     page.locator(".tile").nth(5).click()
     page.wait_for_selector("#walk-result:not([hidden])")
+
     assert page.inner_text("#address") == "tiny/2/7/2"
     href = page.locator("#walk-downloads a").nth(1).get_attribute("href")
     assert href.startswith("/v1/models/tiny/2/walks/7-7.gif?index_a=2&index_b=5")
@@ -246,6 +248,7 @@ def test_favourites_are_kept_and_exported(open_page):
     page = open_page("?picture=classy/2/7/3&truncation=0.5")
     page.wait_for_selector("#origin dd")
     page.click("#keep")
+
     assert page.get_attribute("#keep", "aria-pressed") == "true"
     page.keyboard.press("Escape")
     page.wait_for_function("!location.search.includes('picture=')")  # or the reload opens it again
@@ -289,6 +292,7 @@ def test_the_keyboard_reaches_everything(open_page):
     page = open_page()
     wait_for_pictures(page, 12)
     page.keyboard.press("Tab")
+
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
@@ -346,6 +350,7 @@ def axe(tmp_path_factory) -> str:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("axe")
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "axe-core@4"]
+
     try:
         done = subprocess.run(install, cwd=folder, capture_output=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
@@ -391,4 +396,5 @@ def test_screenshots_are_made(open_page, tmp_path):
         page.fill("#seed", "5")
         page.wait_for_selector("#notice:not([hidden])")
         page.screenshot(path=folder / "busy.png")
+
     assert len(list(folder.glob("*.png"))) >= 6

@@ -66,6 +66,7 @@ def test_codes_of_grpc_and_http_agree():
         "DEADLINE_EXCEEDED": {504},
         "INTERNAL": {500},
     }
+
     for kind, (status, _) in TABLE.items():
         if kind.__module__ == "dcgan.serving.http.errors":
             continue

@@ -30,6 +30,7 @@ def read_one(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
+
     while len(body) < int(headers["content-length"]):
         body += connection.recv(65536)
     return int(first.split()[1]), headers, body
@@ -93,6 +94,7 @@ def test_pipelined_requests_are_answered_in_order(raw, expected):
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         assert np.array_equal(decode_png(rest[:length]), image)
         answer = rest[length:]
+
     assert answer == b""
 
 
@@ -152,6 +154,7 @@ def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, raw, re
                 pass
             linger = np.array([1, 0], np.int32).tobytes()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
         while not (metrics := read_metrics(server))[cancelled]:
             assert not metrics['dcgan_work_total{model="slow",outcome="ok"}']
         key = 'dcgan_http_requests_total{resource="grids",status="499"}'
@@ -163,6 +166,7 @@ def test_idle_connections_leave_grpc_alone(server, client, raw, read_metrics):
     connections = [
         socket.create_connection(tuple(server.report.http_address.split(":"))) for _ in range(300)
     ]
+
     try:
         assert client.generate(seed=7, n=2).shape == (2, 8, 8, 3)
         with raw() as connection:

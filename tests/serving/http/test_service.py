@@ -124,6 +124,7 @@ def test_labels_choose_the_class(get, expected):
 def test_every_response_tells_where_the_picture_comes_from(get, client):
     response = get(f"{TINY}/images/7.png?index=3")
     (model,) = (model for model in client.models() if model.name == "tiny")
+
     assert {
         name: response.getheader(name)
         for name in (
@@ -172,6 +173,7 @@ def test_a_known_picture_is_not_drawn_again(get, server, read_metrics):
         assert (response.status, response.content) == (304, b"")
         assert response.getheader("etag") == etag
         assert response.getheader("cache-control") == IMMUTABLE
+
     assert read_metrics(server)[made] == before
     for garbage in ("x", '"', "\x80", etag[:-1]):
         assert get(f"{TINY}/images/7.png", if_none_match=garbage).status == 200
@@ -335,6 +337,7 @@ def test_a_fault_of_the_engine_is_told_without_a_trace(get, start_server, only):
                 assert (told["reason"], told["request_id"]) == ("ENGINE_FAULT", "abc-3")
                 assert "Traceback" not in response.content.decode()
         assert statuses == {200, 500}
+
     assert any("request abc-3" in line for line in server.log[0].splitlines())
 
 
@@ -369,6 +372,7 @@ def test_both_doors_have_one_account(get, start_server, only, read_metrics):
         get(f"{TINY}/images/7.png?index=x", to=server)
         get("/v1/models", to=server)
         metrics = read_metrics(server)
+
     assert metrics['dcgan_images_total{model="tiny"}'] == 3 + 1 + 9 + 4
     work = {
         key: metrics[f'dcgan_work_total{{model="tiny",outcome="{key}"}}']
@@ -410,6 +414,7 @@ def test_grpc_and_http_share_a_cache(get, start_server, only, read_metrics):
         assert contents[:3] == list(first.png)
         assert contents == list(second.png)
         metrics = read_metrics(server)
+
     assert metrics['dcgan_images_total{model="tiny"}'] == 4
     assert metrics["dcgan_cache_hits_total"] == 3 + 4
     assert metrics["dcgan_cache_misses_total"] == 3 + 1

@@ -28,6 +28,7 @@ def test_two_processes_agree_with_a_real_server(server):
         verify=True,
     )
     report = run_in_processes(config, 2)
+
     assert report.codes == {"OK": report.requests}
     assert report.requests > 2
     assert report.mismatches == 0

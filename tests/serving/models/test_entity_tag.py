@@ -40,6 +40,7 @@ def test_what_changes_the_bytes_changes_the_tag(model):
         entity_tag(replace(model, provider=CUDA, batch_size=64), 7, 0, "png"),
         entity_tag(replace(model, provider=CUDA, batch_size=256), 7, 0, "png"),
     }
+
     assert len(tags) == 7
 
 
@@ -50,6 +51,7 @@ def test_json_that_names_another_origin_has_another_tag(model):
         replace(model, manifest=replace(model.manifest, name="copy")),
         replace(model, agreement=Agreement.CLOSE),
     ]
+
     for extension, tags in (("json", 4), ("png", 1)):
         found = {
             image_tag(each, 7, 0, label=None, truncation=1.0, extension=extension)

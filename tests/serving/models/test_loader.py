@@ -114,6 +114,7 @@ def change_manifest(folder: Path, name: str) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     entry = next((file for file in manifest["files"] if file["path"] == name), None)
+
     if entry is None:
         entry = {"role": "samples", "path": name, "precision": None}
         manifest["files"].append(entry)
@@ -142,6 +143,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_served(copied, change
         model.graph.node.insert(0, cast)
     onnx.save(model, path)
     change_manifest(path.parent, path.name)
+
     assert "generator.onnx" in refuse_to_start(copied)
 
 

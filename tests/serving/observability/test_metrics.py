@@ -13,6 +13,7 @@ def test_metrics_count_images_batches_and_calls(start_server, only, read_metrics
         with pytest.raises(RefusedError):
             client.generate(1, label=3)
         values = read_metrics(server)
+
     assert values['dcgan_images_total{model="tiny"}'] == 40
     assert values['dcgan_batch_images_sum{model="tiny"}'] == 40
     assert (

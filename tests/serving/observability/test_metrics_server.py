@@ -94,6 +94,7 @@ async def test_half_sent_requests_take_no_room_from_others(server, monkeypatch):
                 break
             except (OSError, http.client.HTTPException):
                 assert time.monotonic() < ends
+
     while server._connections:
         await asyncio.sleep(0)
 

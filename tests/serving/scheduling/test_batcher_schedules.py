@@ -74,6 +74,7 @@ class Model:
         counted = sum(each.left() for each in self.asked if not each.more)
         at_work = sum(len(pieces) for pieces, _ in self.running.values())
         rate = self.rate()
+
         if deadline <= now:
             return "DEADLINE_PASSED"
         if more:
@@ -92,6 +93,7 @@ class Model:
     def take(self, number: int, now: float) -> tuple[list[tuple[Asked, int]], list[Asked]]:
         pieces: list[tuple[Asked, int]] = []
         expired: list[Asked] = []
+
         while self.line and len(pieces) < self.max_batch:
             asked = self.line.pop(0)
             if asked.deadline <= now:
@@ -138,6 +140,7 @@ class Model:
         )
         kept = [each for each in requests if each.state is WorkState.WAITING]
         middle = (len(kept) + 1) // 2
+
         for half, name in zip((kept[:middle], kept[middle:]), numbers, strict=True):
             if half:
                 mine = [(asked, i) for asked, i in pieces if any(asked is each for each in half)]
@@ -214,6 +217,7 @@ class Play:
                 self.batcher.fail_waiting(),
                 self.model.settle([*self.model.line, *self.model.later], WorkState.FAILED),
             )
+
         self.check()
 
     def put(self) -> None:
@@ -238,6 +242,7 @@ class Play:
             assert refusal.reason == expected
             self.model.refused += 1
             return
+
         assert expected is None
         asked.images = [WAITING] * n
         self.model.asked.append(asked)
@@ -262,6 +267,7 @@ class Play:
             for piece in slices
             for i in range(piece.count)
         ]
+
         assert sorted(given, key=self.order) == sorted(pieces, key=self.order)
         if batch is not None:
             assert batch.images == len(pieces)
@@ -272,6 +278,7 @@ class Play:
         self.number += 2
         halves, expired = self.batcher.split(self.batches.pop(number), self.now)
         self.compare(expired, self.model.split(number, numbers, self.now))
+
         for half in halves:
             given = [
                 (self.asked(piece.item), piece.start + i)
@@ -293,6 +300,7 @@ class Play:
         states = [asked.state for _, asked in self.pairs]
         assert [item.state for item, _ in self.pairs] == states
         counts, batcher = self.batcher.counts, self.batcher
+
         assert (counts.accepted, counts.rejected) == (len(states), self.model.refused)
         assert counts.offered == counts.accepted + counts.rejected
         assert counts.waiting == states.count(WorkState.WAITING)
@@ -330,6 +338,7 @@ def test_random_schedules_agree_with_the_model(seed):
             play.now += 0.1
             for event in ("draw", "take", "finish"):
                 play.step(event)
+
         assert (
             play.batcher.waiting_images,
             play.batcher.running_images,
@@ -365,4 +374,5 @@ def test_however_much_is_asked_for_engines_work_on_what_will_be_in_time(sizes, f
             )
         while len(running) < engines and (batch := batcher.next_batch(now)[0]) is not None:
             running.append((now + batch.images * engines / rate, batch))
+
     assert good > 0.93 * rate * seconds

@@ -74,6 +74,7 @@ async def test_one_request_after_the_other_goes_to_the_engine_that_is_warm(engin
         while len(dispatcher._idle) < len(engines):
             await asyncio.sleep(0)
         await dispatcher.submit(demand(1), draw(1))
+
     assert used == 20 * [used[0]]
 
 
@@ -135,6 +136,7 @@ async def test_cancelling_one_of_many_leaves_the_others_right(engines, dispatche
         if i != 3:
             np.testing.assert_array_equal(np.concatenate(images.parts), wanted)
     counts = dispatcher.counts()
+
     assert (counts.accepted, counts.waiting) == (11, 0)
     assert (counts.settled[WorkState.OK], counts.settled[WorkState.CANCELLED]) == (10, 1)
 
@@ -171,6 +173,7 @@ async def test_a_batch_that_does_not_give_up_fails_and_the_server_is_told(engine
     batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
     dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), lambda: now)
     hanging = dispatcher.submit(demand(8), draw(8))
+
     assert await asyncio.to_thread(began.wait, 30)
     behind = dispatcher.submit(demand(8), draw(8))
     for now in (20.0, 40.0, 60.0):  # noqa: B007 - the clock reads it
@@ -240,6 +243,7 @@ async def test_time_in_which_the_process_was_frozen_does_not_count(engines):
     batcher = Batcher[ImageJob](max_batch=8, quantum=8, queue_limit=100)
     dispatcher = Dispatcher(engines[:1], batcher, Metrics().of_model("tiny"), lambda: now)
     running = dispatcher.submit(demand(8), draw(8))
+
     assert await asyncio.to_thread(began.wait, 30)
     now = 1000.0  # stopped, and continued a quarter of an hour later
     assert dispatcher.check(60.0)
@@ -281,6 +285,7 @@ async def test_a_poisoned_job_fails_alone(fragile, caplog):
     run = engine.run
     engine.run = lambda *given: (began.set(), released.wait(30), run(*given))[2]
     first = dispatcher.submit(demand(1), draw(1))
+
     assert await asyncio.to_thread(began.wait, 30)
     jobs = [dispatcher.submit(demand(1), (lambda: poison) if i == 5 else draw(1)) for i in range(8)]
     released.set()

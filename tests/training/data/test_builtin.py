@@ -40,6 +40,7 @@ def archive(tmp_path, monkeypatch):
     files = {name: batch(4 * i) for i, name in enumerate([*TRAIN, "test_batch"])}
     files["batches.meta"] = pickle.dumps({"label_names": NAMES})
     buffer = io.BytesIO()
+
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, data in files.items():
             member = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")

@@ -58,6 +58,7 @@ def test_other_images_sizes_and_channels_are_decoded_anew(images, tmp_path):
     before = load(copy)
     path.write_bytes((images / "cats" / "03.png").read_bytes())
     os.utime(path, ns=(1, 1))
+
     assert load(copy).sha256 != before.sha256
     source = open_source(str(copy))
     assert cache.load_dataset(
@@ -79,6 +80,7 @@ def test_an_image_with_the_size_and_date_of_the_one_before_is_decoded_anew(tmp_p
             if path.stat().st_ctime_ns > changed:
                 break
         levels.append(load(tmp_path).images[0, 0, 0, 0])
+
     assert levels == [10, 200]
 
 
@@ -144,6 +146,7 @@ def test_of_several_processes_one_decodes(forkserver, images, tmp_path):
         process.join()
         assert process.exitcode == 0
     found = [json.loads(out.read_text()) for out in outs]
+
     assert len({digest for digest, _ in found}) == 1
     assert sorted(decoded for _, decoded in found) == [0, 0, 0, 20]
 
@@ -161,6 +164,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(images, home):
             load(images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
     assert [path for path in home.iterdir() if path.is_dir()] == []
 
 
@@ -173,6 +177,7 @@ def use_large(folder: Path, small: Recipe) -> None:
     used = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + 2**28, used + 2**28))
     loader = BatchLoader(data, small, 0, torch.device("cpu"))
+
     for step in range(3):
         assert loader.batch(step).real.shape == (8, 3, 32, 32)
     with pytest.raises((MemoryError, RuntimeError)):
@@ -210,6 +215,7 @@ def test_a_corrupt_image_ends_the_run_unless_it_is_to_be_skipped(broken):
         TrainingError, match=r"class 0/0.png in broken cannot be decoded .* or use --skip-corrupt"
     ):
         load(broken)
+
     for progress in (iter, never):
         data = load(broken, progress, skip_corrupt=True)
         assert data.images[:, 0, 0, 0].tolist() == [80, 160, 40, 200]
@@ -244,6 +250,7 @@ def test_what_is_skipped_is_counted_and_listed(broken, tmp_path):
     result = CliRunner().invoke(
         main, ["--data", str(broken), *options, "--out", str(out), "--skip-corrupt"]
     )
+
     assert result.exit_code == 0, result.output
     assert "images in broken that cannot be used, and are left out: 2" in result.stderr
     assert "--skip-corrupt" not in result.stderr

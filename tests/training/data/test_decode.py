@@ -109,6 +109,7 @@ def test_sizes_and_modes_are_brought_together(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load(tmp_path)
+
     assert data.images.shape == (7, 32, 32, 3)
     assert data.images[0].min() > 230  # the middle is white, the black sides are cut off
     levels = data.images[:6].mean(axis=(1, 2, 3))
@@ -191,6 +192,7 @@ def display_p3() -> bytes:
         b"bXYZ": (0.15710, 0.06657, 0.78407),
     }
     tags = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * profile[131], 12)}
+
     for name, values in primaries.items():
         (place,) = struct.unpack(">I", profile[tags[name] + 4 : tags[name] + 8])
         fixed = [round(value * 65536) for value in values]

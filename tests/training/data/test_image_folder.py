@@ -20,6 +20,7 @@ def test_links_are_followed_but_not_round_and_broken_ones_are_counted(tmp_path):
     (data / "cats" / "gone.png").symlink_to(tmp_path / "nowhere")
     (data / "itself").symlink_to(data / "itself")
     source = open_source(str(data))
+
     assert source.items == ("cats/a.png", "cats/b.png", "dogs/a.png")
     assert source.class_names == ("cats", "dogs")
     assert source.skipped == 2
@@ -127,6 +128,7 @@ def deep_folder(tmp_path):
         folder = folder / "d"
         folder.mkdir()
     yield folder
+
     for path in folder.iterdir():
         path.unlink()
     while folder != tmp_path:

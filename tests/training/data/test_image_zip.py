@@ -20,6 +20,7 @@ def test_a_zip_with_labels(tmp_path):
         "dataset.json": json.dumps(labels).encode(),
     }
     data = load(make_zip(tmp_path / "it.zip", files))
+
     assert data.images[:, 0, 0, 0].tolist() == [10, 200]
     assert data.labels.tolist() == [0, 1]
     assert data.class_names == ("dark", "light")
@@ -108,6 +109,7 @@ def test_a_large_entry_can_be_left_out(tmp_path):
             entry.write(bytes(2**24))
     config = DecodeConfig(image_size=32, channels=3, skip_corrupt=True)
     data = decode_to_memory(open_source(str(path)), config, iter)
+
     assert len(data.images) == 1
     assert "b.png in" in data.corrupt[0]
 

@@ -54,6 +54,7 @@ def test_a_packed_zip_has_the_layout_of_stylegan_and_edm(images, tmp_path):
     with zipfile.ZipFile(tmp_path / "it.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".png")]
         table = json.loads(archive.read("dataset.json"))
+
         assert names[:2] == ["00000/img00000000.png", "00000/img00000001.png"]
         assert table["labels"][0] == ["00000/img00000000.png", 0]
         assert [name for name, _ in table["labels"]] == names
@@ -67,6 +68,7 @@ def test_small_images_are_packed_in_the_size_of_the_recipe(tmp_path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (16, 16), "red").save(tmp_path / "images" / "a.png")
     load(tmp_path / "images")  # as a training takes them, in their own size
+
     assert "1 images of 32 x 32" in pack(
         tmp_path / "images", tmp_path / "it.zip", "--recipe", "dcgan32"
     )

@@ -23,6 +23,7 @@ def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(
     path.write_bytes(trainer.encode_checkpoint())
     state = create_training_state(small, 5, torch.device("cpu"))
     before = encode_checkpoint(state, None, Position(step=0))
+
     with pytest.raises(TrainingError, match="does not fit the recipe"):
         load_checkpoint(path, state, None)
     assert encode_checkpoint(state, None, Position(step=0)) == before

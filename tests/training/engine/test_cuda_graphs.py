@@ -42,6 +42,7 @@ def run(
     )
     step = CudaGraphStep(plain, state, recipe.batch_size) if recorded else plain
     loader, rows = BatchLoader(dataset, recipe, 0, cuda), []
+
     for number in range(first, first + 6):
         set_learning_rates(
             state, recipe, 1.0 - number / 10
@@ -70,6 +71,7 @@ def test_the_captured_step_equals_the_same_step_without_a_graph(
         run(recipe, dataset, precision, recorded=recorded, compiled=compiled)
         for recorded in (True, False)
     )
+
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
 
@@ -90,6 +92,7 @@ def test_a_run_that_is_resumed_at_a_small_batch_captures_the_next_full_one(small
     ours, theirs = (
         run(small, dataset, "fp32", recorded=recorded, first=2) for recorded in (True, False)
     )
+
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
     state = create_training_state(small, 0, torch.device("cuda"))

@@ -58,6 +58,7 @@ def test_a_run_with_classes_remembers_them(tmp_path, configure, dataset, small):
     }
     path = run(configure, dataset, tmp_path / "run", ema_half_life=50, **networks)
     read = read_run(path)
+
     assert read.class_names == ("cats", "dogs")
     z = torch.from_numpy(noise.latents(0, 0, 64, 6))
     with torch.no_grad():
@@ -90,6 +91,7 @@ def test_weights_with_nan_never_reach_a_checkpoint(tmp_path, configure, dataset)
     with torch.no_grad():
         trainer.state.generator.head.weight[0] = float("nan")
     trainer.step = 0
+
     with pytest.raises(TrainingError, match=r"contain NaN or Inf; the last checkpoint is good"):
         train(trainer, folder, Progress(1), StopSignal(), CheckpointSchedule())
     assert not (folder.path / "checkpoint.safetensors").exists()

@@ -57,6 +57,7 @@ def test_grids_and_weights_are_written_when_they_are_due(recorder, trainer, path
         after |= {file.relative_to(path).as_posix() for file in path.glob("epochs/*/*")}
         written.append(sorted(after - before))
         before = after
+
     assert written == [
         [],
         ["samples/step-000002.png"],

@@ -26,6 +26,7 @@ def plain_generator() -> nn.Sequential:
         nn.BatchNorm2d(512),
         nn.ReLU(True),
     ]
+
     for width in (512, 256, 128):
         layers += [
             nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
@@ -40,6 +41,7 @@ def plain_discriminator() -> nn.Sequential:
         nn.Conv2d(3, 64, 4, 2, 1, bias=False),
         nn.LeakyReLU(0.2, inplace=True),
     ]
+
     for width in (64, 128, 256):
         layers += [
             nn.Conv2d(width, width * 2, 4, 2, 1, bias=False),
@@ -152,6 +154,7 @@ def test_the_spectral_norm_is_computed_once_for_both_calls_in_a_phase(small, dat
         if type(module).__name__ == "_SpectralNorm":
             module.register_forward_hook(lambda *_, name=name: taken.append(name))
     TrainingStep(recipe, state, "fp32")(BatchLoader(dataset, recipe, 0, CPU).batch(0))
+
     assert sorted(taken) == sorted(2 * list(dict.fromkeys(taken)))  # D's phase and G's
     assert len(taken) == 2 * (len(state.discriminator.hidden) + 1)
 
@@ -166,6 +169,7 @@ def test_every_loss_and_norm_trains_both_networks(small, dataset, loss, norm):
         for network in (state.generator, state.discriminator)
     ]
     row = TrainingStep(recipe, state, "fp32")(BatchLoader(dataset, recipe, 0, CPU).batch(0))
+
     assert row.shape == (len(STEP_METRICS),)
     assert torch.isfinite(row).all()
     assert ((row[2:5] > 0) & (row[2:5] < 1)).all()
@@ -198,6 +202,7 @@ def test_classes_change_the_output_of_both_networks_and_are_trained(small, datas
         for name, p in network.named_parameters()
         if names & set(name.split("."))
     }
+
     assert len(before) == 2 * 3 + 1
     TrainingStep(recipe, state, "fp32")(batch)
     for i, network in enumerate((state.generator, state.discriminator)):

@@ -69,6 +69,7 @@ def train(
     step = TrainingStep(recipe, state, precision, switches=switches)
     loader = BatchLoader(dataset, recipe, 0, CPU)
     batches = [loader.batch(number) for number in range(3)]
+
     if torch.get_default_dtype() == torch.float64:
         batches = [in_double(batch) for batch in batches]
     tensors = {f"metrics {number}": step(batch) for number, batch in enumerate(batches)}

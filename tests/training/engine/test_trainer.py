@@ -32,6 +32,7 @@ def test_a_checkpoint_continues_with_the_same_bits(configure, small, dataset, tm
     path = tmp_path / "checkpoint"
     path.write_bytes(trainer.encode_checkpoint())
     twin.load_checkpoint(path)
+
     assert (twin.step, twin.images_seen) == (2, 16)
     assert torch.equal(twin.train_step(), trainer.train_step())
     assert twin.encode_checkpoint() == trainer.encode_checkpoint()
@@ -59,6 +60,7 @@ def test_after_a_checkpoint_is_loaded_the_average_is_that_of_the_checkpoint(
     trainer = Trainer(configure(ema_half_life=50), dataset)
     path = tmp_path / "checkpoint"
     path.write_bytes(trainer.encode_checkpoint())
+
     with trainer.eval_generator() as generator:
         before = {name: value.clone() for name, value in generator.state_dict().items()}
     trainer.train_step()

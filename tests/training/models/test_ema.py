@@ -39,6 +39,7 @@ def test_its_statistics_are_those_of_its_own_weights(small):
     torch.manual_seed(0)
     ema = make_ema(Generator(small.generator))
     ema.estimate_statistics()
+
     assert not ema.generator.training
     z = torch.randn(4096, small.generator.latent_size)
     with torch.no_grad():
@@ -76,4 +77,5 @@ def test_its_statistics_are_estimated_again_for_other_weights(small, change):
     ema.estimate_statistics()
     after = statistics(ema)
     name = "hidden.0.norm.running_var"
+
     assert not torch.equal(before[name], after[name])

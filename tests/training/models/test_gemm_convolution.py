@@ -46,6 +46,7 @@ def test_values_and_gradients_are_those_of_the_convolution(name, bf16):
             y = compute(x)
         (y.float() * torch.linspace(-1, 1, y.numel()).view(y.shape)).sum().backward()
         found.append([y.detach().float(), x.grad, *(p.grad.clone() for p in layer.parameters())])
+
     for expected, ours in zip(*found, strict=True):
         assert ours.shape == expected.shape
         assert (ours - expected).abs().max() <= (0.01 if bf16 else 1e-5) * expected.abs().max()

@@ -26,6 +26,7 @@ def test_without_a_second_derivative_values_and_gradients_are_the_same(size, cla
         squared_norm(slope).backward()
         found.append((slope.detach(), {n: p.grad for n, p in network.named_parameters()}))
     (expected, expected_grads), (slope, grads) = found
+
     assert torch.allclose(slope, expected, rtol=1e-10, atol=1e-13)
     for name, grad in expected_grads.items():
         ours = grads[name]

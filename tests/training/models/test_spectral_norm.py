@@ -39,6 +39,7 @@ def test_values_and_vectors_are_those_of_torch(discriminator):
         batched.normalize(found)
         for ours, theirs in zip(found, expected, strict=True):
             assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
     for (name, ours), theirs in zip(
         twin.state_dict().items(), discriminator.state_dict().values(), strict=True
     ):
@@ -70,4 +71,5 @@ def test_vectors_that_are_loaded_are_used(discriminator):
             tensor.copy_(saved)
     first.iterate()
     second.iterate()
+
     assert torch.equal(first.sigma, second.sigma)

@@ -24,6 +24,7 @@ def test_in_the_type_of_the_weights_nothing_is_copied():
 def test_only_the_layer_of_images_is_padded_and_with_zeros():
     generator = Generator(GeneratorConfig(**SHAPE))
     discriminator = Discriminator(DiscriminatorConfig(**SHAPE))
+
     for network, place in ((generator, -1), (discriminator, 0)):
         network.to(memory_format=torch.channels_last)
         copies = WeightCopies(network, dtype=None, image_channels=4)
@@ -42,6 +43,7 @@ def test_padded_networks_compute_the_same_and_pad_their_images_with_zeros():
     generator = Generator(GeneratorConfig(latent_size=6, **SHAPE))
     discriminator = Discriminator(DiscriminatorConfig(**SHAPE))
     copies = []
+
     for network in (generator, discriminator):
         network.to(memory_format=torch.channels_last)
         copies.append(WeightCopies(network, dtype=None, image_channels=8))

@@ -32,6 +32,7 @@ def test_rows_are_written_in_order_and_returned_by_each_flush(path):
         append(log, step, float(step))
         if log.full:
             flushed.append(log.flush())
+
     assert len(read(path)) == flush_interval(CPU) == 10
     assert log.latest["loss_D"] == 10.0
     flushed.append(log.flush())

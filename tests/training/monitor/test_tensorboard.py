@@ -40,6 +40,7 @@ def test_events_have_the_curves_and_the_grids_of_the_run(tmp_path, configure, da
     images = {
         name: [event.step for event in writer.Images(name)] for name in writer.Tags()["images"]
     }
+
     assert images == {"real": [0], "step": [4, 8, 12], "epoch": [3, 6, 9, 12]}
     assert writer.Images("step")[0].width == 8 * 32
 

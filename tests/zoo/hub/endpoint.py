@@ -121,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _commit(self, body: bytes) -> None:
         repository = re.fullmatch(r"/api/models/(.+)/commit/main", self.path.partition("?")[0])
         assert repository is not None
+
         for line in body.splitlines():
             entry = json.loads(line)
             value = entry["value"]
@@ -138,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, *, with_body: bool) -> None:
         self._begin()
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^/?]+)(?:\?.*)?", self.path)
+
         if self.server.status:
             self._reply(self.server.status)
             return
@@ -179,6 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+
         if with_body:
             with suppress(ConnectionError):  # the client may have read enough
                 self.wfile.write(body)

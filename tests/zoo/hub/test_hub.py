@@ -90,6 +90,7 @@ def test_offline_a_model_of_the_cache_is_pulled_and_no_other(hub, model, elsewhe
     folder = pull(REPOSITORY).folder
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     requests = len(hub.sent)
+
     assert pull(REPOSITORY).folder == folder
     error = sentence(run("pull", "someone/other"))
     assert "someone/other is not in the cache of huggingface_hub" in error
@@ -106,6 +107,7 @@ def test_a_private_repository_needs_the_token_which_is_never_shown(
     assert hub.private == {REPOSITORY}
     monkeypatch.setenv("HF_TOKEN", "hf_another_secret")
     error = sentence(run("pull", REPOSITORY))
+
     assert "has no model someone/toy that you may use" in error
     pushed = run("--model-repository", model.folder.parents[1], "push", "toy", REPOSITORY)
     for text in (error, sentence(pushed)):
