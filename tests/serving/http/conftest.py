@@ -1,6 +1,7 @@
 """Manifests and connections for tests of HTTP."""
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,3 +55,15 @@ def raw(server):
             yield connection
 
     return connect
+
+
+@pytest.fixture
+def problem():
+    """Reads the problem document of a response."""
+
+    def read(response) -> dict:
+        assert response.getheader("content-type") == "application/problem+json"
+        assert response.getheader("cache-control") == "no-store"
+        return json.loads(response.content)
+
+    return read
