@@ -35,7 +35,7 @@ from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.data.color import WHITE
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
-from dcgan.training.models.networks import Generator
+from dcgan.training.models.networks import Generator, GeneratorConfig
 from dcgan.training.recipe_changes import recipe_changes
 from dcgan.training.tensor_file import encode_tensors, read_tensors
 
@@ -161,6 +161,20 @@ class RunFolder:
             remove_leftovers(self.path)
             yield
 
+    def check_links(self) -> None:
+        """Checks that no link in the folder, which may be a stranger's, leads out of it.
+
+        Raises:
+            TrainingError: names the first one.
+        """
+        root = self.path.resolve()
+        for path in sorted(self.path.rglob("*")):
+            if path.is_symlink() and not _resolves_below(path, root):
+                raise TrainingError(
+                    f"{path} is a link that leads out of the run folder, where files would be "
+                    "replaced; put a copy in its place, or choose another --out"
+                )
+
     def create(self, config: RunConfig) -> None:
         """Writes config.json of a new run.
 
@@ -184,6 +198,13 @@ class RunFolder:
     def write(self, name: str, data: bytes) -> None:
         """Writes a file atomically; see `write_file`."""
         write_file(self.path / name, data)
+
+
+def _resolves_below(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links in a circle
+        return False
 
 
 def check_free(path: Path) -> None:
@@ -258,8 +279,7 @@ def read_run(folder: Path) -> Run:
         SchemaError: if config.json is damaged, or another release wrote it.
     """
     config = read_config(folder)
-    generator = Generator(config.recipe.generator)
-    facts = _load_generator(generator, folder / GENERATOR)
+    generator, facts = _load_generator(config.recipe.generator, folder / GENERATOR)
 
     changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
     training = Training(
@@ -283,8 +303,8 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _load_generator(generator: Generator, path: Path) -> dict[str, int]:
-    """Loads all weights and returns the facts stored with them."""
+def _load_generator(config: GeneratorConfig, path: Path) -> tuple[Generator, dict[str, int]]:
+    """Builds a generator with the weights of a file; returns the facts stored with them, too."""
     if not path.is_file():
         raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
 
@@ -295,6 +315,10 @@ def _load_generator(generator: Generator, path: Path) -> dict[str, int]:
         )
 
     try:
+        # Compare the shapes first, without memory: a config.json can ask for gigabytes.
+        with torch.device("meta"):
+            Generator(config).load_state_dict(tensors, assign=True)
+        generator = Generator(config)
         generator.load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).partition("\n\t")[2].partition("\n")[0]
@@ -306,4 +330,4 @@ def _load_generator(generator: Generator, path: Path) -> dict[str, int]:
             f"{path} has weights that are not finite, in {broken[0]}; train again with a lower "
             "learning rate"
         )
-    return facts
+    return generator, facts

@@ -261,6 +261,8 @@ def _prepare_folder(
 ) -> None:
     if is_new:
         folder.create(config)
+    else:
+        folder.check_links()
     if dataset.corrupt:
         lines = [escape_unprintable(sentence) + "\n" for sentence in dataset.corrupt]
         folder.write(SKIPPED, "".join(lines).encode())

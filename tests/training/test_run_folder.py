@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,37 @@ def test_a_config_of_gigabytes_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(TrainingError, match="cannot read .*: it has over 16 MiB"):
         read_config(tmp_path)
+
+
+@pytest.mark.hostile(
+    "A run configuration that asks for a network of gigabytes", "compared with the weights first"
+)
+def test_a_config_that_asks_for_gigabytes_does_not_get_them(run):
+    config = json.loads((run / CONFIG).read_text())
+    config["recipe"]["generator"] |= {"width": 1024, "latent_size": 65536}
+    (run / CONFIG).write_text(json.dumps(config))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        TrainingError, match="does not fit the recipe in config.json: size mismatch"
+    ):
+        read_run(run)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 2**20  # KiB
+
+
+@pytest.mark.hostile(
+    "A stranger's run folder with links to files elsewhere, given to `--resume`",
+    "refused; the files are not replaced",
+)
+def test_links_out_of_a_run_folder_are_refused(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    (tmp_path / "run" / "here").symlink_to("samples")
+    folder.check_links()
+
+    (tmp_path / "mine").write_text("mine")
+    link = tmp_path / "run" / "samples" / "step-000001.png"
+    for target in (tmp_path / "mine", "../../mine", "/nowhere", "step-000001.png"):
+        link.symlink_to(target)
+        with pytest.raises(TrainingError, match="is a link that leads out of the run folder"):
+            folder.check_links()
+        link.unlink()

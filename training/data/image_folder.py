@@ -13,6 +13,7 @@ from dcgan.training.data.source import (
     EXTENSIONS,
     MAX_FILE_BYTES,
     ImageSource,
+    file_stamp,
     is_ignored,
     is_image,
     open_image,
@@ -52,7 +53,7 @@ def open_folder(path: Path) -> ImageSource:
         labels_problem=labels.problem,
         skipped=len(found) - len(items) - has_labels_file,
         ignored=ignored,
-        key=source_key((item, *_stamp(path / item)) for item in (*items, LABELS)),
+        key=source_key((item, *file_stamp(path / item)) for item in (*items, LABELS)),
     )
 
 
@@ -111,16 +112,6 @@ def _read_labels(folder: Path, items: tuple[str, ...]) -> Labels:
     return too_large(path.stat().st_size, where, len(items)) or parse_labels(
         path.read_bytes(), where, items
     )
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except FileNotFoundError:  # dataset.json is optional
-        return ()
-    # A copy can preserve the modification time, so another image may have the old one. Nothing sets
-    # st_ctime.
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _open_file(path: Path) -> Image.Image:

@@ -15,6 +15,7 @@ from dcgan.training.data.source import (
     EXTENSIONS,
     MAX_FILE_BYTES,
     ImageSource,
+    file_stamp,
     is_ignored,
     is_image,
     open_image,
@@ -23,6 +24,8 @@ from dcgan.training.data.source import (
 )
 from dcgan.training.errors import TrainingError, UnusableImageError
 
+_MIN_HEADER_BYTES = 30  # of an entry, before its name
+
 
 def open_zip(path: Path) -> ImageSource:
     """Opens a zip of images.
@@ -30,7 +33,8 @@ def open_zip(path: Path) -> ImageSource:
     Labels come from dataset.json, as StyleGAN2-ADA and EDM write it, or else from class folders.
 
     Raises:
-        TrainingError: if it is not a zip, has two files of one name, or has no images.
+        TrainingError: if it is not a zip, has overlapping entries or two files of one name, or has
+            no images.
         OSError: if it cannot be read.
     """
     try:
@@ -41,7 +45,8 @@ def open_zip(path: Path) -> ImageSource:
             "another --data"
         ) from None
 
-    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    _check_overlap(archive, path)
+    files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
     sizes = {entry.filename: entry.file_size for entry in files}
     ignored = sum(is_ignored(name) for name in sizes)
     items = tuple(sorted(name for name in sizes if is_image(name) and not is_ignored(name)))
@@ -72,8 +77,26 @@ def open_zip(path: Path) -> ImageSource:
         labels_problem=labels.problem,
         skipped=len(files) - len(items) - (LABELS in sizes),
         ignored=ignored,
-        key=source_key((entry.filename, entry.file_size, entry.CRC) for entry in used),
+        # CRC-32 can be forged; the stamp keeps another zip from taking the place of this one.
+        key=source_key(
+            [
+                file_stamp(path),
+                *((entry.filename, entry.file_size, entry.CRC) for entry in used),
+            ]
+        ),
     )
+
+
+def _check_overlap(archive: zipfile.ZipFile, path: Path) -> None:
+    """Checks that no entries share data, as in zips that unfold to terabytes.
+
+    Source of such zips: Fifield, "A better zip bomb", WOOT 2019.
+    """
+    end = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise TrainingError(f"the zip {path} has entries that overlap; create it again")
+        end = entry.header_offset + _MIN_HEADER_BYTES + entry.compress_size
 
 
 def _read_labels(archive: zipfile.ZipFile, size: int | None, items: tuple[str, ...]) -> Labels:

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -112,6 +112,17 @@ def source_key(entries: Iterable[tuple[object, ...]]) -> str:
     for entry in entries:
         digest.update(repr(entry).encode() + b"\n")
     return digest.hexdigest()
+
+
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Returns size and times of a file, which change with its content; nothing without a file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # dataset.json is optional
+        return ()
+    # A copy can preserve the modification time, so another image may have the old one. Nothing sets
+    # st_ctime.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def to_utf8_text(text: str) -> str:

@@ -140,8 +140,9 @@ class RunRecorder:
         if self._trainer.step > 0:
             self._folder.write(CURVES, draw_curves(self._folder.path / METRICS))
         grids = sorted((self._folder.path / SAMPLES).glob("step-*.png"))
-        if grids:
-            self._folder.write(ANIMATION, encode_animation(grids))
+        animation = encode_animation(grids) if grids else None
+        if animation is not None:
+            self._folder.write(ANIMATION, animation)
 
     def _save_good(self, checkpoint: bytes) -> None:
         # A copy and not a link: damage to one file must not reach the other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dcgan.core.bounded import read_bounded
 from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
@@ -14,6 +15,8 @@ from dcgan.training.run_folder import RunFolder
 
 ROLLBACKS = "detours.json"
 """One entry for each rollback: its number, both steps and the reason."""
+
+_MAX_BYTES = 2**24  # of that file
 
 MAX_ROLLBACKS = 5
 
@@ -70,7 +73,14 @@ def roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str)
 
 
 def append_rollback(path: Path, entry: dict[str, int | str]) -> None:
-    """Appends an entry; replaces entries of this or later rollbacks by a killed process."""
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    earlier = [old for old in entries if old["detour"] < entry["detour"]]
+    """Appends an entry; replaces entries of this or later rollbacks by a killed process.
+
+    Raises:
+        TrainingError: if the file is damaged, or cannot be written.
+    """
+    try:
+        entries = json.loads(read_bounded(path, _MAX_BYTES)) if path.exists() else []
+        earlier = [old for old in entries if old["detour"] < entry["detour"]]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        raise TrainingError(f"{path} is damaged; remove it, and use --resume") from None
     write_file(path, (json.dumps([*earlier, entry], indent=2) + "\n").encode())

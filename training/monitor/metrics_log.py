@@ -6,6 +6,7 @@ import json
 import os
 from collections import deque
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.monitor.collapse import WINDOW
 from dcgan.training.monitor.step_metrics import STEP_METRICS
+
+_REQUIRED = {"step", "images", "loss_D", "diversity"}
+_MAX_VALUE = 2.0**63  # NaN and infinity are not below it
 
 MetricsRow = dict[str, float]
 """Step, epoch, images seen and the STEP_METRICS of one step."""
@@ -131,7 +135,7 @@ class MetricsLog:
             row: object = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict) or row.get("step") != step or "loss_D" not in row:
+        if not _is_row(row) or row["step"] != step:
             raise TrainingError(
                 f"{self._path} is damaged: its line {step} is not step {step}; start a new run"
             )
@@ -149,3 +153,9 @@ class MetricsLog:
         return TrainingError(
             f"cannot write {self._path}: {error.strerror}; fix that and use --resume"
         )
+
+
+def _is_row(row: object) -> TypeGuard[MetricsRow]:
+    if not isinstance(row, dict) or not row.keys() >= _REQUIRED:
+        return False
+    return all(type(value) in (int, float) and abs(value) < _MAX_VALUE for value in row.values())

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from dcgan.core import noise
-from dcgan.core.images import Pixels, tile
+from dcgan.core.bounded import read_bounded
+from dcgan.core.images import Pixels, decode_png, tile, to_pillow
 from dcgan.training.models.networks import Generator, cyclic_labels
 from dcgan.training.models.pixels import to_pixels
 
@@ -19,6 +20,8 @@ GRID_IMAGES = 64
 """Images in a grid."""
 
 _MAX_FRAMES = 100
+_MAX_FRAME_PIXELS = 2**20  # four times those of the largest grid
+_MAX_FRAME_BYTES = 2**24
 _FRAME_MILLISECONDS = 100
 _LAST_FRAME_MILLISECONDS = 2000
 
@@ -47,18 +50,22 @@ def draw_grid(generator: Generator, z: Tensor) -> Pixels:
     return tile(to_array(generator(z.to(device), label)))
 
 
-def encode_animation(grids: list[Path]) -> bytes:
+def encode_animation(grids: list[Path]) -> bytes | None:
     """Encodes grids as an animated WebP file that loops and shows the last grid for two seconds.
 
     Args:
-        grids: image files in order; at most 100 of them, evenly spaced, become frames.
+        grids: image files in order; at most 100 of them, evenly spaced, become frames. Those that
+            cannot be read, are too large or differ in size from the last one are left out.
+
+    Returns:
+        The file, or None if no grid can be read.
     """
     count = min(len(grids), _MAX_FRAMES)
     chosen = [grids[round(i)] for i in np.linspace(0, len(grids) - 1, count)]
-    frames = []
-    for path in chosen:
-        with Image.open(path, formats=["PNG"]) as image:
-            frames.append(image.convert("RGB"))
+    read = [frame for path in chosen if (frame := _read_frame(path)) is not None]
+    if not read:
+        return None
+    frames = [frame for frame in read if frame.size == read[-1].size]
 
     durations = [_FRAME_MILLISECONDS] * (len(frames) - 1) + [_LAST_FRAME_MILLISECONDS]
     buffer = io.BytesIO()
@@ -72,6 +79,14 @@ def encode_animation(grids: list[Path]) -> bytes:
         quality=80,
     )
     return buffer.getvalue()
+
+
+def _read_frame(path: Path) -> Image.Image | None:
+    try:
+        image = to_pillow(decode_png(read_bounded(path, _MAX_FRAME_BYTES)))
+    except (OSError, ValueError):
+        return None
+    return image.convert("RGB") if image.width * image.height <= _MAX_FRAME_PIXELS else None
 
 
 def to_array(images: Tensor) -> Pixels:

@@ -131,3 +131,56 @@ def test_thumbnails_are_ignored(tmp_path):
     files = {"a.png": png(flat(9)), "__MACOSX/._a.png": b"", "@eaDir/a.png/thumb.jpg": b""}
     source = open_source(str(make_zip(tmp_path / "it.zip", files)))
     assert (source.items, source.skipped, source.ignored) == (("a.png",), 2, 2)
+
+
+def patched_zip(path, files, change):
+    """A zip whose directory was changed after its entries had been written."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+        change(archive)
+    return path
+
+
+@pytest.mark.hostile(
+    "A zip whose entries share their data, so that it unfolds to terabytes", "refused"
+)
+def test_a_zip_with_overlapping_entries_is_refused(tmp_path):
+    def share(archive):
+        first, *others = archive.infolist()
+        for other in others:
+            other.header_offset = first.header_offset
+
+    files = {f"{i}.png": png(flat(9)) for i in range(3)}
+    with pytest.raises(TrainingError, match="has entries that overlap"):
+        load(patched_zip(tmp_path / "bomb.zip", files, share))
+
+    def reach_into_the_next(archive):
+        archive.infolist()[0].compress_size += 40
+
+    with pytest.raises(TrainingError, match="has entries that overlap"):
+        load(patched_zip(tmp_path / "bomb.zip", files, reach_into_the_next))
+
+
+@pytest.mark.hostile("A zip with an entry that has no name", "the entry is left out")
+def test_an_entry_without_a_name_is_left_out(tmp_path):
+    def forget(archive):
+        archive.infolist()[0].filename = ""
+
+    files = {"a.png": png(flat(1)), "b.png": png(flat(9))}
+    source = open_source(str(patched_zip(tmp_path / "it.zip", files, forget)))
+    assert source.items == ("b.png",)
+    assert source.skipped == 1
+
+
+@pytest.mark.hostile(
+    "A zip with the names, sizes and forged checksums of another one",
+    "does not take its place in the cache of decoded images",
+)
+def test_another_zip_with_the_same_checksums_has_another_key(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.png": png(flat(1))})
+    key = open_source(str(path)).key
+    assert open_source(str(path)).key == key
+    other = tmp_path / "b.zip"
+    other.write_bytes(path.read_bytes())
+    assert open_source(str(other)).key != key

@@ -64,7 +64,8 @@ def test_a_value_that_is_not_finite_is_returned_and_not_written(path, value):
 
 
 def test_only_the_rows_up_to_the_step_of_the_checkpoint_are_kept(path):
-    lines = [json.dumps({"step": step, "loss_D": 0.5}) + "\n" for step in range(1, 5)]
+    rows = [{"step": i, "images": i, "loss_D": 0.5, "diversity": 0.5} for i in range(1, 5)]
+    lines = [json.dumps(row) + "\n" for row in rows]
     path.write_text("".join(lines).rstrip())
     log = MetricsLog(path, CPU, 2)
     assert path.read_text() == "".join(lines[:2])
@@ -90,3 +91,45 @@ def test_the_rows_after_a_step_can_be_copied(path, tmp_path):
     log.flush()
     log.copy_after(1, tmp_path / "copy.jsonl")
     assert [row["step"] for row in read(tmp_path / "copy.jsonl")] == [2, 3]
+
+
+@pytest.mark.hostile(
+    "Rows of a stranger's metrics.jsonl with text, lists, NaN or 1e999 in place of numbers",
+    "the run is not resumed; the line is named",
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss_D": "x"},
+        {"loss_D": None},
+        {"diversity": [1]},
+        {"diversity": True},
+        {"loss_G": float("nan")},
+        {"images": float("inf")},
+        {"images": 10**400},
+        {"note": {}},
+        {"step": 2},
+    ],
+    ids=str,
+)
+def test_rows_of_other_types_are_damage(path, change):
+    log = MetricsLog(path, CPU, 0)
+    append(log, 1, 0.5)
+    log.flush()
+    assert len(MetricsLog(path, CPU, 1).recent) == 1
+    (row,) = read(path)
+    path.write_text(json.dumps(row | change) + "\n")
+    with pytest.raises(TrainingError, match="its line 1 is not step 1"):
+        MetricsLog(path, CPU, 1)
+
+
+@pytest.mark.parametrize("key", ["step", "images", "loss_D", "diversity"])
+def test_rows_without_their_measures_are_damage(path, key):
+    log = MetricsLog(path, CPU, 0)
+    append(log, 1, 0.5)
+    log.flush()
+    (row,) = read(path)
+    del row[key]
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(TrainingError, match="its line 1 is not step 1"):
+        MetricsLog(path, CPU, 1)

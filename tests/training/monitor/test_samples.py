@@ -1,12 +1,17 @@
 """Sample grids and their animation."""
 
+import io
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from dcgan.core import noise
+from dcgan.core.images import encode_png
 from dcgan.training.models.networks import Generator
-from dcgan.training.monitor.samples import draw_grid, fixed_latents
+from dcgan.training.monitor.samples import draw_grid, encode_animation, fixed_latents
 
 
 def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
@@ -20,3 +25,27 @@ def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
 def test_grey_models_have_grey_grids(small):
     generator = Generator(replace(small.generator, channels=1)).eval()
     assert draw_grid(generator, fixed_latents(0, 6)).shape == (256, 256, 1)
+
+
+@pytest.mark.hostile(
+    "Damaged, huge and odd pictures in a stranger's samples/", "left out of the animation"
+)
+def test_grids_that_cannot_be_read_are_left_out_of_the_animation(tmp_path):
+    grid = np.zeros((16, 16, 3), np.uint8)
+    contents = [
+        encode_png(grid),
+        b"not a picture",
+        encode_png(grid)[:40],
+        encode_png(np.zeros((2**11, 2**10, 3), np.uint8)),
+        encode_png(grid[:8]),
+        encode_png(grid + 9),
+    ]
+    paths = [tmp_path / f"step-{i}.png" for i in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+
+    with Image.open(
+        io.BytesIO(encode_animation([*paths[:-1], tmp_path / "none", paths[-1]]))
+    ) as it:
+        assert (it.n_frames, it.size) == (2, (16, 16))
+    assert encode_animation(paths[1:4]) is None
