@@ -47,6 +47,13 @@ class ExportCommand(Command):
     type=click.Path(path_type=Path),
     help="Model repository to publish in.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    help="Which generator of the run to export; best is the one with the smallest KD-Lite0 that "
+    "dcgan-train --evaluate-every found.",
+)
 @click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
 @click.option(
     "--version",
@@ -170,7 +177,7 @@ def main(
 
     if values["version"] is None and options.version > 1:
         click.echo(f"{repository / name} exists; the export becomes version {options.version}")
-    _export(run, repository, options, triton)
+    _export(run, repository, options, triton, best=values["checkpoint"] == "best")
 
 
 def _build_options(repository: Path, name: str, values: Mapping[str, Any]) -> ExportOptions:
@@ -198,7 +205,9 @@ def _reverify(folder: Path, *, trust_code: bool) -> None:
     reverify(folder, click.echo, trust_code=trust_code)
 
 
-def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | None) -> None:
+def _export(
+    run: Path, repository: Path, options: ExportOptions, triton: Path | None, *, best: bool
+) -> None:
     from dcgan.export.formats.triton import check_free
     from dcgan.export.pipeline import export
     from dcgan.training.run_folder import read_run
@@ -208,7 +217,7 @@ def _export(run: Path, repository: Path, options: ExportOptions, triton: Path | 
         check_free(triton, options.name, options.version, options.onnx_precisions)
 
     _hint_at_missing_facts(options)
-    release = export(read_run(run), repository, options, click.echo)
+    release = export(read_run(run, best=best), repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
         _add_to_triton(release.folder, triton)

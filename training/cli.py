@@ -80,6 +80,13 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
     help="Also write a checkpoint every this many steps.",
 )
 @click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=1),
+    metavar="STEPS",
+    help="Measure KD-Lite0 of 2,000 images every this many steps, and keep the best generator for "
+    "dcgan-export --checkpoint best. Needs the extra `evaluate`.",
+)
+@click.option(
     "--on-collapse",
     type=click.Choice(["continue", "stop", "rollback"]),
     default="continue",
@@ -116,6 +123,7 @@ def main(
     precision: str | None,
     checkpoint_seconds: float,
     checkpoint_steps: int | None,
+    evaluate_every: int | None,
     on_collapse: str,
     deterministic: bool,
     dry_run: bool,
@@ -125,8 +133,8 @@ def main(
 
     The run folder gets the weights, the metrics of each step and sample grids; dcgan-export turns
     it into a model that can be served. Ctrl-C saves and stops; --resume continues with the options
-    of the run. Options about saving and collapse (--checkpoint-..., --on-collapse) and
-    --skip-corrupt are not remembered and can be changed.
+    of the run. Options about saving, evaluation and collapse (--checkpoint-..., --evaluate-every,
+    --on-collapse) and --skip-corrupt are not remembered and can be changed.
     """
     from dcgan.training.options import TrainOptions
     from dcgan.training.session import Session, pack_images, run_session
@@ -158,5 +166,6 @@ def main(
         on_collapse=on_collapse,
         checkpoint_seconds=checkpoint_seconds,
         checkpoint_steps=checkpoint_steps,
+        evaluate_every=evaluate_every,
     )
     run_session(options, session)

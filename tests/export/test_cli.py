@@ -288,3 +288,18 @@ def test_a_model_folder_gets_safetensors_in_a_copy(run_folder, folder, tmp_path)
     copy = read_release(tmp_path / "other" / "tiny" / "1")
     assert copy.manifest.file("safetensors") is not None
     assert copy.manifest.file("onnx") == read_release(model).manifest.file("onnx")
+
+
+def test_the_best_generator_of_a_run_is_exported_on_request(run_folder, folder, make_generator):
+    arguments = (run_folder, "--out", folder, "--name", "tiny", "--onnx", "--checkpoint", "best")
+    assert_refused(dcgan_export(*arguments), "has no best.safetensors", "--evaluate-every")
+    RunFolder(run_folder).write_weights(
+        "best.safetensors", make_generator(channels=1), step=4, images_seen=256
+    )
+    result = dcgan_export(*arguments)
+    assert result.exit_code == 0, result.output
+    training = read_release(folder / "tiny" / "1").manifest.training
+    assert (training.steps, training.images_seen) == (4, 256)
+    card = (folder / "tiny" / "1" / "README.md").read_text()
+    assert "`checkpoint = the best of 10 steps by KD-Lite0, step 4` (recipe: `the last`)" in card
+    assert "stopped early" not in card + result.output

@@ -15,6 +15,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.collapse import Collapse, CollapseDetector, check_weights
 from dcgan.training.monitor.metrics_log import flush_interval
 from dcgan.training.monitor.progress import Progress
+from dcgan.training.monitor.quality import EvaluationPlan
 from dcgan.training.run_folder import RunFolder
 
 
@@ -34,6 +35,7 @@ def train(
     schedule: CheckpointSchedule,
     *,
     on_collapse: str = "continue",
+    evaluation: EvaluationPlan | None = None,
 ) -> None:
     """Trains until the last step or until it is stopped; in both cases everything is saved.
 
@@ -44,20 +46,22 @@ def train(
         stop: request to stop.
         schedule: when to write checkpoints.
         on_collapse: "continue", "stop", or "rollback" to the last good checkpoint.
+        evaluation: of the generator, in the main process.
 
     Raises:
         TrainingError: if a loss or a weight is NaN or infinite, or the disk reports an error. The
             last checkpoint is good then.
     """
     if trainer.context.is_main:
-        _train_main(trainer, folder, progress, stop, schedule, on_collapse=on_collapse)
+        recorder = RunRecorder(trainer, folder, progress, evaluation)
+        _train_main(trainer, recorder, progress, stop, schedule, on_collapse=on_collapse)
     else:
         _train_follower(trainer, stop)
 
 
 def _train_main(
     trainer: Trainer,
-    folder: RunFolder,
+    recorder: RunRecorder,
     progress: Progress,
     stop: StopSignal,
     schedule: CheckpointSchedule,
@@ -65,7 +69,6 @@ def _train_main(
     on_collapse: str,
 ) -> None:
     """Trains in the process that writes the run folder."""
-    recorder = RunRecorder(trainer, folder, progress)
     detector = CollapseDetector()
     detector.reset(recorder.log.recent)
     _raise_if_fatal(check_weights(trainer.state.weights()))
@@ -104,7 +107,7 @@ def _train_main(
         if agreed == LoopAction.STOP:
             break
         if agreed == LoopAction.ROLL_BACK:
-            roll_back(trainer, folder, recorder.log, reason)
+            roll_back(trainer, recorder.folder, recorder.log, reason)
             _restart_after_rollback(trainer, recorder, detector, progress)
             action = LoopAction.CONTINUE
 

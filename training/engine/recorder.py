@@ -10,6 +10,7 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.curves import draw_curves
 from dcgan.training.monitor.metrics_log import MetricsLog, MetricsRow
 from dcgan.training.monitor.progress import Progress
+from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR, EvaluationPlan
 from dcgan.training.monitor.samples import (
     GRID_IMAGES,
     draw_grid,
@@ -21,6 +22,7 @@ from dcgan.training.monitor.step_metrics import is_finite
 from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import (
     ANIMATION,
+    BEST,
     CURVES,
     DISCRIMINATOR,
     GENERATOR,
@@ -37,19 +39,28 @@ class RunRecorder:
         trainer: what is trained.
         folder: where to write.
         progress: where to show each step.
+        evaluation: of the generator, if it is to be evaluated now and then.
 
     Attributes:
+        folder: of the run.
         log: the metrics.
 
     Raises:
         TrainingError: from every method, if the disk is full or reports an error.
     """
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, progress: Progress) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: RunFolder,
+        progress: Progress,
+        evaluation: EvaluationPlan | None = None,
+    ) -> None:
         config = trainer.config
         self._trainer = trainer
-        self._folder = folder
+        self.folder = folder
         self._progress = progress
+        self._evaluation = evaluation
         self._steps_per_epoch = trainer.loader.steps_per_epoch
         self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
         self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
@@ -67,10 +78,10 @@ class RunRecorder:
             healthy: whether a rollback may return to this state.
         """
         real = tile(to_array(self._trainer.loader.preview(GRID_IMAGES)))
-        self._folder.write_sample("real", encode_png(real))
+        self.folder.write_sample("real", encode_png(real))
         self._tensorboard.write_grid("real", real, self._trainer.step)
 
-        if not (self._folder.path / CHECKPOINT).exists():
+        if not (self.folder.path / CHECKPOINT).exists():
             # From now on a missing checkpoint is a lost one.
             self.save_checkpoint(healthy=healthy)
         elif healthy:
@@ -78,7 +89,7 @@ class RunRecorder:
             self._save_good(self._trainer.encode_checkpoint())
 
     def record_step(self, metrics: torch.Tensor) -> list[MetricsRow]:
-        """Buffers the metrics of the step and shows it.
+        """Buffers the metrics of the step and shows it; evaluates the generator if that is due.
 
         Returns:
             The rows that became known: those of several steps now and then, otherwise none.
@@ -86,6 +97,9 @@ class RunRecorder:
         trainer = self._trainer
         epoch = (trainer.step - 1) // self._steps_per_epoch + 1
         self.log.append(metrics, step=trainer.step, epoch=epoch, images=trainer.images_seen)
+
+        if self._evaluation is not None and self._evaluation.due(trainer.step):
+            self._evaluate(self._evaluation)
 
         rows: list[MetricsRow] = []
         if self.log.full or trainer.done:
@@ -123,14 +137,14 @@ class RunRecorder:
         """
         self.log.sync()
         checkpoint = self._trainer.encode_checkpoint()
-        self._folder.write(CHECKPOINT, checkpoint)
+        self.folder.write(CHECKPOINT, checkpoint)
         if healthy:
             self._save_good(checkpoint)
 
     def restart_tensorboard(self) -> None:
         """Drops the events after the current step from TensorBoard, after a rollback."""
         self._tensorboard = TensorBoardWriter(
-            self._folder.path, self._trainer.step, self._progress.print
+            self.folder.path, self._trainer.step, self._progress.print
         )
 
     def finish(self, *, healthy: bool) -> None:
@@ -138,32 +152,55 @@ class RunRecorder:
         self.save_checkpoint(healthy=healthy)
         self._save_weights()
         if self._trainer.step > 0:
-            self._folder.write(CURVES, draw_curves(self._folder.path / METRICS))
-        grids = sorted((self._folder.path / SAMPLES).glob("step-*.png"))
+            self.folder.write(CURVES, draw_curves(self.folder.path / METRICS))
+        grids = sorted((self.folder.path / SAMPLES).glob("step-*.png"))
         animation = encode_animation(grids) if grids else None
         if animation is not None:
-            self._folder.write(ANIMATION, animation)
+            self.folder.write(ANIMATION, animation)
+
+    def _evaluate(self, evaluation: EvaluationPlan) -> None:
+        """Records the quality of the generator, and keeps the weights if they are the best."""
+        trainer = self._trainer
+        with trainer.eval_generator() as generator:
+            quality = evaluation.evaluate(generator)
+            if not quality.is_finite:
+                return  # so are the weights, which ends the run at the next check
+
+            values = quality.values()
+            is_best = values[QUALITY] < self.log.best_quality
+            if is_best:
+                self.folder.write_weights(
+                    BEST, generator, step=trainer.step, images_seen=trainer.images_seen
+                )
+
+        self.log.add_quality(values)
+        self._tensorboard.write_values(values, trainer.step)
+        note = ", the best so far" if is_best else ""
+        self._progress.print(
+            f"step {trainer.step}: KD-Lite0 x1000 = {values[QUALITY]:.2f} "
+            f"+- {values[QUALITY_ERROR]:.2f}{note}"
+        )
 
     def _save_good(self, checkpoint: bytes) -> None:
         # A copy and not a link: damage to one file must not reach the other.
-        path = self._folder.path / GOOD
+        path = self.folder.path / GOOD
         if not path.exists() or path.read_bytes() != checkpoint:
-            self._folder.write(GOOD, checkpoint)
+            self.folder.write(GOOD, checkpoint)
 
     def _write_grid(self, tag: str, name: str) -> None:
         with self._trainer.eval_generator() as generator:
             grid: Pixels = draw_grid(generator, self._latents)
-        self._folder.write_sample(name, encode_png(grid))
+        self.folder.write_sample(name, encode_png(grid))
         self._tensorboard.write_grid(tag, grid, self._trainer.step)
 
     def _save_weights(self, prefix: str = "") -> None:
         step = self._trainer.step
         images_seen = self._trainer.images_seen
         with self._trainer.eval_generator() as generator:
-            self._folder.write_weights(
+            self.folder.write_weights(
                 prefix + GENERATOR, generator, step=step, images_seen=images_seen
             )
-        self._folder.write_weights(
+        self.folder.write_weights(
             prefix + DISCRIMINATOR,
             self._trainer.state.discriminator,
             step=step,

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR
 from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 # Matplotlib refuses to be imported if MPLBACKEND names a backend that is not installed, such as a
 # notebook's. The curves need none.
 _backend = os.environ.pop("MPLBACKEND", None)
 try:
+    from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 finally:
@@ -40,8 +42,9 @@ def draw_curves(metrics: Path) -> bytes:
 
     figure = Figure(figsize=(8, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    all_axes = figure.subplots(3, 1, sharex=True)
-    for axes, (prefix, label) in zip(all_axes, _AXIS_LABELS.items(), strict=True):
+    evaluated = [row for row in rows if QUALITY in row]
+    all_axes = figure.subplots(len(_AXIS_LABELS) + bool(evaluated), 1, sharex=True)
+    for axes, (prefix, label) in zip(all_axes, _AXIS_LABELS.items(), strict=False):
         for name in STEP_METRICS:
             if name.startswith(prefix):
                 values = np.array([row.get(name, np.nan) for row in rows])
@@ -52,11 +55,27 @@ def draw_curves(metrics: Path) -> bytes:
 
     all_axes[1].set_ylim(0, 1)
     all_axes[2].set_ylim(bottom=0)
-    all_axes[2].set_xlabel("real images seen")
+    if evaluated:
+        _draw_quality(all_axes[-1], evaluated)
+    all_axes[-1].set_xlabel("real images seen")
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
+
+
+def _draw_quality(axes: Axes, rows: list[dict[str, float]]) -> None:
+    """Draws the distance from the training images after each evaluated step."""
+    axes.errorbar(
+        [row["images"] for row in rows],
+        [row[QUALITY] for row in rows],
+        yerr=[row[QUALITY_ERROR] for row in rows],
+        marker=".",
+        linewidth=1,
+    )
+    axes.set_ylabel("KD-Lite0 x1000")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
 
 
 def _downsample(values: NDArray[np.float64]) -> NDArray[np.float64]:

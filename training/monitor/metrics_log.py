@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard
 
@@ -15,13 +17,14 @@ from torch import Tensor
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.monitor.collapse import WINDOW
+from dcgan.training.monitor.quality import QUALITY
 from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 _REQUIRED = {"step", "images", "loss_D", "diversity"}
 _MAX_VALUE = 2.0**63  # NaN and infinity are not below it
 
 MetricsRow = dict[str, float]
-"""Step, epoch, images seen and the STEP_METRICS of one step."""
+"""Step, epoch, images seen and the STEP_METRICS of one step; its quality if it was evaluated."""
 
 
 def flush_interval(device: torch.device) -> int:
@@ -40,6 +43,7 @@ class MetricsLog:
     Attributes:
         latest: the metrics of the last row written, empty before the first.
         recent: the last rows from before `step`, at most `WINDOW`.
+        best_quality: the smallest distance of all rows; infinity if no step was evaluated.
 
     Raises:
         TrainingError: if the file lacks some of the first steps, or is damaged.
@@ -48,9 +52,10 @@ class MetricsLog:
     def __init__(self, path: Path, device: torch.device, step: int) -> None:
         self._path = path
         self._buffer = torch.zeros((flush_interval(device), len(STEP_METRICS)), device=device)
-        self._positions: list[dict[str, int]] = []
+        self._positions: list[dict[str, float]] = []
         self.latest: dict[str, float] = {}
         self.recent: list[MetricsRow] = []
+        self.best_quality = math.inf
         self.truncate(step)
 
     @property
@@ -62,6 +67,11 @@ class MetricsLog:
         """Buffers the metrics of one step, float32 [6], which stay on the device until `flush`."""
         self._buffer[len(self._positions)] = metrics
         self._positions.append({"step": step, "epoch": epoch, "images": images})
+
+    def add_quality(self, values: Mapping[str, float]) -> None:
+        """Adds the quality after the last step to its row, which must not have been flushed."""
+        self._positions[-1].update(values)
+        self.best_quality = min(self.best_quality, values[QUALITY])
 
     def flush(self) -> list[MetricsRow]:
         """Reads the buffered metrics and writes them to the file.
@@ -120,8 +130,13 @@ class MetricsLog:
                 f"{self._path} lacks some of the first {step} steps; start a new run"
             )
 
-        rows = (self._parse(line, number) for number, line in enumerate(lines, 1))
-        self.recent = list(deque(rows, maxlen=WINDOW))
+        recent: deque[MetricsRow] = deque(maxlen=WINDOW)
+        self.best_quality = math.inf
+        for number, line in enumerate(lines, 1):
+            row = self._parse(line, number)
+            recent.append(row)
+            self.best_quality = min(self.best_quality, row.get(QUALITY, math.inf))
+        self.recent = list(recent)
         write_file(self._path, "".join(lines).encode())
 
     def _read_lines(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -41,6 +41,11 @@ class TensorBoardWriter:
         """Writes the metrics of one step."""
         values = [Summary.Value(tag=name, simple_value=row[name]) for name in STEP_METRICS]
         self._write_summary(int(row["step"]), values)
+
+    def write_values(self, values: Mapping[str, float], step: int) -> None:
+        """Writes other scalars of a step."""
+        summaries = [Summary.Value(tag=name, simple_value=values[name]) for name in values]
+        self._write_summary(step, summaries)
 
     def write_grid(self, name: str, pixels: Pixels, step: int) -> None:
         """Writes an image grid, uint8 [H, W, C]."""
