@@ -11,7 +11,7 @@ from typing import Self, Unpack
 from PIL import Image
 
 from dcgan.core.images import Pixels
-from dcgan.serving.client.aio_connection import AsyncConnection, open_connection
+from dcgan.serving.client.aio_connection import AsyncConnection, AsyncStreamCall, open_connection
 from dcgan.serving.client.base import ClientBase, needs_stream
 from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableError
 from dcgan.serving.client.replies import (
@@ -126,16 +126,8 @@ class AsyncClient(ClientBase):
         **options: Unpack[ImageOptions],
     ) -> AsyncIterator[Pixels]:
         """Interpolates from an image of one seed to one of another; see `Client.interpolate`."""
-        request = build_request(
-            pb.InterpolateRequest,
-            seed_a=seed_a,
-            seed_b=seed_b,
-            steps=steps,
-            offset_a=offset_a,
-            offset_b=offset_b,
-            **options,
-        )
-
+        ends = {"seed_a": seed_a, "seed_b": seed_b, "offset_a": offset_a, "offset_b": offset_b}
+        request = build_request(pb.InterpolateRequest, **ends, steps=steps, **options)
         left_s = self._deadline(timeout_s).remaining_s()
         async for response in self._read("Interpolate", request, left_s):
             yield read_pixels(response)
@@ -144,10 +136,9 @@ class AsyncClient(ClientBase):
         """Returns all models of the server, the default first; see `Client.models`."""
         with self._translating():
             connection = await self._connect()
-            response: pb.ListModelsResponse = await connection.stub.ListModels(
-                pb.ListModelsRequest(),
-                timeout=self._deadline(None).remaining_s(),
-                metadata=self._settings.metadata,
+            left_s = self._deadline(None).remaining_s()
+            response: pb.ListModelsResponse = await connection.call(
+                "ListModels", pb.ListModelsRequest(), left_s
             )
 
         return list(response.models)
@@ -157,11 +148,8 @@ class AsyncClient(ClientBase):
         request = build_request(pb.GetModelRequest, name=name, version=version)
         with self._translating():
             connection = await self._connect()
-            response: pb.GetModelResponse = await connection.stub.GetModel(
-                request,
-                timeout=self._deadline(None).remaining_s(),
-                metadata=self._settings.metadata,
-            )
+            left_s = self._deadline(None).remaining_s()
+            response: pb.GetModelResponse = await connection.call("GetModel", request, left_s)
 
         return response.model
 
@@ -214,7 +202,7 @@ class AsyncClient(ClientBase):
     ) -> AsyncIterator[Response]:
         """Sends a streaming request, and yields its responses."""
         connection = await self._connect()
-        call = connection.stream(method, request, timeout_s)
+        call: AsyncStreamCall = connection.call(method, request, timeout_s)
 
         try:
             with self._translating():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
 
 from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.connection import ConnectionBase
 from dcgan.serving.client.hedging import HedgeBudget
 from dcgan.serving.client.replies import Response
 from dcgan.serving.client.retry import is_retryable
@@ -27,21 +27,8 @@ class AsyncStreamCall(Protocol):
         """Ends the call, unless it has ended."""
 
 
-@dataclass(frozen=True)
-class AsyncConnection:
-    """A channel, and the calls on it.
-
-    Attributes:
-        target: resolved target that it leads to.
-        channel: the channel.
-        stub: methods of the service on that channel.
-        metadata: sent with each call, including the token.
-    """
-
-    target: str
-    channel: grpc.aio.Channel
-    stub: GeneratorServiceStub
-    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)
+class AsyncConnection(ConnectionBase[grpc.aio.Channel]):
+    """A connection whose calls are awaited."""
 
     async def generate(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
         """Sends a request once, and returns the response.
@@ -49,9 +36,7 @@ class AsyncConnection:
         Raises:
             grpc.RpcError: if the call fails.
         """
-        response: pb.GenerateResponse = await self.stub.Generate(
-            request, timeout=timeout_s, metadata=self.metadata
-        )
+        response: pb.GenerateResponse = await self.call("Generate", request, timeout_s)
         return response
 
     async def generate_hedged(
@@ -87,18 +72,6 @@ class AsyncConnection:
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-
-    def stream(
-        self,
-        method: str,
-        request: pb.GenerateStreamRequest | pb.InterpolateRequest,
-        timeout_s: float,
-    ) -> AsyncStreamCall:
-        """Starts a streaming call of the method with that name."""
-        call: AsyncStreamCall = getattr(self.stub, method)(
-            request, timeout=timeout_s, metadata=self.metadata
-        )
-        return call
 
 
 def open_connection(target: str, settings: ClientSettings) -> AsyncConnection:

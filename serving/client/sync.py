@@ -181,16 +181,8 @@ class Client(ClientBase):
         Raises:
             ClientError: if the server cannot be reached, or refuses.
         """
-        request = build_request(
-            pb.InterpolateRequest,
-            seed_a=seed_a,
-            seed_b=seed_b,
-            steps=steps,
-            offset_a=offset_a,
-            offset_b=offset_b,
-            **options,
-        )
-
+        ends = {"seed_a": seed_a, "seed_b": seed_b, "offset_a": offset_a, "offset_b": offset_b}
+        request = build_request(pb.InterpolateRequest, **ends, steps=steps, **options)
         left_s = self._deadline(timeout_s).remaining_s()
         return map(read_pixels, self._read("Interpolate", request, left_s))
 
@@ -202,10 +194,9 @@ class Client(ClientBase):
         """
         with self._translating():
             connection = self._connect()
-            response: pb.ListModelsResponse = connection.stub.ListModels(
-                pb.ListModelsRequest(),
-                timeout=self._deadline(None).remaining_s(),
-                metadata=self._settings.metadata,
+            left_s = self._deadline(None).remaining_s()
+            response: pb.ListModelsResponse = connection.call(
+                "ListModels", pb.ListModelsRequest(), left_s
             )
 
         return list(response.models)
@@ -219,11 +210,8 @@ class Client(ClientBase):
         request = build_request(pb.GetModelRequest, name=name, version=version)
         with self._translating():
             connection = self._connect()
-            response: pb.GetModelResponse = connection.stub.GetModel(
-                request,
-                timeout=self._deadline(None).remaining_s(),
-                metadata=self._settings.metadata,
-            )
+            left_s = self._deadline(None).remaining_s()
+            response: pb.GetModelResponse = connection.call("GetModel", request, left_s)
 
         return response.model
 
@@ -271,7 +259,7 @@ class Client(ClientBase):
     ) -> Iterator[Response]:
         """Sends a streaming request at once, and returns an iterator of its responses."""
         connection = self._connect()
-        call = connection.stream(method, request, timeout_s)
+        call: StreamCall = connection.call(method, request, timeout_s)
         return self._responses(connection, call)
 
     def _responses(self, connection: Connection, call: StreamCall) -> Iterator[Response]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import grpc
 
 from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.connection import ConnectionBase
 from dcgan.serving.client.hedging import HedgeBudget
 from dcgan.serving.client.replies import Response
 from dcgan.serving.client.retry import is_retryable
@@ -27,21 +27,8 @@ class StreamCall(Protocol):
         """Ends the call, unless it has ended."""
 
 
-@dataclass(frozen=True)
-class Connection:
-    """A channel, and the calls on it.
-
-    Attributes:
-        target: resolved target that it leads to.
-        channel: the channel.
-        stub: methods of the service on that channel.
-        metadata: sent with each call, including the token.
-    """
-
-    target: str
-    channel: grpc.Channel
-    stub: GeneratorServiceStub
-    metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)
+class Connection(ConnectionBase[grpc.Channel]):
+    """A connection whose calls block."""
 
     def generate(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
         """Sends a request once, and returns the response.
@@ -49,9 +36,7 @@ class Connection:
         Raises:
             grpc.RpcError: if the call fails.
         """
-        response: pb.GenerateResponse = self.stub.Generate(
-            request, timeout=timeout_s, metadata=self.metadata
-        )
+        response: pb.GenerateResponse = self.call("Generate", request, timeout_s)
         return response
 
     def generate_hedged(
@@ -87,18 +72,6 @@ class Connection:
         finally:
             for call in calls:
                 call.cancel()
-
-    def stream(
-        self,
-        method: str,
-        request: pb.GenerateStreamRequest | pb.InterpolateRequest,
-        timeout_s: float,
-    ) -> StreamCall:
-        """Starts a streaming call of the method with that name."""
-        call: StreamCall = getattr(self.stub, method)(
-            request, timeout=timeout_s, metadata=self.metadata
-        )
-        return call
 
     def _start(
         self, request: pb.GenerateRequest, timeout_s: float, done: queue.SimpleQueue[_UnaryCall]
