@@ -12,6 +12,7 @@ from PIL import Image
 
 from dcgan.core.images import Pixels, to_pillow
 from dcgan.serving.client.errors import FaultError, RefusedError
+from dcgan.serving.client.images import Images
 from dcgan.v1 import generator_pb2 as pb
 
 Response: TypeAlias = pb.GenerateResponse | pb.GenerateStreamResponse | pb.InterpolateResponse
@@ -55,7 +56,7 @@ class ImageCollector:
 
     def _allocate(self, chunk: Pixels) -> Pixels:
         try:
-            return np.empty((self._n, *chunk.shape[1:]), dtype=np.uint8)
+            return np.empty((self._n, *chunk.shape[1:]), dtype=np.uint8).view(Images)
         except MemoryError:
             cure = "ask for fewer, with --offset for the others, or use a stream"
             raise RefusedError(
@@ -101,7 +102,7 @@ def read_pixels(response: Response) -> Pixels:
             grpc.StatusCode.INTERNAL,
         )
 
-    return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape)
+    return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape).view(Images)
 
 
 def to_pillow_images(images: Pixels) -> list[Image.Image]:

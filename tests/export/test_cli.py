@@ -224,6 +224,7 @@ def test_a_disk_that_fills_while_writing_is_one_sentence_and_leaves_nothing(run_
     program = (
         "import resource, sys\n"
         "from dcgan.export.cli import main\n"
+        "sys.dont_write_bytecode = True\n"  # cut off, it would break every later import
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "main(sys.argv[1:])\n"
     )

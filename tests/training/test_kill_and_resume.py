@@ -58,6 +58,7 @@ def work(arguments: list[str], most_bytes: int | None = None, renames: int | Non
 
         sys.addaudithook(watch)
     if most_bytes is not None:
+        sys.dont_write_bytecode = True  # cut off, it would break every later import
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     main(arguments)
 

@@ -218,7 +218,8 @@ def test_a_report_is_whole_or_not_written(server, entry_point, tmp_path):
 
 def run_with_small_files(command: list[str]) -> subprocess.CompletedProcess:
     """Runs a command that can write no file of more than 100 bytes, bytecode included."""
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); {command[2]}"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
     # Bytecode that is cut off at the limit would break every later import.
-    command = [command[0], "-B", "-c", limit, *command[3:]]
+    limit += "; import sys; sys.dont_write_bytecode = True"
+    command = [command[0], "-c", f"{limit}; {command[2]}", *command[3:]]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
