@@ -14,6 +14,7 @@ from dcgan.serving.client.errors import (
     RefusedError,
     UnreachableError,
 )
+from dcgan.serving.client.images import Images
 from dcgan.serving.client.requests import ImageOptions
 from dcgan.serving.client.sync import Client
 
@@ -26,6 +27,7 @@ __all__ = [
     "DeadlineError",
     "FaultError",
     "ImageOptions",
+    "Images",
     "RefusedError",
     "UnreachableError",
 ]

@@ -18,8 +18,18 @@ _SMALL_SIDE = 256  # smaller pictures are enlarged
 class Images(np.ndarray[Any, np.dtype[np.uint8]]):
     """An array of images, uint8 [n, H, W, C] or [H, W, C], that Jupyter shows as a picture.
 
-    It behaves as any other NumPy array.
+    What is computed from it is a plain NumPy array.
     """
+
+    def __array_wrap__(
+        self,
+        array: np.ndarray[Any, Any],
+        context: object = None,
+        return_scalar: bool = False,
+    ) -> Any:  # noqa: ANN401
+        """Returns the result of a NumPy function as a plain array or scalar."""
+        plain = np.asarray(array)
+        return plain[()] if return_scalar else plain
 
     def _repr_png_(self) -> bytes | None:
         """Returns a picture for IPython: a grid of the first images, at most 64.
