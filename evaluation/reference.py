@@ -12,7 +12,7 @@ from dcgan.core.images import Pixels
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.decode import DecodeConfig
+from dcgan.training.data.decode import DecodeConfig, with_image
 from dcgan.training.data.source import ImageSource
 from dcgan.training.data.sources import open_source
 from dcgan.training.monitor.progress import decoding_progress
@@ -109,9 +109,9 @@ def check_channels(source: ImageSource, channels: int) -> None:
 
     Raises:
         EvaluationError: if it is not.
+        TrainingError: if the image cannot be opened.
     """
-    with source.open(0) as image:
-        grey = is_grey(image)
+    grey = with_image(source, 0, is_grey)
     if grey != (channels == 1):
         kinds = ("grey", "coloured") if grey else ("coloured", "grey")
         raise EvaluationError(

@@ -12,6 +12,7 @@ from dcgan.evaluation.kernel_distance import kernel_distance
 from dcgan.evaluation.reference import open_reference, sample_order
 from dcgan.evaluation.report import metrics, table
 from dcgan.evaluation.subject import open_subject
+from dcgan.training.errors import TrainingError
 
 
 def quiet(numbers, title):
@@ -157,3 +158,12 @@ def test_features_that_are_not_numbers_are_an_error(make_images):
 
     with pytest.raises(EvaluationError, match="NaN or infinite"):
         extract(make_images(10), broken, 32, quiet, "generated")
+
+
+@pytest.mark.hostile(
+    "A reference of `dcgan-evaluate` with a damaged image", "named in one sentence"
+)
+def test_a_reference_whose_first_image_is_damaged_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(TrainingError, match=r"a\.png in .* cannot be decoded"):
+        open_reference(str(tmp_path), image_size=32, channels=3, n=1, seed=0)

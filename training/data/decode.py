@@ -139,7 +139,7 @@ def decode_images(
                     depth=depth,
                     background=background,
                 )
-                pixels = _with_image(source, i, use)
+                pixels = with_image(source, i, use)
             except UnusableImageError as error:
                 if not config.skip_corrupt:
                     raise
@@ -158,6 +158,32 @@ def decode_images(
         corrupt=tuple(corrupt),
         notes=(*depth.notes(), *background.notes(source.name)),
     )
+
+
+def with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> T:
+    """Opens an image and returns `use(image)`.
+
+    Raises:
+        UnusableImageError: names the image and what is wrong with it.
+    """
+    item = to_utf8_text(f"the image {source.items[i]} in {source.name}")
+    cure = "fix it, remove it or use --skip-corrupt"
+    try:
+        with source.open(i) as image:
+            width, height = image.size
+            if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
+                raise UnusableImageError(
+                    f"{item} is {width} x {height} pixels", "shrink or remove it"
+                )
+            return use(image)
+    except Image.DecompressionBombError:
+        raise UnusableImageError(f"{item} has far too many pixels", "shrink or remove it") from None
+    except UnidentifiedImageError:
+        problem = f"{item} cannot be decoded (it is in no known image format)"
+        raise UnusableImageError(problem, cure) from None
+    except DECODE_ERRORS as error:
+        problem = f"{item} cannot be decoded ({error!s:.100})"
+        raise UnusableImageError(problem, cure) from None
 
 
 @contextmanager
@@ -187,7 +213,7 @@ def _stored_size(source: ImageSource, config: DecodeConfig) -> int:
 def _sizes(source: ImageSource, skip_corrupt: bool) -> Iterator[tuple[int, int]]:
     for i in range(len(source.items)):
         try:
-            yield _with_image(source, i, lambda image: image.size)
+            yield with_image(source, i, lambda image: image.size)
         except UnusableImageError:
             if not skip_corrupt:
                 raise
@@ -211,7 +237,7 @@ class _Depth:
             for i in range(len(self._source.items)):
                 with suppress(UnusableImageError):
                     use = partial(read_levels, reopen=partial(self._source.open, i))
-                    levels = _with_image(self._source, i, use)
+                    levels = with_image(self._source, i, use)
                     largest = max(largest, max_level(levels))
                 if largest >= 2**14:
                     break
@@ -252,32 +278,6 @@ class _Background:
             f"transparent images in {name}, laid on {self._color}: {self._count} "
             "(--background chooses another color)",
         )
-
-
-def _with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> T:
-    """Opens an image and returns `use(image)`.
-
-    Raises:
-        UnusableImageError: names the image and what is wrong with it.
-    """
-    item = to_utf8_text(f"the image {source.items[i]} in {source.name}")
-    cure = "fix it, remove it or use --skip-corrupt"
-    try:
-        with source.open(i) as image:
-            width, height = image.size
-            if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
-                raise UnusableImageError(
-                    f"{item} is {width} x {height} pixels", "shrink or remove it"
-                )
-            return use(image)
-    except Image.DecompressionBombError:
-        raise UnusableImageError(f"{item} has far too many pixels", "shrink or remove it") from None
-    except UnidentifiedImageError:
-        problem = f"{item} cannot be decoded (it is in no known image format)"
-        raise UnusableImageError(problem, cure) from None
-    except DECODE_ERRORS as error:
-        problem = f"{item} cannot be decoded ({error!s:.100})"
-        raise UnusableImageError(problem, cure) from None
 
 
 def _square(

@@ -119,4 +119,4 @@ def _open_file(path: Path) -> Image.Image:
         raise UnusableImageError(
             to_utf8_text(f"the image {path} has over 256 MiB"), "shrink or remove it"
         )
-    return open_image(path)
+    return open_image(path.open("rb"))

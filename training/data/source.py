@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -44,6 +47,7 @@ DECODE_ERRORS = (
 """What Pillow and zipfile raise for damaged, encrypted and unknown files."""
 
 MAX_FILE_BYTES = 2**28
+_MAX_DECODE_S = 60.0  # processor time, so that a busy machine leaves out nothing more
 
 # Folders in which file managers and storage systems keep thumbnails, metadata and deleted files.
 _IGNORED_FOLDERS = frozenset(
@@ -80,19 +84,50 @@ class ImageSource:
     key: str | None = None
 
 
-def open_image(file: str | bytes | object) -> Image.Image:
+def open_image(file: BinaryIO) -> Image.Image:
     """Opens an image file with one of the allowed decoders, chosen by content.
 
     Args:
-        file: a path, or a file object.
+        file: the file, which the image closes.
 
     Raises:
         PIL.UnidentifiedImageError: if it is in no known format.
-        OSError: if it cannot be read.
+        OSError: if it cannot be read, now or when it is decoded; or if decoding takes too long.
     """
     Image.init()  # registers all decoders
     known = [name for name in _DECODERS if name in Image.OPEN]
-    return Image.open(file, formats=known)  # type: ignore[arg-type]
+    return Image.open(_TimedFile(file), formats=known)  # type: ignore[arg-type]
+
+
+class _TimedFile:
+    """A file that can be read for a limited processor time, and is closed with its last reference.
+
+    A small file can take hours: a JPEG of a hundred thousand scans, a PNG of millions of chunks.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = time.thread_time() + _MAX_DECODE_S
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        if time.thread_time() > self._end:
+            raise OSError(f"decoding takes over {_MAX_DECODE_S:g} s")
+        return self._file.read(size)
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def is_image(name: str) -> bool:

@@ -84,6 +84,29 @@ def test_a_corrupt_or_absurd_image_is_named(tmp_path, data, message):
         load(tmp_path)
 
 
+@pytest.mark.hostile(
+    "Small images that take hours: endless comments, millions of chunks, thousands of JPEG scans",
+    "named, or left out with `--skip-corrupt`, after 60 s of processor time",
+)
+@pytest.mark.parametrize("container", ["folder", "zip"])
+def test_an_image_that_takes_too_long_is_named_and_can_be_left_out(
+    tmp_path, monkeypatch, container
+):
+    monkeypatch.setattr("dcgan.training.data.source._MAX_DECODE_S", 0.05)
+    # Pillow reads comments byte by byte.
+    files = {"a.png": png(flat(7)), "slow.ppm": b"P6\n#" + bytes(2**23) + b"\n4 4\n255\n"}
+    source = make_zip(tmp_path / "it.zip", files)
+    if container == "folder":
+        source = tmp_path / "folder"
+        source.mkdir()
+        for name, data in files.items():
+            (source / name).write_bytes(data)
+
+    with pytest.raises(TrainingError, match=r"slow.ppm in .* \(decoding takes over 0.05 s\)"):
+        load(source)
+    assert load(source, skip_corrupt=True).images.mean() == 7
+
+
 def test_floating_point_images_are_refused_and_plain_integers_read_by_their_range(tmp_path):
     Image.fromarray(np.full((40, 40), 100, dtype=np.int32)).save(tmp_path / "a.tif")
     Image.fromarray(np.full((40, 40), 200 * 256, dtype=np.int32)).save(tmp_path / "b.tif")
