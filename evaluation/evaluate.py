@@ -166,6 +166,8 @@ class _Scorer:
         found["real, blurred"] = self._score_baseline(blurred, others.labels)
         noisy = self._features("noisy", baselines.add_noise(others.images))
         found["real, noisy"] = self._score_baseline(noisy, others.labels)
+        compressed = self._features("JPEG", baselines.compress(others.images))
+        found["real, JPEG"] = self._score_baseline(compressed, others.labels)
 
         half = self._half_of_classes(features)
         if half is not None:

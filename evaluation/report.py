@@ -102,6 +102,7 @@ def metrics(report: Report) -> tuple[Metric, ...]:
         "recall": scores.recall,
         "density": scores.density,
         "coverage": scores.coverage,
+        "diversity": scores.diversity,
         "class accuracy": scores.class_accuracy,
     }
     baselines: dict[str, float | None] = {}

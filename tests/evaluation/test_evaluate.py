@@ -41,8 +41,21 @@ def test_images_are_at_zero_from_others_of_their_kind_and_damage_is_not(make_fol
     assert abs(report.scores.kd) < 5 * report.scores.kd_error
     assert report.baselines["real, blurred"].recall < real.recall / 2
     assert report.baselines["real, noisy"].fd > 2 * real.fd
+    assert report.baselines["real, JPEG"].fd < report.baselines["real, noisy"].fd
     assert report.baselines["real, half of the classes"].fd > 2 * real.fd
     assert report.baselines["real, half of the classes"].recall < real.recall
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compressed_images_differ_a_little_and_the_more_the_lower_the_quality(
+    channels, make_images
+):
+    images = make_images(8, channels=channels)
+    changes = [
+        np.abs(baselines.compress(images, quality).astype(int) - images).mean()
+        for quality in (95, baselines.JPEG_QUALITY, 20)
+    ]
+    assert 0 < changes[0] < changes[1] < changes[2] < 40
 
 
 @pytest.mark.parametrize("damage", ["blur", "noise", "modes"])
