@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dcgan.core.origin import Training
+from dcgan.export.graph.fold import FoldedGenerator, fold
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
 from dcgan.training.config import load_recipe
@@ -71,6 +72,24 @@ def one_thread() -> Iterator[None]:
 def generator() -> Generator:
     """Tests must not change it."""
     return lively_generator()
+
+
+@pytest.fixture(scope="module")
+def conditional(make_module_generator: Callable[..., Generator]) -> Generator:
+    """With three classes. Tests must not change it."""
+    return make_module_generator(classes=3)
+
+
+@pytest.fixture
+def calm(make_generator: Callable[..., Generator]) -> FoldedGenerator:
+    """A folded network whose images have little contrast."""
+    return fold(make_generator(width=4))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where an ONNX file is written."""
+    return tmp_path / "generator.onnx"
 
 
 @pytest.fixture(scope="session")

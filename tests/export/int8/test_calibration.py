@@ -3,14 +3,7 @@
 import pytest
 import torch
 
-from dcgan.export.graph.fold import fold
 from dcgan.export.int8.calibration import best_params, calibrate
-
-
-@pytest.fixture
-def calm(make_generator):
-    """A folded network whose images have little contrast."""
-    return fold(make_generator(width=4))
 
 
 def test_values_of_equal_size_get_the_step_that_fits_them():

@@ -8,12 +8,6 @@ from dcgan.export.int8.search import find_plan, is_good_enough, search
 from dcgan.export.verify.quality import Quality
 
 
-@pytest.fixture
-def calm(make_generator):
-    """A folded network whose images have little contrast."""
-    return fold(make_generator(width=4))
-
-
 def test_the_search_leaves_in_float_what_helps_most_and_no_more(calm):
     plan = calibrate(calm)
     worth = {"hidden.1": 1.0, "hidden.2": 6.0, "head": 3.0}

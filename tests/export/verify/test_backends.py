@@ -19,19 +19,7 @@ from dcgan.export.verify.backends import OnnxBackend
 from dcgan.export.verify.inputs import ModelInputs, seed_inputs
 from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.session import open_session
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "generator.onnx"
-
-
-def edited(path, network, edit):
-    """Writes a graph, lets `edit` change it, and writes it again."""
-    model = build_onnx(network)
-    edit(model.graph)
-    write_onnx(model, path)
-    return path
+from tests.export.onnx_files import edited
 
 
 def test_a_file_that_fails_on_some_batch_is_named_with_it(generator, path):

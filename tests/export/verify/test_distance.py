@@ -2,30 +2,18 @@
 
 import pytest
 
-from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import FailedRunError
-from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.onnx_graph import build_onnx
-from dcgan.export.verify.backends import EagerBackend, OnnxBackend
+from dcgan.export.verify.backends import EagerBackend
 from dcgan.export.verify.distance import measure
 from dcgan.export.verify.inputs import ModelOutputs
 from dcgan.export.verify.probes import run_probes
+from tests.export.onnx_files import written
 
 
 @pytest.fixture(scope="module")
 def reference(generator):
     return run_probes(EagerBackend(generator, "trained network", double=True), 10)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "generator.onnx"
-
-
-def written(network, path):
-    write_onnx(build_onnx(network), path)
-    return OnnxBackend(path, "fp32", CPU)
 
 
 def test_one_changed_byte_in_one_batch_size_is_batch_dependence(generator, path):

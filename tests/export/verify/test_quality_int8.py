@@ -6,30 +6,18 @@ import pytest
 
 from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import LevelMismatchError, QualityError
-from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.onnx_graph import build_onnx
 from dcgan.export.graph.quantization import QuantizationParams
 from dcgan.export.int8.calibration import calibrate
-from dcgan.export.verify.backends import EagerBackend, OnnxBackend
+from dcgan.export.verify.backends import EagerBackend
 from dcgan.export.verify.distance import measure
 from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.quality import Quality, measure_quality
 from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
+from tests.export.onnx_files import int8_backend
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def calm(make_generator):
-    """A folded network whose images have little contrast."""
-    return fold(make_generator(width=4))
-
-
-def int8_backend(network, plan, path):
-    write_onnx(build_onnx(network, plan=plan), path)
-    return OnnxBackend(path, "int8", CPU)
 
 
 def verdict(backend, network):

@@ -16,24 +16,12 @@ from dcgan.export.graph.fold import fold
 from dcgan.export.graph.onnx_graph import build_onnx
 from dcgan.export.verify.structure import check_structure
 from dcgan.zoo.manifest import Tensor
+from tests.export.onnx_files import edited
 
 INPUTS = (Tensor(name="z", dtype="float32", shape=("batch", 10)),)
 
 
 OUTPUTS = (Tensor(name="images", dtype="uint8", shape=("batch", 32, 32, 3)),)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "generator.onnx"
-
-
-def edited(path, network, edit):
-    """Writes a graph, lets `edit` change it, and writes it again."""
-    model = build_onnx(network)
-    edit(model.graph)
-    write_onnx(model, path)
-    return path
 
 
 def test_a_static_batch_axis_fails(generator, path):

@@ -10,16 +10,15 @@ from dcgan.export.errors import (
     FloatMismatchError,
     LevelMismatchError,
 )
-from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.formats.torchscript import write_torchscript
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.onnx_graph import build_onnx
 from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.export.verify.backends import EagerBackend, OnnxBackend, TorchScriptBackend
 from dcgan.export.verify.distance import measure
 from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
+from tests.export.onnx_files import edited, written
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +26,11 @@ def reference(generator):
     return run_probes(EagerBackend(generator, "trained network", double=True), 10)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "generator.onnx"
-
-
-def written(network, path):
-    write_onnx(build_onnx(network), path)
-    return OnnxBackend(path, "fp32", CPU)
-
-
 def failures(backend, reference):
     limits = TOLERANCES[backend.precision, backend.provider]
     return {
         type(error) for error in judge(measure(backend, run_probes(backend, 10), reference, limits))
     }
-
-
-def edited(path, network, edit):
-    """Writes a graph, lets `edit` change it, and writes it again."""
-    model = build_onnx(network)
-    edit(model.graph)
-    write_onnx(model, path)
-    return path
 
 
 def test_the_same_function_passes(generator, reference, path):

@@ -2,25 +2,19 @@
 
 import onnx
 import pytest
-from onnx import numpy_helper
 
 from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import FloatMismatchError, LevelMismatchError
-from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold
-from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL
 from dcgan.export.verify.backends import EagerBackend, OnnxBackend
 from dcgan.export.verify.distance import measure
 from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.tolerances import TOLERANCES
 from dcgan.export.verify.verdict import judge
+from tests.export.onnx_files import change_table, edited
 
 CLASSES = 3
-
-
-@pytest.fixture(scope="module")
-def conditional(make_module_generator):
-    return make_module_generator(classes=CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +30,14 @@ def failures(backend, reference):
     }
 
 
-def edited(network, path, edit, form=SUBPIXEL):
-    model = build_onnx(network, form=form)
-    edit(model.graph)
-    write_onnx(model, path)
-    return OnnxBackend(path, "fp32", CPU)
-
-
-def change_table(name, change):
-    def edit(graph):
-        (tensor,) = [tensor for tensor in graph.initializer if tensor.name == name]
-        tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor).copy()), name))
-
-    return edit
+def opened(path, generator, edit, form=SUBPIXEL):
+    return OnnxBackend(edited(path, fold(generator), edit, form), "fp32", CPU)
 
 
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
 def test_each_form_of_the_graph_passes_the_gate(conditional, reference, tmp_path, form):
     assert (
-        failures(edited(fold(conditional), tmp_path / "g.onnx", lambda _: None, form), reference)
-        == set()
+        failures(opened(tmp_path / "g.onnx", conditional, lambda _: None, form), reference) == set()
     )
 
 
@@ -63,7 +45,7 @@ def test_each_form_of_the_graph_passes_the_gate(conditional, reference, tmp_path
 @pytest.mark.parametrize("part", ["gain", "shift"])
 def test_two_classes_swapped_fail_the_gate(conditional, reference, tmp_path, form, part):
     swap = change_table(f"affines.1.{part}", lambda table: table[[1, 0, 2]])
-    assert failures(edited(fold(conditional), tmp_path / "g.onnx", swap, form), reference) == {
+    assert failures(opened(tmp_path / "g.onnx", conditional, swap, form), reference) == {
         FloatMismatchError,
         LevelMismatchError,
     }
@@ -77,5 +59,5 @@ def test_a_graph_that_ignores_its_label_fails_the_gate(conditional, reference, t
                 node.input[1] = "nought"
 
     assert FloatMismatchError in failures(
-        edited(fold(conditional), tmp_path / "g.onnx", ignore), reference
+        opened(tmp_path / "g.onnx", conditional, ignore), reference
     )

@@ -6,7 +6,6 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dcgan.core.onnx_session import CPU
 from dcgan.export.errors import (
     WeightMismatchError,
 )
@@ -16,11 +15,11 @@ from dcgan.export.formats.torchscript import write_torchscript
 from dcgan.export.graph.fold import fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.graph.postprocess import PixelGenerator
-from dcgan.export.verify.backends import OnnxBackend
 from dcgan.export.verify.weight_check import (
     check_same_weights,
     check_torchscript_weights,
 )
+from tests.export.onnx_files import change_table, edited
 
 ROUNDS = 20
 
@@ -116,26 +115,6 @@ def test_its_weights_are_those_of_the_network_rounded_once(generator, tmp_path):
 CLASSES = 3
 
 
-@pytest.fixture(scope="module")
-def conditional(make_module_generator):
-    return make_module_generator(classes=CLASSES)
-
-
-def edited(network, path, edit, form=SUBPIXEL):
-    model = build_onnx(network, form=form)
-    edit(model.graph)
-    write_onnx(model, path)
-    return OnnxBackend(path, "fp32", CPU)
-
-
-def change_table(name, change):
-    def edit(graph):
-        (tensor,) = [tensor for tensor in graph.initializer if tensor.name == name]
-        tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor).copy()), name))
-
-    return edit
-
-
 @pytest.mark.parametrize("form", [PLAIN, SUBPIXEL])
 @pytest.mark.parametrize("part", ["gain", "shift"])
 def test_the_smallest_change_of_one_class_is_found_by_its_weights(
@@ -146,8 +125,8 @@ def test_the_smallest_change_of_one_class_is_found_by_its_weights(
         return table
 
     network, path = fold(conditional), tmp_path / "g.onnx"
-    edited(network, path, lambda _: None, form)
+    edited(path, network, lambda _: None, form)
     check_same_weights("g.onnx", read_onnx_weights(path), network)
-    edited(network, path, change_table(f"affines.2.{part}", nudge), form)
+    edited(path, network, change_table(f"affines.2.{part}", nudge), form)
     with pytest.raises(WeightMismatchError, match=f"affines.2.{part}"):
         check_same_weights("g.onnx", read_onnx_weights(path), network)
