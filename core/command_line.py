@@ -20,7 +20,7 @@ import click
 from click.core import ParameterSource
 
 from dcgan.core.errors import DcganError
-from dcgan.core.text import escape_unprintable
+from dcgan.core.text import escape_unprintable, is_utf8
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +80,20 @@ class UserError(click.ClickException):
         super().__init__(escape_unprintable(message))
 
 
+class _Text(click.types.StringParamType):
+    """Text that UTF-8 can hold, unlike some names of files."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        text = super().convert(value, param, ctx)
+        if not is_utf8(text):
+            self.fail(f"'{escape_unprintable(text)}' is not valid UTF-8", param, ctx)
+        return text
+
+
+TEXT = _Text()
+"""Type of options whose text goes into documents and messages, and does not name a file."""
+
+
 class _Shared(click.Command):
     """What commands and groups have in common: `--version`, and variables named in errors."""
 
@@ -90,7 +104,7 @@ class _Shared(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses the command line and the environment."""
         _drop_injected_variables(self)
-        with _plain_errors(ctx):
+        with _plain_errors(ctx), _full_disk_named():
             return super().parse_args(ctx, args)
 
 
@@ -105,7 +119,7 @@ class Command(_Shared):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Runs the command."""
         try:
-            with _plain_errors(ctx):
+            with _plain_errors(ctx), _full_disk_named():
                 return super().invoke(ctx)
         except DcganError as error:
             raise UserError(f"{error}{_sources(ctx, str(error))}") from error
@@ -121,12 +135,6 @@ class Command(_Shared):
                 f"this needs the package {module}; install the extra {extra}: "
                 f"pip install 'dcgan-zoo[{extra}]', or '.[{extra}]' in the checkout"
             ) from error
-        except OSError as error:
-            if error.errno != errno.ENOSPC or error.filename is not None:
-                raise
-            raise UserError(
-                f"cannot write the output: {error.strerror}; make room for it"
-            ) from None
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(INTERRUPTED)
@@ -225,6 +233,17 @@ def _plain_errors(ctx: click.Context) -> Iterator[None]:
         if option is not None and _is_from_environment(ctx, option):
             error.param_hint = f"the variable {option.envvar} (option {option.opts[-1]})"
         raise
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """Turns the error of a full disk behind standard output into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        raise UserError(f"cannot write the output: {error.strerror}; make room for it") from None
 
 
 def _sources(ctx: click.Context, message: str) -> str:

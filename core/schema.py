@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from dcgan.core.errors import DcganError
-from dcgan.core.text import printable
+from dcgan.core.text import is_utf8, printable
 
 T = TypeVar("T")
 
@@ -165,18 +165,9 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
         raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SchemaError(f"{where} must be a finite number, not {value}")
-    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+    if isinstance(value, str) and not is_utf8(value):
         raise SchemaError(f"{where} must be text in Unicode, not {value!r:.60}")
     return value
-
-
-def _is_unicode(text: str) -> bool:
-    """Returns whether text can be encoded in UTF-8; a lone surrogate in JSON cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _expect(kind: type[T], value: object, where: str) -> T:

@@ -23,6 +23,21 @@ def printable(text: object, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
+def is_utf8(text: str) -> bool:
+    """Returns whether text can be encoded in UTF-8.
+
+    A lone surrogate in JSON cannot, and neither can a byte of a command line or of the name of a
+    file that is not valid.
+    """
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def escape_unprintable(text: str, keep: str = "") -> str:
     r"""Replaces every character that is not printable by its JSON escape, such as `\u001b`.
 

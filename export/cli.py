@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command
 from dcgan.export.options import NO_LICENSE
 
 if TYPE_CHECKING:
@@ -95,12 +95,14 @@ class ExportCommand(Command):
 )
 @click.option(
     "--license",
+    type=TEXT,
     default=NO_LICENSE,
     metavar="SPDX",
     help="SPDX identifier of the model's licence.",
 )
 @click.option(
     "--description",
+    type=TEXT,
     default="",
     show_default="the recipe's description",
     help="What the model generates, in a sentence.",

@@ -12,8 +12,12 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
-def check_host(host: str) -> None:
+def check_host(host: str, option: str = "--host") -> None:
     """Checks that a host name can be resolved.
+
+    Args:
+        host: the name, or a numeric address.
+        option: that the error names.
 
     Raises:
         ServingError: if it cannot.
@@ -22,5 +26,5 @@ def check_host(host: str) -> None:
         socket.getaddrinfo(host.strip("[]"), None)
     except (OSError, UnicodeError):
         raise ServingError(
-            f"host {host!r:.80} cannot be resolved; choose another --host, e.g. 127.0.0.1"
+            f"host {host!r:.80} cannot be resolved; choose another {option}, e.g. 127.0.0.1"
         ) from None

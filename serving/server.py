@@ -64,6 +64,8 @@ async def run(
         DcganError: if a port is taken, a model cannot be served, or an engine is stuck permanently.
     """
     check_host(config.host)
+    if config.metrics_host is not None:
+        check_host(config.metrics_host, "--metrics-host")
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
         server = await _start_unless_stopped(start(config, metrics, stack, releases), shutdown)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command
 from dcgan.serving.cli.connection import connection_options, to_metadata
 from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 
@@ -17,6 +17,7 @@ from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 @click.option(
     "--target",
     "targets",
+    type=TEXT,
     multiple=True,
     default=["127.0.0.1:8001"],
     help="Address of a server; repeat the option for several.",
@@ -62,7 +63,9 @@ from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
     default=1,
     help="Client processes, which share the callers or the rate; each has its connections.",
 )
-@click.option("--model", default="", show_default="the server's", help="Name of a model.")
+@click.option(
+    "--model", type=TEXT, default="", show_default="the server's", help="Name of a model."
+)
 @click.option(
     "--verify",
     is_flag=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, Command, UserError
+from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command, UserError
 from dcgan.serving.cli.connection import connection_options, to_metadata
 from dcgan.serving.cli.param_types import SECONDS, UINT64, IndexRanges
 
@@ -52,7 +52,9 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
     help="Address of the server, or of several with commas between them.",
 )
 @connection_options
-@click.option("--model", default="", show_default="the server's", help="Name of a model.")
+@click.option(
+    "--model", type=TEXT, default="", show_default="the server's", help="Name of a model."
+)
 @click.option(
     "--model-version",
     type=click.IntRange(1, 2**32 - 1),
@@ -60,6 +62,7 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
 )
 @click.option(
     "--label",
+    type=TEXT,
     help="Class of all images, by number or name, for a conditional model.  "
     "[default: image i has class i mod classes]",
 )

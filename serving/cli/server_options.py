@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dcgan.core.command_line import with_options
+from dcgan.core.command_line import TEXT, with_options
 from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
 from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
 
@@ -47,6 +47,7 @@ port_options = with_options(
     click.option(
         "--http-cors-origin",
         "http_cors_origins",
+        type=TEXT,
         multiple=True,
         help="Origin whose web pages may read the responses, e.g. https://example.org; '*' for "
         "any. Can be given several times.  [default: none]",

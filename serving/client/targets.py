@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from dcgan.core.text import is_utf8
 from dcgan.serving.client.errors import UnreachableError
 
 DEFAULT_TARGET = "127.0.0.1:8001"
@@ -137,9 +138,12 @@ def parse_target(target: str) -> tuple[HostPort, ...]:
         The servers of a list; empty if gRPC takes the target as it is.
 
     Raises:
-        UnreachableError: if it is empty, is a URL, or one of several is not `host:port`.
+        UnreachableError: if it is empty, is a URL, is not valid UTF-8, or one of several is not
+            `host:port`.
     """
     target = target.strip()
+    if not is_utf8(target):
+        raise _no_address(target)
     if target.startswith(_SCHEMES):
         return ()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dcgan.core.text import (
     escape_unprintable,
     first_line,
+    is_utf8,
     plain_markdown,
     printable,
     public_url,
@@ -101,3 +102,8 @@ def test_the_first_line_of_an_error_is_short_and_printable():
     assert first_line(ValueError("one\x1b\ntwo")) == "one\\u001b"
     assert first_line(ValueError("")) == "ValueError"
     assert len(first_line(ValueError("x" * 999))) == 200
+
+
+def test_lone_surrogates_are_not_utf8():
+    assert is_utf8("plain, naïve, 🙂")
+    assert not is_utf8("caf\udce9")

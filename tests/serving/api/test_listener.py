@@ -31,7 +31,10 @@ def test_it_listens_where_it_is_told(start_server, only, host):
 
 
 def test_a_host_that_is_none_is_named(only):
-    assert "--host" in refuse_to_start(only("tiny"), "--host", "nowhere.invalid")
+    for option in ("--host", "--metrics-host"):
+        for host in ("nowhere.invalid", "a..b", "caf\udce9"):
+            message = refuse_to_start(only("tiny"), option, host)
+            assert f"cannot be resolved; choose another {option}" in message
 
 
 @pytest.mark.slow

@@ -37,7 +37,9 @@ def impatient(monkeypatch):
     monkeypatch.setattr(module, "_REFRESH_AFTER_FAILURE_S", 0.0)
 
 
-@pytest.mark.parametrize("target", ["", " ", "127.0.0.1:1,127.0.0.1", "a:b,c:d", "a:1,,b:2"])
+@pytest.mark.parametrize(
+    "target", ["", " ", "127.0.0.1:1,127.0.0.1", "a:b,c:d", "a:1,,b:2", "caf\udce9"]
+)
 def test_what_is_no_address_is_named(target):
     with pytest.raises(UnreachableError, match="is not an address"):
         Client(target)
