@@ -59,8 +59,9 @@ def resolve_switches(
     "auto" is "on" on a GPU, except for `compile`, whose gain has not been measured there. On a CPU
     it is "off", where these save no time, except for `linear_penalties`. A step that several
     processes share is computed plainly. `one_pass` needs a discriminator without batch
-    normalization, and `linear_penalties` one without any; `weight_copies` has nothing to do in fp32
-    without spectral normalization.
+    normalization, and `linear_penalties` one without any. `weight_copies` has nothing to do in fp32
+    without spectral normalization, and `compile` needs it, because torch's spectral normalization
+    cannot be compiled.
 
     Args:
         recipe: its `engine` and its discriminator.
@@ -74,10 +75,11 @@ def resolve_switches(
     if processes > 1:
         return StepSwitches()
 
-    copies = _is_on(engine.weight_copies, auto=gpu)
+    compile_step = _is_on(engine.compile, auto=False)
+    copies = compile_step or _is_on(engine.weight_copies, auto=gpu)
     spectral_or_bf16 = norm == "spectral" or precision == "bf16"
     return StepSwitches(
-        compile=_is_on(engine.compile, auto=False),
+        compile=compile_step,
         weight_copies=copies and spectral_or_bf16,
         one_pass=_is_on(engine.one_pass, auto=gpu) and norm != "batch",
         padded_channels=_is_on(engine.padded_channels, auto=gpu),

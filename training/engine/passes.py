@@ -166,8 +166,12 @@ class ForwardPasses:
     @contextmanager
     def _judging(self) -> Iterator[None]:
         """Computes the spectral norm of each weight once for all calls of D in the block."""
-        with self._autocast(), cached():
-            yield
+        with self._autocast():
+            if self.discriminator_copies is not None:
+                yield  # the copies are normalized
+                return
+            with cached():
+                yield
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)

@@ -98,14 +98,18 @@ class TrainingStep:
 
         # G's gradient passes through D; D's weights need none.
         _require_gradients(state.discriminator, passes.discriminator_copies, required=False)
-        losses = passes.generator_losses(batch.real, phase.fake, batch.label, batch.augment[::2])
-        self._update(
-            losses.loss * batch.share,
-            state.generator,
-            state.generator_adam,
-            passes.generator_copies,
-        )
-        _require_gradients(state.discriminator, passes.discriminator_copies, required=True)
+        try:
+            losses = passes.generator_losses(
+                batch.real, phase.fake, batch.label, batch.augment[::2]
+            )
+            self._update(
+                losses.loss * batch.share,
+                state.generator,
+                state.generator_adam,
+                passes.generator_copies,
+            )
+        finally:
+            _require_gradients(state.discriminator, passes.discriminator_copies, required=True)
 
         metrics = [
             phase.losses.loss.detach(),

@@ -77,10 +77,15 @@ class BatchedSpectralNorm:
         """Writes each weight divided by its `sigma`.
 
         Args:
-            targets: of the shapes of the weights, in any floating-point type.
+            targets: of the shapes of the weights, in any floating-point type; parts of the channels
+                of larger tensors, too.
         """
-        for parameter, sigma, target in zip(self.parameters, self.sigma, targets, strict=True):
-            torch.div(parameter, sigma, out=target)
+        matrices = self._matrices()
+        for number, (matrix, target) in enumerate(zip(matrices, targets, strict=True)):
+            if _is_matrix(target):
+                torch.div(matrix, self.sigma[number], out=_as_matrix(target))
+            else:
+                target.copy_(self.parameters[number] / self.sigma[number])
 
     @torch.no_grad()
     def backward(self, gradients: Sequence[Tensor]) -> None:
@@ -141,6 +146,11 @@ def _as_matrix(weight: Tensor) -> Tensor:
         return weight
     matrix = weight.permute(0, 2, 3, 1)
     return matrix.view(len(weight), -1)
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    """Whether `_as_matrix` is possible; not for a part of the channels."""
+    return weight.ndim == 2 or weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _column_order(weight: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ class WeightCopies:
 
     Attributes:
         weights: to pass to the network.
+        spectral_norm: of all its layers, or None.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class WeightCopies:
         # Sort them by how they are made.
         matrices = [*weights, *projections]
         others = [bias for bias in biases if bias is not None]
-        self._spectral: BatchedSpectralNorm | None = None
+        self.spectral_norm: BatchedSpectralNorm | None = None
         self._normalized: list[_Copy] = []
         if is_spectral:
-            self._spectral = BatchedSpectralNorm([*layers, *([projection] if projection else [])])
+            self.spectral_norm = BatchedSpectralNorm(
+                [*layers, *([projection] if projection else [])]
+            )
             self._normalized = matrices
         else:
             others = [*matrices, *others]
@@ -106,9 +109,9 @@ class WeightCopies:
     @torch.no_grad()
     def refresh(self) -> None:
         """Makes the copies from the weights; advances the power iteration of spectral norms."""
-        if self._spectral is not None:
-            self._spectral.iterate()
-            self._spectral.normalize([copy.target for copy in self._normalized])
+        if self.spectral_norm is not None:
+            self.spectral_norm.iterate()
+            self.spectral_norm.normalize([copy.target for copy in self._normalized])
 
         _copy_all(
             [copy.target for copy in self._plain],
@@ -131,8 +134,8 @@ class WeightCopies:
         copies = [*self._normalized, *self._plain]
         gradients = [torch.empty_like(copy.parameter) for copy in copies]
         _copy_all(gradients, [copy.gradient for copy in copies])
-        if self._spectral is not None:
-            self._spectral.backward(gradients[: len(self._normalized)])
+        if self.spectral_norm is not None:
+            self.spectral_norm.backward(gradients[: len(self._normalized)])
 
         for copy, gradient in zip(copies, gradients, strict=True):
             if copy.parameter.grad is None:

@@ -1,0 +1,84 @@
+"""torch.compile of a step: its forward and backward passes, losses and spectral norms."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dcgan.training.data.loader import TrainingBatch
+from dcgan.training.engine.snapshot import undone
+from dcgan.training.engine.state import TrainingState
+from dcgan.training.engine.step import TrainingStep
+
+_LOG = logging.getLogger(__name__)
+
+_PASSES = ("generate", "discriminator_losses", "generator_losses")
+_SPECTRAL_NORM = ("iterate", "normalize", "backward")
+
+
+def compile_step(step: TrainingStep, state: TrainingState, batch: TrainingBatch) -> bool:
+    """Compiles a step for batches of this size; others are computed as before.
+
+    Code is compiled when it runs first, so one step is computed and undone. If that fails, for want
+    of a compiler or otherwise, one warning says why, and the step stays as it is.
+
+    Args:
+        step: to compile. It needs weight copies, because torch's spectral normalization cannot be
+            compiled.
+        state: what the step trains; it is not changed.
+        batch: a full one.
+
+    Returns:
+        Whether the step is compiled.
+    """
+    passes = step.passes
+    size = len(batch.real)
+    for name in _PASSES:
+        setattr(passes, name, _ForFullBatches(getattr(passes, name), size))
+    compiled: list[tuple[object, str]] = [(passes, name) for name in _PASSES]
+
+    spectral_norm = passes.discriminator_copies and passes.discriminator_copies.spectral_norm
+    if spectral_norm:
+        for name in _SPECTRAL_NORM:
+            setattr(spectral_norm, name, torch.compile(getattr(spectral_norm, name), dynamic=False))
+            compiled.append((spectral_norm, name))
+
+    try:
+        with undone(state), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # compilers warn about what they do themselves
+            step(batch)
+    except Exception as error:  # noqa: BLE001 - compilers fail in many ways
+        for owner, name in compiled:
+            delattr(owner, name)  # which uncovers the method
+        _LOG.warning(
+            "torch.compile failed, so steps are computed without it (%s: %.300s)",
+            type(error).__name__,
+            _first_line(error),
+        )
+        return False
+    return True
+
+
+class _ForFullBatches:
+    """A function that is compiled for one batch size, the first dimension of its first argument.
+
+    The last batch of an epoch may be smaller; it is not worth a compilation.
+    """
+
+    def __init__(self, plain: Callable[..., Any], size: int) -> None:
+        self._plain = plain
+        self._compiled = torch.compile(plain, dynamic=False)
+        self._size = size
+
+    def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - those of the function
+        function = self._compiled if len(args[0]) == self._size else self._plain
+        return function(*args)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), "no reason given")
