@@ -20,7 +20,7 @@ skipped.txt                  the images that --skip-corrupt left out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,8 +194,13 @@ class RunFolder:
         self, name: str, network: torch.nn.Module, *, step: int, images_seen: int
     ) -> None:
         """Writes the weights of a network, with steps and images seen in the metadata."""
-        facts = {"step": step, "images_seen": images_seen}
-        self.write(name, encode_tensors(network.state_dict(), facts))
+        self.write_tensors(name, network.state_dict(), step=step, images_seen=images_seen)
+
+    def write_tensors(
+        self, name: str, tensors: Mapping[str, torch.Tensor], *, step: int, images_seen: int
+    ) -> None:
+        """Writes the tensors of a network's `state_dict`; see `write_weights`."""
+        self.write(name, encode_tensors(tensors, {"step": step, "images_seen": images_seen}))
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a file atomically; see `write_file`."""

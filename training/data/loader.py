@@ -41,6 +41,11 @@ class TrainingBatch:
     share: float = 1.0
     penalized: bool = True
 
+    def tensors(self) -> list[Tensor]:
+        """Returns the tensors of the batch."""
+        tensors = (self.real, self.z, self.augment, self.label)
+        return [tensor for tensor in tensors if tensor is not None]
+
 
 class BatchLoader:
     """Makes the batch of any step, as a pure function of its arguments and of the step.

@@ -53,7 +53,7 @@ class CudaGraphStep:
             self.capture(batch)
 
         capture = self._captures[batch.penalized]
-        for target, source in zip(_tensors(capture.batch), _tensors(batch), strict=True):
+        for target, source in zip(capture.batch.tensors(), batch.tensors(), strict=True):
             target.copy_(source)
         capture.discriminator_graph.replay()
         capture.generator_graph.replay()
@@ -93,8 +93,3 @@ class CudaGraphStep:
                 for _ in range(_WARMUP_STEPS):
                     self._step(batch)
             torch.cuda.current_stream().wait_stream(stream)
-
-
-def _tensors(batch: TrainingBatch) -> list[Tensor]:
-    tensors = (batch.real, batch.z, batch.augment, batch.label)
-    return [tensor for tensor in tensors if tensor is not None]

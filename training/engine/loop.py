@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from enum import IntEnum
 
 import torch
@@ -53,8 +54,8 @@ def train(
             last checkpoint is good then.
     """
     if trainer.context.is_main:
-        recorder = RunRecorder(trainer, folder, progress, evaluation)
-        _train_main(trainer, recorder, progress, stop, schedule, on_collapse=on_collapse)
+        with closing(RunRecorder(trainer, folder, progress, evaluation)) as recorder:
+            _train_main(trainer, recorder, progress, stop, schedule, on_collapse=on_collapse)
     else:
         _train_follower(trainer, stop)
 

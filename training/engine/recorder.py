@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from dcgan.core.images import Pixels, encode_png, tile
+from dcgan.training import host_copy
+from dcgan.training.engine.background import BackgroundWriter
 from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.trainer import Trainer
+from dcgan.training.host_copy import HostCopy
 from dcgan.training.monitor.curves import draw_curves
 from dcgan.training.monitor.metrics_log import MetricsLog, MetricsRow
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR, EvaluationPlan
 from dcgan.training.monitor.samples import (
     GRID_IMAGES,
-    draw_grid,
+    draw_samples,
     encode_animation,
     fixed_latents,
     to_array,
@@ -63,6 +68,9 @@ class RunRecorder:
         self._evaluation = evaluation
         self._steps_per_epoch = trainer.loader.steps_per_epoch
         self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
+        self._writer = BackgroundWriter(
+            asynchronous=host_copy.is_asynchronous(torch.device(config.device))
+        )
         self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
         self.restart_tensorboard()
 
@@ -102,18 +110,16 @@ class RunRecorder:
             self._evaluate(self._evaluation)
 
         rows: list[MetricsRow] = []
-        if self.log.full or trainer.done:
+        if trainer.done:
             rows = self.flush_metrics()
+        elif self.log.full:
+            rows = self._show_scalars(self.log.flush_full())
         self._progress.show(trainer.step, trainer.images_seen, self.log.latest)
         return rows
 
     def flush_metrics(self) -> list[MetricsRow]:
         """Writes the buffered metrics and returns their rows; see `MetricsLog.flush`."""
-        rows = self.log.flush()
-        finite = [row for row in rows if is_finite(row)]
-        if finite:
-            self._tensorboard.write_scalars(finite[-1])
-        return rows
+        return self._show_scalars(self.log.flush())
 
     def save_samples_and_weights(self) -> None:
         """Writes the sample grids and weights that are due after this step."""
@@ -133,8 +139,9 @@ class RunRecorder:
         """Writes a checkpoint, and a copy of it if the run is healthy.
 
         The metrics have to be flushed; they reach the disk first, so that no checkpoint refers to
-        lost rows.
+        lost rows. So do the samples and weights of the steps before.
         """
+        self._writer.drain()
         self.log.sync()
         checkpoint = self._trainer.encode_checkpoint()
         self.folder.write(CHECKPOINT, checkpoint)
@@ -143,6 +150,7 @@ class RunRecorder:
 
     def restart_tensorboard(self) -> None:
         """Drops the events after the current step from TensorBoard, after a rollback."""
+        self._writer.drain()
         self._tensorboard = TensorBoardWriter(
             self.folder.path, self._trainer.step, self._progress.print
         )
@@ -151,6 +159,7 @@ class RunRecorder:
         """Writes the last checkpoint, the weights, the curves and the animation."""
         self.save_checkpoint(healthy=healthy)
         self._save_weights()
+        self._writer.drain()
         if self._trainer.step > 0:
             self.folder.write(CURVES, draw_curves(self.folder.path / METRICS))
         grids = sorted((self.folder.path / SAMPLES).glob("step-*.png"))
@@ -174,12 +183,23 @@ class RunRecorder:
                 )
 
         self.log.add_quality(values)
-        self._tensorboard.write_values(values, trainer.step)
+        self._writer.submit(partial(self._tensorboard.write_values, values, trainer.step))
         note = ", the best so far" if is_best else ""
         self._progress.print(
             f"step {trainer.step}: KD-Lite0 x1000 = {values[QUALITY]:.2f} "
             f"+- {values[QUALITY_ERROR]:.2f}{note}"
         )
+
+    def close(self) -> None:
+        """Ends the thread that writes files, after the last of them."""
+        self._writer.close()
+
+    def _show_scalars(self, rows: list[MetricsRow]) -> list[MetricsRow]:
+        """Writes the last finite row as TensorBoard scalars; returns all rows."""
+        finite = [row for row in rows if is_finite(row)]
+        if finite:
+            self._writer.submit(partial(self._tensorboard.write_scalars, finite[-1]))
+        return rows
 
     def _save_good(self, checkpoint: bytes) -> None:
         # A copy and not a link: damage to one file must not reach the other.
@@ -188,21 +208,29 @@ class RunRecorder:
             self.folder.write(GOOD, checkpoint)
 
     def _write_grid(self, tag: str, name: str) -> None:
+        step = self._trainer.step
         with self._trainer.eval_generator() as generator:
-            grid: Pixels = draw_grid(generator, self._latents)
-        self.folder.write_sample(name, encode_png(grid))
-        self._tensorboard.write_grid(tag, grid, self._trainer.step)
+            samples = draw_samples(generator, self._latents)
+
+        def write() -> None:
+            grid: Pixels = tile(samples.numpy())
+            self.folder.write_sample(name, encode_png(grid))
+            self._tensorboard.write_grid(tag, grid, step)
+
+        self._writer.submit(write)
 
     def _save_weights(self, prefix: str = "") -> None:
+        with self._trainer.eval_generator() as generator:
+            self._submit_weights(prefix + GENERATOR, generator)
+        self._submit_weights(prefix + DISCRIMINATOR, self._trainer.state.discriminator)
+
+    def _submit_weights(self, name: str, network: torch.nn.Module) -> None:
         step = self._trainer.step
         images_seen = self._trainer.images_seen
-        with self._trainer.eval_generator() as generator:
-            self.folder.write_weights(
-                prefix + GENERATOR, generator, step=step, images_seen=images_seen
-            )
-        self.folder.write_weights(
-            prefix + DISCRIMINATOR,
-            self._trainer.state.discriminator,
-            step=step,
-            images_seen=images_seen,
-        )
+        copies = {key: HostCopy(tensor) for key, tensor in network.state_dict().items()}
+
+        def write() -> None:
+            tensors = {key: torch.from_numpy(copy.numpy()) for key, copy in copies.items()}
+            self.folder.write_tensors(name, tensors, step=step, images_seen=images_seen)
+
+        self._writer.submit(write)

@@ -10,6 +10,7 @@ import torch
 
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
+from dcgan.training.data.prefetch import Prefetcher
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.engine.checkpoint import (
     Position,
@@ -17,6 +18,7 @@ from dcgan.training.engine.checkpoint import (
     encode_checkpoint,
     load_checkpoint,
 )
+from dcgan.training.engine.compiled import compile_step
 from dcgan.training.engine.cuda_graphs import CudaGraphStep
 from dcgan.training.engine.state import create_training_state, set_learning_rates
 from dcgan.training.engine.step import TrainingStep
@@ -52,6 +54,7 @@ class Trainer:
         self.rollbacks = 0
         self._images_before = 0 if config.init_from is None else config.init_from.images_seen
         self.loader = BatchLoader(dataset, recipe, config.seed, device, context)
+        self._prefetcher = Prefetcher(self.loader, device)
         self.state = create_training_state(recipe, config.seed, device, context)
 
         self.ema: EMA | None = None
@@ -64,6 +67,7 @@ class Trainer:
             )
 
         step = TrainingStep(recipe, self.state, config.precision, context, config.switches)
+        self._to_compile = step if config.switches.compile else None
         self._step: Callable[[TrainingBatch], torch.Tensor] = step
         if device.type == "cuda" and context.world_size == 1:
             self._step = CudaGraphStep(step, self.state, recipe.batch_size)
@@ -87,9 +91,14 @@ class Trainer:
             set_learning_rates(self.state, recipe, factor)
 
         # Update both networks.
-        batch = self.loader.batch(self.step, self.rollbacks)
+        batch = self._prefetcher.batch(self.step, self.rollbacks)
+        if self._to_compile is not None and len(batch.real) == recipe.batch_size:
+            compile_step(self._to_compile, self.state, batch)
+            self._to_compile = None
         metrics = self._step(batch)
         self.step += 1
+        if not self.done:
+            self._prefetcher.prefetch(self.step, self.rollbacks)
 
         # Update the EMA.
         if self.ema is not None:

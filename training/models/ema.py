@@ -6,7 +6,7 @@ Its half-life is `ema_half_life` of the recipe, whose key is `average_images`.
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan.training import rng
 from dcgan.training.models.networks import Generator, cyclic_labels
@@ -48,6 +48,7 @@ class EMA:
         self._batch_size = batch_size
         self._seed = seed
         self._estimated_for: int | None = None
+        self._latents: list[Tensor] = []
 
     def update(self, generator: Generator, images_seen: int) -> None:
         """Moves the average towards the generator's weights, after one training step."""
@@ -67,22 +68,33 @@ class EMA:
         if self._estimated_for == version:
             return
 
-        # With momentum None, batch norm keeps the plain mean over all batches.
-        for module in self.generator.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.reset_running_stats()
-                module.momentum = None
+        # Keep the plain mean over all batches: batch n counts 1 / n. (With momentum None, torch
+        # reads n from the device in each layer, which waits for it.)
+        norms = [m for m in self.generator.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
 
         config = self.generator.config
-        device = next(self.generator.parameters()).device
-        label = cyclic_labels(self._batch_size, config.classes, device)
-        shape = (self._batch_size, config.latent_size)
+        latents = self._statistics_latents()
+        label = cyclic_labels(self._batch_size, config.classes, latents[0].device)
         self.generator.train()
-        for number in range(_STATISTICS_BATCHES):
-            z = rng.normals(self._seed, Purpose.STATISTICS, number, shape)
-            self.generator(z.to(device), label)
+        for number, z in enumerate(latents, 1):
+            for norm in norms:
+                norm.momentum = 1.0 / number
+            self.generator(z, label)
         self.generator.eval()
         self._estimated_for = version
+
+    def _statistics_latents(self) -> list[Tensor]:
+        """Returns latent vectors, which are always the same, on the device."""
+        if not self._latents:
+            device = next(self.generator.parameters()).device
+            shape = (self._batch_size, self.generator.config.latent_size)
+            self._latents = [
+                rng.normals(self._seed, Purpose.STATISTICS, number, shape).to(device)
+                for number in range(_STATISTICS_BATCHES)
+            ]
+        return self._latents
 
     def _weights_version(self) -> int:
         # Torch counts in-place changes of each tensor, also those made by a checkpoint that is

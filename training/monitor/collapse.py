@@ -119,8 +119,10 @@ def check_weights(weights: Iterable[tuple[str, Tensor]]) -> Collapse | None:
     Args:
         weights: name and tensor of each weight.
     """
-    for name, weight in weights:
-        if not torch.isfinite(weight).all():
+    named = list(weights)
+    finite = torch.stack([torch.isfinite(weight).all() for _, weight in named])
+    for (name, _), is_finite_weight in zip(named, finite.tolist(), strict=True):  # one wait
+        if not is_finite_weight:
             reason = f"the weights {name} contain NaN or Inf; {_RESTART}"
             return Collapse(reason=reason, fatal=True)
     return None

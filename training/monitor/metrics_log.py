@@ -7,6 +7,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
@@ -14,17 +15,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan.training import host_copy
 from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
+from dcgan.training.host_copy import HostCopy
 from dcgan.training.monitor.collapse import WINDOW
 from dcgan.training.monitor.quality import QUALITY
-from dcgan.training.monitor.step_metrics import STEP_METRICS
+from dcgan.training.monitor.step_metrics import STEP_METRICS, is_finite
 
 _REQUIRED = {"step", "images", "loss_D", "diversity"}
 _MAX_VALUE = 2.0**63  # NaN and infinity are not below it
 
 MetricsRow = dict[str, float]
 """Step, epoch, images seen and the STEP_METRICS of one step; its quality if it was evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Metrics of successive steps on their way to the host.
+
+    Attributes:
+        values: float32 [steps, 6].
+        positions: step, epoch and images seen of each.
+    """
+
+    values: HostCopy
+    positions: list[dict[str, float]]
 
 
 def flush_interval(device: torch.device) -> int:
@@ -53,6 +69,8 @@ class MetricsLog:
         self._path = path
         self._buffer = torch.zeros((flush_interval(device), len(STEP_METRICS)), device=device)
         self._positions: list[dict[str, float]] = []
+        self._asynchronous = host_copy.is_asynchronous(device)
+        self._sent: _Group | None = None
         self.latest: dict[str, float] = {}
         self.recent: list[MetricsRow] = []
         self.best_quality = math.inf
@@ -73,8 +91,26 @@ class MetricsLog:
         self._positions[-1].update(values)
         self.best_quality = min(self.best_quality, values[QUALITY])
 
+    def flush_full(self) -> list[MetricsRow]:
+        """Flushes a full buffer without a wait for the device.
+
+        On a GPU the buffer starts on its way to the host, and the rows that are written are those
+        of the full buffer before it, which have long arrived.
+
+        Returns:
+            The rows that were written; see `flush`.
+
+        Raises:
+            TrainingError: if the file cannot be written.
+        """
+        if not self._asynchronous:
+            return self.flush()
+        arrived = self._sent
+        self._sent = self._send()
+        return self._write_group(arrived)
+
     def flush(self) -> list[MetricsRow]:
-        """Reads the buffered metrics and writes them to the file.
+        """Reads all buffered metrics and writes them to the file.
 
         Returns:
             The buffered rows, up to and including the first with a NaN or an infinity. That row is
@@ -83,22 +119,14 @@ class MetricsLog:
         Raises:
             TrainingError: if the file cannot be written.
         """
-        values = self._buffer[: len(self._positions)].cpu().double().numpy().round(6)
-        positions = self._positions
-        self._positions = []
-
-        finite = np.isfinite(values).all(axis=1)
-        count = int(finite.cumprod().sum())  # rows before the first that is not finite
-        rows: list[MetricsRow] = [
-            position | dict(zip(STEP_METRICS, row, strict=True))
-            for position, row in zip(positions, values.tolist(), strict=True)
-        ]
-
-        written = rows[:count]
-        if written:
-            self._write(written)
-            self.latest = {name: written[-1][name] for name in STEP_METRICS}
-        return rows[: count + 1]
+        groups = (self._sent, self._send())
+        self._sent = None
+        rows: list[MetricsRow] = []
+        for group in groups:
+            rows += self._write_group(group)
+            if rows and not is_finite(rows[-1]):
+                break
+        return rows
 
     def sync(self) -> None:
         """Flushes the file to the disk (fsync), so that no checkpoint refers to lost rows.
@@ -123,6 +151,7 @@ class MetricsLog:
             TrainingError: if the file lacks some of the first steps, or is damaged.
         """
         self._positions = []
+        self._sent = None
         lines = self._read_lines()[:step]
         complete = len(lines) == step and (step == 0 or lines[-1].endswith("\n"))
         if not complete:
@@ -138,6 +167,33 @@ class MetricsLog:
             self.best_quality = min(self.best_quality, row.get(QUALITY, math.inf))
         self.recent = list(recent)
         write_file(self._path, "".join(lines).encode())
+
+    def _send(self) -> _Group | None:
+        """Empties the buffer; its metrics start on their way to the host."""
+        if not self._positions:
+            return None
+        values = HostCopy(self._buffer[: len(self._positions)])
+        group = _Group(values=values, positions=self._positions)
+        self._positions = []
+        return group
+
+    def _write_group(self, group: _Group | None) -> list[MetricsRow]:
+        """Writes rows up to the first that is not finite, and returns them with that one."""
+        if group is None:
+            return []
+        values = group.values.numpy().astype(np.float64).round(6)
+        finite = np.isfinite(values).all(axis=1)
+        count = int(finite.cumprod().sum())  # rows before the first that is not finite
+        rows: list[MetricsRow] = [
+            position | dict(zip(STEP_METRICS, row, strict=True))
+            for position, row in zip(group.positions, values.tolist(), strict=True)
+        ]
+
+        written = rows[:count]
+        if written:
+            self._write(written)
+            self.latest = {name: written[-1][name] for name in STEP_METRICS}
+        return rows[: count + 1]
 
     def _read_lines(self) -> list[str]:
         try:

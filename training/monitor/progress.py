@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 _LINE_SECONDS = 15.0
 
+# Figures beside the bar are written again so often; reading the memory of a GPU takes time.
+_BAR_SECONDS = 0.2
+
 # The speed of a run is known after so many seconds.
 _HINT_SECONDS = 10.0
 
@@ -68,11 +71,10 @@ class Progress:
             self._first_images = images
 
         self._maybe_hint(step, now)
-        rate = (images - self._first_images) / max(now - self._start, 1e-9)
-        values = "".join(f" {name} {value:.3f}" for name, value in metrics.items())
-        text = f"{rate:,.0f} images/s{values} {memory_gib(self._device):.1f} GiB"
         if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
+            if now - self._shown >= _BAR_SECONDS or step == self._steps:
+                self._shown = now
+                self._bar.set_postfix_str(self._text(images, now, metrics), refresh=False)
             self._bar.update(step - self._bar.n)
             return
 
@@ -80,7 +82,13 @@ class Progress:
             self._shown = now
             seconds = (self._steps - step) * (now - self._start) / max(step - self._first_step, 1)
             left = format_duration(seconds)
+            text = self._text(images, now, metrics)
             print(f"step {step}/{self._steps} {text} left {left}", file=self._out, flush=True)
+
+    def _text(self, images: int, now: float, metrics: dict[str, float]) -> str:
+        rate = (images - (self._first_images or 0)) / max(now - self._start, 1e-9)
+        values = "".join(f" {name} {value:.3f}" for name, value in metrics.items())
+        return f"{rate:,.0f} images/s{values} {memory_gib(self._device):.1f} GiB"
 
     def _maybe_hint(self, step: int, now: float) -> None:
         """Prints the hint once the speed is known."""

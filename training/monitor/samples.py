@@ -13,6 +13,7 @@ from torch import Tensor
 from dcgan.core import noise
 from dcgan.core.bounded import read_bounded
 from dcgan.core.images import Pixels, decode_png, tile, to_pillow
+from dcgan.training.host_copy import HostCopy
 from dcgan.training.models.networks import Generator, cyclic_labels
 from dcgan.training.models.pixels import to_pixels
 
@@ -35,19 +36,25 @@ def fixed_latents(seed: int, latent_size: int) -> Tensor:
 
 
 @torch.no_grad()
-def draw_grid(generator: Generator, z: Tensor) -> Pixels:
-    """Draws a grid of generated images.
+def draw_samples(generator: Generator, z: Tensor) -> HostCopy:
+    """Generates the images of a grid, and does not wait for them.
 
     Args:
         generator: in eval mode, as it will be exported.
         z: latent vectors, [n, latent_size].
 
     Returns:
-        uint8 [H, W, C].
+        uint8 [n, H, W, C].
     """
     device = next(generator.parameters()).device
     label = cyclic_labels(len(z), generator.config.classes, device)
-    return tile(to_array(generator(z.to(device), label)))
+    images = generator(z.to(device), label)
+    return HostCopy(to_pixels(images.float()).contiguous())
+
+
+def draw_grid(generator: Generator, z: Tensor) -> Pixels:
+    """Draws a grid of generated images, uint8 [H, W, C]; see `draw_samples`."""
+    return tile(draw_samples(generator, z).numpy())
 
 
 def encode_animation(grids: list[Path]) -> bytes | None:

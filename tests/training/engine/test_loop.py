@@ -10,6 +10,7 @@ from PIL import Image
 
 from dcgan.core import noise
 from dcgan.core.images import decode_png, untile
+from dcgan.training import host_copy
 from dcgan.training.config import AdamConfig
 from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
@@ -105,3 +106,29 @@ def test_the_animation_and_the_curves_can_be_opened(tmp_path, configure, dataset
         assert (animation.n_frames, animation.size) == (3, (256, 256))
     with Image.open(path / "history.png") as curves:
         assert curves.size == (800, 800)
+
+
+def test_files_written_in_the_background_are_the_same(tmp_path, configure, dataset, monkeypatch):
+    """As on a GPU, where grids and weights are written while the next steps are computed."""
+    recipe = {"ema_half_life": 50, "sample_steps": 2, "keep_epochs": 1}
+    plain = run(configure, dataset, tmp_path / "plain", **recipe)
+    monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
+    background = run(configure, dataset, tmp_path / "background", **recipe)
+    names = {path.relative_to(plain) for path in plain.rglob("*") if path.is_file()}
+    assert names
+    assert len(names) == len([p for p in background.rglob("*") if p.is_file()])
+    for name in names:
+        if name.parts[0] != "tensorboard":  # whose file has a clock time in its name
+            assert (plain / name).read_bytes() == (background / name).read_bytes(), name
+
+
+def test_a_file_that_cannot_be_written_in_the_background_ends_the_run(
+    tmp_path, configure, dataset, monkeypatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise TrainingError("the disk is full")
+
+    monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
+    monkeypatch.setattr(RunFolder, "write_tensors", fail)
+    with pytest.raises(TrainingError, match="the disk is full"):
+        run(configure, dataset, tmp_path / "run")

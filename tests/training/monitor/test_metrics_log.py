@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dcgan.training import host_copy
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.metrics_log import MetricsLog, flush_interval
 
@@ -133,3 +134,41 @@ def test_rows_without_their_measures_are_damage(path, key):
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(TrainingError, match="its line 1 is not step 1"):
         MetricsLog(path, CPU, 1)
+
+
+@pytest.fixture
+def asynchronous_log(path, monkeypatch) -> MetricsLog:
+    monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
+    return MetricsLog(path, CPU, 0)
+
+
+def fill(log: MetricsLog, first: int, value: float = 0.5) -> None:
+    for step in range(first, first + flush_interval(CPU)):
+        append(log, step, value)
+
+
+def test_on_a_gpu_a_full_buffer_is_written_when_the_next_one_is_full(asynchronous_log, path):
+    fill(asynchronous_log, 1)
+    assert asynchronous_log.flush_full() == []
+    fill(asynchronous_log, 11)
+    assert [row["step"] for row in asynchronous_log.flush_full()] == list(range(1, 11))
+    append(asynchronous_log, 21, 0.5)
+    assert [row["step"] for row in asynchronous_log.flush()] == list(range(11, 22))
+    assert [row["step"] for row in read(path)] == list(range(1, 22))
+    assert asynchronous_log.flush() == []
+
+
+def test_on_a_gpu_nothing_is_written_after_a_value_that_is_not_finite(asynchronous_log, path):
+    fill(asynchronous_log, 1, float("nan"))
+    asynchronous_log.flush_full()
+    append(asynchronous_log, 11, 0.5)
+    assert [row["step"] for row in asynchronous_log.flush()] == [1]
+    assert path.read_text() == ""
+
+
+def test_on_a_gpu_truncating_drops_rows_on_their_way(asynchronous_log, path):
+    fill(asynchronous_log, 1)
+    asynchronous_log.flush_full()
+    asynchronous_log.truncate(0)
+    assert asynchronous_log.flush() == []
+    assert path.read_text() == ""
