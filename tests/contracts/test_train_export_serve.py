@@ -19,6 +19,7 @@ from dcgan.serving.launch import launch_server
 pytestmark = pytest.mark.slow
 
 COMMANDS = Path(sys.executable).parent
+TRAIN = ("dcgan-train", "--data", "digits", "--recipe", "digits", "--out", "run")
 
 
 def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -43,18 +44,7 @@ def run_well(cwd: Path, *command: str) -> str:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few steps on the digits, and the model exported from it."""
     folder = tmp_path_factory.mktemp("workspace")
-    run_well(
-        folder,
-        "dcgan-train",
-        "--data",
-        "digits",
-        "--recipe",
-        "digits",
-        "--steps",
-        "20",
-        "--out",
-        "run",
-    )
+    run_well(folder, *TRAIN, "--steps", "20")
     run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits")
     return folder
 
@@ -156,18 +146,7 @@ def test_the_served_images_are_those_of_the_torchscript_file(workspace: Path, ad
 
 def test_no_command_overwrites_what_is_there(workspace: Path):
     before = (workspace / "run" / "generator.safetensors").read_bytes()
-    again = run(
-        workspace,
-        "dcgan-train",
-        "--data",
-        "digits",
-        "--recipe",
-        "digits",
-        "--steps",
-        "1",
-        "--out",
-        "run",
-    )
+    again = run(workspace, *TRAIN, "--steps", "1")
 
     assert again.returncode == 2
     assert len(again.stderr.strip().splitlines()[-1]) > 20
@@ -185,19 +164,7 @@ def labelled_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with classes: a digit for each label, in every format."""
     folder = tmp_path_factory.mktemp("labelled")
     classes = ("--set", "generator.classes=10", "--set", "discriminator.classes=10")
-    run_well(
-        folder,
-        "dcgan-train",
-        "--data",
-        "digits",
-        "--recipe",
-        "digits",
-        *classes,
-        "--steps",
-        "20",
-        "--out",
-        "run",
-    )
+    run_well(folder, *TRAIN, "--steps", "20", *classes)
     formats = ("--onnx", "--torchscript", "--pt2", "--safetensors", "--int8", "--fp16")
     run_well(folder, "dcgan-export", "run", "--out", "models", "--name", "digits", *formats)
     return folder
