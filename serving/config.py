@@ -43,6 +43,7 @@ class ServerConfig:
         model: name of the default model; None if there is only one.
         fetch_from: index of models, from which `model` is fetched if it is not here; None to fetch
             nothing.
+        fetch_key: public key, or its file, that must have signed that index; None for no check.
         host: address to listen on.
         port: of gRPC; 0 for any free port.
         reuse_port: whether other workers listen on the same port.
@@ -63,6 +64,7 @@ class ServerConfig:
     model_repository: Path | None = None
     model: str | None = None
     fetch_from: str | None = None
+    fetch_key: str | None = None
     host: str = "127.0.0.1"
     port: int = 8001
     reuse_port: bool = False

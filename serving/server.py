@@ -238,6 +238,7 @@ async def _find_releases(
         config.model_repository,
         config.model,
         config.fetch_from,
+        config.fetch_key,
         precision=precision,
     )
 

@@ -81,6 +81,7 @@ async def _start(
         config.model_repository,
         config.model,
         config.fetch_from,
+        config.fetch_key,
         precision=config.models.precision,
     )
 

@@ -17,6 +17,7 @@ from dcgan.zoo.catalog import ModelEntry, get_model, local_repositories, model_c
 from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
 from dcgan.zoo.manifest import Manifest, check_name
 from dcgan.zoo.repository import Release, RepositoryError, find_release, versions_of
+from dcgan.zoo.signature import PublicKey
 from dcgan.zoo.urls import split_url
 
 Progress = Callable[[int], None]
@@ -44,15 +45,21 @@ def fetch_model(
     return ModelEntry(manifest=release.manifest, source="fetched", folder=release.folder)
 
 
-def get_or_fetch(name: str, index: str) -> ModelEntry:
+def get_or_fetch(name: str, index: str, key: PublicKey | None = None) -> ModelEntry:
     """Returns the newest version of a model on this machine; fetches it only if there is none.
 
+    Args:
+        name: of the model.
+        index: address, file or folder of the index to fetch it from.
+        key: the key that must have signed the index; None for no check.
+
     Raises:
-        DownloadError, RepositoryError, CacheError: as `get_model` and `fetch_model`.
+        DownloadError, RepositoryError, SignatureError, CacheError: as `get_model` and
+            `fetch_model`.
     """
     check_name(name)
     is_local = any(versions_of(place, name) for place in local_repositories())
-    return get_model(name) if is_local else fetch_model(get_model(name, index=index))
+    return get_model(name) if is_local else fetch_model(get_model(name, index=index, key=key))
 
 
 def fetch_archive(

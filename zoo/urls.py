@@ -24,6 +24,8 @@ def split_url(url: str, what: str = "the address") -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # computed on access, with an error of its own
+        if parts.scheme in ("http", "https") and not parts.hostname:
+            raise ValueError("no host")
     except ValueError:
         raise UrlError(f"{what} is malformed; write it as https://host/path") from None
     return parts

@@ -21,6 +21,7 @@ def build_server_config(options: Mapping[str, Any]) -> ServerConfig:
         model_repository=options["model_repository"],
         model=options["model"],
         fetch_from=options["fetch_from"],
+        fetch_key=options["fetch_key"],
         host=options["host"],
         port=options["port"],
         metrics_host=options["metrics_host"],

@@ -29,6 +29,12 @@ model_options = with_options(
         "--model-repository.  [default: nothing is fetched]",
     ),
     click.option(
+        "--fetch-key",
+        metavar="KEY|FILE",
+        help="Public key of minisign that must have signed the index of --fetch-from. Needs the "
+        "extra `signatures`.",
+    ),
+    click.option(
         "--precision",
         type=click.Choice(["fp32", "fp16", "int8"]),
         default="fp32",

@@ -88,6 +88,7 @@ def find_releases(
     repository: Path | None,
     name: str | None,
     index: str | None = None,
+    key: str | None = None,
     *,
     precision: str = "fp32",
 ) -> list[Release]:
@@ -99,6 +100,7 @@ def find_releases(
             package.
         name: of the default model; None for the only one, or for the package's.
         index: of models, from which that model is fetched if it is not here; None to fetch nothing.
+        key: public key, or its file, that must have signed the index; None for no check.
         precision: precision of the files that run. Models of a repository that lack it are not
             served, except for the default model, which must have it.
 
@@ -110,6 +112,8 @@ def find_releases(
         raise ServingError(
             "--fetch-from fetches the one model that --model names; leave --model-repository out"
         )
+    if key is not None and index is None:
+        raise ServingError("--fetch-key is the key of the index that --fetch-from names; give both")
     if repository is not None:
         return _newest_releases(repository, name, precision)
     if name is None:
@@ -117,9 +121,11 @@ def find_releases(
 
     from dcgan.zoo.cache import get_or_fetch  # noqa: PLC0415
     from dcgan.zoo.catalog import get_model  # noqa: PLC0415 - loads the HTTP client
+    from dcgan.zoo.signature import read_public_key  # noqa: PLC0415
 
-    model = get_model(name) if index is None else get_or_fetch(name, index)
-    return [model.release]
+    if index is None:
+        return [get_model(name).release]
+    return [get_or_fetch(name, index, read_public_key(key) if key is not None else None).release]
 
 
 def _newest_releases(repository: Path, name: str | None, precision: str) -> list[Release]:

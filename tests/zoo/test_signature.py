@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dcgan.core.paths import cache_dir
+from dcgan.serving.errors import ServingError
+from dcgan.serving.models.releases import find_releases
 from dcgan.zoo.cli import main
 from dcgan.zoo.download import DownloadError, RetryPolicy
 from dcgan.zoo.index import read_index
@@ -258,3 +260,15 @@ def test_packing_again_says_that_the_signature_is_an_old_one(toy: Path, tmp_path
     assert "sign it again" not in dcgan_zoo(*arguments).stdout
     (tmp_path / "zoo" / "index.json.minisig").write_bytes(SIGNATURE)
     assert "sign it again" in dcgan_zoo(*arguments).stdout
+
+
+def test_a_server_fetches_only_from_a_signed_index(zoo: str, signer: Signer, publish):
+    with pytest.raises(DownloadError, match="the server answered 404"):
+        find_releases(None, "toy", zoo, signer.public_key)
+    publish()
+    with pytest.raises(SignatureError, match="is signed by the key"):
+        find_releases(None, "toy", zoo, PUBLIC_KEY)
+    (release,) = find_releases(None, "toy", zoo, signer.public_key)
+    assert release.manifest.name == "toy"
+    with pytest.raises(ServingError, match="the index that --fetch-from names"):
+        find_releases(None, "toy", None, PUBLIC_KEY)

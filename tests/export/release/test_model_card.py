@@ -150,6 +150,14 @@ def test_text_from_a_run_is_shown_without_markup(release, labelled):
         commit=HOSTILE,
         data_sha256=HOSTILE,
         changes=(RecipeChange(key=HOSTILE, value=HOSTILE, recipe=HOSTILE),),
+        init_from=ParentRun(
+            checkpoint_sha256=HOSTILE,
+            recipe=HOSTILE,
+            data=HOSTILE,
+            data_sha256=HOSTILE,
+            steps=1,
+            images_seen=1,
+        ),
     )
     manifest = dataclasses.replace(
         labelled.manifest,
@@ -160,7 +168,7 @@ def test_text_from_a_run_is_shown_without_markup(release, labelled):
         metrics=(Metric(name=HOSTILE, value=1.0, protocol=HOSTILE),),
     )
     card = model_card(manifest, no_distances(report))
-    outside_code = re.sub(r"```.*?```|`[^`\n]*`", "", card, flags=re.DOTALL)
+    outside_code = re.sub(r"```.*?```|(?<!\\)`[^`\n]*`", "", card, flags=re.DOTALL)
 
     assert "<script" not in outside_code
     assert "\x1b" not in card

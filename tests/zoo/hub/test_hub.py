@@ -46,6 +46,7 @@ def sentence(result):
     return result.output
 
 
+@pytest.mark.hostile("A hub repository with TorchScript and `.pt2` files", "they are left out")
 def test_what_is_pushed_is_pulled_again_without_files_that_can_hold_code(hub, model, elsewhere):
     pushed = run("--model-repository", model.folder.parents[1], "push", "toy", REPOSITORY)
     assert pushed.exit_code == 0, pushed.output
@@ -100,6 +101,7 @@ def test_offline_a_model_of_the_cache_is_pulled_and_no_other(hub, model, elsewhe
     assert len(hub.sent) == requests
 
 
+@pytest.mark.hostile("A token for a hub", "never shown")
 def test_a_private_repository_needs_the_token_which_is_never_shown(
     hub, model, elsewhere, monkeypatch
 ):
@@ -159,6 +161,10 @@ def pushed_with(hub, model, name, content):
     hub.files[REPOSITORY, name] = content
 
 
+@pytest.mark.hostile(
+    "A hub repository that is not what its manifest says",
+    "refused; nothing enters the cache",
+)
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
@@ -177,6 +183,7 @@ def test_a_repository_that_is_not_what_its_manifest_says_is_refused(
     assert not list((elsewhere / "models").rglob("*.onnx"))
 
 
+@pytest.mark.hostile("A hub that sends more than it announced", "cut off; nothing enters the cache")
 def test_a_file_that_is_larger_than_announced_is_not_downloaded_whole(hub, model, elsewhere):
     pushed_with(hub, model, "golden.png", b"x" * 100_000)
     size = next(file.bytes for file in model.manifest.files if file.path == "golden.png")
@@ -186,6 +193,7 @@ def test_a_file_that_is_larger_than_announced_is_not_downloaded_whole(hub, model
     assert not list((elsewhere / "models").rglob("*.onnx"))
 
 
+@pytest.mark.hostile("A hub repository whose graph has control flow", "refused")
 def test_a_graph_with_control_flow_is_refused(hub, model, elsewhere):
     from tests.zoo.conftest import build_toy_graph
 
@@ -204,6 +212,7 @@ def test_a_graph_with_control_flow_is_refused(hub, model, elsewhere):
     assert "the model in someone/toy is refused" in sentence(run("pull", REPOSITORY))
 
 
+@pytest.mark.hostile("A hub repository that calls its model `dcgan64`", "refused")
 def test_a_repository_cannot_take_the_name_of_another_model(hub, model, elsewhere):
     push(model, REPOSITORY)
     for (_, name), content in list(hub.files.items()):
