@@ -82,7 +82,8 @@ def test_a_run_is_exported_and_takes_labels(run_folder):
     assert (images != subject.images(4, (labels + 1) % 3)).any()
 
 
-def test_a_data_set_of_a_library_is_taken_where_no_model_has_its_name():
+def test_a_data_set_of_a_library_is_taken_where_no_model_has_its_name(monkeypatch):
+    monkeypatch.setattr("dcgan.evaluation.subject.local_repositories", lambda: [])
     subject = open_quietly("digits")
 
     assert (subject.image_size, subject.channels) == (10, 1)
