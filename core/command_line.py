@@ -228,7 +228,8 @@ def _plain_errors(ctx: click.Context) -> Iterator[None]:
         yield
     except click.BadParameter as error:
         for name, plain in _TYPE_NAMES.items():
-            error.message = error.message.replace(f"a valid {name}", plain)
+            message = error.message.replace(f"a valid {name}", plain)
+            error.message = message  # type: ignore[misc]  # final to subclasses only
         option = error.param
         if option is not None and _is_from_environment(ctx, option):
             error.param_hint = f"the variable {option.envvar} (option {option.opts[-1]})"
