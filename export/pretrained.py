@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -14,12 +15,14 @@ from dcgan.export.formats.safetensors_file import read_safetensors
 from dcgan.export.graph.fold import FoldedGenerator
 from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.zoo.catalog import get_model
+from dcgan.zoo.hub.pull import pull
 from dcgan.zoo.manifest import FILE_NAME, Manifest
 from dcgan.zoo.repository import Release, read_release
 
 __all__ = ["Generator"]
 
 _BATCH = 64
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Generator(nn.Module):
@@ -44,14 +47,15 @@ class Generator(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, version: int | None = None) -> Generator:
-        """Loads a model of the package, the cache or a folder.
+        """Loads a model of the package, the cache, a folder or a Hugging Face repository.
 
         The weights are those of the safetensors file. A model without one has the same weights in
         its float32 ONNX file; reading them needs the package `onnx`.
 
         Args:
-            name: of a model, such as "dcgan64", or a model folder.
-            version: of the model; the newest by default.
+            name: of a model, such as "dcgan64"; a model folder; or a repository, OWNER/NAME,
+                which is pulled into the cache (needs the extra `hub`).
+            version: of the model with that name; the newest by default.
 
         Returns:
             The generator, in eval mode, on the CPU.
@@ -120,6 +124,8 @@ def _find(name: str | Path, version: int | None) -> Release:
     folder = Path(name)
     if (folder / FILE_NAME).is_file():
         return read_release(folder)
+    if isinstance(name, str) and _REPOSITORY.fullmatch(name):
+        return pull(name)
     return get_model(str(name), version).release
 
 

@@ -52,3 +52,11 @@ def model(toy: Path) -> Release:
     manifest = replace(release.manifest, files=tuple(files))
     (toy / FILE_NAME).write_text(dump_json(manifest))
     return read_release(toy)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The machine of another user: an empty cache of models and of huggingface_hub."""
+    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "elsewhere" / "hf"))
+    return tmp_path / "elsewhere"

@@ -26,14 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 REPOSITORY = "someone/toy"
 
 
-@pytest.fixture
-def elsewhere(monkeypatch, tmp_path):
-    """The machine of another user: an empty cache of models and of huggingface_hub."""
-    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "elsewhere" / "hf"))
-    return tmp_path / "elsewhere"
-
-
 def run(*arguments):
     return CliRunner().invoke(main, [*map(str, arguments)])
 
