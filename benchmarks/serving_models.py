@@ -25,7 +25,8 @@ from dcgan.zoo.manifest import (
     Tensor,
     Training,
 )
-from dcgan.zoo.repository import describe_file, publish
+from dcgan.zoo.publishing import publish
+from dcgan.zoo.repository import describe_file
 
 LATENT_SIZE = 100
 IMAGE_SIZE = 64

@@ -19,7 +19,8 @@ from dcgan.export.verify.gate import Verification, verify_files
 from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Manifest
-from dcgan.zoo.repository import Release, publish, read_release
+from dcgan.zoo.publishing import publish
+from dcgan.zoo.repository import Release, read_release
 
 
 def export(

@@ -17,12 +17,12 @@ from dcgan.core.schema import parse_json
 from dcgan.core.text import printable
 from dcgan.zoo.manifest import FILE_NAME, Manifest
 from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.publishing import publish
 from dcgan.zoo.repository import (
     MAX_MANIFEST_BYTES,
     CorruptModelError,
     Release,
     RepositoryError,
-    publish,
     read_release,
 )
 

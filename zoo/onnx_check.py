@@ -24,12 +24,13 @@ _MAX_ELEMENTS = 2**26  # intermediate values of one image; 64x64 images take und
 _MAX_MULTIPLICATIONS = 2**38  # of one image; 64x64 images take 2**27
 
 
-def check_onnx_file(path: Path, manifest: Manifest) -> Cost:
+def check_onnx_file(path: Path, manifest: Manifest, content: bytes | None = None) -> Cost:
     """Checks that an ONNX file is a graph that is safe to load.
 
     Args:
         path: the file.
         manifest: of its model.
+        content: of the file, if it is in memory already.
 
     Returns:
         What it takes to make one image.
@@ -38,7 +39,9 @@ def check_onnx_file(path: Path, manifest: Manifest) -> Cost:
         UnsafeGraphError: names the file and what is wrong with it.
     """
     try:
-        return check_onnx(read_bounded(path, _MAX_FILE_BYTES), manifest)
+        if content is None:
+            content = read_bounded(path, _MAX_FILE_BYTES)
+        return check_onnx(content, manifest)
     except UnsafeGraphError as error:
         raise UnsafeGraphError(
             f"{printable(path)} is not loaded: {error}; export the model again with dcgan-export"

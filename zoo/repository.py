@@ -1,18 +1,15 @@
 """Model folders: `<repository>/<name>/<version>/`, immutable once written.
 
-A folder appears complete or not at all (see `dcgan.core.atomic`).
+`dcgan.zoo.publishing` writes them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.core.atomic import new_folder
 from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import SchemaError, parse_json
@@ -24,7 +21,6 @@ from dcgan.zoo.manifest import (
     ManifestError,
     ModelFile,
     check_name,
-    check_version,
 )
 from dcgan.zoo.onnx_check import check_onnx_file
 
@@ -87,9 +83,11 @@ class Release:
         """
         self.verify_listing()
         for file in self.manifest.files:
-            self.verify_file(file)
             if file.role == "onnx":
-                check_onnx_file(self.path(file), self.manifest)
+                content = self.read_file(file)
+                check_onnx_file(self.path(file), self.manifest, content)
+            else:
+                self.verify_file(file)
 
     def verify_listing(self) -> None:
         """Verifies that the folder holds nothing that the manifest does not list.
@@ -101,9 +99,7 @@ class Release:
         try:
             found = {path.name for path in self.folder.iterdir()}
         except OSError as error:
-            raise RepositoryError(
-                f"cannot read {self.folder}: {error.strerror}; give this user the right to read it"
-            ) from None
+            raise _unreadable(self.folder, error) from None
 
         unlisted = sorted(found - {FILE_NAME} - {file.path for file in self.manifest.files})
         if unlisted:
@@ -123,14 +119,23 @@ class Release:
         try:
             found = sha256(path)
         except OSError as error:
-            raise RepositoryError(
-                f"cannot read {path}: {error.strerror}; give this user the right to read it"
-            ) from None
-        if found != file.sha256:
-            raise CorruptModelError(
-                f"{path} is damaged: its SHA-256 is {found[:12]}..., "
-                f"not {file.sha256[:12]}...; {_CURE}"
-            )
+            raise _unreadable(path, error) from None
+        _check_digest(path, file, found)
+
+    def read_file(self, file: ModelFile) -> bytes:
+        """Reads a whole file and verifies its SHA-256, with a single access to the disk.
+
+        Raises:
+            CorruptModelError: if it differs from the manifest.
+            RepositoryError: if it cannot be read.
+        """
+        path = self.path(file)
+        try:
+            content = read_bounded(path, file.bytes)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        _check_digest(path, file, hashlib.sha256(content).hexdigest())
+        return content
 
 
 def read_release(folder: Path) -> Release:
@@ -212,40 +217,6 @@ def versions_of(repository: Path, name: str) -> list[int]:
     )
 
 
-@contextmanager
-def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
-    """Gives a temporary folder for a model, and publishes it when the block ends without an error.
-
-    Raises:
-        RepositoryError: if that version exists, or the repository cannot be written.
-        ManifestError: if the name or version is not allowed.
-    """
-    check_name(name)
-    check_version(version)
-    target = repository / name / str(version)
-    if target.exists():
-        raise RepositoryError(
-            f"{target} exists and a released model is never changed; "
-            "choose another --name or --version"
-        )
-    try:
-        with ExitStack() as stack:
-            try:
-                folder = stack.enter_context(new_folder(target))
-            except OSError as error:
-                raise RepositoryError(
-                    f"cannot write to the repository {repository}: {error.strerror}"
-                ) from None
-
-            try:
-                yield folder
-                stack.close()  # puts the folder in its place
-            except OSError as error:
-                raise _refusal(target, error) from None
-    finally:
-        _remove_if_empty(target.parent)
-
-
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -261,6 +232,19 @@ def describe_file(path: Path, role: str, precision: str | None = None) -> ModelF
         sha256=sha256(path),
         precision=precision,
     )
+
+
+def _unreadable(path: Path, error: OSError) -> RepositoryError:
+    return RepositoryError(
+        f"cannot read {path}: {error.strerror}; give this user the right to read it"
+    )
+
+
+def _check_digest(path: Path, file: ModelFile, found: str) -> None:
+    if found != file.sha256:
+        raise CorruptModelError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., not {file.sha256[:12]}...; {_CURE}"
+        )
 
 
 def _read_manifest(folder: Path) -> str:
@@ -292,20 +276,3 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
     except OSError:  # for example, a name that is too long for the file system
         return False
-
-
-def _refusal(target: Path, error: OSError) -> RepositoryError:
-    if target.exists():
-        return RepositoryError(
-            f"{target} was published by another process in the meantime; choose another --version"
-        )
-    return RepositoryError(
-        f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
-    )
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # it holds other versions

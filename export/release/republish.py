@@ -23,7 +23,8 @@ from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.report import ParityReport
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import FILE_NAME, GoldenDigest, Manifest, Metric, ModelFile
-from dcgan.zoo.repository import Release, describe_file, publish, read_release
+from dcgan.zoo.publishing import publish
+from dcgan.zoo.repository import Release, describe_file, read_release
 
 _SAFETENSORS = "generator.safetensors"
 _NUMBER_OF_IMAGES = re.compile(r"\bn=[\d,]+")

@@ -24,17 +24,26 @@ if TYPE_CHECKING:
 
 
 class CpuEngine:
-    """One session for every batch size up to the maximum; several threads may call it."""
+    """One session for every batch size up to the maximum; several threads may call it.
+
+    Args:
+        path: of the ONNX file.
+        manifest: of the model.
+        config: of the engines.
+        content: of the file, if it is in memory already.
+    """
 
     provider = CPU
     batch_size: int | None = None  # the pixels do not depend on it
 
-    def __init__(self, path: Path, manifest: Manifest, config: EngineConfig) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, config: EngineConfig, content: bytes | None = None
+    ) -> None:
         options = session_options(
             intra_op_threads=config.intra_op_threads, spinning=config.spinning
         )
         self.max_batch = config.max_batch
-        self._session = open_session(path, CPU, options)
+        self._session = open_session(path, CPU, options, content=content)
         check_signature(self._session, manifest, path)
 
     def run(

@@ -24,7 +24,12 @@ _INSTANCES_PER_GPU = 2  # one copies its images to the host while the other comp
 
 
 def open_engines(
-    path: Path, manifest: Manifest, config: EngineConfig, precision: str = "fp32"
+    path: Path,
+    manifest: Manifest,
+    config: EngineConfig,
+    precision: str = "fp32",
+    *,
+    content: bytes | None = None,
 ) -> list[Engine]:
     """Loads a model file and warms it up.
 
@@ -33,6 +38,7 @@ def open_engines(
         manifest: of the model.
         config: of the engines.
         precision: of the file.
+        content: of the file, if it is in memory already; else the file is read.
 
     Returns:
         One engine per instance. On the CPU, engines with a single thread are the same object,
@@ -46,7 +52,7 @@ def open_engines(
     provider = choose_provider(config.device)
     config = share_processors(config, provider, processor_limits().usable)
 
-    engines = _load(path, manifest, config, provider, precision)
+    engines = _load(path, manifest, config, provider, precision, content=content)
     for engine in set(engines):
         for batch in sorted({1, engine.max_batch}):
             _warm_up(engine, manifest, batch, path)
@@ -84,18 +90,26 @@ def spread(instances: int, devices: tuple[int, ...]) -> list[int]:
 
 
 def _load(
-    path: Path, manifest: Manifest, config: EngineConfig, provider: str, precision: str
+    path: Path,
+    manifest: Manifest,
+    config: EngineConfig,
+    provider: str,
+    precision: str,
+    *,
+    content: bytes | None,
 ) -> list[Engine]:
     if provider == CUDA:
         check_cuda(config.devices)
         return [
-            FixedBatchEngine(path, manifest, config, device_id=device_id, precision=precision)
+            FixedBatchEngine(
+                path, manifest, config, device_id=device_id, precision=precision, content=content
+            )
             for device_id in spread(config.instances, config.devices)
         ]
 
     if config.intra_op_threads > 1:
-        return [CpuEngine(path, manifest, config) for _ in range(config.instances)]
-    return [CpuEngine(path, manifest, config)] * config.instances
+        return [CpuEngine(path, manifest, config, content) for _ in range(config.instances)]
+    return [CpuEngine(path, manifest, config, content)] * config.instances
 
 
 def _warm_up(engine: Engine, manifest: Manifest, batch: int, path: Path) -> None:

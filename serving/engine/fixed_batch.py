@@ -51,6 +51,7 @@ class FixedBatchEngine:
         provider: execution provider; CUDA, except in tests.
         device_id: number of the GPU.
         precision: of the file, e.g. "fp16", which decides the layout that CUDA prefers.
+        content: of the file, if it is in memory already.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class FixedBatchEngine:
         provider: str = CUDA,
         device_id: int = 0,
         precision: str = "fp32",
+        content: bytes | None = None,
     ) -> None:
         self.provider = provider
         self.batch_size = config.cuda_batch_size
@@ -72,7 +74,7 @@ class FixedBatchEngine:
         self._precision = precision
 
         self._thread = DaemonThread(f"fixed-batch-{device_id}")
-        self._session = self._thread.submit(self._open, graphs=config.cuda_graphs).result()
+        self._session = self._thread.submit(self._open, content, graphs=config.cuda_graphs).result()
 
     def run(
         self,
@@ -90,20 +92,22 @@ class FixedBatchEngine:
         """Returns the number of images that are missing to a full batch."""
         return self.batch_size - images
 
-    def _open(self, *, graphs: bool) -> FixedBatchSession:
+    def _open(self, content: bytes | None, *, graphs: bool) -> FixedBatchSession:
         if not graphs or self.provider != CUDA:
-            return self._open_session(graphs=False)
+            return self._open_session(content, graphs=False)
         try:
-            return self._open_session(graphs=True)
+            return self._open_session(content, graphs=True)
         except ServingError as error:
             logger.warning("no CUDA graph for %s: %s", self._path.name, error)
-            return self._open_session(graphs=False)
+            return self._open_session(content, graphs=False)
 
-    def _open_session(self, *, graphs: bool) -> FixedBatchSession:
+    def _open_session(self, content: bytes | None, *, graphs: bool) -> FixedBatchSession:
         manifest = self._manifest
         on_cuda = self.provider == CUDA
         options = cuda_options(self._precision, self._device_id, graphs=graphs) if on_cuda else None
-        session = open_session(self._path, self.provider, session_options(), options)
+        session = open_session(
+            self._path, self.provider, session_options(), options, content=content
+        )
         check_signature(session, manifest, self._path)
 
         shape = BatchShape(

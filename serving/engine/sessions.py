@@ -25,15 +25,28 @@ def open_session(
     provider: str,
     options: ort.SessionOptions,
     provider_options: dict[str, str] | None = None,
+    *,
+    content: bytes | None = None,
 ) -> ort.InferenceSession:
     """Opens a session on one provider, without a fallback to another.
+
+    Args:
+        path: of the file, which is read unless its content is given.
+        provider: execution provider.
+        options: of the session.
+        provider_options: of the provider.
+        content: of the file.
 
     Raises:
         ServingError: if ONNX Runtime cannot load the file, or does not offer the provider.
     """
     try:
         return onnx_session.open_session(
-            path, provider, options=options, provider_options=provider_options
+            path if content is None else content,
+            provider,
+            name=str(path),
+            options=options,
+            provider_options=provider_options,
         )
     except SessionError as error:
         raise ServingError(

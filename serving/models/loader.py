@@ -98,8 +98,10 @@ def _open_engines(
 ) -> tuple[list[Engine], Agreement]:
     path = release.path(file)
     release.verify_listing()
-    release.verify_file(file)
-    check_onnx_file(path, release.manifest)
+    content = release.read_file(file)
+    check_onnx_file(path, release.manifest, content)
 
-    engines = open_engines(path, release.manifest, config, file.precision or "fp32")
+    engines = open_engines(
+        path, release.manifest, config, file.precision or "fp32", content=content
+    )
     return engines, run_self_test(engines, release, file)

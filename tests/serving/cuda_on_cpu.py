@@ -18,11 +18,11 @@ def run_cuda_on_cpu(
     """
     opened = []
 
-    def open_session(path, provider, options, provider_options):
+    def open_session(path, provider, options, provider_options, *, content=None):
         opened.append(provider_options)
         if refuse_graphs and "enable_cuda_graph" in provider_options:
             raise ServingError(refuse_graphs)
-        return real_open(path, CPU, options, None)
+        return real_open(path, CPU, options, None, content=content)
 
     real_open = fixed_batch.open_session
     real_session = fixed_batch.FixedBatchSession

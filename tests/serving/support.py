@@ -17,7 +17,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 UNCHECKED = """
 from dcgan.serving.models import loader
-loader.check_onnx_file = lambda path, manifest: None
+loader.check_onnx_file = lambda path, manifest, content: None
 """
 """Code to run in front of a server, which then loads graphs that are not safe."""
 

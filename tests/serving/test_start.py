@@ -30,7 +30,7 @@ HANGING_ENGINE = f"""
 import sys, threading
 from dcgan.serving.models import loader
 
-def hang(*args):
+def hang(*args, **options):
     print("{STARTED}", file=sys.stderr, flush=True)
     threading.Event().wait()
 

@@ -32,7 +32,8 @@ from dcgan.zoo.manifest import (
     Tensor,
     Training,
 )
-from dcgan.zoo.repository import describe_file, publish
+from dcgan.zoo.publishing import publish
+from dcgan.zoo.repository import describe_file
 from tests.zoo.misbehaving_server import Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)

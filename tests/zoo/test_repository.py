@@ -11,12 +11,12 @@ import pytest
 from dcgan.core.errors import DcganError
 from dcgan.zoo.manifest import FILE_NAME, ManifestError
 from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.publishing import publish
 from dcgan.zoo.repository import (
     CorruptModelError,
     RepositoryError,
     find_release,
     list_releases,
-    publish,
     read_release,
     sha256,
 )

@@ -9,8 +9,12 @@ import onnx
 import pytest
 
 from dcgan.serving.client import Client
+from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.models import loader
+from dcgan.serving.models.config import ModelConfig
+from dcgan.serving.observability.metrics import Metrics
 from dcgan.zoo import golden
+from dcgan.zoo.golden import Agreement
 from dcgan.zoo.repository import describe_file, read_release
 from tests.serving.support import refuse_to_start
 
@@ -53,6 +57,23 @@ def test_an_unsafe_graph_is_refused_before_onnx_runtime_sees_it(copied, monkeypa
     change_manifest(path.parent, path.name)
     monkeypatch.setattr(loader, "open_engines", pytest.fail)
     assert "it uses the operator 'Floor'" in refuse_to_start(copied)
+
+
+async def test_the_bytes_that_were_checked_are_those_that_run(copied, monkeypatch):
+    """The file is read once; who replaces it after the check changes nothing."""
+    check = loader.check_onnx_file
+
+    def check_and_replace(path, manifest, content):
+        check(path, manifest, content)
+        path.write_bytes(b"another graph")
+
+    monkeypatch.setattr(loader, "check_onnx_file", check_and_replace)
+    release = read_release(copied / "tiny" / "2")
+    config = EngineConfig(device="cpu", instances=1)
+    model = await loader.load_model(release, config, ModelConfig(), Metrics())
+
+    assert model.agreement is Agreement.EXACT
+    await model.dispatcher.stop()
 
 
 @pytest.mark.hostile("A model repository with a graph that loops without end", "not served")

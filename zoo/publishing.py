@@ -1,0 +1,62 @@
+"""Publishing: a model folder appears in a repository complete or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dcgan.core.atomic import new_folder
+from dcgan.zoo.manifest import check_name, check_version
+from dcgan.zoo.repository import RepositoryError
+
+
+@contextmanager
+def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
+    """Gives a temporary folder for a model, and publishes it when the block ends without an error.
+
+    Raises:
+        RepositoryError: if that version exists, or the repository cannot be written.
+        ManifestError: if the name or version is not allowed.
+    """
+    check_name(name)
+    check_version(version)
+    target = repository / name / str(version)
+    if target.exists():
+        raise RepositoryError(
+            f"{target} exists and a released model is never changed; "
+            "choose another --name or --version"
+        )
+    try:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(new_folder(target))
+            except OSError as error:
+                raise RepositoryError(
+                    f"cannot write to the repository {repository}: {error.strerror}"
+                ) from None
+
+            try:
+                yield folder
+                stack.close()  # puts the folder in its place
+            except OSError as error:
+                raise _refusal(target, error) from None
+    finally:
+        _remove_if_empty(target.parent)
+
+
+def _refusal(target: Path, error: OSError) -> RepositoryError:
+    if target.exists():
+        return RepositoryError(
+            f"{target} was published by another process in the meantime; choose another --version"
+        )
+    return RepositoryError(
+        f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
+    )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # it holds other versions
