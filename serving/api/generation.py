@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from itertools import islice
 
 from dcgan.core.images import Pixels
 from dcgan.serving.api.errors import DrainingError, LoadingError, TooManyStreamsError
+from dcgan.serving.api.generated_images import GeneratedImages, from_cache
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.requests import ImageRequest
 from dcgan.serving.encoding.formats import ImageFormat
@@ -33,41 +34,26 @@ _CHUNKS_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratedImages:
-    """Images of a request, or of one chunk of a stream.
-
-    Attributes:
-        start: position of the first image in the request.
-        count: number of images.
-        images: pixels and times.
-        files: PNG files; None if the request is for pixels.
-        png_s: time that the PNG queue took.
-    """
-
-    start: int
-    count: int
-    images: Images
-    files: list[bytes] | None = None
-    png_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class _PendingChunk:
     """A chunk of a stream that is being made.
 
     Attributes:
         start: position of its first image in the request.
         count: number of images.
-        images: future of the images.
+        images: future of the images; None if their files were in the cache.
         reservation: in the PNG queue; None if the request is for pixels.
         resources: cancels what is not made yet and releases the reservation when it is closed.
+        tags: entity tags of its images as PNG files; none if there is no cache for them.
+        files: from the cache; None if they were not in it.
     """
 
     start: int
     count: int
-    images: asyncio.Future[Images]
+    images: asyncio.Future[Images] | None
     reservation: PngReservation | None
     resources: ExitStack
+    tags: Sequence[str] = ()
+    files: list[bytes] | None = None
 
 
 class Generation:
@@ -140,23 +126,22 @@ class Generation:
         self.in_flight.check_unread()
         model = request.model
         count = request.images
-        demand = self._demand(request, deadline, 0, count)
+        demand = self._demand(request, deadline, 0, count, is_first=True)
         draw = partial(request.draw, 0, count)
         if not request.image_format.is_png:
             images = await model.dispatcher.submit(demand, draw)
             return GeneratedImages(0, count, images)
 
-        is_grid = request.image_format is ImageFormat.PNG_GRID
-        tags = [] if is_grid else self._tags(request)
+        tags = self._tags(request, 0, count)
         if tags and (files := self.cache.find_all(tags)) is not None:
-            return GeneratedImages(0, count, Images((), queue_s=0.0, compute_s=0.0), files)
+            return from_cache(0, count, files)
 
+        is_grid = request.image_format is ImageFormat.PNG_GRID
         with model.png_queue.reserve(demand, is_grid=is_grid) as reservation:
             demand = replace(demand, reserve_s=reservation.encode_s)
             images = await model.dispatcher.submit(demand, draw)
             generated = await self._encode_png(request, 0, count, images, reservation)
-        for tag, file in zip(tags, generated.files or (), strict=False):
-            self.cache.add(tag, file)
+        self.cache.add_all(tags, generated.files)
         return generated
 
     async def generate_file(
@@ -181,7 +166,7 @@ class Generation:
         self.in_flight.check_unread()
 
         model = request.model
-        demand = self._demand(request, deadline, 0, request.images)
+        demand = self._demand(request, deadline, 0, request.images, is_first=True)
         writing = replace(demand, images=cost, request_images=cost)
         with model.png_queue.reserve(writing, is_grid=True) as reservation:
             demand = replace(demand, reserve_s=reservation.encode_s)
@@ -211,50 +196,58 @@ class Generation:
         size = min(replies.chunk_images, replies.max_images(request.image_format))
         starts = iter(range(0, request.images, size))
         pending: deque[_PendingChunk] = deque()
+        is_first = True
         self._streams += 1
         try:
             while True:
                 # Keep the engines busy with the next chunks while this one is encoded and written.
                 for start in islice(starts, _CHUNKS_AHEAD - len(pending)):
                     count = min(size, request.images - start)
-                    pending.append(self._begin_chunk(request, deadline, start, count))
+                    chunk = self._begin_chunk(request, deadline, start, count, is_first=is_first)
+                    is_first = is_first and chunk.images is None
+                    pending.append(chunk)
                 if not pending:
                     return
 
-                chunk = pending[0]
-                images = await chunk.images
-                pending.popleft()
-                with chunk.resources:
-                    generated = await self._encode_png(
-                        request, chunk.start, chunk.count, images, chunk.reservation
-                    )
-                yield generated
+                yield await self._finish_chunk(request, pending)
         finally:
             self._streams -= 1
             for chunk in pending:
                 chunk.resources.close()
 
-    def _tags(self, request: ImageRequest) -> list[str]:
-        """Returns the entity tag of each image as a PNG file; none if there is no cache."""
-        if request.image_tag is None or not self.cache.is_enabled:
+    def _tags(self, request: ImageRequest, start: int, count: int) -> list[str]:
+        """Returns the entity tag of each image as a PNG file; none if they are not cached."""
+        if request.image_format is not ImageFormat.PNG or request.image_tag is None:
             return []
-        return [request.image_tag(position) for position in range(request.images)]
+        if not self.cache.is_enabled:
+            return []
+        return [request.image_tag(position) for position in range(start, start + count)]
 
-    def _demand(self, request: ImageRequest, deadline: float, start: int, count: int) -> Demand:
+    def _demand(
+        self, request: ImageRequest, deadline: float, start: int, count: int, *, is_first: bool
+    ) -> Demand:
+        """Returns what a chunk needs; the first one that is drawn speaks for all after it."""
         return Demand(
             images=count,
-            request_images=request.images if start == 0 else count,
+            request_images=request.images - start if is_first else count,
             arrived=self._clock(),
             deadline=deadline,
-            is_continuation=start > 0,
+            is_continuation=not is_first,
         )
 
     def _begin_chunk(
-        self, request: ImageRequest, deadline: float, start: int, count: int
+        self, request: ImageRequest, deadline: float, start: int, count: int, *, is_first: bool
     ) -> _PendingChunk:
-        """Submits a chunk, with a reservation in the PNG queue if it needs one."""
+        """Submits a chunk, with a reservation in the PNG queue if it needs one.
+
+        A chunk whose files are in the cache needs neither.
+        """
+        tags = self._tags(request, start, count)
+        if tags and (files := self.cache.find_all(tags)) is not None:
+            return _PendingChunk(start, count, None, None, ExitStack(), files=files)
+
         model = request.model
-        demand = self._demand(request, deadline, start, count)
+        demand = self._demand(request, deadline, start, count, is_first=is_first)
         reservation = None
         with ExitStack() as resources:
             if request.image_format.is_png:
@@ -266,7 +259,25 @@ class Generation:
 
             images = model.dispatcher.submit(demand, partial(request.draw, start, count))
             resources.callback(images.cancel)
-            return _PendingChunk(start, count, images, reservation, resources.pop_all())
+            return _PendingChunk(start, count, images, reservation, resources.pop_all(), tags)
+
+    async def _finish_chunk(
+        self, request: ImageRequest, pending: deque[_PendingChunk]
+    ) -> GeneratedImages:
+        """Waits for the oldest chunk, takes it from the others, and encodes it."""
+        chunk = pending[0]
+        if chunk.images is None:
+            pending.popleft()
+            return from_cache(chunk.start, chunk.count, chunk.files)
+
+        images = await chunk.images
+        pending.popleft()
+        with chunk.resources:
+            generated = await self._encode_png(
+                request, chunk.start, chunk.count, images, chunk.reservation
+            )
+        self.cache.add_all(chunk.tags, generated.files)
+        return generated
 
     async def _encode_png(
         self,

@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from dcgan.core.text import printable
 from dcgan.serving.api.errors import DrainingError, InvalidMessageError, engine_fault
-from dcgan.serving.api.generation import GeneratedImages, Generation
+from dcgan.serving.api.generated_images import GeneratedImages
+from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.messages import model_message
 from dcgan.serving.api.requests import (
     ImageRequest,

@@ -58,6 +58,11 @@ class ResponseCache:
             return None
         return [file for tag in tags if (file := self.find(tag)) is not None]
 
+    def add_all(self, tags: Sequence[str], files: Sequence[bytes] | None) -> None:
+        """Keeps one file for each tag; nothing if there are no tags."""
+        for tag, file in zip(tags, files or (), strict=False):
+            self.add(tag, file)
+
     def add(self, tag: str, file: bytes) -> None:
         """Keeps a file, and evicts those that were used least recently."""
         if len(file) > self._max_bytes or tag in self._files:

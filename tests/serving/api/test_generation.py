@@ -11,6 +11,7 @@ from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.encoding.png_queue import PngQueue
 from dcgan.serving.encoding.replies import ReplyEncoder
+from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.models.config import ModelConfig
@@ -68,6 +69,46 @@ async def test_engines_have_to_leave_the_time_that_writing_takes(repository, ans
             await stub.Generate(request, timeout=8)
         assert len((await stub.Generate(request, timeout=20)).png) == 64
     await dispatcher.stop()
+
+
+async def test_streams_of_png_share_the_cache_with_other_requests(only, answering):
+    metrics = Metrics()
+    model = await load_model(
+        find_release(only("tiny"), "tiny"),
+        EngineConfig(device="cpu"),
+        ModelConfig(queue_images=100, png_queue_images=100),
+        metrics,
+    )
+    generation = Generation(cache=ResponseCache(2**24))
+    generation.open(ModelRegistry([model]))
+    async with answering(GeneratorService(generation, metrics)) as stub:
+
+        async def stream(n: int, image_format: int = PNG) -> list[bytes]:
+            request = pb.GenerateStreamRequest(seed=7, n=n, format=image_format)
+            return [file async for chunk in stub.GenerateStream(request) for file in chunk.png]
+
+        def drawn() -> int:
+            return model.dispatcher.counts().offered
+
+        # The first stream fills the cache, for streams and for single replies.
+        files = await stream(100)
+        first = drawn()
+        assert await stream(100) == files
+        reply = await stub.Generate(pb.GenerateRequest(seed=7, n=2, offset=98, format=PNG))
+        assert list(reply.png) == files[98:]
+        assert drawn() == first
+
+        # Grids are other files.
+        await stream(100, pb.IMAGE_FORMAT_PNG_GRID)
+        assert drawn() > first
+
+        # What a longer stream has to draw is admitted as any request is.
+        full = pytest.raises(grpc.aio.AioRpcError, match="queue of 100 images is full")
+        with model.png_queue.reserve(demand(60), is_grid=False), full:
+            await stream(200)
+        assert (await stream(200))[:100] == files
+        assert model.png_queue.waiting_images() == 0
+    await model.dispatcher.stop()
 
 
 async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
