@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from dcgan.core.origin import ParentRun
 from dcgan.training.config import Recipe, change_recipe, load_recipe, recipe_names
@@ -15,11 +16,12 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
 from dcgan.training.recipe_values import first_difference, recipe_values
-from dcgan.training.run_folder import RunConfig, describe_data, read_config
+from dcgan.training.run_folder import CONFIG, RunConfig, describe_data, read_config
 from dcgan.training.tensor_file import read_tensors
 
 _NETWORKS = ("generator.", "discriminator.")
 _AVERAGE = "average."
+_MAX_STEPS = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,11 @@ def read_parent(folder: Path) -> Parent:
     config = read_config(folder)
     path = _find_parent_checkpoint(folder)
     _, facts = read_tensors(path)
-    step = facts.get("step", 0)
+    step = facts.get("step", -1)
+    if not 0 <= step < _MAX_STEPS:
+        raise TrainingError(
+            f"{path} does not say how long it was trained; name another --init-from"
+        )
 
     earlier = 0 if config.init_from is None else config.init_from.images_seen
     record = ParentRun(
@@ -123,14 +129,22 @@ def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> Non
         )
 
     saved, _ = read_tensors(path)
+    inherited: list[tuple[Tensor, Tensor]] = []
+    for name, tensor in checkpoint_tensors(trainer.state, trainer.ema).items():
+        if not name.startswith((*_NETWORKS, _AVERAGE)):
+            continue
+        # A run without an EMA passes its trained weights on.
+        trained = name.replace(_AVERAGE, "generator.", 1)
+        source = saved.get(name, saved.get(trained))
+        if source is None or source.shape != tensor.shape:
+            raise TrainingError(
+                f"{path} does not fit the recipe in {CONFIG} beside it; name another --init-from"
+            )
+        inherited.append((tensor, source))
+
     with torch.no_grad():
-        for name, tensor in checkpoint_tensors(trainer.state, trainer.ema).items():
-            if name.startswith(_NETWORKS):
-                tensor.copy_(saved[name])
-            elif name.startswith(_AVERAGE):
-                # A run without an EMA passes its trained weights on.
-                trained = name.replace(_AVERAGE, "generator.", 1)
-                tensor.copy_(saved[name if name in saved else trained])
+        for tensor, source in inherited:
+            tensor.copy_(source)
 
 
 def _find_parent_checkpoint(folder: Path) -> Path:

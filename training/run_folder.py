@@ -31,7 +31,7 @@ from dcgan.core.atomic import remove_leftovers
 from dcgan.core.bounded import read_bounded
 from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import ParentRun, RecipeChange, Training
-from dcgan.core.schema import dump_json, parse_json
+from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.training.config import Recipe, StepSwitches
 from dcgan.training.data.color import WHITE
 from dcgan.training.errors import TrainingError
@@ -52,6 +52,7 @@ GENERATOR = "generator.safetensors"
 BEST = "best.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 
+_MAX_COUNT = 2**63  # of images and steps
 _MAX_CONFIG_BYTES = 2**24  # with the names of 65,536 classes
 
 
@@ -268,7 +269,12 @@ def parse_config(text: str, where: str) -> RunConfig:
     Raises:
         SchemaError: if it is damaged, or another release wrote it.
     """
-    return parse_json(RunConfig, text, where, SCHEMA_VERSION)
+    config = parse_json(RunConfig, text, where, SCHEMA_VERSION)
+    counts = (config.data.images, config.data.image_size, config.steps)
+    fits = all(1 <= count < _MAX_COUNT for count in counts)
+    if not fits or config.recipe.steps_per_epoch(config.data.images) < 1:
+        raise SchemaError(f"{where} has impossible numbers of images or steps")
+    return config
 
 
 def describe_data(data: DataFacts) -> str:

@@ -15,6 +15,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.models.ema import EMA
 from dcgan.training.parent_run import check_same_shape, inherit_recipe, load_parent, read_parent
 from dcgan.training.run_folder import RunFolder, read_config, read_run
+from dcgan.training.tensor_file import encode_tensors, read_tensors
 
 
 @pytest.fixture
@@ -200,3 +201,29 @@ def test_a_config_without_a_parent_is_written_as_before(configure, tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(configure())
     assert "init_from" not in json.loads((folder.path / "config.json").read_text())
+
+
+@pytest.mark.hostile(
+    "A stranger's run for `--init-from` whose weights do not fit its configuration",
+    "one sentence; nothing is loaded",
+)
+@pytest.mark.parametrize("change", ["missing", "shape", "broadcast"])
+def test_weights_that_do_not_fit_the_parents_recipe_are_refused(parent, begin, change):
+    folder, _ = parent()
+    tensors, facts = read_tensors(folder / CHECKPOINT)
+    name = "discriminator.head.weight"
+    weight = tensors.pop(name)
+    if change != "missing":
+        tensors[name] = torch.cat([weight, weight]) if change == "shape" else weight.flatten()[:1]
+    (folder / CHECKPOINT).write_bytes(encode_tensors(tensors, facts))
+    with pytest.raises(TrainingError, match="does not fit the recipe in config.json beside it"):
+        begin(folder)
+
+
+@pytest.mark.parametrize("facts", [{}, {"step": -1}, {"step": 10**400}])
+def test_a_checkpoint_without_its_steps_is_no_parent(parent, facts):
+    folder, _ = parent()
+    tensors, _ = read_tensors(folder / CHECKPOINT)
+    (folder / CHECKPOINT).write_bytes(encode_tensors(tensors, facts))
+    with pytest.raises(TrainingError, match="does not say how long it was trained"):
+        read_parent(folder)

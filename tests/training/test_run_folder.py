@@ -242,3 +242,20 @@ def test_links_out_of_a_run_folder_are_refused(tmp_path):
         with pytest.raises(TrainingError, match="is a link that leads out of the run folder"):
             folder.check_links()
         link.unlink()
+
+
+@pytest.mark.hostile(
+    "A run configuration with no images, negative steps or numbers of 400 digits", "refused"
+)
+@pytest.mark.parametrize(
+    "change",
+    [{"images": 0}, {"images": -1}, {"images": 10**400}, {"image_size": 0}, {"steps": -1}],
+    ids=str,
+)
+def test_impossible_numbers_in_a_config_are_refused(run, change):
+    config = json.loads((run / CONFIG).read_text())
+    config["steps"] = change.pop("steps", config["steps"])
+    config["data"] |= change
+    (run / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(SchemaError, match="impossible numbers of images or steps"):
+        read_config(run)
