@@ -1,12 +1,16 @@
 """Clients that do not keep to the rules, or barely, with raw sockets."""
 
 import json
+import resource
 import socket
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from dcgan.core.images import decode_png
+from dcgan.serving.client import Client
+from tests.serving.support import poll
 
 TINY = "/v1/models/tiny/2"
 GET = f"GET {TINY}/images/7.png HTTP/1.1\r\nHost: a\r\n\r\n".encode()
@@ -160,6 +164,47 @@ def test_a_client_that_leaves_takes_its_work_with_it(start_server, only, raw, re
         key = 'dcgan_http_requests_total{resource="grids",status="499"}'
         while read_metrics(server).get(key) != 1:
             pass
+
+
+@pytest.fixture
+def many_files():
+    """Lets this process open 6,000 files."""
+    wanted = 6000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 2 * wanted:
+        pytest.skip(f"this system allows {hard} open files")
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.hostile("5,000 idle HTTP connections", "gRPC and HTTP are answered; none is lost")
+def test_5000_idle_connections_leave_both_doors_open(start_server, only, raw, read_metrics):
+    wanted = 5000
+    requests = 50
+    with start_server(only("tiny"), "--no-http-access-log") as server, ExitStack() as idle:
+        host, _, port = server.report.http_address.rpartition(":")
+        with Client(server.target) as client:
+            for i in range(wanted):
+                idle.enter_context(socket.create_connection((host, int(port))))
+                if i % (wanted // requests) == 0:
+                    assert client.generate(seed=i).shape == (1, 8, 8, 3)
+            for _ in range(requests):
+                with raw(server) as connection:
+                    connection.sendall(GET)
+                    assert read_one(connection)[0] == 200
+        idle.close()
+
+        metrics = read_metrics(server)
+        work = {
+            outcome: metrics[f'dcgan_work_total{{model="tiny",outcome="{outcome}"}}']
+            for outcome in ("offered", "accepted", "ok")
+        }
+        assert work == dict.fromkeys(("offered", "accepted", "ok"), 2 * requests)
+        poll(lambda: read_metrics(server)["dcgan_http_connections"] == 0)
 
 
 def test_idle_connections_leave_grpc_alone(server, client, raw, read_metrics):

@@ -1,10 +1,14 @@
 """HTTP servers with other options, and what they share with gRPC."""
 
+import shutil
+import subprocess
 import threading
 
 import grpc
+import numpy as np
 import pytest
 
+from dcgan.core.images import decode_png
 from dcgan.serving.client import Client
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
@@ -60,6 +64,33 @@ def test_a_full_queue_says_when_to_come_back(get, start_server, only, problem):
         for response in refused:
             assert problem(response)["reason"] == "QUEUE_FULL"
             assert int(response.getheader("retry-after")) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_gets_the_pixels_of_grpc_and_they_stay_the_same(start_server, only, tmp_path):
+    def curl(server, name: str, *options: str) -> str:
+        """Saves image 0 of seed 7; returns the last status."""
+        address = f"{server.url}/v1/models/tiny/images/7.png"
+        command = ["curl", "-sSL", "-o", str(tmp_path / name), "-w", "%{http_code}", *options]
+        return subprocess.run(
+            [*command, address], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    tag = str(tmp_path / "tag")
+    with start_server(only("tiny")) as server, Client(server.target) as client:
+        assert curl(server, "a.png", "--etag-save", tag) == "200"
+        image = decode_png((tmp_path / "a.png").read_bytes())
+        np.testing.assert_array_equal(image, client.generate(7)[0])
+        assert curl(server, "none.png", "--etag-compare", tag) == "304"
+        assert not (tmp_path / "none.png").exists() or not (tmp_path / "none.png").stat().st_size
+
+    # After a restart, and beside a second server.
+    with start_server(only("tiny")) as restarted, start_server(only("tiny")) as second:
+        for name, server in (("b.png", restarted), ("c.png", second)):
+            assert curl(server, name) == "200"
+            assert (tmp_path / name).read_bytes() == (tmp_path / "a.png").read_bytes()
+            assert curl(server, "none.png", "--etag-compare", tag) == "304"
 
 
 @pytest.mark.slow
