@@ -36,7 +36,8 @@ from dcgan.export.graph.fold import FoldedGenerator, fold, round_to_float16
 from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.int8.search import find_plan
 from dcgan.export.verify.quality import compare_quality
-from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
+from dcgan.training.models.network_config import GeneratorConfig
+from dcgan.training.models.networks import Generator, init_weights
 from dcgan.zoo.repository import SHIPPED, find_release
 
 ROUNDS = 5

@@ -12,8 +12,8 @@ from dcgan.core.images import Pixels
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.decode import DecodeConfig, with_image
-from dcgan.training.data.source import ImageSource
+from dcgan.training.data.decode import DecodeConfig
+from dcgan.training.data.source import ImageSource, with_image
 from dcgan.training.data.sources import open_source
 from dcgan.training.monitor.progress import decoding_progress
 

@@ -20,7 +20,8 @@ from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.sources import open_source
 from dcgan.training.monitor.progress import decoding_progress
-from dcgan.training.run_folder import CONFIG, read_run
+from dcgan.training.run_config import CONFIG
+from dcgan.training.run_folder import read_run
 from dcgan.zoo.catalog import get_model, local_repositories
 from dcgan.zoo.manifest import FILE_NAME, check_name
 from dcgan.zoo.repository import Release, read_release, versions_of

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @click.command("dcgan-train", cls=Command, context_settings=CONTEXT_SETTINGS)
@@ -109,25 +115,11 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 def main(
     *,
     data: str | None,
-    skip_corrupt: bool,
-    background: str | None,
-    recipe: str | None,
-    changes: tuple[str, ...],
     out: Path | None,
-    resume: bool,
-    init_from: Path | None,
-    steps: int | None,
-    epochs: int | None,
-    seed: int | None,
-    device: str,
-    precision: str | None,
-    checkpoint_seconds: float,
-    checkpoint_steps: int | None,
-    evaluate_every: int | None,
-    on_collapse: str,
-    deterministic: bool,
+    skip_corrupt: bool,
     dry_run: bool,
     pack: tuple[str, str] | None,
+    **values: Any,  # noqa: ANN401 - click's values
 ) -> None:
     """Trains a generator on images.
 
@@ -137,19 +129,10 @@ def main(
     --on-collapse) and --skip-corrupt are not remembered and can be changed.
     """
     from dcgan.training.options import TrainOptions
-    from dcgan.training.session import Session, pack_images, run_session
+    from dcgan.training.run_images import pack_images
+    from dcgan.training.session import Session, run_session
 
-    options = TrainOptions(
-        recipe=recipe,
-        changes=changes,
-        steps=steps,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        precision=precision,
-        deterministic=deterministic,
-        background=background,
-    )
+    options = TrainOptions(**_fields_of(TrainOptions, values))
     if pack is not None:
         pack_images(options, *pack, skip_corrupt=skip_corrupt)
         return
@@ -159,13 +142,14 @@ def main(
     session = Session(
         data=data,
         out=out,
-        resume=resume,
-        init_from=init_from,
         skip_corrupt=skip_corrupt,
         dry_run=dry_run,
-        on_collapse=on_collapse,
-        checkpoint_seconds=checkpoint_seconds,
-        checkpoint_steps=checkpoint_steps,
-        evaluate_every=evaluate_every,
+        **_fields_of(Session, values),
     )
     run_session(options, session)
+
+
+def _fields_of(kind: type[DataclassInstance], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of the options that have the name of a field."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

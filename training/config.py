@@ -17,7 +17,7 @@ from pathlib import Path
 from dcgan.core.schema import dump_json, parse
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.losses import LOSSES
-from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 """Folder of the recipes that come with the package."""

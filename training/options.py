@@ -21,7 +21,13 @@ from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
 from dcgan.training.parent_run import Parent, check_same_shape, inherit_recipe
 from dcgan.training.recipe_values import first_difference, recipe_values
-from dcgan.training.run_folder import CONFIG, SCHEMA_VERSION, DataFacts, RunConfig, parse_config
+from dcgan.training.run_config import (
+    CONFIG,
+    SCHEMA_VERSION,
+    DataFacts,
+    RunConfig,
+    parse_config,
+)
 
 DEFAULT_RECIPE = "dcgan64"
 

@@ -16,7 +16,12 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
 from dcgan.training.recipe_values import first_difference, recipe_values
-from dcgan.training.run_folder import CONFIG, RunConfig, describe_data, read_config
+from dcgan.training.run_config import (
+    CONFIG,
+    RunConfig,
+    describe_data,
+    read_config,
+)
 from dcgan.training.tensor_file import read_tensors
 
 _NETWORKS = ("generator.", "discriminator.")

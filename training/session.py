@@ -11,13 +11,7 @@ import click
 
 from dcgan.core.schema import dump_json, parse_json
 from dcgan.core.text import escape_unprintable
-from dcgan.training.config import Recipe
-from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.dataset import Dataset
-from dcgan.training.data.decode import DecodeConfig
-from dcgan.training.data.source import ImageSource
-from dcgan.training.data.sources import open_source
-from dcgan.training.data.stylegan_zip import check_absent, write_stylegan_zip
 from dcgan.training.device import configure_backends, resolve_device
 from dcgan.training.distributed import (
     DistributedContext,
@@ -30,22 +24,18 @@ from dcgan.training.engine.loop import train
 from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.estimate import long_run_hint
-from dcgan.training.monitor.progress import Progress, decoding_progress
+from dcgan.training.monitor.progress import Progress
 from dcgan.training.monitor.quality import EvaluationPlan, load_evaluator
 from dcgan.training.options import TrainOptions, check_processes_agree, check_resumable
 from dcgan.training.parent_run import Parent, load_parent, read_parent
-from dcgan.training.run_folder import (
+from dcgan.training.run_config import (
     CONFIG,
-    SKIPPED,
     RunConfig,
-    RunFolder,
-    check_free,
     parse_config,
     read_config,
 )
-
-# Images that cannot be used, of which the command prints so many.
-_MAX_LISTED = 10
+from dcgan.training.run_folder import SKIPPED, RunFolder, check_free
+from dcgan.training.run_images import load_images
 
 _MIRRORED = (
     "half of the images are mirrored at random; for text, flags and the like use --set flip=false"
@@ -93,7 +83,7 @@ def run_session(options: TrainOptions, session: Session) -> None:
         saved = _read_saved_config(session, context)
         parent = _read_parent(session.init_from, context)
         recipe = options.resolve_recipe(saved, parent)
-        dataset = _load_images(
+        dataset = load_images(
             session.data,
             recipe,
             verbose=context.is_main,
@@ -155,75 +145,6 @@ def _read_parent(folder: Path | None, context: DistributedContext) -> Parent | N
         text = dump_json(read_parent(folder))
     text = context.broadcast_text(text)
     return None if text is None else parse_json(Parent, text, "the run of --init-from")
-
-
-def _load_images(
-    data: str,
-    recipe: Recipe,
-    *,
-    verbose: bool,
-    skip_corrupt: bool,
-    background: str,
-    exact: bool = False,
-) -> Dataset:
-    source = open_source(data)
-    shape = recipe.generator
-    config = DecodeConfig(
-        image_size=shape.image_size,
-        channels=shape.channels,
-        skip_corrupt=skip_corrupt,
-        exact=exact,
-        background=background,
-    )
-    dataset = load_dataset(source, config, decoding_progress)
-    if verbose:
-        _report_images(source, dataset, recipe)
-    return dataset
-
-
-def _report_images(source: ImageSource, dataset: Dataset, recipe: Recipe) -> None:
-    """Prints what was left out and how the images were read."""
-    name = source.name
-    other = source.skipped - source.ignored
-    if other:
-        _warn(f"files in {name} that are not images, and are left out: {other}")
-    if source.ignored:
-        _warn(f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}")
-    for note in dataset.notes:
-        _warn(note)
-    if dataset.labels_problem is not None and not recipe.generator.classes:
-        _warn(f"labels are not used: {dataset.labels_problem}")
-
-    count = len(dataset.corrupt)
-    if count:
-        _warn(f"images in {name} that cannot be used, and are left out: {count}")
-    for sentence in dataset.corrupt[:_MAX_LISTED]:
-        _warn(f"  {sentence}")
-    if count > _MAX_LISTED:
-        _warn("  ...; skipped.txt in the run folder lists all of them")
-
-
-def _warn(text: str) -> None:
-    """Prints a line about the images; names of files may contain terminal escapes."""
-    click.echo(escape_unprintable(text), err=True)
-
-
-def pack_images(options: TrainOptions, source: str, out: str, *, skip_corrupt: bool) -> None:
-    """Writes the images of a source as a StyleGAN zip."""
-    check_absent(Path(out))
-    recipe = options.resolve_recipe(None)
-    dataset = _load_images(
-        source,
-        recipe,
-        verbose=True,
-        skip_corrupt=skip_corrupt,
-        background=options.resolve_background(None),
-        exact=True,
-    )
-    write_stylegan_zip(dataset, Path(out))
-
-    count, size = dataset.images.shape[:2]
-    click.echo(f"{count} images of {size} x {size} are in {out}; --data {out} trains on them")
 
 
 def _train(

@@ -11,7 +11,7 @@ from typing import Any
 
 from dcgan.core.schema import key_of
 from dcgan.training.config import RECIPES, Recipe, load_recipe
-from dcgan.training.run_folder import RunConfig
+from dcgan.training.run_config import RunConfig
 from dcgan.zoo.manifest import Manifest
 from docs.generate.markdown import cell, code, table
 

@@ -14,7 +14,7 @@ def config_seeds() -> list[bytes]:
 
     from dcgan.core.schema import dump_json  # noqa: PLC0415
     from dcgan.training.config import load_recipe  # noqa: PLC0415
-    from dcgan.training.run_folder import SCHEMA_VERSION, DataFacts, RunConfig  # noqa: PLC0415
+    from dcgan.training.run_config import SCHEMA_VERSION, DataFacts, RunConfig  # noqa: PLC0415
 
     facts = DataFacts(name="x", images=9, image_size=8, sha256="0" * 64, class_names=())
     config = RunConfig(
@@ -27,7 +27,7 @@ def config_seeds() -> list[bytes]:
 def run_config(data: bytes) -> None:
     """Reads config.json and the parts of a manifest that come from it."""
     from dcgan.training.recipe_changes import recipe_changes  # noqa: PLC0415
-    from dcgan.training.run_folder import read_config  # noqa: PLC0415
+    from dcgan.training.run_config import read_config  # noqa: PLC0415
 
     with folder() as place, refusing(DcganError):
         (place / "config.json").write_bytes(data)

@@ -32,6 +32,7 @@ ALLOWED = {
         "dcgan.training.models",
         "dcgan.training.monitor.progress",
         "dcgan.training.monitor.quality",
+        "dcgan.training.run_config",
         "dcgan.training.run_folder",
         "dcgan.export.options",
         "dcgan.export.pipeline",

@@ -16,7 +16,8 @@ from dcgan.evaluation.efficientnet import find_weights
 from dcgan.evaluation.features import Features
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
-from dcgan.training.models.networks import Generator, GeneratorConfig
+from dcgan.training.models.network_config import GeneratorConfig
+from dcgan.training.models.networks import Generator
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Training
 from dcgan.zoo.repository import Release

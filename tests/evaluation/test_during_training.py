@@ -16,7 +16,8 @@ from dcgan.export.pipeline import export
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.sources import open_source
-from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
+from dcgan.training.models.network_config import GeneratorConfig
+from dcgan.training.models.networks import Generator, init_weights
 from dcgan.training.monitor.quality import load_evaluator
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Training

@@ -13,7 +13,8 @@ from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.subject import open_subject
 from dcgan.training.config import load_recipe
 from dcgan.training.models.networks import Generator, init_weights
-from dcgan.training.run_folder import DataFacts, RunConfig, RunFolder
+from dcgan.training.run_config import DataFacts, RunConfig
+from dcgan.training.run_folder import RunFolder
 from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.repository import Release, sha256
 

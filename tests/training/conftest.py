@@ -15,8 +15,8 @@ from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.decode import DecodeConfig, decode_to_memory
 from dcgan.training.data.sources import open_source
-from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
-from dcgan.training.run_folder import SCHEMA_VERSION, DataFacts, RunConfig
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.run_config import SCHEMA_VERSION, DataFacts, RunConfig
 
 # Where there is a GPU, only the tests that name it use it: others compare bytes, or start two
 # processes.

@@ -30,7 +30,8 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.options import TrainOptions, check_processes_agree
-from dcgan.training.run_folder import RunConfig, RunFolder, read_run
+from dcgan.training.run_config import RunConfig
+from dcgan.training.run_folder import RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from dcgan.core.schema import dump_json
 from dcgan.training.errors import TrainingError
 from dcgan.training.options import TrainOptions, check_resumable
-from dcgan.training.run_folder import parse_config
+from dcgan.training.run_config import parse_config
 
 
 def options(**given: object) -> TrainOptions:

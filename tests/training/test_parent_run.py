@@ -14,7 +14,8 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.ema import EMA
 from dcgan.training.parent_run import check_same_shape, inherit_recipe, load_parent, read_parent
-from dcgan.training.run_folder import RunFolder, read_config, read_run
+from dcgan.training.run_config import read_config
+from dcgan.training.run_folder import RunFolder, read_run
 from dcgan.training.tensor_file import encode_tensors, read_tensors
 
 

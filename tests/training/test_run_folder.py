@@ -17,12 +17,11 @@ from dcgan.training.engine.signals import StopSignal
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.progress import Progress
+from dcgan.training.run_config import CONFIG, read_config
 from dcgan.training.run_folder import (
-    CONFIG,
     GENERATOR,
     RunFolder,
     check_free,
-    read_config,
     read_run,
 )
 from dcgan.training.tensor_file import encode_tensors

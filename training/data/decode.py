@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from dcgan.core.images import Pixels
 from dcgan.training.data.color import (
     WHITE,
-    flatten,
-    is_transparent,
-    profile_of,
-    read_orientation,
-    to_profile_mode,
-    to_srgb,
-    turn_upright,
 )
 from dcgan.training.data.dataset import Dataset, dataset_digest
-from dcgan.training.data.deep import max_level, read_levels, scale_levels
-from dcgan.training.data.source import DECODE_ERRORS, ImageSource, to_utf8_text
+from dcgan.training.data.source import ImageSource, with_image
+from dcgan.training.data.square import Background, Depth, decode_square
 from dcgan.training.errors import TrainingError, UnusableImageError
-
-T = TypeVar("T")
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 """Passes numbers on and shows how many have come."""
-
-# Bounds of one image: its pixels, and each side, which is that of JPEG.
-_MAX_PIXELS = 2**27
-_MAX_SIDE = 2**16 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +113,12 @@ def decode_images(
     corrupt: list[str] = []
     with _pillow_warnings_ignored():
         size = config.image_size if config.exact else _stored_size(source, config)
-        depth = _Depth(source)
-        background = _Background(config.background)
+        depth = Depth(source)
+        background = Background(config.background)
         for i in progress(range(len(source.items))):
             try:
                 use = partial(
-                    _square,
+                    decode_square,
                     reopen=partial(source.open, i),
                     size=size,
                     channels=config.channels,
@@ -158,32 +144,6 @@ def decode_images(
         corrupt=tuple(corrupt),
         notes=(*depth.notes(), *background.notes(source.name)),
     )
-
-
-def with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> T:
-    """Opens an image and returns `use(image)`.
-
-    Raises:
-        UnusableImageError: names the image and what is wrong with it.
-    """
-    item = to_utf8_text(f"the image {source.items[i]} in {source.name}")
-    cure = "fix it, remove it or use --skip-corrupt"
-    try:
-        with source.open(i) as image:
-            width, height = image.size
-            if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
-                raise UnusableImageError(
-                    f"{item} is {width} x {height} pixels", "shrink or remove it"
-                )
-            return use(image)
-    except Image.DecompressionBombError:
-        raise UnusableImageError(f"{item} has far too many pixels", "shrink or remove it") from None
-    except UnidentifiedImageError:
-        problem = f"{item} cannot be decoded (it is in no known image format)"
-        raise UnusableImageError(problem, cure) from None
-    except DECODE_ERRORS as error:
-        problem = f"{item} cannot be decoded ({error!s:.100})"
-        raise UnusableImageError(problem, cure) from None
 
 
 @contextmanager
@@ -217,95 +177,3 @@ def _sizes(source: ImageSource, skip_corrupt: bool) -> Iterator[tuple[int, int]]
         except UnusableImageError:
             if not skip_corrupt:
                 raise
-
-
-class _Depth:
-    """The depth of images with more than 8 bits per channel.
-
-    Cameras and microscopes store 10, 12 or 14 bits in files of 16 bits. The largest level of all
-    images of a source decides, which are read only if one of them is deep.
-    """
-
-    def __init__(self, source: ImageSource) -> None:
-        self._source = source
-        self._bits: int | None = None
-
-    def bits(self) -> int:
-        """Returns the depth of the data: 8, 10, 12, 14 or 16."""
-        if self._bits is None:
-            largest = 0
-            for i in range(len(self._source.items)):
-                with suppress(UnusableImageError):
-                    use = partial(read_levels, reopen=partial(self._source.open, i))
-                    levels = with_image(self._source, i, use)
-                    largest = max(largest, max_level(levels))
-                if largest >= 2**14:
-                    break
-            self._bits = max(8, 2 * ((largest.bit_length() + 1) // 2))
-        return self._bits
-
-    def notes(self) -> tuple[str, ...]:
-        """Returns a sentence if images were scaled by less than 16 bits."""
-        if self._bits is None or self._bits == 16:
-            return ()
-        return (
-            f"the 16-bit images in {self._source.name} use {self._bits} bits only; they are scaled "
-            "by those",
-        )
-
-
-class _Background:
-    """Lays transparent images on a color, and counts them."""
-
-    def __init__(self, color: str) -> None:
-        self._color = color
-        self._count = 0
-
-    def flatten(self, image: Image.Image) -> Image.Image:
-        """Lays an image on the color where it is transparent."""
-        self._count += is_transparent(image)
-        return flatten(image, self._color)
-
-    def notes(self, name: str) -> tuple[str, ...]:
-        """Returns a sentence if there were transparent images.
-
-        Args:
-            name: of the source.
-        """
-        if not self._count:
-            return ()
-        return (
-            f"transparent images in {name}, laid on {self._color}: {self._count} "
-            "(--background chooses another color)",
-        )
-
-
-def _square(
-    image: Image.Image,
-    *,
-    reopen: Callable[[], Image.Image],
-    size: int,
-    channels: int,
-    depth: _Depth,
-    background: _Background,
-) -> Pixels:
-    """Decodes an image to uint8 [size, size, channels]."""
-    # A large JPEG is decoded at a fraction of its size, at least twice ours.
-    image.draft(None, (2 * size, 2 * size))
-    levels = read_levels(image, reopen)
-    orientation = read_orientation(image)
-    profile = profile_of(image)
-    mode = "RGB" if channels == 3 else "L"
-
-    if levels is not None:
-        image = scale_levels(levels, depth.bits())
-    elif image.mode == "I":
-        image = image.convert("L")  # 8 bits in 32, as read_levels has found
-    flat = background.flatten(turn_upright(image, orientation))
-    flat = flat.convert(mode) if profile is None else to_profile_mode(flat)
-
-    if flat.size != (size, size):
-        flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
-    if profile is not None:
-        flat = to_srgb(flat, profile).convert(mode)  # of the small image, which is much faster
-    return np.asarray(flat).reshape(size, size, channels)

@@ -12,9 +12,13 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from dcgan.training.errors import UnusableImageError
+
+T = TypeVar("T")
 
 EXTENSIONS = frozenset(
     {
@@ -45,6 +49,10 @@ DECODE_ERRORS = (
     ArithmeticError,
 )
 """What Pillow and zipfile raise for damaged, encrypted and unknown files."""
+
+# Bounds of one image: its pixels, and each side, which is that of JPEG.
+_MAX_PIXELS = 2**27
+_MAX_SIDE = 2**16 - 1
 
 MAX_FILE_BYTES = 2**28
 _MAX_DECODE_S = 60.0  # processor time, so that a busy machine leaves out nothing more
@@ -163,3 +171,29 @@ def file_stamp(path: Path) -> tuple[int, ...]:
 def to_utf8_text(text: str) -> str:
     """Replaces what cannot be written as UTF-8, which file names and JSON may contain."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> T:
+    """Opens an image and returns `use(image)`.
+
+    Raises:
+        UnusableImageError: names the image and what is wrong with it.
+    """
+    item = to_utf8_text(f"the image {source.items[i]} in {source.name}")
+    cure = "fix it, remove it or use --skip-corrupt"
+    try:
+        with source.open(i) as image:
+            width, height = image.size
+            if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
+                raise UnusableImageError(
+                    f"{item} is {width} x {height} pixels", "shrink or remove it"
+                )
+            return use(image)
+    except Image.DecompressionBombError:
+        raise UnusableImageError(f"{item} has far too many pixels", "shrink or remove it") from None
+    except UnidentifiedImageError:
+        problem = f"{item} cannot be decoded (it is in no known image format)"
+        raise UnusableImageError(problem, cure) from None
+    except DECODE_ERRORS as error:
+        problem = f"{item} cannot be decoded ({error!s:.100})"
+        raise UnusableImageError(problem, cure) from None

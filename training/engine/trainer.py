@@ -24,7 +24,7 @@ from dcgan.training.engine.state import create_training_state, set_learning_rate
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models.ema import EMA
 from dcgan.training.models.networks import Generator
-from dcgan.training.run_folder import RunConfig
+from dcgan.training.run_config import RunConfig
 
 
 class Trainer:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dcgan.training.config import Recipe, load_recipe
-from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.monitor.progress import format_duration
-from dcgan.training.run_folder import RunConfig
+from dcgan.training.run_config import RunConfig
 
 # Runs that are estimated to take longer get a hint to something that is shorter.
 LONG_RUN_SECONDS = 8 * 3600.0

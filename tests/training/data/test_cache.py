@@ -19,7 +19,7 @@ from dcgan.training.data.decode import DecodeConfig, decode_to_memory
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
-from dcgan.training.run_folder import read_config
+from dcgan.training.run_config import read_config
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dcgan.training.models.gradient_penalty import input_gradient, linear_gradient, squared_norm
-from dcgan.training.models.networks import Discriminator, DiscriminatorConfig
+from dcgan.training.models.network_config import DiscriminatorConfig
+from dcgan.training.models.networks import Discriminator
 
 pytestmark = pytest.mark.numerical
 

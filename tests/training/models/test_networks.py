@@ -3,13 +3,8 @@
 import pytest
 import torch
 
-from dcgan.training.models.networks import (
-    Discriminator,
-    DiscriminatorConfig,
-    Generator,
-    GeneratorConfig,
-    cyclic_labels,
-)
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.networks import Discriminator, Generator, cyclic_labels
 
 
 def parameters(network: torch.nn.Module) -> int:

@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from dcgan.training.models.networks import Discriminator, DiscriminatorConfig, init_weights
+from dcgan.training.models.network_config import DiscriminatorConfig
+from dcgan.training.models.networks import Discriminator, init_weights
 from dcgan.training.models.spectral_norm import BatchedSpectralNorm, spectral_parameter
 
 pytestmark = pytest.mark.numerical

@@ -3,12 +3,8 @@
 import pytest
 import torch
 
-from dcgan.training.models.networks import (
-    Discriminator,
-    DiscriminatorConfig,
-    Generator,
-    GeneratorConfig,
-)
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.networks import Discriminator, Generator
 from dcgan.training.models.weight_copies import WeightCopies
 
 SHAPE = {"image_size": 32, "width": 4}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dcgan.training.config import load_recipe
-from dcgan.training.models.networks import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.monitor.estimate import (
     LONG_RUN_SECONDS,
     discriminator_cost,
