@@ -18,6 +18,7 @@ from dcgan.serving.http.openapi_schemas import Schema, model_schema, pixels_sche
 from dcgan.serving.http.path import COLLECTIONS
 from dcgan.serving.http.pictures import MEDIA_TYPES
 from dcgan.serving.http.problem import MEDIA_TYPE
+from dcgan.serving.http.request import TIMEOUT
 
 _SUMMARIES = {
     "images": "One image of a seed, or several as a grid",
@@ -74,7 +75,9 @@ def _draw(collection: str, extension: str) -> Schema:
             name_parameter(collection),
             *query_parameters(collection),
             header_parameter("If-None-Match", "Entity tags that the client has", '"abc"'),
-            header_parameter("Grpc-Timeout", "Deadline, e.g. 250m for 250 ms", "20S"),
+            header_parameter(
+                "Grpc-Timeout", "Deadline, e.g. 250m for 250 ms", "20S", TIMEOUT.pattern
+            ),
         ],
         "responses": {
             "200": {

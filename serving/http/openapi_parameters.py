@@ -110,9 +110,14 @@ def query_parameters(collection: str) -> list[Schema]:
     return [*fields, *_look_parameters()]
 
 
-def header_parameter(name: str, description: str, example: str) -> Schema:
-    """Returns a header field of requests."""
-    return _parameter("header", name, description, {"type": "string"}, example)
+def header_parameter(
+    name: str, description: str, example: str, pattern: str | None = None
+) -> Schema:
+    """Returns a header field of requests; without a pattern, any value is accepted."""
+    schema: Schema = {"type": "string"}
+    if pattern is not None:
+        schema["pattern"] = f"^{pattern}$"
+    return _parameter("header", name, description, schema, example)
 
 
 def _look_parameters() -> list[Schema]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from dcgan.serving.http.errors import InvalidRequestError
 
-_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+"""Values of the header field Grpc-Timeout, as in gRPC over HTTP/2."""
+
 _TIMEOUT_UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 
@@ -60,7 +62,7 @@ def read_deadline(timeout: str | None, default_s: float) -> float:
     if timeout is None:
         return time.monotonic() + default_s
 
-    match = _TIMEOUT.fullmatch(timeout)
+    match = TIMEOUT.fullmatch(timeout)
     if match is None:
         raise InvalidRequestError(
             "Grpc-Timeout must be up to 8 digits and a unit out of H, M, S, m, u and n, "

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from dcgan.core.images import decode_png
+from dcgan.serving.cli.favourites import read_favourites
 
 pytestmark = pytest.mark.slow
 
@@ -271,6 +272,9 @@ def test_favourites_are_kept_and_exported(open_page):
             },
         ],
     }
+    (favourite,) = read_favourites(Path(caught.value.path()))  # as dcgan-generate --from does
+    assert (favourite.model, favourite.seed, favourite.index) == ("classy", 7, 3)
+
     page.on("dialog", lambda dialog: dialog.accept())
     page.click("#clear")
     page.wait_for_selector("#favourites-empty")
