@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     help="Which ONNX file of a model to evaluate.",
 )
 @click.option(
+    "--background",
+    metavar="COLOR",
+    default="white",
+    help="What transparent images of the reference are laid on, as in training: white, black or "
+    "#rrggbb.",
+)
+@click.option(
     "--size",
     type=click.IntRange(min=1),
     show_default="the smaller of both",
@@ -79,6 +86,7 @@ def main(
     reference: str,
     n: int,
     precision: str,
+    background: str,
     size: int | None,
     seed: int,
     frechet: bool,
@@ -109,7 +117,12 @@ def main(
     if repository is not None and subject.release is None:
         raise click.UsageError("--publish takes a model; export the run or name a model folder")
     real = open_reference(
-        reference, image_size=subject.image_size, channels=subject.channels, n=n, seed=seed
+        reference,
+        image_size=subject.image_size,
+        channels=subject.channels,
+        n=n,
+        seed=seed,
+        background=background,
     )
     if len(real.sample) < n:
         click.echo(

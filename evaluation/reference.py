@@ -11,6 +11,7 @@ from PIL import Image
 from dcgan.core.images import Pixels
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.training.data.cache import load_dataset
+from dcgan.training.data.color import WHITE, parse_background
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.source import ImageSource, with_image
@@ -57,7 +58,9 @@ class Reference:
     others: Sample
 
 
-def open_reference(source: str, *, image_size: int, channels: int, n: int, seed: int) -> Reference:
+def open_reference(
+    source: str, *, image_size: int, channels: int, n: int, seed: int, background: str = WHITE
+) -> Reference:
     """Decodes a source and draws two disjoint samples, of `n` images each or of half of the source.
 
     Args:
@@ -66,6 +69,7 @@ def open_reference(source: str, *, image_size: int, channels: int, n: int, seed:
         channels: 3 or 1.
         n: images wanted in each sample.
         seed: of the samples.
+        background: color on which transparent images are laid, as in training.
 
     Raises:
         EvaluationError: if the images have another kind of colour than `channels`.
@@ -73,9 +77,10 @@ def open_reference(source: str, *, image_size: int, channels: int, n: int, seed:
     """
     opened = open_source(source)
     check_channels(opened, channels)
-    dataset = load_dataset(
-        opened, DecodeConfig(image_size=image_size, channels=channels), decoding_progress
+    config = DecodeConfig(
+        image_size=image_size, channels=channels, background=parse_background(background)
     )
+    dataset = load_dataset(opened, config, decoding_progress)
 
     count = min(n, len(dataset.images) // 2)
     if count == 0:

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dcgan.evaluation import baselines
 from dcgan.evaluation.errors import EvaluationError
@@ -180,3 +181,13 @@ def test_a_reference_whose_first_image_is_damaged_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(TrainingError, match=r"a\.png in .* cannot be decoded"):
         open_reference(str(tmp_path), image_size=32, channels=3, n=1, seed=0)
+
+
+def test_a_reference_is_laid_on_the_background_of_the_training(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGBA", (32, 32), (9, 9, 9, 0)).save(tmp_path / name)
+    for background, level in (("white", 255), ("#000000", 0)):
+        reference = open_reference(
+            str(tmp_path), image_size=32, channels=3, n=1, seed=0, background=background
+        )
+        assert reference.sample.images.max() == reference.sample.images.min() == level
