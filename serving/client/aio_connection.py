@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, cast
 
 import grpc
 
-from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.channel import (
+    channel_credentials,
+    channel_options,
+    channel_targets,
+)
 from dcgan.serving.client.connection import ConnectionBase
+from dcgan.serving.client.failover import AsyncFailoverStub
 from dcgan.serving.client.hedging import HedgeBudget
 from dcgan.serving.client.replies import Response
 from dcgan.serving.client.retry import is_retryable
@@ -27,7 +32,14 @@ class AsyncStreamCall(Protocol):
         """Ends the call, unless it has ended."""
 
 
-class AsyncConnection(ConnectionBase[grpc.aio.Channel]):
+class AsyncChannels(Protocol):
+    """One channel, or those of several servers."""
+
+    async def close(self, grace: float | None) -> object:
+        """Ends the calls that are under way."""
+
+
+class AsyncConnection(ConnectionBase[AsyncChannels]):
     """A connection whose calls are awaited."""
 
     async def generate(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
@@ -75,13 +87,29 @@ class AsyncConnection(ConnectionBase[grpc.aio.Channel]):
 
 
 def open_connection(target: str, settings: ClientSettings) -> AsyncConnection:
-    """Opens a channel to a resolved target in the running event loop."""
-    options = channel_options(settings.target, tls=settings.tls)
+    """Opens a channel to a resolved target, or several in the running event loop."""
+    channels = [_open_channel(each, settings) for each in channel_targets(target, settings)]
+    stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    if len(stubs) == 1:
+        return AsyncConnection(target, channels[0], stubs[0], settings.metadata)
+
+    stub = cast(GeneratorServiceStub, AsyncFailoverStub(stubs))
+    return AsyncConnection(target, _Channels(channels), stub, settings.metadata)
+
+
+def _open_channel(target: str, settings: ClientSettings) -> grpc.aio.Channel:
+    options = channel_options(settings.target)
     credentials = channel_credentials(settings)
     if credentials is None:
-        channel = grpc.aio.insecure_channel(target, options=options)
-    else:
-        channel = grpc.aio.secure_channel(target, credentials, options=options)
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, credentials, options=options)
 
-    stub = GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
-    return AsyncConnection(target, channel, stub, settings.metadata)
+
+class _Channels:
+    """The channels of several servers."""
+
+    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
+        self._channels = channels
+
+    async def close(self, grace: float | None) -> None:
+        await asyncio.gather(*(channel.close(grace) for channel in self._channels))

@@ -13,12 +13,11 @@ from dcgan.serving.client.targets import is_local, parse_target
 ChannelOptions = list[tuple[str, str | int]]
 
 
-def channel_options(target: str, *, tls: bool = False) -> ChannelOptions:
+def channel_options(target: str) -> ChannelOptions:
     """Returns the channel options of a client: round robin over the servers, and retries.
 
     Args:
         target: address of the server, or of several with commas between them.
-        tls: whether the connection is encrypted.
     """
     options: ChannelOptions = [
         ("grpc.max_receive_message_length", -1),
@@ -27,12 +26,21 @@ def channel_options(target: str, *, tls: bool = False) -> ChannelOptions:
 
     if is_local(target):
         options.append(("grpc.enable_http_proxy", 0))  # a proxy cannot lead to this machine
-
-    servers = parse_target(target)
-    if tls and servers:
-        # The addresses that gRPC gets are numeric, but certificates are for names.
-        options.append(("grpc.ssl_target_name_override", servers[0].host))
     return options
+
+
+def channel_targets(resolved: str, settings: ClientSettings) -> list[str]:
+    """Returns what the channels of a client lead to.
+
+    One channel is enough, unless servers of a list speak TLS: each of their certificates is checked
+    against the name of its server.
+
+    Args:
+        resolved: target, with names resolved if it is a list.
+        settings: of the client.
+    """
+    servers = parse_target(settings.target) if settings.tls else ()
+    return list(dict.fromkeys(server.address for server in servers)) or [resolved]
 
 
 def channel_credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:

@@ -45,8 +45,8 @@ class Client(ClientBase):
         hedge_after_s: time after which a call without an answer is sent a second time, to the next
             server, and the first answer is taken. At most one call in ten is sent twice. None for
             never.
-        tls: whether to encrypt the connection. With several servers, the certificates of all must
-            be valid for the first one's host.
+        tls: whether to encrypt the connection. The certificate of each server must be valid for its
+            own host, as `target` names it.
         ca: certificates of the authorities to trust, as the path of a PEM file or its bytes; by
             default those that gRPC ships. Implies `tls`.
         token: bearer token, sent as `authorization: Bearer ...`. Only with `tls`, or to this

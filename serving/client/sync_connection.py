@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, Self, cast
 
 import grpc
 
-from dcgan.serving.client.channel import channel_credentials, channel_options
+from dcgan.serving.client.channel import (
+    channel_credentials,
+    channel_options,
+    channel_targets,
+)
 from dcgan.serving.client.connection import ConnectionBase
+from dcgan.serving.client.failover import FailoverStub
 from dcgan.serving.client.hedging import HedgeBudget
 from dcgan.serving.client.replies import Response
 from dcgan.serving.client.retry import is_retryable
@@ -27,7 +32,14 @@ class StreamCall(Protocol):
         """Ends the call, unless it has ended."""
 
 
-class Connection(ConnectionBase[grpc.Channel]):
+class Channels(Protocol):
+    """One channel, or those of several servers."""
+
+    def close(self) -> object:
+        """Ends the calls that are under way."""
+
+
+class Connection(ConnectionBase[Channels]):
     """A connection whose calls block."""
 
     def generate(self, request: pb.GenerateRequest, timeout_s: float) -> pb.GenerateResponse:
@@ -85,16 +97,33 @@ class Connection(ConnectionBase[grpc.Channel]):
 
 
 def open_connection(target: str, settings: ClientSettings) -> Connection:
-    """Opens a channel to a resolved target; it connects at the first call."""
-    options = channel_options(settings.target, tls=settings.tls)
+    """Opens a channel to a resolved target, or several; it connects at the first call."""
+    channels = [_open_channel(each, settings) for each in channel_targets(target, settings)]
+    stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    if len(stubs) == 1:
+        return Connection(target, channels[0], stubs[0], settings.metadata)
+
+    stub = cast(GeneratorServiceStub, FailoverStub(stubs))
+    return Connection(target, _Channels(channels), stub, settings.metadata)
+
+
+def _open_channel(target: str, settings: ClientSettings) -> grpc.Channel:
+    options = channel_options(settings.target)
     credentials = channel_credentials(settings)
     if credentials is None:
-        channel = grpc.insecure_channel(target, options=options)
-    else:
-        channel = grpc.secure_channel(target, credentials, options=options)
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, credentials, options=options)
 
-    stub = GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
-    return Connection(target, channel, stub, settings.metadata)
+
+class _Channels:
+    """The channels of several servers."""
+
+    def __init__(self, channels: Sequence[grpc.Channel]) -> None:
+        self._channels = channels
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
 
 
 class _UnaryCall(Protocol):

@@ -39,6 +39,11 @@ class HostPort:
     port: int
 
     @property
+    def address(self) -> str:
+        """Both together, as gRPC takes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def is_numeric(self) -> bool:
         """Whether the host is a numeric address."""
         try:

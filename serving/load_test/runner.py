@@ -91,7 +91,7 @@ async def send_requests(
 def _open_channel(address: str, config: LoadTestConfig) -> grpc.aio.Channel:
     # Like a client's, but each with its own connection, and without retries: they hide errors.
     options: ChannelOptions = [
-        *channel_options(address, tls=config.tls),
+        *channel_options(address),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
     ]

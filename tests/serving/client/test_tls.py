@@ -106,7 +106,7 @@ async def test_both_clients_get_images_through_the_proxy(proxy, client, expected
         assert await aio.model() == client.model()
 
 
-def test_certificates_may_be_bytes_and_lists_of_servers_are_checked_by_the_first_name(proxy):
+def test_certificates_may_be_bytes_and_servers_of_a_list_are_checked_by_their_names(proxy):
     targets = f"{proxy.target},{proxy.target.replace('localhost', '127.0.0.1')}"
     with Client(targets, tls=True, ca=proxy.ca.read_bytes(), token=TOKEN) as client:
         for _ in range(4):
