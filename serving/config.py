@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.http.config import HttpConfig
 from dcgan.serving.models.config import ModelConfig
@@ -15,22 +16,21 @@ class ConnectionConfig:
     """How gRPC connections are handled.
 
     Attributes:
-        max_rpcs: maximum number of concurrent RPCs, above which gRPC answers RESOURCE_EXHAUSTED; 0
-            for no limit.
+        limits: what clients may hold, and for how long.
+        max_connection_streams: calls at once on a connection, above which gRPC refuses streams.
         max_age_s: age at which a client is asked to reconnect, so that the load spreads to new
             servers; 0 for none.
         keepalive_s: idle time after which the server pings a client.
         min_ping_interval_s: interval of keepalive pings that clients may use, during a call or not.
         max_request_bytes: maximum size of a request; a valid one has less than 200 bytes.
-        max_unread_bytes: maximum size of finished replies that clients have not read.
     """
 
-    max_rpcs: int = 0
+    limits: CallLimits = field(default_factory=CallLimits)
+    max_connection_streams: int = 4096
     max_age_s: float = 0.0
     keepalive_s: float = 7200.0
     min_ping_interval_s: float = 10.0
     max_request_bytes: int = 64 * 2**10
-    max_unread_bytes: int = 2**28
 
 
 @dataclass(frozen=True, kw_only=True)

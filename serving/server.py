@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
 
 from dcgan.serving.address import check_host, join_address
+from dcgan.serving.api.call_watch import watch_calls
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.api.listener import bind, create_grpc_server, disconnect_clients
+from dcgan.serving.api.in_flight import InFlight
+from dcgan.serving.api.listener import (
+    bind,
+    create_grpc_server,
+    disconnect_clients,
+    disconnect_peers,
+)
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
@@ -117,7 +124,7 @@ async def start(
     await readiness.set_ready(is_ready=False)
     metrics_server = _start_metrics_server(config, stack, readiness, metrics)
     generation = Generation(
-        max_unread_bytes=config.connection.max_unread_bytes,
+        in_flight=InFlight(config.connection.limits),
         cache=ResponseCache(config.cache_bytes, metrics.registry),
     )
     service = GeneratorService(generation, metrics)
@@ -125,6 +132,8 @@ async def start(
 
     async def listen() -> tuple[int, HttpListener | None]:
         port = await _listen(server, config, stack)
+        watching = asyncio.create_task(_watch_calls(generation.in_flight, port, metrics))
+        stack.callback(watching.cancel)
         return port, await _listen_http(config, stack, generation, readiness, metrics)
 
     ports = None if config.reuse_port else await listen()
@@ -168,6 +177,18 @@ async def _listen(
     await server.start()
     stack.push_async_callback(server.stop, None)
     return port
+
+
+async def _watch_calls(in_flight: InFlight, port: int, metrics: Metrics) -> None:
+    """Ends calls that take too long, and closes connections whose clients do not read."""
+
+    def disconnect(peers: Collection[str]) -> None:
+        closed = disconnect_peers(port, peers)
+        metrics.dropped.inc(closed)
+        if closed:
+            logger.warning("closed %s connections whose clients do not read", closed)
+
+    await watch_calls(in_flight, disconnect)
 
 
 async def _listen_http(

@@ -42,8 +42,24 @@ class InvalidMessageError(RequestError):
         )
 
 
+class TooManyCallsError(RetryableError):
+    """Too many calls are open, on all connections, or on this one or its address.
+
+    Args:
+        limit: maximum number of calls.
+    """
+
+    reason: ClassVar[str] = "TOO_MANY_CALLS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"of at most {limit} calls at once, this connection or its address has its share, or "
+            "others have the rest; retry in a second"
+        )
+
+
 class TooManyStreamsError(RetryableError):
-    """The maximum number of streams is open.
+    """Too many streams are open, on all connections, or on this one or its address.
 
     Args:
         limit: maximum number of streams.
@@ -52,22 +68,71 @@ class TooManyStreamsError(RetryableError):
     reason: ClassVar[str] = "TOO_MANY_STREAMS"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} streams are open, which is the limit; retry in a second")
+        super().__init__(
+            f"of at most {limit} streams at once, this connection or its address has its share, or "
+            "others have the rest; retry in a second"
+        )
 
 
 class UnreadRepliesError(RetryableError):
-    """Clients have left too many bytes of finished replies unread.
+    """Too many replies are unread, by all clients, or by this one or its address.
 
     Args:
-        limit_bytes: bytes of unread replies that the server buffers.
+        limit_bytes: memory of unread replies that the server keeps.
     """
 
     reason: ClassVar[str] = "REPLIES_UNREAD"
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(
-            f"over {limit_bytes} bytes of replies wait for their clients to read them; "
-            "retry in a second"
+            f"of {limit_bytes} bytes for replies that wait to be read, this connection or its "
+            "address has its share, or others have the rest; read faster, or retry in a second"
+        )
+
+
+class RequestTimeoutError(RequestError):
+    """The request did not arrive after its headers.
+
+    Args:
+        limit_s: time that it has.
+    """
+
+    reason: ClassVar[str] = "REQUEST_TIMEOUT"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            f"the request has not arrived within {limit_s:g} s of its headers; send it at once"
+        )
+
+
+class ReplyTimeoutError(RetryableError):
+    """The client does not read a stream.
+
+    Args:
+        limit_s: time that it has for each reply.
+    """
+
+    reason: ClassVar[str] = "REPLY_TIMEOUT"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            f"a reply of the stream was not read within {limit_s:g} s and a second for each "
+            "64 KiB; read faster, and ask for the missing images"
+        )
+
+
+class CallTimeoutError(RetryableError):
+    """The call takes too long, though it has no deadline.
+
+    Args:
+        limit_s: time that a call has.
+    """
+
+    reason: ClassVar[str] = "CALL_TIMEOUT"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            f"a call is ended after {limit_s:g} s; ask for the missing images, or for fewer at once"
         )
 
 

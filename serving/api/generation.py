@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 
 from dcgan.core.images import Pixels
-from dcgan.serving.api.errors import DrainingError, LoadingError, TooManyStreamsError
+from dcgan.serving.api.errors import DrainingError, LoadingError
 from dcgan.serving.api.generated_images import GeneratedImages, from_cache
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.requests import ImageRequest
@@ -62,9 +62,7 @@ class Generation:
     Before `open` and after `close` it refuses all requests.
 
     Args:
-        max_streams: maximum number of streams at a time.
-        max_unread_bytes: bytes of finished replies that clients have not read, above which
-            `generate` is refused.
+        in_flight: calls in flight, of all protocols; None for one with the usual limits.
         cache: of encoded images; None to keep nothing.
         clock: monotonic, in seconds; the one of the dispatchers.
 
@@ -75,15 +73,12 @@ class Generation:
 
     def __init__(
         self,
-        max_streams: int = 256,
-        max_unread_bytes: int = 2**28,
+        in_flight: InFlight | None = None,
         cache: ResponseCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.in_flight = InFlight(max_unread_bytes)
+        self.in_flight = in_flight or InFlight()
         self.cache = cache or ResponseCache()
-        self._max_streams = max_streams
-        self._streams = 0
         self._clock = clock
         self._registry: ModelRegistry | None = None
         self._closed_with: Callable[[], RequestError] = LoadingError
@@ -123,7 +118,6 @@ class Generation:
             RequestError: if the request is refused or its deadline passes.
             EngineError: if an engine fails.
         """
-        self.in_flight.check_unread()
         model = request.model
         count = request.images
         demand = self._demand(request, deadline, 0, count, is_first=True)
@@ -163,8 +157,6 @@ class Generation:
             RequestError: if the request is refused or its deadline passes.
             EngineError: if an engine fails.
         """
-        self.in_flight.check_unread()
-
         model = request.model
         demand = self._demand(request, deadline, 0, request.images, is_first=True)
         writing = replace(demand, images=cost, request_images=cost)
@@ -189,15 +181,11 @@ class Generation:
             RequestError: if the request is refused or its deadline passes.
             EngineError: if an engine fails.
         """
-        if self._streams >= self._max_streams:
-            raise TooManyStreamsError(self._max_streams)
-
         replies = request.model.replies
         size = min(replies.chunk_images, replies.max_images(request.image_format))
         starts = iter(range(0, request.images, size))
         pending: deque[_PendingChunk] = deque()
         is_first = True
-        self._streams += 1
         try:
             while True:
                 # Keep the engines busy with the next chunks while this one is encoded and written.
@@ -206,12 +194,13 @@ class Generation:
                     chunk = self._begin_chunk(request, deadline, start, count, is_first=is_first)
                     is_first = is_first and chunk.images is None
                     pending.append(chunk)
+                    del chunk
                 if not pending:
                     return
 
+                # Keep no reference to the images while the client reads.
                 yield await self._finish_chunk(request, pending)
         finally:
-            self._streams -= 1
             for chunk in pending:
                 chunk.resources.close()
 

@@ -1,43 +1,267 @@
-"""Accounting of the calls in flight and of the replies that clients have not read yet."""
+"""Accounting of the calls in flight and of what their clients hold."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
 
-from dcgan.serving.api.errors import UnreadRepliesError
+from dcgan.serving.api.call_limits import CallLimits
+from dcgan.serving.api.errors import TooManyCallsError, TooManyStreamsError, UnreadRepliesError
+from dcgan.serving.api.usage import Connection, Usage, address_of, exceeds_share
+from dcgan.serving.errors import RequestError
+
+_READ_BYTES_PER_S = 64 * 2**10  # a slower client is cut off, if its reply is large
+
+
+class Call:
+    """A call, and what it holds until its client has read the last byte.
+
+    Args:
+        in_flight: that counts it.
+        connection: of its client.
+        began: time of its headers, on the clock of `in_flight`.
+        task: that answers it; None if its time is limited elsewhere.
+
+    Attributes:
+        error: why its task was cancelled; None if the client has left.
+        has_arrived: whether its request has arrived.
+        is_committed: whether gRPC has something to send that nothing can take back, so that only
+            closing the connection ends the call.
+        unread_since: time since which the client has not read what was sent; None if it has.
+    """
+
+    __slots__ = (
+        "_in_flight",
+        "_is_admitted",
+        "_is_stream",
+        "_task",
+        "_unread_memory",
+        "_unread_size",
+        "began",
+        "connection",
+        "error",
+        "has_arrived",
+        "is_committed",
+        "unread_since",
+    )
+
+    def __init__(
+        self,
+        in_flight: InFlight,
+        connection: Connection,
+        began: float,
+        task: asyncio.Task[Any] | None,
+    ) -> None:
+        self.connection = connection
+        self.began = began
+        self.error: RequestError | None = None
+        self.has_arrived = False
+        self.is_committed = False
+        self.unread_since: float | None = None
+        self._in_flight = in_flight
+        self._is_admitted = False
+        self._is_stream = False
+        self._task = task
+        self._unread_memory = 0
+        self._unread_size = 0
+
+    def arrive(self) -> None:
+        """Notes that the request has arrived."""
+        self.has_arrived = True
+
+    def admit(self) -> None:
+        """Counts the call as in flight: its request has arrived, and a drain waits for it."""
+        self.has_arrived = True
+        self._is_admitted = True
+        self._in_flight.count_admitted()
+
+    def check_calls(self) -> None:
+        """Checks that the connection has not too many calls, this one included.
+
+        Raises:
+            TooManyCallsError: if it has.
+        """
+        limit = self._in_flight.limits.max_calls
+        total = self._in_flight.total.calls - 1
+        address = self.connection.address.calls - 1
+        connection = self.connection.calls - 1
+        if limit and exceeds_share(limit, total, address, connection, 1):
+            raise TooManyCallsError(limit)
+
+    def begin_stream(self) -> None:
+        """Counts the call as a stream.
+
+        Raises:
+            TooManyStreamsError: if too many are open, on all connections or on this one.
+        """
+        limit = self._in_flight.limits.max_streams
+        total = self._in_flight.total.streams
+        address = self.connection.address.streams
+        if exceeds_share(limit, total, address, self.connection.streams, 1):
+            raise TooManyStreamsError(limit)
+        self._is_stream = True
+        self._add_streams(1)
+
+    def check_unread(self, amount: int) -> None:
+        """Checks that the client may leave another reply unread.
+
+        Args:
+            amount: bytes of memory of the reply.
+
+        Raises:
+            UnreadRepliesError: if it may not.
+        """
+        limit = self._in_flight.limits.max_unread_bytes
+        total = self._in_flight.total.unread_bytes
+        address = self.connection.address.unread_bytes
+        if exceeds_share(limit, total, address, self.connection.unread_bytes, amount):
+            raise UnreadRepliesError(limit)
+
+    def hold(self, size: int, copies: int) -> None:
+        """Counts a reply as unread until `release` or the end of the call.
+
+        Args:
+            size: of the reply in bytes.
+            copies: number of times that it is in memory.
+
+        Raises:
+            UnreadRepliesError: if the client may not leave another one unread.
+        """
+        self.check_unread(copies * size)
+        self.count_unread(size, copies)
+
+    def count_unread(self, size: int, copies: int = 1) -> None:
+        """Counts a reply as unread as `hold` does, but without a limit.
+
+        Args:
+            size: of the reply in bytes.
+            copies: number of times that it is in memory.
+        """
+        self._unread_size = size
+        self._unread_memory = copies * size
+        self.unread_since = self._in_flight.clock()
+        self._add_unread(self._unread_memory)
+
+    def release(self) -> None:
+        """Counts what was held as read."""
+        self._add_unread(-self._unread_memory)
+        self._unread_size = 0
+        self._unread_memory = 0
+        self.unread_since = None
+
+    def answer(self) -> None:
+        """Notes that nothing is left to do except that the client reads."""
+        self.is_committed = True
+        self.unread_since = self._in_flight.clock()
+
+    def end(self) -> None:
+        """Counts the call as over."""
+        self.release()
+        if self._is_stream:
+            self._add_streams(-1)
+        self._in_flight.count_ended(self, is_admitted=self._is_admitted)
+
+    def expire(self, error: RequestError) -> None:
+        """Cancels the task of the call, which answers with an error."""
+        if self._task is not None and self.error is None and not self.is_committed:
+            self.error = error
+            self._task.cancel()
+
+    def has_not_read(self, now: float) -> bool:
+        """Returns whether the client takes too long to read."""
+        if self.unread_since is None:
+            return False
+        allowed_s = self._in_flight.limits.read_timeout_s + self._unread_size / _READ_BYTES_PER_S
+        return now - self.unread_since > allowed_s
+
+    def _add_streams(self, number: int) -> None:
+        self._in_flight.total.streams += number
+        self.connection.address.streams += number
+        self.connection.streams += number
+
+    def _add_unread(self, amount: int) -> None:
+        self._in_flight.total.unread_bytes += amount
+        self.connection.address.unread_bytes += amount
+        self.connection.unread_bytes += amount
 
 
 class InFlight:
     """Counts calls until their client has read the last byte.
 
     Args:
-        max_unread_bytes: bytes of unread replies above which no more are made.
+        limits: of what clients hold.
+        clock: monotonic, in seconds.
 
     Attributes:
-        unread_bytes: size of the finished unary replies that clients have not read yet. A stream is
-            not counted: it waits until the client has read a chunk before it writes the next.
+        limits: of what clients hold.
+        clock: monotonic, in seconds.
+        total: what all clients hold.
+        timed: calls whose time is limited, the oldest first.
         held: number of calls in `hold`.
     """
 
-    def __init__(self, max_unread_bytes: int) -> None:
-        self.unread_bytes = 0
+    def __init__(
+        self, limits: CallLimits | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limits = limits or CallLimits()
+        self.clock = clock
+        self.total = Usage()
+        self.timed: dict[Call, None] = {}
         self.held = 0
-        self._max_unread_bytes = max_unread_bytes
+        self._connections: dict[str, Connection] = {}
+        self._addresses: dict[str, Usage] = {}
         self._calls = 0
         self._begun = 0  # number of calls since the start
         self._changed = asyncio.Event()
         self._released = asyncio.Event()
 
-    def begin_call(self) -> None:
-        """Counts a call as in flight."""
+    def begin_call(self, peer: str, task: asyncio.Task[Any] | None = None) -> Call:
+        """Counts a call of a client. Its `end` must be called.
+
+        Args:
+            peer: address and port of the client.
+            task: that answers it, and is cancelled when its time is over; None if its time is
+                limited elsewhere.
+        """
+        connection = self._connections.get(peer)
+        if connection is None:
+            address = self._addresses.setdefault(address_of(peer), Usage())
+            connection = self._connections[peer] = Connection(peer, address)
+
+        call = Call(self, connection, self.clock(), task)
+        self.total.calls += 1
+        connection.address.calls += 1
+        connection.calls += 1
+        if task is not None:
+            self.timed[call] = None
+        return call
+
+    def count_admitted(self) -> None:
+        """Counts a call as in flight. See `Call.admit`."""
         self._calls += 1
         self._begun += 1
 
-    def end_call(self) -> None:
-        """Counts a call as over."""
-        self._calls -= 1
-        self._changed.set()
+    def count_ended(self, call: Call, *, is_admitted: bool) -> None:
+        """Counts a call as over. See `Call.end`."""
+        self.total.calls -= 1
+        call.connection.address.calls -= 1
+        call.connection.calls -= 1
+        self.timed.pop(call, None)
+        if is_admitted:
+            self._calls -= 1
+            self._changed.set()
+
+    def forget_idle(self) -> None:
+        """Forgets the connections and addresses without a call."""
+        self._connections = {
+            peer: connection for peer, connection in self._connections.items() if connection.calls
+        }
+        self._addresses = {
+            name: address for name, address in self._addresses.items() if address.calls
+        }
 
     async def wait_until_idle(self) -> None:
         """Waits until no call is in flight, except for those that are held."""
@@ -69,12 +293,3 @@ class InFlight:
         while self._calls or begun != self._begun:
             begun = self._begun
             await asyncio.sleep(quiet_s)
-
-    def check_unread(self) -> None:
-        """Checks that there is room for another reply.
-
-        Raises:
-            UnreadRepliesError: if there is none.
-        """
-        if self.unread_bytes > self._max_unread_bytes:
-            raise UnreadRepliesError(self._max_unread_bytes)

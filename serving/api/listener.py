@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Collection, Iterator
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -15,8 +16,12 @@ from dcgan.serving.address import join_address
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.api.strict_parsing import StrictParsing
+from dcgan.serving.api.usage import parse_peer
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.errors import ServingError
+
+_MAX_PENDING_CALLS = 16_384
+_HANDSHAKE_TIMEOUT_MS = 10_000  # for the preface and the settings of a connection
 
 
 def create_grpc_server(
@@ -39,13 +44,20 @@ def create_grpc_server(
         # Pings of clients: gRPC disconnects a client after its third ping that comes too early.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _ping_tolerance_ms(config)),
+        # gRPC itself refuses streams above this, with REFUSED_STREAM, before any limit of ours.
+        ("grpc.max_concurrent_streams", config.max_connection_streams),
+        # Calls that wait for the event loop: above the limit gRPC ends them with CANCELLED.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
     ]
     if config.max_age_s:
         options.append(("grpc.max_connection_age_ms", round(config.max_age_s * 1000)))
 
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=config.max_rpcs or None)
+    server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((service.handlers(),))
-    strict = StrictParsing(server)
+    methods = service.rpc_methods
+    strict = StrictParsing(server, methods.in_flight, methods.count_refusal)
     health_pb2_grpc.add_HealthServicer_to_server(readiness, strict)
     names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     # The stubs lack the module `aio`.
@@ -90,15 +102,47 @@ def disconnect_clients(port: int) -> None:
     """
     # Close the port first, so that no client reconnects.
     for wanted in (True, False):
-        for number in _open_sockets():
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:
+        for each in _open_sockets(port):
+            with contextlib.suppress(OSError):  # the client has closed it
                 is_listening = bool(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-                is_internet = each.family in (socket.AF_INET, socket.AF_INET6)
-                if is_internet and is_listening == wanted and each.getsockname()[1] == port:
+                if is_listening == wanted:
                     each.shutdown(socket.SHUT_RDWR)
 
 
-def _open_sockets() -> list[int]:
+def disconnect_peers(port: int, peers: Collection[str]) -> int:
+    """Closes the connections of some clients, whose calls end.
+
+    gRPC cannot end a call whose client does not read, nor close a connection. Where there is no
+    /proc, this does nothing.
+
+    Args:
+        port: of the server.
+        peers: the clients, as gRPC names them.
+
+    Returns:
+        The number of connections that were closed.
+    """
+    wanted = {parse_peer(peer) for peer in peers}
+    closed = 0
+    for each in _open_sockets(port):
+        with contextlib.suppress(OSError):  # it listens, or the client has closed it
+            host, remote_port = each.getpeername()[:2]
+            if parse_peer(f"ip:{join_address(host, remote_port)}") in wanted:
+                each.shutdown(socket.SHUT_RDWR)
+                closed += 1
+    return closed
+
+
+def _open_sockets(port: int) -> Iterator[socket.socket]:
+    """Yields duplicates of the internet sockets of a port."""
+    for number in _socket_numbers():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:
+            is_internet = each.family in (socket.AF_INET, socket.AF_INET6)
+            if is_internet and each.getsockname()[1] == port:
+                yield each
+
+
+def _socket_numbers() -> list[int]:
     """Returns the file descriptors that are sockets."""
     try:
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]

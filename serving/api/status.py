@@ -19,11 +19,15 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from dcgan.serving.api.errors import (
+    CallTimeoutError,
     DrainingError,
     EngineFaultError,
     InvalidFieldError,
     InvalidMessageError,
     LoadingError,
+    ReplyTimeoutError,
+    RequestTimeoutError,
+    TooManyCallsError,
     TooManyStreamsError,
     UnreadRepliesError,
 )
@@ -126,11 +130,15 @@ _TABLE: dict[type[RequestError], tuple[grpc.StatusCode, Callable[[Any], tuple[Me
     InvalidMessageError: (_INVALID, _bad_message),
     ModelNotFoundError: (grpc.StatusCode.NOT_FOUND, _missing_model),
     QueueFullError: (_FULL, _no_details),
+    TooManyCallsError: (_FULL, _no_details),
     TooManyStreamsError: (_FULL, _no_details),
     UnreadRepliesError: (_FULL, _no_details),
     LoadingError: (_UNAVAILABLE, _no_details),
     EngineStuckError: (_UNAVAILABLE, _no_details),
     DrainingError: (_UNAVAILABLE, _no_details),
+    ReplyTimeoutError: (_UNAVAILABLE, _no_details),
+    CallTimeoutError: (_UNAVAILABLE, _no_details),
+    RequestTimeoutError: (_LATE, _no_details),
     DeadlinePassedError: (_LATE, _no_details),
     DeadlineUnreachableError: (_LATE, _no_details),
     EngineFaultError: (grpc.StatusCode.INTERNAL, _request_info),

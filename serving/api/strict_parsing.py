@@ -1,20 +1,26 @@
-"""Standard gRPC services that answer unparsable requests with INVALID_ARGUMENT.
+"""Standard gRPC services under the limits and with the errors of this server.
 
-gRPC answers them with UNKNOWN and logs a traceback for each, which a client can repeat at will.
+Without it, gRPC answers unparsable requests with UNKNOWN and logs a traceback for each, which a
+client can repeat at will, and calls count towards no limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from dcgan.serving.api.errors import InvalidMessageError
+from dcgan.serving.api.in_flight import Call, InFlight
+from dcgan.serving.api.request_stream import read_message
 from dcgan.serving.api.status import status_of
+from dcgan.serving.errors import RequestError
 
 _Context = Any  # grpc.aio.ServicerContext of any message
+_Handler = Callable[[Any, _Context], Awaitable[Message | None]]
 
 
 class StrictParsing:
@@ -22,69 +28,112 @@ class StrictParsing:
 
     Args:
         server: the server to register with.
+        in_flight: counts and limits the calls; a drain does not wait for them.
+        count_refusal: counts a refused call by its reason.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, in_flight: InFlight, count_refusal: Callable[[str], None]
+    ) -> None:
         self._server = server
+        self._in_flight = in_flight
+        self._count_refusal = count_refusal
 
     def add_generic_rpc_handlers(self, handlers: tuple[Any, ...]) -> None:
         """Does nothing: generated code registers the same handlers by `add_registered...`."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Registers the handlers of a service."""
-        wrapped = {name: _wrap(handler) for name, handler in handlers.items()}
+        wrapped = {name: self._wrap(handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, wrapped),)
         )
 
+    def _wrap(self, handler: Any) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
+        """Returns a handler that reads and parses its requests itself."""
+        parse = handler.request_deserializer
+        serialize = handler.response_serializer
+        if handler.request_streaming:
+            answer = self._limited(_stream_handler(handler.stream_stream, parse))
+            return grpc.stream_stream_rpc_method_handler(answer, response_serializer=serialize)
 
-def _wrap(handler: Any) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
-    """Returns a handler that parses its requests itself."""
-    parse = handler.request_deserializer
-    serialize = handler.response_serializer
-    if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(
-            _wrap_stream(handler.stream_stream, parse), response_serializer=serialize
-        )
-    if handler.response_streaming:
-        watch = handler.unary_stream
+        if handler.response_streaming:
+            answer = self._limited(_message_handler(handler.unary_stream, parse))
+            return grpc.stream_stream_rpc_method_handler(answer, response_serializer=serialize)
 
-        async def stream(data: bytes, context: _Context) -> None:
-            await watch(await _parse(parse, data, context), context)
+        answer = self._limited(_message_handler(handler.unary_unary, parse))
+        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=serialize)
 
-        return grpc.unary_stream_rpc_method_handler(stream, response_serializer=serialize)
+    def _limited(self, answer: Callable[[_Context, Call], Awaitable[Any]]) -> _Handler:
+        """Returns a handler that counts and limits the calls of another one."""
 
-    answer = handler.unary_unary
+        async def handle(_: object, context: _Context) -> Message | None:
+            call = self._in_flight.begin_call(context.peer(), asyncio.current_task())
+            context.add_done_callback(lambda _: call.end())
+            try:
+                call.check_calls()
+                reply: Message | None = await answer(context, call)
+                return reply
+            except RequestError as error:
+                await self._abort(error, context)
+                raise
+            except asyncio.CancelledError:
+                if call.error is not None:
+                    await self._abort(call.error, context)
+                raise
+            finally:
+                call.answer()
 
-    async def unary(data: bytes, context: _Context) -> Message:
-        reply: Message = await answer(await _parse(parse, data, context), context)
-        return reply
+        return handle
 
-    return grpc.unary_unary_rpc_method_handler(unary, response_serializer=serialize)
+    async def _abort(self, error: RequestError, context: _Context) -> None:
+        self._count_refusal(error.reason)
+        status = status_of(error)
+        await context.abort(status.code, status.message, status.trailers)
 
 
-def _wrap_stream(
+def _message_handler(
+    answer: Callable[[Message, _Context], Awaitable[Message | None]],
+    parse: Callable[[bytes], Message],
+) -> Callable[[_Context, Call], Awaitable[Message | None]]:
+    """Returns a handler of a request of one message."""
+
+    async def handle(context: _Context, call: Call) -> Message | None:
+        request = _parse(parse, await read_message(context))
+        call.arrive()
+        return await answer(request, context)
+
+    return handle
+
+
+def _stream_handler(
     answer: Callable[[AsyncIterator[Message], _Context], AsyncIterator[Message]],
     parse: Callable[[bytes], Message],
-) -> Callable[[AsyncIterator[bytes], _Context], AsyncIterator[Message]]:
-    async def stream(requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Message]:
+) -> Callable[[_Context, Call], Awaitable[None]]:
+    """Returns a handler of a stream of requests, of which the first has to arrive in time."""
+
+    async def handle(context: _Context, call: Call) -> None:
         async def parsed() -> AsyncIterator[Message]:
-            async for data in requests:
-                yield await _parse(parse, data, context)
+            while isinstance(data := await context.read(), bytes):
+                call.arrive()
+                yield _parse(parse, data)
 
         async for reply in answer(parsed(), context):
-            yield reply
+            await context.write(reply)
 
-    return stream
+    return handle
 
 
-async def _parse(parse: Callable[[bytes], Message], data: bytes, context: _Context) -> Message:
-    """Parses a request, or ends the RPC with INVALID_ARGUMENT."""
+def _parse(parse: Callable[[bytes], Message], data: bytes | None) -> Message:
+    """Parses a request.
+
+    Raises:
+        InvalidMessageError: if it cannot be parsed, or there is none.
+    """
     try:
-        return parse(data)
+        if data is not None:
+            return parse(data)
     except (DecodeError, ValueError):
-        kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
-        name = kind.full_name if kind is not None else "message"
-        status = status_of(InvalidMessageError(name))
-        await context.abort(status.code, status.message, status.trailers)
-        raise
+        pass
+    kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
+    raise InvalidMessageError(kind.full_name if kind is not None else "message")

@@ -10,6 +10,7 @@ import click
 
 PORT = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(0, 86400)
+POSITIVE_SECONDS = click.FloatRange(0, 86400, min_open=True)
 UINT32 = click.IntRange(0, 2**32 - 1)
 UINT64 = click.IntRange(0, 2**64 - 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.config import ConnectionConfig, ServerConfig
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.http.config import HttpConfig
@@ -63,12 +64,23 @@ def _model_config(options: Mapping[str, Any]) -> ModelConfig:
 
 def _connection_config(options: Mapping[str, Any]) -> ConnectionConfig:
     return ConnectionConfig(
-        max_rpcs=options["max_concurrent_rpcs"],
+        limits=_call_limits(options),
+        max_connection_streams=options["max_connection_streams"],
         max_age_s=options["max_connection_age_s"],
         keepalive_s=options["keepalive_s"],
         min_ping_interval_s=options["min_ping_interval_s"],
         max_request_bytes=options["max_request_bytes"],
+    )
+
+
+def _call_limits(options: Mapping[str, Any]) -> CallLimits:
+    return CallLimits(
+        max_calls=options["max_concurrent_rpcs"],
+        max_streams=options["max_streams"],
         max_unread_bytes=options["max_unread_bytes"],
+        arrival_timeout_s=options["arrival_timeout_s"],
+        read_timeout_s=options["read_timeout_s"],
+        max_call_s=options["max_call_s"],
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 from dcgan.core.command_line import TEXT, with_options
 from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
-from dcgan.serving.cli.param_types import PORT, SECONDS, GpuNumbers
+from dcgan.serving.cli.param_types import PORT, POSITIVE_SECONDS, SECONDS, GpuNumbers
 
 # Which models are served.
 model_options = with_options(
@@ -157,9 +157,9 @@ limit_options = with_options(
     click.option(
         "--max-unread-bytes",
         type=click.IntRange(1),
-        default=2**28,
-        help="Replies that wait for clients which do not read them; above that, Generate is "
-        "refused.",
+        default=2**29,
+        help="Memory of replies that clients have not read. A client above its share is refused: "
+        "one connection has two thirds at most, one address four fifths.",
     ),
     click.option(
         "--cache-bytes",
@@ -174,8 +174,39 @@ grpc_options = with_options(
     click.option(
         "--max-concurrent-rpcs",
         type=click.IntRange(0),
-        default=0,
-        help="Most RPCs at once; 0 for no limit.",
+        default=8192,
+        help="Most RPCs at once, shared like --max-unread-bytes; 0 for no limit.",
+    ),
+    click.option(
+        "--max-streams",
+        type=click.IntRange(1),
+        default=256,
+        help="Most streaming RPCs at once, shared like --max-unread-bytes.",
+    ),
+    click.option(
+        "--max-connection-streams",
+        type=click.IntRange(1, 2**31 - 1),
+        default=4096,
+        help="Most RPCs at once on a connection; gRPC refuses more with REFUSED_STREAM.",
+    ),
+    click.option(
+        "--arrival-timeout-s",
+        type=POSITIVE_SECONDS,
+        default=10.0,
+        help="Time in which a request must arrive after its headers.",
+    ),
+    click.option(
+        "--read-timeout-s",
+        type=POSITIVE_SECONDS,
+        default=30.0,
+        help="Time in which a client must read a reply, or the next chunk of a stream, beside a "
+        "second for each 64 KiB. After that a stream is ended, and then the connection closed.",
+    ),
+    click.option(
+        "--max-call-s",
+        type=POSITIVE_SECONDS,
+        default=3600.0,
+        help="Time after which an RPC is ended, whatever its deadline.",
     ),
     click.option(
         "--max-connection-age-s",

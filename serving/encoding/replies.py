@@ -69,6 +69,10 @@ class ReplyEncoder:
         image_bytes = self._png_bytes if image_format.is_png else self._raw_bytes
         return max(1, (self._message_limit - _OVERHEAD_BYTES) // image_bytes)
 
+    def pixel_bytes(self, n: int) -> int:
+        """Returns the size of the pixels of n images."""
+        return n * self._raw_bytes
+
     def encode_pixels(
         self,
         reply: ReplyType,

@@ -8,8 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
+from dcgan.serving.address import join_address
 from dcgan.serving.api.errors import engine_fault
-from dcgan.serving.api.in_flight import InFlight
+from dcgan.serving.api.in_flight import Call, InFlight
 from dcgan.serving.errors import RequestError
 from dcgan.serving.http.config import HttpConfig
 from dcgan.serving.http.cors import Cors
@@ -73,32 +74,36 @@ class HttpApp:
         size = 0
 
         self._metrics.started()
-        self._in_flight.begin_call()
+        client = scope.get("client") or ("", 0)
+        call = self._in_flight.begin_call(f"ip:{join_address(*client)}")
+        call.admit()
         if connection is not None:
             connection.enter(asyncio.current_task())
 
         try:
-            response = await self._respond(scope, headers, request_id)
+            response = await self._respond(scope, headers, request_id, call)
             response = self._finish(response, headers, request_id)
             status = response.status
             size = len(response.body)
             # Count it before the client has the response, and may read the metrics.
             seconds = time.perf_counter() - began
             self._metrics.ended(_resource(scope["raw_path"]), status, seconds)
-            await self._send(response, send, connection)
+            await self._send(response, send, connection, call)
         except asyncio.CancelledError:
             if status == CLIENT_LEFT:
                 seconds = time.perf_counter() - began
                 self._metrics.ended(_resource(scope["raw_path"]), status, seconds)
         finally:
-            self._in_flight.end_call()
+            call.end()
             if connection is not None:
                 connection.leave(asyncio.current_task())
 
         if self._config.access_log:
             _log_access(scope, status, size, time.perf_counter() - began, request_id)
 
-    async def _respond(self, scope: Scope, headers: Mapping[str, str], request_id: str) -> Response:
+    async def _respond(
+        self, scope: Scope, headers: Mapping[str, str], request_id: str, call: Call
+    ) -> Response:
         try:
             self._check_limits(scope)
             request = Request(
@@ -108,6 +113,7 @@ class HttpApp:
                 headers=headers,
                 deadline=read_deadline(headers.get("grpc-timeout"), self._config.request_timeout_s),
                 request_id=request_id,
+                call=call,
             )
 
             if self._cors.is_preflight(request):
@@ -139,7 +145,13 @@ class HttpApp:
             fields["connection"] = "close"
         return Response(response.status, response.body, fields, response.has_length)
 
-    async def _send(self, response: Response, send: Send, connection: Any) -> None:  # noqa: ANN401
+    async def _send(
+        self,
+        response: Response,
+        send: Send,
+        connection: Any,  # noqa: ANN401
+        call: Call,
+    ) -> None:
         fields = [
             (name.encode(), value.encode("latin-1")) for name, value in response.headers.items()
         ]
@@ -148,7 +160,7 @@ class HttpApp:
         start = {"type": "http.response.start", "status": response.status, "headers": fields}
 
         # Count the response as unread until the client has taken it.
-        self._in_flight.unread_bytes += len(response.body)
+        call.count_unread(len(response.body))
         try:
             # The server waits for a slow reader in `send` as well, e.g. after the head.
             async with asyncio.timeout(self._config.read_timeout_s):
@@ -160,7 +172,7 @@ class HttpApp:
             if connection is not None:
                 connection.abort()
         finally:
-            self._in_flight.unread_bytes -= len(response.body)
+            call.release()
 
 
 def _resource(raw_path: bytes) -> str:

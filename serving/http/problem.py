@@ -10,11 +10,15 @@ import json
 import math
 
 from dcgan.serving.api.errors import (
+    CallTimeoutError,
     DrainingError,
     EngineFaultError,
     InvalidFieldError,
     InvalidMessageError,
     LoadingError,
+    ReplyTimeoutError,
+    RequestTimeoutError,
+    TooManyCallsError,
     TooManyStreamsError,
     UnreadRepliesError,
 )
@@ -56,6 +60,7 @@ TABLE: dict[type[RequestError], tuple[int, str]] = {
     BodyTooLargeError: (413, "The body is too large"),
     TargetTooLongError: (414, "The address is too long"),
     QueueFullError: (429, "The queue is full"),
+    TooManyCallsError: (429, "Too many calls are open"),
     TooManyStreamsError: (429, "Too many streams are open"),
     UnreadRepliesError: (429, "Too many responses are unread"),
     HeadersTooLargeError: (431, "The header fields are too large"),
@@ -63,7 +68,10 @@ TABLE: dict[type[RequestError], tuple[int, str]] = {
     LoadingError: (503, "The server is loading"),
     DrainingError: (503, "The server is shutting down"),
     EngineStuckError: (503, "An engine is stuck"),
+    ReplyTimeoutError: (503, "The client does not read"),
+    CallTimeoutError: (503, "The call took too long"),
     TooManyConnectionsError: (503, "Too many connections are open"),
+    RequestTimeoutError: (504, "The message of the request took too long to arrive"),
     DeadlinePassedError: (504, "The deadline passed"),
     DeadlineUnreachableError: (504, "The deadline cannot be met"),
 }

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dcgan.serving.api.in_flight import Call
 from dcgan.serving.http.errors import InvalidRequestError
 
 TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
@@ -29,6 +30,7 @@ class Request:
         headers: header fields, with names in lower case; repeated fields are joined by commas.
         deadline: on the monotonic clock; infinity if there is none.
         request_id: that the client sent, or a new one.
+        call: what its client holds; None if nothing is counted.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Request:
     headers: Mapping[str, str]
     deadline: float = math.inf
     request_id: str = ""
+    call: Call | None = None
 
 
 def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -90,6 +90,8 @@ class HttpService:
             return Response(200, headers=headers, has_length=False)
         body = self._generation.cache.find(rendering.etag)
         if body is None:
+            if request.call is not None:
+                request.call.check_unread(model.replies.pixel_bytes(1))
             body = await self._generation.generate_file(
                 rendering.request, request.deadline, rendering.write, rendering.cost
             )

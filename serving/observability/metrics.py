@@ -75,7 +75,18 @@ class Metrics:
         )
         self.unread = Gauge(
             "dcgan_unread_reply_bytes",
-            "Replies to Generate that clients have not read yet.",
+            "Memory of replies that clients have not read yet.",
+            registry=registry,
+        )
+        self.open_calls = Gauge(
+            "dcgan_open_calls",
+            "Calls whose clients have not read the last byte.",
+            registry=registry,
+        )
+        self.open_streams = Gauge("dcgan_open_streams", "Streams among them.", registry=registry)
+        self.dropped = Counter(
+            "dcgan_dropped_connections",
+            "Connections that were closed because their clients did not read.",
             registry=registry,
         )
 

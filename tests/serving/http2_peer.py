@@ -16,11 +16,13 @@ class Peer:
     END_STREAM, END_HEADERS, ACK = 1, 4, 1
     INITIAL_WINDOW_SIZE = 4
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, window: int = 0) -> None:
         host, _, port = target.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=30)
         self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, 0))
+        self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, window))
+        if window:
+            self.widen(0, 2**30)  # that of all streams together
 
     def __enter__(self) -> "Peer":
         return self
@@ -30,10 +32,20 @@ class Peer:
 
     def ask(self, stream: int, request: Message, method: str = "Generate") -> None:
         """Sends a request; the numbers of streams are odd, and rise."""
+        self.begin(stream, method)
+        message = request.SerializeToString()
+        self._send(
+            self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message
+        )
+
+    def begin(
+        self, stream: int, method: str = "Generate", service: str = SERVICE, flags: int = 0
+    ) -> None:
+        """Sends the headers of a request, without its message."""
         names = {
             ":method": "POST",
             ":scheme": "http",
-            ":path": f"/{SERVICE}/{method}",
+            ":path": f"/{service}/{method}",
             ":authority": "server",
         }
         names |= {"content-type": "application/grpc", "te": "trailers"}
@@ -41,11 +53,20 @@ class Peer:
         block = b"".join(
             b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in texts
         )
-        message = request.SerializeToString()
-        self._send(self.HEADERS, self.END_HEADERS, stream, block)
-        self._send(
-            self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message
-        )
+        self._send(self.HEADERS, self.END_HEADERS | flags, stream, block)
+
+    def hang_up(self) -> None:
+        """Ends the connection, and with it `is_disconnected` in another thread."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def is_disconnected(self) -> bool:
+        """Reads until the connection ends."""
+        try:
+            while self._socket.recv(2**16):
+                pass
+        except ConnectionError:
+            pass
+        return True
 
     def read(self, stream: int) -> pb.GenerateResponse:
         """Takes the reply now."""

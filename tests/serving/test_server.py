@@ -345,7 +345,7 @@ def test_every_call_is_logged_at_debug(start_server, only):
         client.generate(7)
         with pytest.raises(RefusedError):
             client.generate(7, label=3)
-    calls = [line for line in server.log[0].splitlines() if "dcgan.serving.api.service" in line]
+    calls = [line for line in server.log[0].splitlines() if "dcgan.serving.api.rpc" in line]
 
     assert "Generate from ipv4:127.0.0.1:" in calls[0]
     assert [line.partition("ended with ")[2].split()[0] for line in calls] == [

@@ -51,8 +51,16 @@ def is_draining(stub: GeneratorServiceStub) -> bool:
     return False
 
 
-def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics, expected):
-    with start_server(only("tiny"), "--max-unread-bytes", "3000") as server:
+@pytest.mark.hostile(
+    "Window 0 and replies that are never read",
+    "`REPLIES_UNREAD` for that connection; others are served",
+)
+def test_unread_replies_are_refused_to_their_connection_only(
+    start_server, only, read_metrics, expected
+):
+    """A reply of 100 images counts twice its 19,200 bytes; a connection has two thirds."""
+    refused = 'dcgan_rejected_total{reason="REPLIES_UNREAD"}'
+    with start_server(only("tiny"), "--max-unread-bytes", "120000") as server:
         with Peer(server.target) as peer, grpc.insecure_channel(server.target) as channel:
             stub = GeneratorServiceStub(channel)
             unread = 0.0
@@ -60,25 +68,30 @@ def test_replies_that_nobody_reads_are_bounded(start_server, only, read_metrics,
                 assert stub.Generate(pb.GenerateRequest(n=100)).n == 100  # nobody else's business
                 # Its reply counts as unread until the server knows that it was read.
                 poll(lambda unread=unread: read_metrics(server)[UNREAD] == unread)
-                peer.ask(2 * i + 1, pb.GenerateRequest(seed=7, n=10))
+                peer.ask(2 * i + 1, pb.GenerateRequest(seed=7, n=100))
                 poll(lambda unread=unread: read_metrics(server)[UNREAD] > unread)
                 unread = read_metrics(server)[UNREAD]
-            assert unread > 2 * 1920
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.Generate(pb.GenerateRequest())
+            assert unread > 2 * 38_400
+
+            peer.ask(5, pb.GenerateRequest(n=100))
+            poll(lambda: read_metrics(server).get(refused) == 1)
+            with pytest.raises(grpc.RpcError) as caught:  # the address has its share, too
+                stub.Generate(pb.GenerateRequest(n=100))
             assert (caught.value.code().name, reason(caught.value)) == (
                 "RESOURCE_EXHAUSTED",
                 "REPLIES_UNREAD",
             )
-            assert (
-                next(iter(stub.GenerateStream(pb.GenerateStreamRequest(n=1)))).n == 1
-            )  # waits for its reader itself
+            # Others are served.
+            assert stub.Generate(pb.GenerateRequest(n=10)).n == 10
+            stream = stub.GenerateStream(pb.GenerateStreamRequest(n=1))
+            assert [reply.n for reply in stream] == [1]
+
             for i in range(2):
-                assert peer.read(2 * i + 1).pixels == expected("tiny", 7, range(10)).tobytes()
+                assert peer.read(2 * i + 1).pixels == expected("tiny", 7, range(100)).tobytes()
             poll(lambda: not read_metrics(server)[UNREAD])
             assert stub.Generate(pb.GenerateRequest()).n == 1
             poll(lambda: not read_metrics(server)[UNREAD])
-            peer.ask(5, pb.GenerateRequest(n=100))
+            peer.ask(7, pb.GenerateRequest(n=100))
             poll(lambda: read_metrics(server)[UNREAD])
 
         poll(lambda: not read_metrics(server)[UNREAD])  # it has gone without reading

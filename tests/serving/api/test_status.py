@@ -12,7 +12,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from dcgan.core import noise
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.generation import Generation
+from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.api.status import status_of
 from dcgan.serving.config import ServerConfig
@@ -260,7 +262,7 @@ def test_how_a_call_ended_is_counted_as_its_caller_saw_it(start_server, endless,
 
 
 async def test_only_so_many_streams_are_taken_on(only, answering):
-    generation = Generation(max_streams=2)
+    generation = Generation(InFlight(CallLimits(max_streams=3)))  # two of them on a connection
     model = await load_model(
         find_release(only("slow"), "slow"), EngineConfig(device="cpu"), ModelConfig(), Metrics()
     )

@@ -26,7 +26,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 async def listening(handler, **limits) -> AsyncIterator[tuple[HttpListener, InFlight]]:
     config = HttpConfig(port=0, access_log=False, **limits)
     metrics = HttpMetrics(CollectorRegistry())
-    in_flight = InFlight(2**20)
+    in_flight = InFlight()
     app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
     listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
     await listener.start()
@@ -83,12 +83,13 @@ async def test_an_idle_connection_is_closed_even_if_it_sends_blank_lines(connect
     async with listening(say_ok, idle_timeout_s=0.1) as (listener, _):
         reader, writer = await connect(listener)
         writer.write(GET)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
         reading = asyncio.create_task(reader.read())
         while not reading.done():
             writer.write(b"\r\n")
             await asyncio.sleep(0.02)
-        answer = reading.result()
-        assert answer.count(b"HTTP/1.1 ") == 1
+        with contextlib.suppress(ConnectionError):  # a blank line met the closed connection
+            assert reading.result() == b""
 
 
 @pytest.mark.hostile("HTTP clients that do not read", "counted and dropped")
@@ -99,11 +100,11 @@ async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
     async with listening(say_much, read_timeout_s=0.2) as (listener, in_flight):
         reader, writer = await connect(listener)
         writer.write(GET)
-        while not in_flight.unread_bytes:
+        while not in_flight.total.unread_bytes:
             await asyncio.sleep(0.005)
-        assert in_flight.unread_bytes == 2**26
+        assert in_flight.total.unread_bytes == 2**26
         await asyncio.wait_for(in_flight.wait_until_idle(), 60)
-        assert in_flight.unread_bytes == 0
+        assert in_flight.total.unread_bytes == 0
         with contextlib.suppress(ConnectionError):
             while await reader.read(2**20):
                 pass

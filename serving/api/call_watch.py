@@ -1,0 +1,61 @@
+"""Ends the calls whose clients take too long to send, to read, or altogether."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from dcgan.serving.api.errors import CallTimeoutError, ReplyTimeoutError, RequestTimeoutError
+from dcgan.serving.api.in_flight import Call, InFlight
+
+_INTERVAL_S = 1.0
+
+
+async def watch_calls(
+    in_flight: InFlight,
+    disconnect: Callable[[Collection[str]], None],
+    interval_s: float = _INTERVAL_S,
+) -> None:
+    """Ends calls that take too long, until it is cancelled.
+
+    Args:
+        in_flight: the calls.
+        disconnect: closes the connections to peers; it is called on a thread.
+        interval_s: time between two looks at the calls.
+    """
+    while True:
+        await asyncio.sleep(interval_s)
+        in_flight.forget_idle()
+        if stuck := end_late_calls(in_flight):
+            await asyncio.to_thread(disconnect, stuck)
+
+
+def end_late_calls(in_flight: InFlight) -> set[str]:
+    """Answers the calls that take too long with an error.
+
+    Returns:
+        The peers that do not read what is committed; only closing their connections ends the calls.
+    """
+    now = in_flight.clock()
+    limits = in_flight.limits
+    least_s = min(limits.arrival_timeout_s, limits.read_timeout_s, limits.max_call_s)
+    stuck = set()
+
+    for call in in_flight.timed:
+        if now - call.began <= least_s:
+            break  # those that follow are younger
+        if not call.is_committed:
+            _expire_if_late(call, in_flight, now)
+        elif call.has_not_read(now):
+            stuck.add(call.connection.peer)
+    return stuck
+
+
+def _expire_if_late(call: Call, in_flight: InFlight, now: float) -> None:
+    limits = in_flight.limits
+    if not call.has_arrived and now - call.began > limits.arrival_timeout_s:
+        call.expire(RequestTimeoutError(limits.arrival_timeout_s))
+    elif call.has_not_read(now):
+        call.expire(ReplyTimeoutError(limits.read_timeout_s))
+    elif now - call.began > limits.max_call_s:
+        call.expire(CallTimeoutError(limits.max_call_s))

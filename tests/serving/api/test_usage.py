@@ -1,0 +1,94 @@
+"""Shares of what clients may hold, and the addresses that they belong to."""
+
+import pytest
+
+from dcgan.serving.api.usage import address_of, exceeds_share, parse_peer
+
+
+def fill(limit: int, connections: list[str]) -> dict[int, int]:
+    """What connections get that take all they can, one unit at a time, by position.
+
+    Args:
+        limit: in total.
+        connections: address of each.
+    """
+    held = dict.fromkeys(range(len(connections)), 0)
+    is_growing = True
+    while is_growing:
+        is_growing = False
+        for i, address in enumerate(connections):
+            of_address = sum(n for j, n in held.items() if connections[j] == address)
+            if not exceeds_share(limit, sum(held.values()), of_address, held[i], 1):
+                held[i] += 1
+                is_growing = True
+    return held
+
+
+def test_one_connection_gets_two_thirds():
+    assert fill(300, ["a"]) == {0: 200}
+
+
+def test_one_address_gets_four_fifths_at_most_and_a_little_for_new_connections():
+    held = fill(1000, ["a"] * 30)
+    assert 0.79 * 1000 < sum(held.values()) <= 0.8 * 1000
+    assert min(held.values()) > 0
+    held = fill(300, ["a"] * 300)
+    assert 0.8 * 300 < sum(held.values()) <= 0.9 * 300
+
+
+def test_a_connection_that_holds_nothing_gets_something_whatever_others_of_its_address_hold():
+    assert exceeds_share(1000, 800, 800, 5, 50)
+    assert not exceeds_share(1000, 800, 800, 0, 50)
+    assert exceeds_share(1000, 890, 890, 0, 50)
+    assert not exceeds_share(1000, 890, 0, 0, 50)  # of another address
+
+
+@pytest.mark.parametrize("address", ["a", "b"])
+def test_who_comes_later_finds_room(address):
+    connections = ["a"] * 10
+    held = fill(1000, connections)
+    total = sum(held.values())
+    of_address = total if address == "a" else 0
+    assert not exceeds_share(1000, total, of_address, 0, 1)
+
+
+def test_many_addresses_do_not_get_more_than_there_is():
+    held = fill(1000, [str(i) for i in range(50)])
+    assert sum(held.values()) < 1000
+
+
+def test_what_is_larger_than_the_limit_is_allowed_alone():
+    assert not exceeds_share(10, 0, 0, 0, 100)
+    assert exceeds_share(10, 1, 0, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("peer", "host", "port"),
+    [
+        ("ipv4:127.0.0.1:50000", "127.0.0.1", "50000"),
+        ("ipv6:%5B::1%5D:50000", "::1", "50000"),
+        ("ipv6:%5B::ffff:10.0.0.1%5D:7", "10.0.0.1", "7"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:7", "fe80::1%eth0", "7"),
+        ("unix:", "unix:", ""),
+        ("ip::0", "ip::0", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_peer_has_an_address_and_a_port(peer, host, port):
+    assert parse_peer(peer) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("ipv4:10.0.0.1:1", "ipv4:10.0.0.1:2", True),
+        ("ipv4:10.0.0.1:1", "ipv6:%5B::ffff:10.0.0.1%5D:2", True),
+        ("ipv4:10.0.0.1:1", "ipv4:10.0.0.2:1", False),
+        ("ipv6:%5B2001:db8::1%5D:1", "ipv6:%5B2001:db8::ffff:1%5D:1", True),
+        ("ipv6:%5B2001:db8::1%5D:1", "ipv6:%5B2001:db8:0:1::1%5D:1", False),
+        ("ipv6:%5Bfe80::1%25eth0%5D:7", "ipv6:%5Bfe80::2%25eth0%5D:7", True),
+        ("unix:", "unix:", True),
+    ],
+)
+def test_hosts_share_an_address_and_networks_of_ipv6_too(first, second, is_same):
+    assert (address_of(first) == address_of(second)) is is_same
