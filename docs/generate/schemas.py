@@ -65,12 +65,12 @@ def _document(root: type, skip: tuple[type, ...] = ()) -> str:
     for record in _reachable(root, skip):
         about = _about(record)
         rows = [
-            [code(key_of(field)), _type_name(hint), cell(about.get(field.name, ""))]
+            [code(key_of(field)), _type_name(hint, root), cell(about.get(field.name, ""))]
             for field, hint in _fields(record)
         ]
         summary = cell((inspect.getdoc(record) or "").partition("\n\n")[0])
         sections.append(
-            f"({record.__name__.lower()}-keys)=\n### {record.__name__}\n\n{summary}\n\n"
+            f"({_label(record, root)})=\n### {record.__name__}\n\n{summary}\n\n"
             + table(["key", "type", "meaning"], rows)
         )
     return "\n".join(sections)
@@ -87,7 +87,7 @@ def _recipe_rows(record: type, prefix: str) -> list[list[str]]:
             required = field.default is dataclasses.MISSING
             default = "required" if required else code(_toml(field.default))
             meaning = about.get(field.name, "")
-            rows.append([code(name), _type_name(hint), default, cell(meaning)])
+            rows.append([code(name), _type_name(hint, Recipe), default, cell(meaning)])
     return rows
 
 
@@ -120,18 +120,23 @@ def _dataclasses_in(hint: Any) -> list[type]:  # noqa: ANN401 - a type expressio
     return [inner for part in typing.get_args(hint) for inner in _dataclasses_in(part)]
 
 
-def _type_name(hint: Any) -> str:  # noqa: ANN401 - a type expression
+def _label(record: type, root: type) -> str:
+    """Return the label of a record's section; several documents may have such a record."""
+    return f"{root.__name__}-{record.__name__}-keys".lower()
+
+
+def _type_name(hint: Any, root: type) -> str:  # noqa: ANN401 - a type expression
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return f"list of {_type_name(arguments[0])}"
+        return f"list of {_type_name(arguments[0], root)}"
     if typing.get_origin(hint) is dict:
-        return f"table of {_type_name(arguments[1])}"
+        return f"table of {_type_name(arguments[1], root)}"
     if arguments:
-        return " or ".join(_type_name(part) for part in arguments)
+        return " or ".join(_type_name(part, root) for part in arguments)
     if hint is Recipe:
         return "[Recipe](recipes.md#keys)"
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return f"[{hint.__name__}](#{hint.__name__.lower()}-keys)"
+        return f"[{hint.__name__}](#{_label(hint, root)})"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
