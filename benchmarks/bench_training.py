@@ -1,13 +1,18 @@
 """Training speed: the seed's plain loop, and the effect of each optimization, in one process.
 
-    python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4]
-        [--out benchmarks/results/training.json]
+    python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--compile]
+        [--recipes dcgan64 dcgan64-seed] [--out benchmarks/results/training.json]
 
 All rows train the seed model, batch 64, 64x64, on the same bytes. The rows take turns, so that a
 machine that slows down slows all of them; the best round of each counts. The last rows are one
 large matrix product with the multiplications of a step, as images per second: in bf16 about the
 peak of the processor. (In fp32 torch uses the product of MKL, which on AMD is slower than the
 convolutions of oneDNN.)
+
+With `--recipes`, the step of each recipe named is measured as `dcgan-train` computes it: plain,
+with each switch of `engine` alone, and with all of them, on a GPU as CUDA graphs. These rows take
+turns, too, and the median of the rounds counts. The number of kernels (on a CPU, of operators) and
+the most expensive ones stand beside. On a GPU three recipes are measured unless others are named.
 
 On a GPU, float32 convolutions run in TF32 in every row, which is the default of torch;
 `dcgan-train --precision fp32` switches that off.
@@ -17,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +29,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from plain_loop import BATCH, plain_loop
+from step_switches import measure_recipe, recipe_step, time_steps
 from torch.utils.flop_counter import FlopCounterMode
 
+from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
-from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.config import Recipe, StepSwitches, load_recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import LIBRARIES, describe_hardware
@@ -37,6 +43,8 @@ from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
 from dcgan.training.models.networks import Discriminator, Generator
+
+GPU_RECIPES = ["dcgan64", "dcgan64-seed", "dcgan64-r3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,6 @@ class StepOptions:
     frozen: bool = False
     gemm: bool = False
     graphs: bool = False
-    compiled: bool = False
 
 
 def our_loop(
@@ -97,13 +104,10 @@ def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> 
             return state.discriminator
 
         state.discriminator.requires_grad_ = keep_gradients  # type: ignore[method-assign]
-    if options.compiled:
-        compiled = [torch.compile(network) for network in networks]
-        state = replace(state, generator=compiled[0], discriminator=compiled[1])
     return state
 
 
-def option_rows(device: torch.device, *, with_compile: bool) -> dict[str, StepOptions]:
+def option_rows(device: torch.device) -> dict[str, StepOptions]:
     """The rows of our step: each optimization alone, and all of them."""
     every = StepOptions(frozen=True, fused=True, channels_last=True, gemm=device.type == "cpu")
     bf16 = replace(every, precision="bf16")
@@ -120,8 +124,6 @@ def option_rows(device: torch.device, *, with_compile: bool) -> dict[str, StepOp
     if device.type == "cuda":
         rows["all of them in fp32, as CUDA graphs"] = replace(every, graphs=True)
         rows["all of them in bf16, as CUDA graphs"] = replace(bf16, graphs=True)
-    if with_compile:
-        rows["all of them in bf16, compiled"] = replace(bf16, compiled=True)
     return rows
 
 
@@ -149,12 +151,7 @@ def measure(
         train_step()
     for _ in range(rounds):
         for name, train_step in rows.items():
-            _wait(device)
-            start = time.perf_counter()
-            for _ in range(steps):
-                train_step()
-            _wait(device)
-            best[name] = max(best[name], steps * BATCH / (time.perf_counter() - start))
+            best[name] = max(best[name], steps * BATCH / time_steps(train_step, steps, device))
     return best
 
 
@@ -184,11 +181,6 @@ def multiplications(recipe: Recipe, passes_of_discriminator: int) -> float:
     return BATCH * (3 * counts[0] + passes_of_discriminator * counts[1])
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def parse_options() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(
@@ -202,9 +194,39 @@ def parse_options() -> argparse.Namespace:
         "--compile", action="store_true", help="also with torch.compile, which needs a C++ compiler"
     )
     parser.add_argument(
+        "--recipes", nargs="*", help="measure their steps, switch by switch (on a GPU three)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], help="change a value of these recipes"
+    )
+    parser.add_argument(
+        "--only-recipes", action="store_true", help="leave out the rows of the seed model"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "training.json"
     )
     return parser.parse_args()
+
+
+def measure_seed_model(
+    images: Pixels, data: Dataset, device: torch.device, options: argparse.Namespace
+) -> dict[str, float]:
+    """Images/s of the plain loop and of our step of the seed model."""
+    recipe = load_recipe("dcgan64-seed")
+    rows = {"plain loop": plain_loop(images, device)}
+    for name, step_options in option_rows(device).items():
+        rows[name] = our_loop(data, recipe, device, step_options)
+    if options.compile:
+        bf16 = replace(recipe, precision="bf16")
+        switches = StepSwitches(compile=True, weight_copies=True)
+        rows["all of them in bf16, compiled"] = recipe_step(data, bf16, switches, device)
+    rows |= peak_rows(recipe, device)
+
+    speeds = measure(rows, options.rounds, options.steps, device)
+    plain = speeds["plain loop"]
+    for name, speed in speeds.items():
+        print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
+    return {name: round(speed, 1) for name, speed in speeds.items()}
 
 
 def main() -> None:
@@ -214,25 +236,33 @@ def main() -> None:
     device = torch.device(options.device)
     images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
-    recipe = load_recipe("dcgan64-seed")
-
-    rows = {"plain loop": plain_loop(images, device)}
-    for name, step_options in option_rows(device, with_compile=options.compile).items():
-        rows[name] = our_loop(data, recipe, device, step_options)
-    rows |= peak_rows(recipe, device)
-
-    speeds = measure(rows, options.rounds, options.steps, device)
-    plain = speeds["plain loop"]
-    for name, speed in speeds.items():
-        print(f"{name:46} {speed:8.1f} images/s {speed / plain:6.2f} x")
-
-    result = {
+    result: dict[str, object] = {
         "hardware": describe_hardware(options.device),
         "versions": library_versions(*LIBRARIES),
         "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds "
         f"of {options.steps} steps",
-        "images_per_second": {name: round(speed, 1) for name, speed in speeds.items()},
     }
+    if not options.only_recipes:
+        result["images_per_second"] = measure_seed_model(images, data, device, options)
+
+    recipes = options.recipes
+    if recipes is None:
+        recipes = GPU_RECIPES if device.type == "cuda" else []
+    if recipes:
+        larger = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), dtype=np.uint8)
+        data = replace(data, images=larger)
+        result["recipes"] = {
+            name: measure_recipe(
+                load_recipe(name, options.set),
+                data,
+                device,
+                rounds=options.rounds,
+                steps=options.steps,
+                with_compile=options.compile,
+            )
+            for name in recipes
+        }
+
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from dcgan.training.config import load_recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
+from dcgan.training.device import resolve_switches
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
+from dcgan.training.profiling import profile_kernels
 
-TOP = 12
 STEPS = 3
 
 
@@ -43,42 +42,15 @@ def main() -> None:
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     loader = BatchLoader(data, recipe, 0, device)
     precision = "fp32" if on_cpu else "bf16"
-    step = TrainingStep(recipe, create_training_state(recipe, 0, device), precision)
+    state = create_training_state(recipe, 0, device)
+    switches = resolve_switches(recipe, device.type, precision)
+    step = TrainingStep(recipe, state, precision, switches=switches)
 
     # Warm up, then profile.
     step(loader.batch(0))
-    activities = [ProfilerActivity.CPU]
-    if not on_cpu:
-        activities.append(ProfilerActivity.CUDA)
-        torch.cuda.synchronize()
-    with profile(activities=activities) as profiler:
-        for number in range(1, 1 + STEPS):
-            step(loader.batch(number))
-        if not on_cpu:
-            torch.cuda.synchronize()
-
-    arguments.out.write_text(json.dumps(summarize(profiler, device), indent=2) + "\n")
-
-
-def summarize(profiler: profile, device: torch.device) -> dict[str, object]:
-    """Returns the number of kernels of a step, their time, and the most expensive ones."""
-    wanted = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
-    rows = []
-    for event in profiler.key_averages():
-        if event.device_type == wanted:
-            on_gpu = wanted == DeviceType.CUDA
-            microseconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-            rows.append((microseconds / STEPS, event.count / STEPS, event.key))
-    rows.sort(reverse=True)
-
-    return {
-        "kernels_a_step": round(sum(count for _, count, _ in rows)),
-        "microseconds_a_step": round(sum(microseconds for microseconds, _, _ in rows)),
-        "top": {
-            f"{name[:90]} ({count:.0f} launches)": round(microseconds, 1)
-            for microseconds, count, name in rows[:TOP]
-        },
-    }
+    numbers = iter(range(1, 1 + STEPS))
+    kernels = profile_kernels(lambda: step(loader.batch(next(numbers))), device, STEPS)
+    arguments.out.write_text(json.dumps(kernels, indent=2) + "\n")
 
 
 if __name__ == "__main__":
