@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import os
 import platform
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from dcgan.core import event_loop
 from dcgan.core.hardware import processor_family, processor_name
 from dcgan.core.onnx_session import CPU
 from dcgan.serving.launch import launch_server
@@ -54,7 +54,7 @@ def split(repository: Path, name: str) -> Path:
 
 def load(target: str, *, n: int, callers: int, seconds: float) -> LoadTestReport:
     """Puts load on a server for some seconds."""
-    return asyncio.run(run_load_test(config(target, n=n, callers=callers, seconds=seconds)))
+    return event_loop.run(run_load_test(config(target, n=n, callers=callers, seconds=seconds)))
 
 
 def config(target: str, *, n: int, callers: int, seconds: float) -> LoadTestConfig:

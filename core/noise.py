@@ -20,6 +20,7 @@ A plain list as the key would go through float64, which changes most seeds of 2^
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ INDEX_LIMIT = 2**64
 
 _WORDS_PER_BLOCK = 4
 _TO_UNIT_INTERVAL = 2.0**-53
+_TO_ANGLE = 2.0 * np.pi * _TO_UNIT_INTERVAL
+_SHIFT = np.uint64(11)
 
 
 def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.float32]:
@@ -99,10 +102,24 @@ def interpolate(
 
 
 class _Stream(threading.local):
-    """A Philox for each thread; creating one costs five times as much as setting its state."""
+    """A Philox for each thread, with the arrays of its state.
+
+    Creating a Philox costs five times as much as setting its state, and creating the arrays as much
+    as setting it.
+    """
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(0)
+        self.counter = np.zeros(4, dtype=np.uint64)
+        self.key = np.zeros(2, dtype=np.uint64)
+        self.state: Any = {
+            "bit_generator": "Philox",
+            "state": {"counter": self.counter, "key": self.key},
+            "buffer": np.zeros(_WORDS_PER_BLOCK, dtype=np.uint64),
+            "buffer_pos": _WORDS_PER_BLOCK,  # the buffer is empty
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
 
 
 _stream = _Stream()
@@ -114,29 +131,26 @@ def _philox_words(seed: int, block: int, blocks: int) -> NDArray[np.uint64]:
     Returns:
         uint64 [4 * blocks].
     """
-    counter = np.array([block % 2**64, block >> 64, 0, 0], dtype=np.uint64)
-    _stream.philox.state = {
-        "bit_generator": "Philox",
-        "state": {"counter": counter, "key": np.array([seed, 0], dtype=np.uint64)},
-        "buffer": np.zeros(_WORDS_PER_BLOCK, dtype=np.uint64),
-        "buffer_pos": _WORDS_PER_BLOCK,  # the buffer is empty
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
+    stream = _stream
+    stream.counter[0] = block % 2**64
+    stream.counter[1] = block >> 64
+    stream.key[0] = seed
+    stream.philox.state = stream.state  # copies the arrays
 
-    return _stream.philox.random_raw(_WORDS_PER_BLOCK * blocks)
+    return stream.philox.random_raw(_WORDS_PER_BLOCK * blocks)
 
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Transforms 64-bit words, uint64 [2m], pair by pair into standard normals, float32 [2m]."""
-    uniforms = (words >> np.uint64(11)) * _TO_UNIT_INTERVAL
+    """Transforms 64-bit words, uint64 [2m], pair by pair into standard normals, float32 [2m].
 
-    # Copies instead of strided views: NumPy may take another code path, with another last bit.
-    u1 = uniforms[0::2].copy()
-    u2 = uniforms[1::2].copy()
+    Logarithms, cosines and sines are taken of contiguous arrays, into new ones: of strided arrays,
+    or in place, NumPy may take another code path, with another last bit.
+    """
+    integers = (words >> _SHIFT).astype(np.float64)  # exact: below 2^53
 
-    radius = np.sqrt(-2.0 * np.log(1.0 - u1))
-    angle = (2.0 * np.pi) * u2
+    # A power of two may be multiplied in at any time without another rounding.
+    radius = np.sqrt(-2.0 * np.log(1.0 - integers[0::2] * _TO_UNIT_INTERVAL))
+    angle = integers[1::2] * _TO_ANGLE
 
     normals = np.empty(len(words), dtype=np.float32)
     normals[0::2] = radius * np.cos(angle)

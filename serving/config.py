@@ -57,6 +57,7 @@ class ServerConfig:
         engine: how engines run.
         models: how each model is served.
         connection: how gRPC connections are handled.
+        event_loop: one of EVENT_LOOPS.
         cache_bytes: size of the cache of encoded images; 0 for none.
         http: how HTTP is served; None to leave it out.
     """
@@ -77,5 +78,6 @@ class ServerConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: ModelConfig = field(default_factory=ModelConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    event_loop: str = "auto"
     cache_bytes: int = 0
     http: HttpConfig | None = None

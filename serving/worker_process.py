@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from dcgan.core import event_loop
 from dcgan.core.errors import DcganError
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.errors import ServingError
@@ -176,7 +177,7 @@ def _main(
     configure_logging(log)
     code = 0
     try:
-        asyncio.run(_serve(config, releases, pipe))
+        event_loop.run(_serve(config, releases, pipe), config.event_loop)
     except DcganError as error:
         with contextlib.suppress(OSError):  # the parent has ended
             pipe.send(str(error))

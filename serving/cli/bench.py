@@ -97,8 +97,7 @@ def main(
     Exit code 1 if --verify finds a wrong reply.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
-    import asyncio
-
+    from dcgan.core import event_loop
     from dcgan.core.schema import dump_json
     from dcgan.serving.cli.output import check_writable, write_output
     from dcgan.serving.client.settings import check_settings
@@ -125,7 +124,7 @@ def main(
     )
 
     if processes == 1:
-        report = asyncio.run(run_load_test(config))
+        report = event_loop.run(run_load_test(config))
     else:
         report = run_in_processes(config, processes)
     click.echo(report.table())

@@ -110,8 +110,7 @@ def _run(
     opens_page: bool,
 ) -> None:
     """Serves, with a ready file as long as it does."""
-    import asyncio
-
+    from dcgan.core import event_loop
     from dcgan.serving.cli.browser import open_page
     from dcgan.serving.ready_file import remove_ready_file, write_ready_file
     from dcgan.serving.server import run_until_signal
@@ -129,9 +128,10 @@ def _run(
 
     try:
         if workers == 1:
-            asyncio.run(run_until_signal(config, lambda server: announce(server.report())))
+            serving = run_until_signal(config, lambda server: announce(server.report()))
         else:
-            asyncio.run(supervise(config, workers, log, announce))
+            serving = supervise(config, workers, log, announce)
+        event_loop.run(serving, config.event_loop)
     finally:
         if ready_file is not None:
             remove_ready_file(ready_file, os.getpid())

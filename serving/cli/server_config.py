@@ -34,6 +34,7 @@ def build_server_config(options: Mapping[str, Any]) -> ServerConfig:
         engine=_engine_config(options),
         models=_model_config(options),
         connection=_connection_config(options),
+        event_loop=options["event_loop"],
         cache_bytes=options["cache_bytes"],
         http=None if options["no_http"] else _http_config(options),
     )

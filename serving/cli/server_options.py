@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dcgan.core.command_line import TEXT, with_options
+from dcgan.core.event_loop import EVENT_LOOPS
 from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
 from dcgan.serving.cli.param_types import PORT, POSITIVE_SECONDS, SECONDS, GpuNumbers
 
@@ -236,6 +237,12 @@ lifetime_options = with_options(
         type=click.FloatRange(0, 86400, min_open=True),
         default=300.0,
         help="Time that each model has to get ready; after that the server ends with exit code 2.",
+    ),
+    click.option(
+        "--event-loop",
+        type=click.Choice(EVENT_LOOPS),
+        default="auto",
+        help="Event loop of gRPC and HTTP; auto is uvloop where it is installed.",
     ),
     click.option(
         "--drain-delay-s",

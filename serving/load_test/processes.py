@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Barrier
 
+from dcgan.core import event_loop
 from dcgan.serving.load_test.config import LoadTestConfig, LoadTestError
 from dcgan.serving.load_test.report import CallLog, LoadTestReport, summarize
 from dcgan.serving.load_test.runner import Reference, fetch_reference, send_requests
@@ -40,7 +41,7 @@ def run_in_processes(config: LoadTestConfig, processes: int) -> LoadTestReport:
             f"{config.concurrency} callers cannot be divided among {processes} processes; "
             "choose fewer --processes, or more --concurrency"
         )
-    reference = asyncio.run(fetch_reference(config))
+    reference = event_loop.run(fetch_reference(config))
 
     # gRPC does not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -109,7 +110,9 @@ def _run_child(
         await asyncio.to_thread(barrier.wait, _START_TIMEOUT_S)
 
     try:
-        result: CallLog | Exception = asyncio.run(send_requests(config, reference, wait_for_others))
+        result: CallLog | Exception = event_loop.run(
+            send_requests(config, reference, wait_for_others)
+        )
     except threading.BrokenBarrierError:
         result = LoadTestError("not all client processes have started; choose fewer --processes")
     except Exception as error:  # noqa: BLE001 - the parent raises it
