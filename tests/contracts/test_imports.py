@@ -51,7 +51,7 @@ COMMANDS = [
     "dcgan-zoo",
 ]
 HEAVY = ("torch", "torchvision", "onnx", "onnxscript", "sklearn", "safetensors")
-CORE_MAY_IMPORT = {"numpy", "PIL", "click", "onnxruntime"}
+CORE_MAY_IMPORT = {"numpy", "PIL", "click", "onnxruntime", "uvloop"}
 
 
 def module_name(path: Path) -> str:
