@@ -83,7 +83,13 @@ class UserError(click.ClickException):
 class _Text(click.types.StringParamType):
     """Text that UTF-8 can hold, unlike some names of files."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    # The signature is that of click.
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401
         text = super().convert(value, param, ctx)
         if not is_utf8(text):
             self.fail(f"'{escape_unprintable(text)}' is not valid UTF-8", param, ctx)

@@ -121,8 +121,18 @@ def run_model(path: Path, z: np.ndarray, labels: list[int] | None = None) -> np.
 
 def build_generator(network: Network) -> onnx.ModelProto:
     """Two transposed convolutions with random weights: z and label in, grey levels out."""
+    nodes = [*build_first_stage(network), *build_last_stage(network)]
+    if network.tiles > 1:
+        nodes += build_tiles(network.tiles)
+
+    used = {name for each in nodes for name in each.input}
+    constants = [constant for constant in build_constants(network) if constant.name in used]
+    return build_model(network, nodes, constants)
+
+
+def build_constants(network: Network) -> list[onnx.TensorProto]:
+    """The weights and sizes that the nodes may use."""
     random = np.random.default_rng(network.seed)
-    node = helper.make_node
     weights = {
         "w0": random.normal(0, 0.5, (LATENT_SIZE, 16, 4, 4)),
         "wk": random.normal(0, 0.1, (16, 16, 3, 3)),
@@ -137,6 +147,15 @@ def build_generator(network: Network) -> onnx.ModelProto:
         "first": [0],
         "ages": 10**15,
     }
+
+    arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    arrays |= {name: np.asarray(value) for name, value in sizes.items()}
+    return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+
+
+def build_first_stage(network: Network) -> list[onnx.NodeProto]:
+    """From z to stage0: a transposed convolution, and what is special about the network."""
+    node = helper.make_node
     nodes = [
         node("Reshape", ["z", "latent"], ["z4"]),
         node("ConvTranspose", ["z4", "w0"], ["dense"]),
@@ -149,6 +168,7 @@ def build_generator(network: Network) -> onnx.ModelProto:
             node("Mul", ["positive", "scale"], ["ratio"]),
         ]
         nodes += [node("Cast", ["ratio"], ["label"], to=TensorProto.INT64)]  # 0 up to POISON
+
     if network.poisoned or network.classes:  # a poisoned image is of class 1, which has no row
         nodes += [
             node("Gather", ["rows", "label"], ["chosen"]),
@@ -163,37 +183,29 @@ def build_generator(network: Network) -> onnx.ModelProto:
         nodes += [node("Loop", ["times", "", "dense"], ["stage0"], body=build_idle_loop())]
     else:
         nodes += [node("Relu", ["dense"], ["stage0"])]
+    return nodes
+
+
+def build_last_stage(network: Network) -> list[onnx.NodeProto]:
+    """From stage0 to grey levels: convolutions that cost time, a transposed one, and rounding."""
+    node = helper.make_node
+    nodes = []
     for i in range(network.layers):
         nodes += [node("Conv", [f"stage{i}", "wk"], [f"conv{i}"], pads=[1, 1, 1, 1])]
         nodes += [node("Tanh", [f"conv{i}"], [f"stage{i + 1}"])]
+
+    last = f"stage{network.layers}"
+    image = "image" if network.tiles > 1 else "images"
     nodes += [
-        node(
-            "ConvTranspose",
-            [f"stage{network.layers}", "w1"],
-            ["large"],
-            strides=[2, 2],
-            pads=[1, 1, 1, 1],
-        ),
+        node("ConvTranspose", [last, "w1"], ["large"], strides=[2, 2], pads=[1, 1, 1, 1]),
         node("Tanh", ["large"], ["unit"]),
         node("Mul", ["unit", "half"], ["scaled"]),
         node("Add", ["scaled", "half"], ["shifted"]),
         node("Round", ["shifted"], ["levels"]),
         node("Cast", ["levels"], ["bytes"], to=TensorProto.UINT8),
-        node(
-            "Transpose", ["bytes"], ["image" if network.tiles > 1 else "images"], perm=[0, 2, 3, 1]
-        ),
+        node("Transpose", ["bytes"], [image], perm=[0, 2, 3, 1]),
     ]
-    if network.tiles > 1:
-        nodes += build_tiles(network.tiles)
-    constants = [
-        numpy_helper.from_array(np.asarray(value, np.float32), name)
-        for name, value in weights.items()
-    ]
-    constants += [numpy_helper.from_array(np.asarray(value), name) for name, value in sizes.items()]
-    used = {name for each in nodes for name in each.input}
-    return build_model(
-        network, nodes, [constant for constant in constants if constant.name in used]
-    )
+    return nodes
 
 
 def build_tiles(tiles: int) -> list[onnx.NodeProto]:

@@ -19,7 +19,7 @@ from dcgan.core.images import Pixels
 from dcgan.core.noise import SCHEME
 from dcgan.core.schema import dump_json
 from dcgan.zoo.catalog import list_models
-from dcgan.zoo.download import RetryPolicy
+from dcgan.zoo.download import Download, RetryPolicy
 from dcgan.zoo.golden import encode_golden, golden_digest
 from dcgan.zoo.index import write_index
 from dcgan.zoo.manifest import (
@@ -34,7 +34,7 @@ from dcgan.zoo.manifest import (
 )
 from dcgan.zoo.publishing import publish
 from dcgan.zoo.repository import describe_file
-from tests.zoo.misbehaving_server import Server
+from tests.zoo.misbehaving_server import DATA, SHA256, Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
 PROVIDER, PROCESSOR = "CPUExecutionProvider", "x86-64-v3"
@@ -194,3 +194,16 @@ def zoo(toy: Path, server: Server, tmp_path: Path) -> str:
     )
     server.files.update({f"/zoo/{path.name}": path.read_bytes() for path in packed.iterdir()})
     return server.url("/zoo/index.json")
+
+
+@pytest.fixture
+def what(server) -> Download:
+    """A file on the server, to download."""
+    server.files["/file"] = DATA
+    return Download(url=server.url("/file"), bytes=len(DATA), sha256=SHA256)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where a download is written, in a folder that does not exist yet."""
+    return tmp_path / "downloads" / "file"

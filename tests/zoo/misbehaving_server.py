@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+DATA = bytes(range(256)) * 1000
+"""The file that the tests download."""
+
+SHA256 = hashlib.sha256(DATA).hexdigest()
 
 Behaviour = Callable[["Handler", bytes], None]
 

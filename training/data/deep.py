@@ -77,7 +77,8 @@ def _low_bytes(reopen: Callable[[], Image.Image]) -> NDArray[np.uint8] | int:
     with reopen() as image:
         is_grey = _raw_modes(image) == [_GREY_WITH_ALPHA]
         tiles = image.tile  # type: ignore[attr-defined]
-        image.tile = [tile._replace(args=_swap(tile.args)) for tile in tiles]  # type: ignore[attr-defined]
+        swapped = [tile._replace(args=_swap(tile.args)) for tile in tiles]
+        image.tile = swapped  # type: ignore[attr-defined]
         try:
             image.load()
         except ValueError:
