@@ -276,9 +276,9 @@ def beside_idle_connections(server: LaunchedServer, seconds: int) -> dict[str, f
 
 
 def version_of(tool: str) -> str:
-    """Returns the first line of what a tool says about its version."""
+    """Returns name and version of a tool."""
     shown = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False)
-    return (shown.stdout or shown.stderr).splitlines()[0]
+    return " ".join((shown.stdout or shown.stderr).split()[:2])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import types
 import typing
 from typing import Any
 
+from dcgan.core.origin import ParentRun
 from dcgan.core.schema import key_of
 from dcgan.training.config import RECIPES, Recipe, load_recipe
 from dcgan.training.run_config import RunConfig
@@ -24,8 +25,8 @@ def manifest_schema() -> str:
 
 
 def run_config_schema() -> str:
-    """Return the keys of config.json, but for those of the recipe."""
-    return _document(RunConfig, skip=(Recipe,))
+    """Return the keys of config.json, but for those that other pages have."""
+    return _document(RunConfig, skip=(Recipe, ParentRun))
 
 
 def recipe_keys() -> str:
@@ -135,6 +136,8 @@ def _type_name(hint: Any, root: type) -> str:  # noqa: ANN401 - a type expressio
         return " or ".join(_type_name(part, root) for part in arguments)
     if hint is Recipe:
         return "[Recipe](recipes.md#keys)"
+    if hint is ParentRun:
+        return "[ParentRun](manifest.md#parentrun-keys)"
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return f"[{hint.__name__}](#{_label(hint, root)})"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
