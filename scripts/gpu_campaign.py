@@ -34,6 +34,7 @@ STAGES = (
     Stage(stages.training, 240),
     Stage(trainings, 1200),
 )
+DRY_BUDGET_S = 600.0  # of each stage: a dry run is short, but may run on a busy machine
 NAMES = tuple(stage.name for stage in STAGES)
 
 
@@ -46,7 +47,8 @@ def run_stages(campaign: Campaign, wanted: Sequence[Stage]) -> list[Outcome]:
         outcomes = [each for each in outcomes if each.stage != stage.name] + [outcome]
         began = time.monotonic()
         try:
-            stage.run(campaign.until(stage.budget_s), outcome.result)
+            budget_s = DRY_BUDGET_S if campaign.dry_run else stage.budget_s
+            stage.run(campaign.until(budget_s), outcome.result)
         except Exception as error:  # noqa: BLE001 - one stage must not take the others with it
             outcome.error = f"{type(error).__name__}: {error}"
         outcome.seconds = round(time.monotonic() - began, 1)

@@ -57,7 +57,7 @@ def train(campaign: Campaign, name: str, recipe: str, data: str, result: Result)
         campaign.device,
         "--checkpoint-seconds",
         "60",
-        *(["--steps", "20"] if campaign.dry_run else []),
+        *(["--steps", "5"] if campaign.dry_run else []),
         "--out",
         str(run_folder),
     )
