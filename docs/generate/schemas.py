@@ -18,6 +18,9 @@ from docs.generate.markdown import cell, code, table
 
 _NAMES = {str: "text", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
+# Records that only one page describes.
+_ELSEWHERE = {Recipe: "recipes.md#keys", ParentRun: "manifest.md#parentrun-keys"}
+
 
 def manifest_schema() -> str:
     """Return the keys of manifest.json."""
@@ -134,10 +137,8 @@ def _type_name(hint: Any, root: type) -> str:  # noqa: ANN401 - a type expressio
         return f"table of {_type_name(arguments[1], root)}"
     if arguments:
         return " or ".join(_type_name(part, root) for part in arguments)
-    if hint is Recipe:
-        return "[Recipe](recipes.md#keys)"
-    if hint is ParentRun:
-        return "[ParentRun](manifest.md#parentrun-keys)"
+    if hint in _ELSEWHERE:
+        return f"[{hint.__name__}]({_ELSEWHERE[hint]})"
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return f"[{hint.__name__}](#{_label(hint, root)})"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
