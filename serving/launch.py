@@ -45,6 +45,7 @@ def launch_server(
     command: Sequence[str],
     *,
     timeout_s: float = 300.0,
+    stop_timeout_s: float = 120.0,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdout: int | None = None,
@@ -52,9 +53,12 @@ def launch_server(
 ) -> Iterator[LaunchedServer]:
     """Starts a server, waits until it is ready, and stops it with SIGTERM when the block ends.
 
+    A server that does not end then is killed.
+
     Args:
         command: command line of a server; `--ready-file` is added to it.
         timeout_s: time that it has to become ready.
+        stop_timeout_s: time that it has to end.
         cwd: its working folder; None for that of this process.
         env: its environment; None for that of this process.
         stdout: as for `subprocess.Popen`.
@@ -79,7 +83,19 @@ def launch_server(
                 report = wait_until_ready(process, ready_file, timeout_s)
                 yield LaunchedServer(process, report, time.perf_counter() - started)
             finally:
-                process.terminate()
+                _stop(process, stop_timeout_s)
+
+
+def _stop(process: subprocess.Popen[str], timeout_s: float) -> None:
+    """Ends a server, by force if it must be."""
+    process.terminate()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()  # a full one would keep it from ending
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def wait_until_ready(

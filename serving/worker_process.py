@@ -31,6 +31,7 @@ _ABORT = "abort"
 _HEARTBEAT = "heartbeat"
 _HEARTBEAT_INTERVAL_S = 1.0
 _HEARTBEAT_TIMEOUT_S = 10.0
+_FIRST_HEARTBEAT_TIMEOUT_S = 60.0  # a process imports everything before it
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Worker:
         self._log = log
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
-        self._is_ready = False
+        self._silence = _Silence()
 
     @property
     def pid(self) -> int | None:
@@ -63,9 +64,9 @@ class Worker:
         """Starts the process and waits until it is ready.
 
         Raises:
-            ServingError: if it cannot serve, or ends without saying why.
+            ServingError: if it cannot serve, stops answering, or ends without saying why.
         """
-        self._is_ready = False
+        self._silence = _Silence()
         context = multiprocessing.get_context("spawn")
         self._pipe, child_end = context.Pipe()
         # A daemon process is terminated by the interpreter if the parent ends by an error.
@@ -76,16 +77,17 @@ class Worker:
             self._process.start()
         child_end.close()
 
-        await _wait_readable(self._pipe.fileno())
+        watch = asyncio.create_task(self._kill_if_silent())
         try:
-            message = self._pipe.recv()
-        except EOFError:
+            message = await self._receive_report(self._pipe)
+        except (EOFError, OSError):
             raise ServingError(
                 "a worker ended before it was ready; the log shows the cause"
             ) from None
+        finally:
+            watch.cancel()
         if not isinstance(message, ReadyReport):
             raise ServingError(str(message))
-        self._is_ready = True
         return message
 
     async def wait(self) -> int | None:
@@ -97,7 +99,7 @@ class Worker:
         if self._process is None:
             return None
 
-        watch = asyncio.create_task(self._watch_heartbeat())
+        watch = asyncio.create_task(self._watch_heartbeats())
         try:
             await _wait_readable(self._process.sentinel)
         finally:
@@ -119,25 +121,37 @@ class Worker:
             if self._pipe is not None:
                 self._pipe.send(message)
 
-    async def _watch_heartbeat(self) -> None:
-        """Kills the process when it has been silent for too long, e.g. because it was stopped."""
-        silent_s = 0.0
-        last_check = time.monotonic()
+    async def _receive_report(self, pipe: Connection) -> object:
+        """Waits for the first message that is no heartbeat."""
         while True:
-            await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
-            now = time.monotonic()
-            # Time in which this process was frozen itself says nothing about the worker.
-            silent_s += min(now - last_check, 2 * _HEARTBEAT_INTERVAL_S)
-            last_check = now
+            await _wait_readable(pipe.fileno())
+            message = pipe.recv()
+            self._silence.end()
+            if message != _HEARTBEAT:
+                return message
 
-            if not self._is_ready or self._receive_heartbeats():
-                silent_s = 0.0
-            if silent_s > _HEARTBEAT_TIMEOUT_S and self._process is not None:
-                logger.error(
-                    "worker %s has not answered for %.0f s; killing it", self.pid, silent_s
-                )
-                self._process.kill()
-                return
+    async def _watch_heartbeats(self) -> None:
+        """Receives heartbeats, and kills the process when it has been silent for too long."""
+        watch = asyncio.create_task(self._kill_if_silent())
+        try:
+            while True:
+                await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
+                if self._receive_heartbeats():
+                    self._silence.end()
+        finally:
+            watch.cancel()
+
+    async def _kill_if_silent(self) -> None:
+        """Kills the process when it has been silent for too long, e.g. because it was stopped."""
+        while not self._silence.is_too_long():
+            await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
+        if self._process is not None:
+            logger.error(
+                "worker %s has not answered for %.0f s; killing it",
+                self.pid,
+                self._silence.seconds,
+            )
+            self._process.kill()
 
     def _receive_heartbeats(self) -> bool:
         """Returns whether heartbeats have arrived."""
@@ -147,6 +161,34 @@ class Worker:
                 self._pipe.recv()
                 arrived = True
         return arrived
+
+
+class _Silence:
+    """Time since the last message of a worker.
+
+    Time in which this process was frozen itself says nothing about the worker and does not count.
+
+    Attributes:
+        seconds: the time.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last_look = time.monotonic()
+        self._has_ended = False
+
+    def is_too_long(self) -> bool:
+        """Looks at the clock; to be called every _HEARTBEAT_INTERVAL_S."""
+        now = time.monotonic()
+        self.seconds += min(now - self._last_look, 2 * _HEARTBEAT_INTERVAL_S)
+        self._last_look = now
+        limit_s = _HEARTBEAT_TIMEOUT_S if self._has_ended else _FIRST_HEARTBEAT_TIMEOUT_S
+        return self.seconds > limit_s
+
+    def end(self) -> None:
+        """Begins anew: a message has arrived."""
+        self.seconds = 0.0
+        self._has_ended = True
 
 
 @contextlib.contextmanager
@@ -208,25 +250,22 @@ async def _serve(config: ServerConfig, releases: Sequence[PinnedRelease], pipe: 
         if message == _ABORT:
             shutdown.abort.set()
 
-    heartbeats: list[asyncio.Task[None]] = []
-
     def announce(server: RunningServer) -> None:
         pipe.send(server.report())
-        heartbeats.append(loop.create_task(_send_heartbeats(pipe)))
 
     loop.add_reader(pipe.fileno(), on_message)
+    heartbeats = loop.create_task(_send_heartbeats(pipe))
     try:
         await run(config, announce, shutdown, releases)
     finally:
-        for task in heartbeats:
-            task.cancel()
+        heartbeats.cancel()
 
 
 async def _send_heartbeats(pipe: Connection) -> None:
     """Sends heartbeats to the parent while the event loop runs."""
     while True:
-        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
         # Never block on a parent that does not read.
         if select.select([], [pipe], [], 0)[1]:
             with contextlib.suppress(OSError):  # the parent has ended
                 pipe.send(_HEARTBEAT)
+        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)

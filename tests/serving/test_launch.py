@@ -26,6 +26,13 @@ def test_a_ready_server_is_given_and_ended_with_the_block():
     assert server.process.returncode == -signal.SIGTERM
 
 
+def test_a_server_that_ignores_the_signal_is_killed():
+    stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY
+    with launch_server([sys.executable, "-c", stubborn], stop_timeout_s=0.1) as server:
+        pass
+    assert server.process.returncode == -signal.SIGKILL
+
+
 def test_a_server_that_dies_is_noticed_at_once():
     began = time.monotonic()
     with (

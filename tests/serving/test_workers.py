@@ -18,6 +18,7 @@ from dcgan.serving import worker_process, workers
 from dcgan.serving.cli.serve import main
 from dcgan.serving.client import Client
 from dcgan.serving.config import ServerConfig
+from dcgan.serving.errors import ServingError
 from dcgan.serving.launch import launch_server
 from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_test
 from dcgan.serving.models.releases import pin_release
@@ -287,6 +288,22 @@ async def test_a_worker_that_is_frozen_is_killed(only, monkeypatch, caplog):
 
 
 @pytest.mark.hostile("A worker that is restarted", "takes no connection before its model is ready")
+async def test_a_worker_that_is_frozen_while_it_starts_is_killed(only, monkeypatch, caplog):
+    monkeypatch.setattr(worker_process, "_HEARTBEAT_INTERVAL_S", 0.05)
+    monkeypatch.setattr(worker_process, "_FIRST_HEARTBEAT_TIMEOUT_S", 0.2)
+    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
+    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
+    worker = Worker(config, pinned, LogConfig(level="error"))
+    starting = asyncio.create_task(worker.start())
+    while worker.pid is None:
+        await asyncio.sleep(0)
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(ServingError, match="ended before it was ready"):
+        await asyncio.wait_for(starting, timeout=60)
+    assert await asyncio.wait_for(worker.wait(), timeout=60) == -signal.SIGKILL
+    assert f"worker {worker.pid} has not answered" in caplog.text
+
+
 def test_a_worker_takes_no_connection_before_it_is_ready(start_server, only):
     with start_server(only("slow"), *TWO, noisy=True) as server:
         victim, _ = children(server.process.pid)
