@@ -1,4 +1,4 @@
-"""Reading whole files of strangers: only regular ones, and only up to a size."""
+"""Reading untrusted files whole: only regular ones, and only up to a size."""
 
 from __future__ import annotations
 

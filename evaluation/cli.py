@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dcgan.evaluation.evaluate import Evaluation
     from dcgan.evaluation.reference import Reference
     from dcgan.evaluation.report import Report
+    from dcgan.evaluation.subject import Subject
     from dcgan.zoo.repository import Release
 
 
@@ -104,7 +105,6 @@ def main(
     from dcgan.evaluation.evaluate import EvaluationOptions, evaluate
     from dcgan.evaluation.features import Lite0
     from dcgan.evaluation.fidelity import check_inception
-    from dcgan.evaluation.reference import open_reference
     from dcgan.evaluation.subject import open_subject
 
     # Check everything that can be wrong before the long work.
@@ -116,19 +116,7 @@ def main(
     )
     if repository is not None and subject.release is None:
         raise click.UsageError("--publish takes a model; export the run or name a model folder")
-    real = open_reference(
-        reference,
-        image_size=subject.image_size,
-        channels=subject.channels,
-        n=n,
-        seed=seed,
-        background=background,
-    )
-    if len(real.sample) < n:
-        click.echo(
-            f"{real.name} allows {len(real.sample):,} images in each set, not {n:,}", err=True
-        )
-
+    real = _open_reference(reference, subject, n=n, seed=seed, background=background)
     options = EvaluationOptions(
         size=size or 0, seed=seed, frechet=frechet, with_baselines=with_baselines
     )
@@ -141,6 +129,26 @@ def main(
         _write_report(report, report_path)
     if grid is not None:
         _write_grid(evaluation, real, grid)
+
+
+def _open_reference(
+    source: str, subject: Subject, *, n: int, seed: int, background: str
+) -> Reference:
+    """Opens the real images; says so if there are fewer than were requested."""
+    from dcgan.evaluation.reference import open_reference
+
+    real = open_reference(
+        source,
+        image_size=subject.image_size,
+        channels=subject.channels,
+        n=n,
+        seed=seed,
+        background=background,
+    )
+    count = len(real.sample)
+    if count < n:
+        click.echo(f"{real.name} allows {count:,} images in each set, not {n:,}", err=True)
+    return real
 
 
 def _add_fid(evaluation: Evaluation, real: Reference, weights: Path | None) -> Report:

@@ -1,4 +1,4 @@
-"""Copies from the device to the host that nothing waits for until their values are read."""
+"""Asynchronous copies from the device to the host, which wait only when a value is read."""
 
 from __future__ import annotations
 

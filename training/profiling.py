@@ -1,4 +1,4 @@
-"""The operators that a piece of work spends its time in, by torch's profiler."""
+"""Profiling with torch's profiler: the operators that take most of the time."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class RunFolder:
             yield
 
     def check_links(self) -> None:
-        """Checks that no link in the folder, which may be a stranger's, leads out of it.
+        """Checks that no link in the folder, which is untrusted, leads out of it.
 
         Raises:
             TrainingError: names the first one.

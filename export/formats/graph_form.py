@@ -1,4 +1,4 @@
-"""Which form of the float32 graph is faster where it is to run."""
+"""The form of the float32 graph that is fastest on each target."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def republish(
 
 
 def merge_metrics(old: Sequence[Metric], new: Sequence[Metric]) -> tuple[Metric, ...]:
-    """Returns both, without the old ones that were measured anew, on whatever number of images."""
+    """Returns both, without the old ones that were measured again, on any number of images."""
     measured = {_subject(metric) for metric in new}
     kept = [metric for metric in old if _subject(metric) not in measured]
     return (*kept, *new)

@@ -1,4 +1,4 @@
-"""Limits of what clients may hold of the server, and for how long."""
+"""Limits on the calls, streams and memory that clients hold, and for how long."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class Generation:
     def _demand(
         self, request: ImageRequest, deadline: float, start: int, count: int, *, is_first: bool
     ) -> Demand:
-        """Returns what a chunk needs; the first one that is drawn speaks for all after it."""
+        """Returns the demand of a chunk; that of the first one covers the whole request."""
         return Demand(
             images=count,
             request_images=request.images - start if is_first else count,

@@ -69,7 +69,7 @@ class Call:
         self._unread_size = 0
 
     def arrive(self) -> None:
-        """Notes that the request has arrived."""
+        """Records that the request has arrived."""
         self.has_arrived = True
 
     def admit(self) -> None:
@@ -153,7 +153,7 @@ class Call:
         self.unread_since = None
 
     def answer(self) -> None:
-        """Notes that nothing is left to do except that the client reads."""
+        """Records that the reply is sent, and only the client has to read it."""
         self.is_committed = True
         self.unread_since = self._in_flight.clock()
 

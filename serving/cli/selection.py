@@ -1,4 +1,4 @@
-"""What `dcgan-generate` draws: images of a seed, favourites, or a walk between two images."""
+"""What `dcgan-generate` requests: images of a seed, favourites, or a walk between two images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImageRange:
         return range(self.first, self.first + self.n)
 
     def chunks(self, client: Client) -> Iterator[Pixels]:
-        """Draws the images; yields chunks of them, each uint8 [k, H, W, C]."""
+        """Generates the images; yields chunks, each uint8 [k, H, W, C]."""
         options = image_options(self.model, self.label, self.truncation)
         if self.n <= MAX_UNARY_IMAGES:
             return iter([client.generate(self.seed, self.n, offset=self.first, **options)])
@@ -76,11 +76,11 @@ class SeedSelection:
 
     @property
     def models(self) -> tuple[pb.Model, ...]:
-        """The models that draw."""
+        """The models that generate them."""
         return (self.parts[0].model,)
 
     def describe(self) -> str:
-        """Returns what is drawn, for a person."""
+        """Returns what the images are, for messages."""
         first = self.parts[0]
         if len(self.parts) > 1:
             return f"images {self._indices(', ')} of seed {first.seed}"
@@ -118,11 +118,11 @@ class FavouriteSelection:
 
     @property
     def models(self) -> tuple[pb.Model, ...]:
-        """The models that draw, each once."""
+        """The models that generate them, each once."""
         return tuple({(each.name, each.version): each for each in self._models()}.values())
 
     def describe(self) -> str:
-        """Returns what is drawn, for a person."""
+        """Returns what the images are, for messages."""
         return f"{len(self.parts)} favourite{'s' if len(self.parts) > 1 else ''}"
 
     def captions(self) -> list[str]:
@@ -175,7 +175,7 @@ class WalkPart:
     truncation: float | None = None
 
     def chunks(self, client: Client) -> Iterator[Pixels]:
-        """Draws the images; yields chunks of them, each uint8 [k, H, W, C]."""
+        """Generates the images; yields chunks, each uint8 [k, H, W, C]."""
         return client.interpolate(
             self.seed,
             self.to_seed,
@@ -203,11 +203,11 @@ class WalkSelection:
 
     @property
     def models(self) -> tuple[pb.Model, ...]:
-        """The model that draws."""
+        """The model that generates them."""
         return (self.part.model,)
 
     def describe(self) -> str:
-        """Returns what is drawn, for a person."""
+        """Returns what the images are, for messages."""
         part = self.part
         first = f"image {part.index} of seed {part.seed}"
         last = f"image {part.to_index} of seed {part.to_seed}"

@@ -65,7 +65,7 @@ def run_in_processes(config: LoadTestConfig, processes: int) -> LoadTestReport:
 
 
 def share_of(config: LoadTestConfig, i: int, processes: int) -> LoadTestConfig:
-    """Returns the part of a load test that the process with number i runs."""
+    """Returns the part of a load test that process number i runs."""
     callers, more = divmod(config.concurrency, processes)
     return replace(
         config,

@@ -115,17 +115,17 @@ def decode_images(
         size = config.image_size if config.exact else _stored_size(source, config)
         depth = Depth(source)
         background = Background(config.background)
+        decode = partial(
+            decode_square,
+            size=size,
+            channels=config.channels,
+            depth=depth,
+            background=background,
+        )
         for i in progress(range(len(source.items))):
             try:
-                use = partial(
-                    decode_square,
-                    reopen=partial(source.open, i),
-                    size=size,
-                    channels=config.channels,
-                    depth=depth,
-                    background=background,
-                )
-                pixels = with_image(source, i, use)
+                reopen = partial(source.open, i)
+                pixels = with_image(source, i, partial(decode, reopen=reopen))
             except UnusableImageError as error:
                 if not config.skip_corrupt:
                     raise

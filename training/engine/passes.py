@@ -97,7 +97,7 @@ class ForwardPasses:
     def discriminator_losses(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
     ) -> DiscriminatorLosses:
-        """Judges real and generated images.
+        """Computes D's losses on real and generated images.
 
         Args:
             real: real images.
@@ -118,7 +118,7 @@ class ForwardPasses:
     def generator_losses(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
     ) -> GeneratorLosses:
-        """Judges generated images, and real ones if the loss needs them.
+        """Computes G's loss on generated images, and on real ones if it needs them.
 
         Args:
             real: real images.
