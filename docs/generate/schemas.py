@@ -9,7 +9,6 @@ import types
 import typing
 from typing import Any
 
-from dcgan.core.origin import ParentRun
 from dcgan.core.schema import key_of
 from dcgan.training.config import RECIPES, Recipe, load_recipe
 from dcgan.training.run_config import RunConfig
@@ -18,9 +17,6 @@ from docs.generate.markdown import cell, code, table
 
 _NAMES = {str: "text", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
-# Records that only one page describes.
-_ELSEWHERE = {Recipe: "recipes.md#keys", ParentRun: "manifest.md#parentrun-keys"}
-
 
 def manifest_schema() -> str:
     """Return the keys of manifest.json."""
@@ -28,8 +24,8 @@ def manifest_schema() -> str:
 
 
 def run_config_schema() -> str:
-    """Return the keys of config.json, but for those that other pages have."""
-    return _document(RunConfig, skip=(Recipe, ParentRun))
+    """Return the keys of config.json, but for those of the recipe."""
+    return _document(RunConfig, skip=(Recipe,))
 
 
 def recipe_keys() -> str:
@@ -137,8 +133,8 @@ def _type_name(hint: Any, root: type) -> str:  # noqa: ANN401 - a type expressio
         return f"table of {_type_name(arguments[1], root)}"
     if arguments:
         return " or ".join(_type_name(part, root) for part in arguments)
-    if hint in _ELSEWHERE:
-        return f"[{hint.__name__}]({_ELSEWHERE[hint]})"
+    if hint is Recipe:
+        return "[Recipe](recipes.md#keys)"
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return f"[{hint.__name__}](#{_label(hint, root)})"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
