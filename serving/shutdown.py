@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from dcgan.core.signals import SignalCounter
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -30,19 +33,23 @@ class ShutdownRequest:
     Attributes:
         drain: set to finish the requests that were admitted, and then end.
         abort: set to end at once.
+
+    Args:
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.drain = asyncio.Event()
         self.abort = asyncio.Event()
+        self._signals = SignalCounter(clock)
 
     def listen_to_signals(self) -> None:
-        """Drains at the first SIGTERM or SIGINT, and aborts at the second."""
+        """Drains at the first SIGTERM or SIGINT, and aborts at the second, unless it is an echo."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self.drain.is_set():
+        if self._signals.is_repeated():
             self.abort.set()
         self.drain.set()

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from dcgan.core.signals import ECHO_S
 from dcgan.serving.cli.serve import main
 
 SERVICE = "dcgan.v1.GeneratorService"
@@ -38,6 +39,14 @@ def poll(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def stop_at_once(server) -> None:
+    """Sends a draining server its second signal, when that is no echo of the first any more."""
+    ends = time.monotonic() + 1.1 * ECHO_S
+    poll(lambda: time.monotonic() > ends)
+    server.process.terminate()
+    assert server.process.wait(timeout=30) == 0
 
 
 def is_ready(server) -> bool:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from dcgan.core.signals import SignalCounter
 
 
 class StopSignal:
     """Records the first Ctrl-C or SIGTERM, so that training stops after the current step.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once, unless it is an echo of the first.
 
     Attributes:
         received: the signal, or None.
+
+    Args:
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received: signal.Signals | None = None
+        self._signals = SignalCounter(clock)
 
     @property
     def requested(self) -> bool:
@@ -37,5 +44,7 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self._signals.is_repeated():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         self.received = signal.Signals(number)
-        signal.signal(number, signal.SIG_DFL)

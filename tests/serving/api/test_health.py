@@ -6,7 +6,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from dcgan.serving.client import Client
-from tests.serving.support import NOT_SERVING, SERVICE, SERVING, is_ready, poll
+from tests.serving.support import NOT_SERVING, SERVICE, SERVING, is_ready, poll, stop_at_once
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_while_it_drains_it_is_not_ready_but_serves(start_server, only):
         poll(lambda: not is_ready(server))
         with Client(server.target) as client:
             assert client.generate(7, 2).shape == (2, 8, 8, 3)
-        server.process.terminate()
+        stop_at_once(server)
 
 
 def test_health_watch_shows_readiness_end(start_server, only):
@@ -38,6 +38,7 @@ def test_health_watch_shows_readiness_end(start_server, only):
         server.process.terminate()
         assert next(watch).status == NOT_SERVING
         watch.cancel()
+        stop_at_once(server)
 
 
 def test_a_client_that_watches_health_does_not_delay_the_end(start_server, only):
