@@ -1,7 +1,11 @@
 """Files of strangers are read up to a size, and only if they are regular files."""
 
 import errno
+import fcntl
 import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,3 +46,21 @@ def test_special_files_are_refused_and_never_waited_for(tmp_path: Path, kind: st
         os.mkfifo(path)
     with pytest.raises(OSError, match="it is not a regular file"):
         read_bounded(path, 10)
+
+
+def test_a_file_with_a_lease_is_waited_for(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # says that somebody waits
+    with path.open() as holder, ThreadPoolExecutor(1) as pool:
+        try:
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            reading = pool.submit(read_bounded, path, 100)
+            while fcntl.fcntl(holder, fcntl.F_GETLEASE) == fcntl.F_WRLCK:
+                time.sleep(0.001)
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            assert reading.result(60) == b"content"
+        except OSError as error:
+            pytest.skip(f"the file system of {path.parent} has no leases ({error.strerror})")
+        finally:
+            signal.signal(signal.SIGIO, before)
