@@ -121,9 +121,9 @@ class RpcMethods:
                 if reply is not None:
                     call.hold(len(reply), COPIES)
                 code = grpc.StatusCode.OK
-            except (asyncio.CancelledError, grpc.aio.InternalError) as error:
+            except (asyncio.CancelledError, grpc.aio.BaseError) as error:
                 if call.error is None:
-                    # The client has left, or writing to it failed.
+                    # The client has left, writing to it failed, or the server has stopped.
                     if _is_deadline_over(context):
                         code = grpc.StatusCode.DEADLINE_EXCEEDED
                     raise asyncio.CancelledError from error
