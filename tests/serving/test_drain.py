@@ -40,13 +40,14 @@ async def test_a_call_that_comes_back_is_held_until_the_drain_is_over(answering)
     in_flight = generation.in_flight
     refused = metrics.rejected.labels("DRAINING")._value
     async with answering(GeneratorService(generation, metrics), RETRYING) as stub:
-        in_flight.begin_call()  # keeps the drain from ending
+        other = in_flight.begin_call("ipv4:127.0.0.1:1")
+        other.admit()  # keeps the drain from ending
         generation.close()
         call = asyncio.ensure_future(stub.Generate(pb.GenerateRequest()))
         await until(lambda: in_flight.held == 1)
         assert (refused.get(), call.done()) == (2, False)
 
-        in_flight.end_call()
+        other.end()
         await asyncio.wait_for(in_flight.wait_until_idle(), 30)
         assert not call.done()  # what is held does not count
 
@@ -59,7 +60,7 @@ async def test_a_call_that_comes_back_is_held_until_the_drain_is_over(answering)
 
 
 async def test_a_call_is_not_held_beyond_its_time():
-    in_flight = InFlight(0)
+    in_flight = InFlight()
     await asyncio.wait_for(in_flight.hold(0.01), 30)
     assert in_flight.held == 0
 
