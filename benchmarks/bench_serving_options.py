@@ -1,6 +1,6 @@
 """Effect of each option of the engine: threads, engines, spinning, batch size and quantum.
 
-    python benchmarks/bench_serving_options.py [--quick]
+    python benchmarks/bench_serving_options.py [--quick] [--rounds 2] [--only defaults "2 workers"]
         [--out benchmarks/results/serving-options.json]
 
 One option at a time differs from the defaults on this machine. The servers take turns; each figure
@@ -34,6 +34,7 @@ OPTIONS = {
     **{f"max batch {n}": f"--max-batch-size {n}" for n in (4, 8, 32, 64)},
     **{f"quantum {n}": f"--quantum-images {n}" for n in (1, 4)},
     "2 workers": "--workers 2",
+    "event loop of asyncio": "--event-loop asyncio",
 }
 
 
@@ -43,21 +44,24 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one short round, to see that it works"
     )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=OPTIONS, default=list(OPTIONS), metavar="ROW")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "serving-options.json"
     )
     arguments = parser.parse_args()
 
-    rounds, seconds = (1, 0.3) if arguments.quick else (2, 1.2)
+    rounds, seconds = (1, 0.3) if arguments.quick else (arguments.rounds, 1.2)
+    wanted = {name: OPTIONS[name] for name in arguments.only}
     with tempfile.TemporaryDirectory() as folder:
         publish_models(Path(folder))
-        rows = measure(split(Path(folder), "dcgan64"), rounds, seconds)
+        rows = measure(split(Path(folder), "dcgan64"), wanted, rounds, seconds)
 
     document = {
         "machine": describe_machine(),
         "rounds": rounds,
         "seconds": seconds,
-        "options": OPTIONS,
+        "options": wanted,
         "table": rows,
     }
     arguments.out.write_text(json.dumps(document, indent=2) + "\n")
@@ -65,11 +69,13 @@ def main() -> None:
         print(f"{name:<28}", *(f"{key} {value:>8}" for key, value in row.items()), sep="  ")
 
 
-def measure(repository: Path, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+def measure(
+    repository: Path, wanted: dict[str, str], rounds: int, seconds: float
+) -> dict[str, dict[str, float]]:
     """Measures every set of options in turn, several times."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in OPTIONS}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
     for _ in range(rounds):
-        for name, options in OPTIONS.items():
+        for name, options in wanted.items():
             command = serving(repository, "--log-level", "warning", *options.split())
             with started(command) as (target, _):
                 found[name].append(figures(target, seconds))

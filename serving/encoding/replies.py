@@ -8,6 +8,7 @@ partial messages is the encoding of the merged message (protobuf.dev/programming
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
@@ -125,6 +126,7 @@ def _flat(part: Pixels) -> memoryview:
     return np.ascontiguousarray(part).data.cast("B")
 
 
+@functools.lru_cache(maxsize=1024)
 def _varint(value: int) -> bytes:
     groups = bytearray()
     while value > 0x7F:
