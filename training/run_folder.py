@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan.core.atomic import remove_leftovers
+from dcgan.core.atomic import is_special, remove_leftovers
 from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import RecipeChange, Training
 from dcgan.core.schema import dump_json
@@ -108,13 +108,17 @@ class RunFolder:
             yield
 
     def check_links(self) -> None:
-        """Checks that no link in the folder, which is untrusted, leads out of it.
+        """Checks that the folder, which is untrusted, has only files and folders of its own.
 
         Raises:
-            TrainingError: names the first one.
+            TrainingError: names the first link that leads out of it, FIFO, device or socket.
         """
         root = self.path.resolve()
         for path in sorted(self.path.rglob("*")):
+            if is_special(path):
+                raise TrainingError(
+                    f"{path} is neither a file nor a folder; remove it, or choose another --out"
+                )
             if path.is_symlink() and not _resolves_below(path, root):
                 raise TrainingError(
                     f"{path} is a link that leads out of the run folder, where files would be "

@@ -119,7 +119,7 @@ def _show_config(config: RunConfig, session: Session) -> None:
         err=session.dry_run,
     )
     if session.dry_run:
-        click.echo(dump_json(config), nl=False)
+        click.echo(escape_unprintable(dump_json(config), keep="\n"), nl=False)
 
 
 def _read_saved_config(session: Session, context: DistributedContext) -> RunConfig | None:

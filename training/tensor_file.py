@@ -47,6 +47,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     Raises:
         TrainingError: if the file is damaged, truncated or of another kind.
     """
+    if not path.is_file():  # opening a FIFO would wait for a writer
+        raise TrainingError(f"{path} is missing, or is not a regular file")
+
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()  # not a dict: safe_open cannot be iterated

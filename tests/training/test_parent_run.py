@@ -1,6 +1,7 @@
 """Runs that begin with the networks of another run."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.models.ema import EMA
 from dcgan.training.parent_run import check_same_shape, inherit_recipe, load_parent, read_parent
 from dcgan.training.run_config import read_config
-from dcgan.training.run_folder import RunFolder, read_run
+from dcgan.training.run_folder import CONFIG, RunFolder, read_run
 from dcgan.training.tensor_file import encode_tensors, read_tensors
 
 
@@ -228,3 +229,33 @@ def test_a_checkpoint_without_its_steps_is_no_parent(parent, facts):
     (folder / CHECKPOINT).write_bytes(encode_tensors(tensors, facts))
     with pytest.raises(TrainingError, match="does not say how long it was trained"):
         read_parent(folder)
+
+
+@pytest.mark.hostile(
+    "A FIFO in the place of the checkpoint of a stranger's run",
+    "refused; nothing waits for a writer",
+)
+def test_a_fifo_is_no_checkpoint(parent):
+    folder, _ = parent()
+    (folder / CHECKPOINT).unlink()
+    os.mkfifo(folder / CHECKPOINT)
+    with pytest.raises(TrainingError, match="is not a regular file"):
+        read_parent(folder)
+    with pytest.raises(TrainingError, match="is not a regular file"):
+        read_tensors(folder / CHECKPOINT)
+
+
+@pytest.mark.hostile(
+    "Escapes and characters that turn the direction of writing in a parent's data name",
+    "shown as `\\u202e` when the configuration is printed",
+)
+def test_what_a_parent_says_is_printed_without_controls(parent, images, tmp_path):
+    folder, _ = parent()
+    config = json.loads((folder / CONFIG).read_text())
+    config["data"]["name"] = "x\x9b2J\u202e\u200b"
+    (folder / CONFIG).write_text(json.dumps(config))
+    arguments = ["--data", str(images), "--init-from", str(folder), "--dry-run"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    assert "x\\u009b2J\\u202e" in result.stdout
+    assert all(line.isprintable() for line in result.output.splitlines())

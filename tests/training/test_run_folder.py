@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -258,3 +259,11 @@ def test_impossible_numbers_in_a_config_are_refused(run, change):
     (run / CONFIG).write_text(json.dumps(config))
     with pytest.raises(SchemaError, match="impossible numbers of images or steps"):
         read_config(run)
+
+
+def test_special_files_in_a_run_folder_are_refused(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    os.mkfifo(tmp_path / "run" / "samples" / "real.png")
+    with pytest.raises(TrainingError, match="real.png is neither a file nor a folder"):
+        folder.check_links()

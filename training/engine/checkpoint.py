@@ -44,11 +44,13 @@ def find_checkpoint(folder: Path) -> Path | None:
         Its path, or None if the run was stopped before it wrote anything.
 
     Raises:
-        TrainingError: if the checkpoint is missing although the run has started.
+        TrainingError: if the checkpoint is missing although the run has started, or is no file.
     """
     path = folder / CHECKPOINT
-    if path.exists():
+    if path.is_file():
         return path
+    if path.exists():
+        raise TrainingError(f"{path} is not a regular file; restore it, or choose another run")
 
     metrics = folder / METRICS
     has_metrics = metrics.exists() and metrics.stat().st_size > 0
