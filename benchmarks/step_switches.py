@@ -9,10 +9,10 @@ from statistics import median
 
 import torch
 
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import EngineConfig, Recipe, StepSwitches
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
-from dcgan.training.device import resolve_precision
+from dcgan.training.device import resolve_precision, resolve_switches
 from dcgan.training.engine.compiled import compile_step
 from dcgan.training.engine.cuda_graphs import CudaGraphStep
 from dcgan.training.engine.state import create_training_state
@@ -20,23 +20,24 @@ from dcgan.training.engine.step import TrainingStep
 from dcgan.training.profiling import Kernels, profile_kernels
 
 
-def switch_rows(recipe: Recipe, *, with_compile: bool) -> dict[str, StepSwitches]:
+def switch_rows(
+    recipe: Recipe, device: torch.device, *, with_compile: bool
+) -> dict[str, StepSwitches]:
     """The rows of a recipe: plain, with each switch that it can use, and with all of them."""
-    norm = recipe.discriminator.norm
-    unusable = {"compile"}
-    if norm == "batch":
-        unusable.add("one_pass")
-    if norm != "none":
-        unusable.add("linear_penalties")
-    names = [each.name for each in fields(StepSwitches) if each.name not in unusable]
-
-    rows = {"plain step": StepSwitches()}
-    for name in names:
-        rows[name] = replace(StepSwitches(), **{name: True})
-    every = replace(StepSwitches(), **dict.fromkeys(names, True))
-    rows["all of them"] = every
+    names = [each.name for each in fields(EngineConfig) if each.name != "compile"]
+    engines = {name: {name: "on"} for name in names}
+    engines["all of them"] = dict.fromkeys(names, "on")
     if with_compile:
-        rows["all of them, compiled"] = replace(every, compile=True)
+        engines["all of them, compiled"] = engines["all of them"] | {"compile": "on"}
+
+    off = dict.fromkeys([*names, "compile"], "off")
+    precision = resolve_precision("auto", device.type, recipe)
+    rows = {"plain step": StepSwitches()}
+    for row, engine in engines.items():
+        wanted = replace(recipe, engine=EngineConfig(**(off | engine)))
+        switches = resolve_switches(wanted, device.type, precision)
+        if switches != StepSwitches():  # otherwise the recipe cannot use it
+            rows[row] = switches
     return rows
 
 
@@ -72,8 +73,13 @@ def measure_recipe(
     steps: int,
     with_compile: bool,
 ) -> dict[str, object]:
-    """Images/s and kernels of a recipe's step, switch by switch; prints them."""
-    switches = switch_rows(recipe, with_compile=with_compile)
+    """Images/s and kernels of a recipe's step, switch by switch; prints them.
+
+    On a GPU every recipe is measured in bf16, those that ask for float32 too.
+    """
+    if device.type == "cuda":
+        recipe = replace(recipe, precision="bf16")
+    switches = switch_rows(recipe, device, with_compile=with_compile)
     rates: dict[str, list[float]] = {row: [] for row in switches}
     kernels: dict[str, Kernels] = {}
     rows = {row: recipe_step(data, recipe, each, device) for row, each in switches.items()}

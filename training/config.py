@@ -109,6 +109,9 @@ class Recipe:
             end.
         r1: weight of the penalty on D's gradients at real images (R1), 0 for none.
         r2: weight of the penalty on D's gradients at generated images (R2), 0 for none.
+        consistency: weight of the squared difference between D's logits of an image and of the same
+            image shifted and, with `flip`, mirrored at random, for real and for generated images
+            (balanced consistency regularization, bCR), 0 for none.
         penalty_every: compute R1 and R2 in one of this many steps, with as many times their weight
             (lazy regularization).
         precision: "fp32" or "bf16" if the recipe requires it; "auto" leaves the choice to the
@@ -137,6 +140,7 @@ class Recipe:
     decay_from: float = 1.0
     r1: float = 0.0
     r2: float = 0.0
+    consistency: float = 0.0
     penalty_every: int = 1
     precision: str = "auto"
     sample_steps: int = 100
@@ -177,6 +181,8 @@ class Recipe:
 
         fits = min(self.r1, self.r2) >= 0
         _check(fits, f"r1 and r2 must be 0 or more, not {self.r1} and {self.r2}")
+        fits = self.consistency >= 0
+        _check(fits, f"consistency must be 0 or more, not {self.consistency}")
 
     def _check_shapes(self) -> None:
         for name in ("image_size", "channels", "classes"):

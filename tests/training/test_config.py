@@ -80,6 +80,7 @@ def test_values_are_changed_one_by_one():
         ("average_images=-1", "average_images must be"),
         ("decay_from=1.5", "decay_from must be"),
         ("r1=-1", "r1 and r2 must be"),
+        ("consistency=-1", "consistency must be 0 or more"),
         ("penalty_every=0", "penalty_every must be 1 or more"),
         ("engine.compile=of", "engine.compile cannot be 'of'; did you mean 'off'"),
         ("engine.compiled=on", "unknown key 'compiled'; did you mean 'compile'"),

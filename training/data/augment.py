@@ -47,6 +47,26 @@ def augment(
     return torch.where(draws[:, 7, None, None, None] < probability, augmented, images)
 
 
+def perturb(images: Tensor, draws: Tensor, *, flip: bool) -> Tensor:
+    """Shifts each image by up to an eighth and mirrors half of them.
+
+    These are the changes of consistency regularization (Zhao et al. 2021), under which the
+    discriminator's judgement has to stay the same.
+
+    Args:
+        images: [B, C, H, W] in [-1, 1].
+        draws: uniform random numbers in [0, 1), [B, DRAWS], on the same device.
+        flip: whether images may be mirrored.
+
+    Returns:
+        [B, C, H, W].
+    """
+    shifted = _translate(images, draws[:, 3:5])
+    if not flip:
+        return shifted
+    return torch.where(draws[:, 7, None, None, None] < 0.5, shifted.flip(3), shifted)
+
+
 def _colour(images: Tensor, draws: Tensor) -> Tensor:
     """Changes brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5.
 

@@ -27,7 +27,8 @@ class TrainingBatch:
         real: images, float32 [B, C, H, W] in [-1, 1].
         z: latent vectors, float32 [B, latent_size].
         augment: uniform random numbers, float32 [3, B, DRAWS], for real images, for generated
-            images in D's phase, and for those in G's phase.
+            images in D's phase, and for those in G's phase; with consistency regularization
+            [5, B, DRAWS], the last ones for its changes of real and of generated images.
         label: class of each real image and of the generated image at its place, int64 [B]; None
             without classes.
         share: share of the whole batch that this process has; below 1 in a distributed run.
@@ -113,7 +114,9 @@ class BatchLoader:
         # Draw the latent vectors and the numbers for augmentation.
         shape = (size, self._recipe.generator.latent_size)
         z = rng.normals(self._seed, Purpose.LATENTS, step, shape, rollbacks)
-        augment = self._uniforms(Purpose.AUGMENT, step, (3, size, DRAWS), rollbacks)
+        # Further numbers come after those that a recipe without consistency regularization draws.
+        kinds = 5 if self._recipe.consistency else 3
+        augment = self._uniforms(Purpose.AUGMENT, step, (kinds, size, DRAWS), rollbacks)
 
         return TrainingBatch(
             real=real,

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.parametrize import cached
 
 from dcgan.training.config import Recipe, StepSwitches
-from dcgan.training.data.augment import augment
+from dcgan.training.data.augment import augment, perturb
 from dcgan.training.engine.state import TrainingState
 from dcgan.training.models.losses import discriminator_loss, generator_loss
 from dcgan.training.models.networks import LayerWeights
@@ -31,11 +31,13 @@ class DiscriminatorLosses(NamedTuple):
         loss: D's loss.
         score_real: mean probability that D gives real images.
         score_fake: mean probability that D gives generated images.
+        penalty: consistency regularization with its weight, which is no part of the loss.
     """
 
     loss: Tensor
     score_real: Tensor
     score_fake: Tensor
+    penalty: Tensor | float
 
 
 class GeneratorLosses(NamedTuple):
@@ -103,17 +105,19 @@ class ForwardPasses:
             real: real images.
             fake: generated images, without their graph.
             label: class of each real image, and of the generated image at its place.
-            draws: random numbers for augmentation, of real and of generated images, [2, B, DRAWS].
+            draws: random numbers of `TrainingBatch.augment`.
         """
         with self._judging():
-            if self._one_pass:
-                logits_real, logits_fake = self._judge_both(real, fake, label, draws)
-            else:
-                logits_real = self._judge(real, label, draws[0])
-                logits_fake = self._judge(fake, label, draws[1])
+            logits_real, logits_fake = self._judge_both(real, fake, label, draws[:2])
+            penalty: Tensor | float = 0.0
+            if self._recipe.consistency:
+                changed = self._judge_changed(real, fake, label, draws)
+                differences = (logits_real - changed[0], logits_fake - changed[1])
+                squares = sum(difference.square().mean() for difference in differences)
+                penalty = self._recipe.consistency * squares
 
         loss = discriminator_loss(self._recipe.loss, logits_real, logits_fake)
-        return DiscriminatorLosses(loss, score(logits_real), score(logits_fake))
+        return DiscriminatorLosses(loss, score(logits_real), score(logits_fake), penalty)
 
     def generator_losses(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
@@ -143,9 +147,28 @@ class ForwardPasses:
         """Augments images as the recipe says, each by its own random numbers."""
         return augment(images, self._recipe.augment, draws, self._recipe.augment_probability)
 
+    def _judge_changed(
+        self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Judges the images after the changes of consistency regularization, before augmentation.
+
+        Both see the same augmentation, so only the changes can make a difference.
+        """
+        flip = self._recipe.flip
+        return self._judge_both(
+            perturb(self.without_padding(real), draws[3], flip=flip),
+            perturb(self.without_padding(fake), draws[4], flip=flip),
+            label,
+            draws[:2],
+        )
+
     def _judge_both(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Returns D's logits of real and of generated images, in one pass if that is on."""
+        if not self._one_pass:
+            return self._judge(real, label, draws[0]), self._judge(fake, label, draws[1])
+
         images = torch.cat([self.without_padding(real), self.without_padding(fake)])
         labels = None if label is None else torch.cat([label, label])
         logits = self._judge(images, labels, draws.flatten(0, 1))

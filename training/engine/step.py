@@ -78,10 +78,8 @@ class TrainingStep:
         _refresh(passes.discriminator_copies)
 
         fake = passes.generate(batch.z, batch.label)
-        losses = passes.discriminator_losses(
-            batch.real, fake.detach(), batch.label, batch.augment[:2]
-        )
-        objective = losses.loss + self._gradient_penalties(batch, fake)
+        losses = passes.discriminator_losses(batch.real, fake.detach(), batch.label, batch.augment)
+        objective = losses.loss + losses.penalty + self._gradient_penalties(batch, fake)
         self._update(
             objective * batch.share,
             state.discriminator,
@@ -100,7 +98,7 @@ class TrainingStep:
         _require_gradients(state.discriminator, passes.discriminator_copies, required=False)
         try:
             losses = passes.generator_losses(
-                batch.real, phase.fake, batch.label, batch.augment[::2]
+                batch.real, phase.fake, batch.label, batch.augment[:3:2]
             )
             self._update(
                 losses.loss * batch.share,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dcgan.training.data.augment import DRAWS, augment
+from dcgan.training.data.augment import DRAWS, augment, perturb
 
 pytestmark = pytest.mark.numerical
 
@@ -75,3 +75,21 @@ def test_some_images_are_not_augmented_at_all():
     same = (changed == images).all(dim=3).all(dim=2).all(dim=1)
     assert torch.equal(~same, draws[:, 7] < 0.25)
     assert 0 < same.sum() < 256
+
+
+def test_changes_of_consistency_regularization_are_a_shift_and_a_mirror_image():
+    images = torch.rand(64, 3, 16, 16) * 2 - 1
+    draws = torch.rand(64, DRAWS)
+    changed = perturb(images, draws, flip=True)
+    shifted = perturb(images, draws, flip=False)
+    mirrored = draws[:, 7] < 0.5
+    assert 0 < mirrored.sum() < 64
+    assert torch.equal(changed[~mirrored], shifted[~mirrored])
+    assert torch.equal(changed[mirrored], shifted[mirrored].flip(3))
+
+    limit = 16 // 8
+    for image, result, draw in zip(images, shifted, draws, strict=True):
+        y, x = (int(value * (2 * limit + 1)) - limit for value in draw[3:5])
+        padded = torch.nn.functional.pad(image, (limit, limit, limit, limit))
+        window = padded[:, limit + y : limit + y + 16, limit + x : limit + x + 16]
+        assert torch.equal(result, window)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dcgan.training.config import Recipe, load_recipe
-from dcgan.training.data.augment import DRAWS
+from dcgan.training.data.augment import DRAWS, perturb
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
 from dcgan.training.engine.state import create_training_state
@@ -264,6 +264,44 @@ def test_lazy_penalties_weigh_more_and_are_left_out_of_the_steps_between(small, 
     assert torch.equal(weights(lazy, 1), weights(plain, 1))
     assert torch.allclose(weights(lazy, 3), weights(thrice, 3), atol=1e-6)
     assert not torch.allclose(weights(lazy, 3), weights(plain, 3), atol=1e-6)
+
+
+@pytest.mark.usefixtures("in_float64")
+def test_consistency_regularization_penalizes_what_a_shift_changes(small, dataset):
+    """The gradient of the added term, computed once more from the definition of bCR."""
+    plain = replace(small, discriminator=replace(small.discriminator, norm="none"))
+    regularized = replace(plain, consistency=10.0, flip=True)
+    batch = BatchLoader(dataset, regularized, 0, CPU).batch(0)
+    batch = replace(
+        batch, real=batch.real.double(), z=batch.z.double(), augment=batch.augment.double()
+    )
+
+    def gradients(recipe: Recipe) -> list[torch.Tensor]:
+        state = create_training_state(recipe, 0, CPU)
+        TrainingStep(recipe, state, "fp32").train_discriminator(batch)
+        return [weight.grad for weight in state.discriminator.parameters()]
+
+    state = create_training_state(plain, 0, CPU)
+    fake = state.generator(batch.z).detach()
+    terms = []
+    for images, draws in ((batch.real, batch.augment[3]), (fake, batch.augment[4])):
+        changed = perturb(images, draws, flip=True)
+        terms.append((state.discriminator(images) - state.discriminator(changed)).square().mean())
+    (10.0 * sum(terms)).backward()
+
+    expected = [weight.grad for weight in state.discriminator.parameters()]
+    scale = max(gradient.abs().max() for gradient in expected)
+    pairs = zip(gradients(regularized), gradients(replace(plain, flip=True)), strict=True)
+    for (found, without), gradient in zip(pairs, expected, strict=True):
+        assert torch.allclose(found - without, gradient, rtol=1e-7, atol=1e-9 * scale)
+
+
+def test_consistency_regularization_leaves_all_other_random_numbers_as_they_are(small, dataset):
+    batch = BatchLoader(dataset, small, 0, CPU).batch(1)
+    regularized = BatchLoader(dataset, replace(small, consistency=1.0), 0, CPU).batch(1)
+    assert torch.equal(regularized.augment[:3], batch.augment)
+    assert regularized.augment.shape == (5, *batch.augment.shape[1:])
+    assert torch.equal(regularized.z, batch.z)
 
 
 def test_bf16_is_near_fp32(small, dataset):

@@ -4,15 +4,15 @@ Adam's first steps amplify rounding (see test_step.py), so the switches are comp
 step in float64: an error of 1e-14 in a gradient becomes at most 4e-10 in a weight of `small`.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import EngineConfig, Recipe, StepSwitches
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
+from dcgan.training.device import resolve_switches
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
@@ -22,36 +22,56 @@ pytestmark = pytest.mark.numerical
 CPU = torch.device("cpu")
 AUGMENTED = {"augment": ("colour", "translation", "cutout"), "augment_probability": 0.5}
 
-RECIPES: dict[str, Callable[[Recipe], Recipe]] = {
-    "batch norm": lambda small: small,
-    "spectral norm": lambda small: with_norm(small, "spectral", loss="hinge"),
-    "augmented": lambda small: with_norm(small, "spectral", loss="hinge", **AUGMENTED),
-    "penalties": lambda small: with_norm(small, "none", loss="relativistic", r1=1.0, r2=2.0),
-    "spectral norm and penalties": lambda small: with_norm(small, "spectral", r1=1.0),
-    "classes": lambda small: conditional(with_norm(small, "spectral", loss="hinge")),
-    "classes and penalties": lambda small: conditional(with_norm(small, "none", r1=1.0, r2=1.0)),
+# Normalization of D, and other changes of the recipe `small`.
+RECIPES: dict[str, tuple[str, dict[str, object]]] = {
+    "batch norm": ("batch", {}),
+    "spectral norm": ("spectral", {"loss": "hinge"}),
+    "augmented": ("spectral", {"loss": "hinge", **AUGMENTED}),
+    "consistency": ("spectral", {"consistency": 10.0, **AUGMENTED}),
+    "penalties": ("none", {"loss": "relativistic", "r1": 1.0, "r2": 2.0}),
+    "spectral norm and penalties": ("spectral", {"r1": 1.0}),
+    "classes": ("spectral", {"loss": "hinge", "classes": 2}),
+    "classes and penalties": ("none", {"r1": 1.0, "r2": 1.0, "classes": 2}),
 }
 
-SWITCHES = {
-    "weight copies": StepSwitches(weight_copies=True),
-    "one pass": StepSwitches(one_pass=True),
-    "padded channels": StepSwitches(padded_channels=True),
-    "linear penalties": StepSwitches(linear_penalties=True),
-    "all of them": StepSwitches(
-        weight_copies=True, one_pass=True, padded_channels=True, linear_penalties=True
+OFF = EngineConfig(
+    compile="off",
+    weight_copies="off",
+    one_pass="off",
+    padded_channels="off",
+    linear_penalties="off",
+)
+ENGINES = {
+    "weight copies": replace(OFF, weight_copies="on"),
+    "one pass": replace(OFF, one_pass="on"),
+    "padded channels": replace(OFF, padded_channels="on"),
+    "linear penalties": replace(OFF, linear_penalties="on"),
+    "all of them": EngineConfig(
+        compile="off", weight_copies="on", one_pass="on", padded_channels="on"
     ),
 }
 
+# `resolve_switches` leaves out what a discriminator cannot use.
+CASES = [
+    (recipe, engine)
+    for recipe, (norm, _) in RECIPES.items()
+    for engine in ENGINES
+    if not (engine == "one pass" and norm == "batch")
+    and not (engine == "linear penalties" and norm != "none")
+    and not (engine == "weight copies" and norm != "spectral")
+]
 
-def with_norm(small: Recipe, norm: str, **changes: object) -> Recipe:
-    return replace(small, discriminator=replace(small.discriminator, norm=norm), **changes)
 
-
-def conditional(recipe: Recipe) -> Recipe:
+def make_recipe(small: Recipe, name: str, engine: EngineConfig) -> Recipe:
+    norm, changes = RECIPES[name]
+    changes = dict(changes)
+    classes = changes.pop("classes", 0)
     return replace(
-        recipe,
-        generator=replace(recipe.generator, classes=2),
-        discriminator=replace(recipe.discriminator, classes=2),
+        small,
+        generator=replace(small.generator, classes=classes),
+        discriminator=replace(small.discriminator, norm=norm, classes=classes),
+        engine=engine,
+        **changes,
     )
 
 
@@ -61,11 +81,11 @@ def in_double(batch: TrainingBatch) -> TrainingBatch:
     )
 
 
-def train(
-    recipe: Recipe, dataset: Dataset, switches: StepSwitches, precision: str = "fp32"
-) -> dict[str, torch.Tensor]:
+def train(recipe: Recipe, dataset: Dataset, precision: str = "fp32") -> dict[str, torch.Tensor]:
     """Trains three batches, the last of them smaller; returns the metrics and the state."""
     state = create_training_state(recipe, 0, CPU)
+    switches = resolve_switches(recipe, "cpu", precision)
+    assert (switches == StepSwitches()) == (recipe.engine == OFF)
     step = TrainingStep(recipe, state, precision, switches=switches)
     loader = BatchLoader(dataset, recipe, 0, CPU)
     batches = [loader.batch(number) for number in range(3)]
@@ -76,26 +96,11 @@ def train(
     return tensors | {name: tensor.detach() for name, tensor in state.tensors().items()}
 
 
-def usable(switches: StepSwitches, recipe: Recipe) -> StepSwitches:
-    """Leaves out those that the recipe cannot use."""
-    norm = recipe.discriminator.norm
-    return replace(
-        switches,
-        one_pass=switches.one_pass and norm != "batch",
-        linear_penalties=switches.linear_penalties and norm == "none",
-    )
-
-
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_step_computes_the_same_with_a_switch(small, dataset, name, switches):
-    recipe = RECIPES[name](small)
-    switches = usable(switches, recipe)
-    if switches == StepSwitches():
-        pytest.skip("the switch does not apply to this recipe")
-    plain = train(recipe, dataset, StepSwitches())
-    found = train(recipe, dataset, switches)
+@pytest.mark.parametrize(("name", "engine"), CASES)
+def test_a_step_computes_the_same_with_a_switch(small, dataset, name, engine):
+    plain = train(make_recipe(small, name, OFF), dataset)
+    found = train(make_recipe(small, name, ENGINES[engine]), dataset)
     assert found.keys() == plain.keys()
     for key, tensor in plain.items():
         assert found[key].shape == tensor.shape
@@ -108,8 +113,9 @@ def test_copies_in_bf16_give_the_bits_of_autocast(small, dataset, monkeypatch):
     The matrix products of a CPU round weights themselves and sum those gradients in float32.
     """
     monkeypatch.setattr(gemm_convolution, "ENABLED", False)
-    plain = train(small, dataset, StepSwitches(), "bf16")
-    found = train(small, dataset, StepSwitches(weight_copies=True), "bf16")
+    plain = train(make_recipe(small, "batch norm", OFF), dataset, "bf16")
+    copies = ENGINES["weight copies"]
+    found = train(make_recipe(small, "batch norm", copies), dataset, "bf16")
     for key, tensor in plain.items():
         assert torch.equal(found[key], tensor), key
 
@@ -117,9 +123,9 @@ def test_copies_in_bf16_give_the_bits_of_autocast(small, dataset, monkeypatch):
 @pytest.mark.parametrize("name", RECIPES)
 def test_all_switches_in_bf16_stay_near_the_plain_step(small, dataset, name):
     """Copies and metrics differ by a few roundings of 2^-9; Adam makes whole steps of some."""
-    recipe = RECIPES[name](small)
-    plain = train(recipe, dataset, StepSwitches(), "bf16")
-    found = train(recipe, dataset, usable(SWITCHES["all of them"], recipe), "bf16")
+    plain = train(make_recipe(small, name, OFF), dataset, "bf16")
+    recipe = make_recipe(small, name, ENGINES["all of them"])
+    found = train(recipe, dataset, "bf16")
     first = found["metrics 0"] - plain["metrics 0"]
     assert first.abs().max() < 0.02
     rate = recipe.generator_adam.rate
