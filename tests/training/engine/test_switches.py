@@ -34,13 +34,7 @@ RECIPES: dict[str, tuple[str, dict[str, object]]] = {
     "classes and penalties": ("none", {"r1": 1.0, "r2": 1.0, "classes": 2}),
 }
 
-OFF = EngineConfig(
-    compile="off",
-    weight_copies="off",
-    one_pass="off",
-    padded_channels="off",
-    linear_penalties="off",
-)
+OFF = EngineConfig(**{each.name: "off" for each in fields(EngineConfig)})
 ENGINES = {
     "weight copies": replace(OFF, weight_copies="on"),
     "one pass": replace(OFF, one_pass="on"),
