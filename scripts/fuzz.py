@@ -12,17 +12,20 @@ With atheris (extra `fuzz`) mutations are guided by coverage. Without it, bytes 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fuzzing.target import Target
 
 NAMES = (
     "archive", "config", "grpc", "http", "image", "index", "labels", "manifest", "metrics", "onnx",
@@ -93,12 +96,7 @@ def mutate_for(name: str, seconds: float, artifacts: Path, seed: int = 0) -> int
         count += 1
         signal.alarm(_CALL_S)
         try:
-            target.run(data)
-        except BaseException:
-            path = artifacts / f"{name}-{count}"
-            path.write_bytes(data)
-            print(f"the input is in {path}", file=sys.stderr)
-            raise
+            _run(target, data, name, artifacts)
         finally:
             signal.alarm(0)
     print(f"{name}: {count} inputs")
@@ -153,20 +151,20 @@ def _guide(name: str, seconds: int, artifacts: Path) -> None:
                 "-print_final_stats=1",
                 corpus,
             ],
-            _reporting(target.run),
+            lambda data: _run(target, data, name, artifacts),
         )
         atheris.Fuzz()
 
 
-def _reporting(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    def call(data: bytes) -> None:
-        try:
-            run(data)
-        except BaseException:
-            traceback.print_exc()
-            raise
-
-    return call
+def _run(target: Target, data: bytes, name: str, artifacts: Path) -> None:
+    """Runs a target, and keeps the input of a finding."""
+    try:
+        target.run(data)
+    except BaseException:
+        path = artifacts / f"{name}-{hashlib.sha256(data).hexdigest()[:16]}"
+        path.write_bytes(data)
+        print(f"the input is in {path}", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":
