@@ -11,10 +11,12 @@ from docs.generate.markdown import cell, code, table
 _KD = "KD-Lite0 x1000"
 _FD = "FD-Lite0"
 _ERROR = f"{_KD}, standard error"
+_MEASURES = ("precision", "recall", "density", "coverage", "diversity")
 _FLOOR = " of "
 _NOTE = (
     "KD-Lite0 and FD-Lite0 are distances from real images, the smaller the better; the last column "
-    "has the distance of other real images."
+    "has the distance of other real images. FD-Lite0 falls with the number of images n: compare it "
+    "at equal n only."
 )
 
 
@@ -25,7 +27,7 @@ def models_summary() -> str:
         [
             f"[`{manifest.name}`](zoo/models/{_folder(manifest)}/README.md)",
             _images(manifest),
-            *(_distance(manifest, precision) for precision in ("fp32", "int8", "fp16")),
+            *(_distance(_figures(manifest, precision)) for precision in ("fp32", "int8", "fp16")),
             _floor(manifest, _KD, "other real images"),
         ]
         for manifest in _shipped()
@@ -67,15 +69,14 @@ def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
 
 
 def _overview() -> str:
-    head = ["model", "images", "images seen", "trained on", _KD, _FD, "other real images"]
+    head = ["model", "images", "images seen", "trained on", _KD, "other real images"]
     rows = [
         [
             f"[`{manifest.name}`](#{manifest.name})",
             _images(manifest),
             f"{manifest.training.images_seen:,}",
             cell(manifest.training.hardware),
-            _distance(manifest, "fp32"),
-            _value(_figures(manifest, "fp32").get(_FD)),
+            _distance(_figures(manifest, "fp32")),
             _floor(manifest, _KD, "other real images"),
         ]
         for manifest in _shipped()
@@ -84,25 +85,17 @@ def _overview() -> str:
 
 
 def _files(manifest: Manifest) -> str:
-    """Return what each ONNX file weighs and scores."""
-    head = ["file", "MiB", _KD, _FD, "precision", "recall", "density", "coverage", "measured as"]
+    """Return what each ONNX file weighs and scores, a row for each number of images."""
+    head = ["file", "MiB", _KD, _FD, *_MEASURES, "measured as"]
     rows = []
     for file in manifest.files:
-        if file.role != "onnx" or file.precision is None:
+        if file.role != "onnx":
             continue
-        figures = _figures(manifest, file.precision)
-        rows.append(
-            [
-                code(file.path),
-                f"{file.bytes / 2**20:.1f}",
-                _distance(manifest, file.precision),
-                *(
-                    _value(figures.get(name))
-                    for name in (_FD, "precision", "recall", "density", "coverage")
-                ),
-                cell(_protocol(manifest, file.path)),
-            ]
-        )
+        for protocol, figures in _measurements(manifest, file.path).items() or [("", {})]:
+            cells = [_value(figures.get(name)) for name in (_FD, *_MEASURES)]
+            size = f"{file.bytes / 2**20:.1f}"
+            how = cell(protocol) or "not measured"
+            rows.append([code(file.path), size, _distance(figures), *cells, how])
     return table(head, rows)
 
 
@@ -137,28 +130,25 @@ def _images(manifest: Manifest) -> str:
     return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}"
 
 
+def _measurements(manifest: Manifest, path: str) -> dict[str, dict[str, float]]:
+    """Return the measured values of a file by protocol, the newest last."""
+    found: dict[str, dict[str, float]] = {}
+    for metric in manifest.metrics:
+        file, _, protocol = metric.protocol.partition(", ")
+        if file == path:
+            found.setdefault(protocol, {})[metric.name] = metric.value
+    return found
+
+
 def _figures(manifest: Manifest, precision: str) -> dict[str, float]:
-    """Return the measured values of the ONNX file in a precision, the newest of each name."""
+    """Return the newest measured values of the ONNX file in a precision."""
     file = manifest.file("onnx", precision)
-    if file is None:
-        return {}
-    own = [metric for metric in manifest.metrics if metric.protocol.startswith(f"{file.path}, ")]
-    return {metric.name: metric.value for metric in own}
+    measurements = [] if file is None else list(_measurements(manifest, file.path).values())
+    return measurements[-1] if measurements else {}
 
 
-def _protocol(manifest: Manifest, path: str) -> str:
-    """Return how a file was measured, without its name."""
-    protocols = [
-        metric.protocol.removeprefix(f"{path}, ")
-        for metric in manifest.metrics
-        if metric.protocol.startswith(f"{path}, ")
-    ]
-    return protocols[-1] if protocols else "not measured"
-
-
-def _distance(manifest: Manifest, precision: str) -> str:
-    """Return the kernel distance of a file with its standard error."""
-    figures = _figures(manifest, precision)
+def _distance(figures: dict[str, float]) -> str:
+    """Return the kernel distance with its standard error."""
     if _KD not in figures:
         return "-"
     error = figures.get(_ERROR)
