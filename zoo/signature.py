@@ -13,10 +13,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import DcganError
 from dcgan.core.text import printable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SUFFIX = ".minisig"
 """What the name of a signature has after the name of its file."""
@@ -65,6 +69,7 @@ def read_public_key(value: str) -> PublicKey:
 
     Raises:
         SignatureError: if it is none of them.
+        ModuleNotFoundError: without the extra `signatures`.
     """
     try:
         lines = read_bounded(Path(value), MAX_BYTES).decode("utf-8").splitlines()
@@ -78,7 +83,9 @@ def read_public_key(value: str) -> PublicKey:
             f"{printable(value, 80)!r} is not a public key of minisign; give its 56 characters or "
             "the path of its .pub file"
         )
-    return PublicKey(data[2:10], data[10:])
+    key = PublicKey(data[2:10], data[10:])
+    _open_key(key)  # names the extra, if it is missing, before anything is downloaded
+    return key
 
 
 def verify_signature(content: bytes, signature: bytes, key: PublicKey, name: str) -> int:
@@ -98,9 +105,6 @@ def verify_signature(content: bytes, signature: bytes, key: PublicKey, name: str
         ModuleNotFoundError: without the extra `signatures`.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - an extra
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-        Ed25519PublicKey,
-    )
 
     parsed = _parse(signature, name)
     if parsed.key_id != key.key_id:
@@ -110,7 +114,7 @@ def verify_signature(content: bytes, signature: bytes, key: PublicKey, name: str
         )
 
     try:
-        public = Ed25519PublicKey.from_public_bytes(key.data)
+        public = _open_key(key)
         public.verify(parsed.of_hash, hashlib.blake2b(content).digest())
         public.verify(parsed.of_comment, parsed.of_hash + parsed.trusted_comment)
     except (InvalidSignature, ValueError):
@@ -121,6 +125,12 @@ def verify_signature(content: bytes, signature: bytes, key: PublicKey, name: str
 
     stated = _TIMESTAMP.search(parsed.trusted_comment.decode("utf-8", "replace"))
     return int(stated[1]) if stated else 0
+
+
+def _open_key(key: PublicKey) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - an extra
+
+    return ed25519.Ed25519PublicKey.from_public_bytes(key.data)
 
 
 def _parse(signature: bytes, name: str) -> _Signature:

@@ -30,6 +30,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 """
 
+KEY = "RWQ+umK9C5dP+8UUjwwrZE74PTyzG7uGdH8Dls+0n+v/qNfXCWugHHVp"  # a public key of minisign
+
 
 def run_without(blocked: tuple[str, ...], program: str, cwd: Path) -> subprocess.CompletedProcess:
     """Runs a program in a process that lacks some packages."""
@@ -74,6 +76,7 @@ def run_command(blocked: tuple[str, ...], name: str, *arguments: str, cwd: Path)
             "evaluate",
         ),
         ("dcgan-zoo", ("pull", "someone/model"), "huggingface_hub", "hub"),
+        ("dcgan-zoo", ("--index", ".", "--index-key", KEY, "list"), "cryptography", "signatures"),
     ],
 )
 def test_a_command_names_the_extra_that_it_lacks(
