@@ -63,7 +63,8 @@ def _report_images(source: ImageSource, dataset: Dataset, recipe: Recipe) -> Non
     name = source.name
     other = source.skipped - source.ignored
     if other:
-        _warn(f"files in {name} that are not images, and are left out: {other}")
+        types = f" ({source.skipped_types})" if source.skipped_types else ""
+        _warn(f"files in {name} that are not images, and are left out: {other}{types}")
     if source.ignored:
         _warn(f"files in hidden and thumbnail folders of {name}, left out: {source.ignored}")
     for note in dataset.notes:

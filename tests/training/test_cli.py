@@ -231,7 +231,7 @@ def test_what_is_left_out_is_counted_and_shown_without_terminal_escapes(tmp_path
     result = CliRunner().invoke(main, [*options, "--out", str(out), "--skip-corrupt"])
 
     assert result.exit_code == 0, result.output
-    assert "files in photos that are not images, and are left out: 1" in result.stderr
+    assert "files in photos that are not images, and are left out: 1 (1 .txt)" in result.stderr
     assert "files in hidden and thumbnail folders of photos, left out: 1" in result.stderr
     assert "images in photos that cannot be used, and are left out: 1" in result.stderr
     assert "labels are not used: dataset.json in" in result.stderr

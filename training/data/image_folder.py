@@ -17,6 +17,7 @@ from dcgan.training.data.source import (
     is_ignored,
     is_image,
     open_image,
+    other_types,
     source_key,
     to_utf8_text,
 )
@@ -37,9 +38,12 @@ def open_folder(path: Path) -> ImageSource:
     names = [file.as_posix() for file in files]
     ignored = sum(is_ignored(name) for name in names)
     items = tuple(name for name in names if is_image(name) and not is_ignored(name))
+    others = other_types(name for name in names if name != LABELS)
     if not items:
+        has_others = f", but {others}" if others else ""
         raise TrainingError(
-            f"the folder {path} has no images; it may have {', '.join(sorted(EXTENSIONS))}"
+            f"the folder {path} has no images{has_others}; "
+            f"it may have {', '.join(sorted(EXTENSIONS))}"
         )
 
     labels = _read_labels(path, items)
@@ -52,6 +56,7 @@ def open_folder(path: Path) -> ImageSource:
         class_names=labels.class_names,
         labels_problem=labels.problem,
         skipped=len(found) - len(items) - has_labels_file,
+        skipped_types=others,
         ignored=ignored,
         key=source_key((item, *file_stamp(path / item)) for item in (*items, LABELS)),
     )

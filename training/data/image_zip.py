@@ -19,6 +19,7 @@ from dcgan.training.data.source import (
     is_ignored,
     is_image,
     open_image,
+    other_types,
     source_key,
     to_utf8_text,
 )
@@ -50,9 +51,11 @@ def open_zip(path: Path) -> ImageSource:
     sizes = {entry.filename: entry.file_size for entry in files}
     ignored = sum(is_ignored(name) for name in sizes)
     items = tuple(sorted(name for name in sizes if is_image(name) and not is_ignored(name)))
+    others = other_types(name for name in sizes if name != LABELS)
     if not items:
+        has_others = f", but {others}" if others else ""
         raise TrainingError(
-            f"the zip {path} has no images; it may have {', '.join(sorted(EXTENSIONS))}"
+            f"the zip {path} has no images{has_others}; it may have {', '.join(sorted(EXTENSIONS))}"
         )
     if len(sizes) < len(files):
         raise TrainingError(f"the zip {path} has two files of one name; create it again")
@@ -76,6 +79,7 @@ def open_zip(path: Path) -> ImageSource:
         class_names=labels.class_names,
         labels_problem=labels.problem,
         skipped=len(files) - len(items) - (LABELS in sizes),
+        skipped_types=others,
         ignored=ignored,
         # CRC-32 can be forged; the stamp keeps another zip from taking the place of this one.
         key=source_key(

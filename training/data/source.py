@@ -9,6 +9,7 @@ import struct
 import time
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -76,6 +77,8 @@ class ImageSource:
         labels_problem: why the labels cannot be used, in a sentence; None if they can, or if there
             are none.
         skipped: number of files that are not images and were left out.
+        skipped_types: how many of which type, such as "2 .heic, 1 .txt", without those in hidden
+            folders and folders of thumbnails.
         ignored: number of images in hidden folders and folders of thumbnails.
         key: digest of names, sizes and dates or checksums, which identifies the decoded images in
             the cache; None for images that are in memory.
@@ -88,6 +91,7 @@ class ImageSource:
     class_names: tuple[str, ...] = ()
     labels_problem: str | None = None
     skipped: int = 0
+    skipped_types: str = ""
     ignored: int = 0
     key: str | None = None
 
@@ -147,6 +151,15 @@ def is_ignored(name: str) -> bool:
     """Returns whether a path is hidden, or leads through a folder of thumbnails or metadata."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part.lower() in _IGNORED_FOLDERS for part in parts)
+
+
+def other_types(names: Iterable[str]) -> str:
+    """Returns the commonest extensions of files that are not images, such as "2 .heic, 1 .txt"."""
+    others = (name for name in names if not is_image(name) and not is_ignored(name))
+    counts = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in others)
+    return ", ".join(
+        f"{count} {to_utf8_text(suffix)[:20]}" for suffix, count in counts.most_common(3)
+    )
 
 
 def source_key(entries: Iterable[tuple[object, ...]]) -> str:

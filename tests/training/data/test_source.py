@@ -10,6 +10,7 @@ from dcgan.training.data.source import (
     is_ignored,
     is_image,
     open_image,
+    other_types,
     source_key,
     to_utf8_text,
 )
@@ -61,3 +62,10 @@ def test_the_key_changes_with_every_entry():
 
 def test_text_that_utf_8_cannot_hold_is_replaced():
     assert to_utf8_text("bad\udcff") == "bad?"
+
+
+def test_types_of_other_files_are_counted():
+    names = ["a.png", "b.HEIC", "c/d.heic", "notes.txt", "LICENSE", "@eaDir/x.txt", "e.x\udce9"]
+    assert other_types(names[:5]) == "2 .heic, 1 .txt, 1 without extension"
+    assert other_types(names[5:]) == "1 .x?"
+    assert other_types(["a.png"]) == ""

@@ -23,9 +23,12 @@ def test_a_source_that_is_not_there(name):
 
 
 def test_empty_and_unreadable_sources(tmp_path):
-    with pytest.raises(TrainingError, match="has no images"):
+    with pytest.raises(TrainingError, match="has no images; it may have .avif"):
         open_source(str(tmp_path))
-    with pytest.raises(TrainingError, match="has no images"):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"")
+    with pytest.raises(TrainingError, match="has no images, but 1 .heic; it may have .avif"):
+        open_source(str(tmp_path))
+    with pytest.raises(TrainingError, match="has no images, but 1 .txt; it may have"):
         open_source(str(make_zip(tmp_path / "empty.zip", {"a.txt": b""})))
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(TrainingError, match="cannot read .*broken.zip as a zip"):
