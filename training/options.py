@@ -144,6 +144,9 @@ class TrainOptions:
         precision = resolve_precision(
             self.precision or (saved.precision if saved else "auto"), device, recipe
         )
+        switches = resolve_switches(recipe, device, precision, context.world_size)
+        if saved is not None and context.world_size == 1:
+            switches = saved.switches  # another release may choose others, with other last bits
         seed = self.seed
         if seed is None:
             seed = saved.seed if saved else 0
@@ -167,7 +170,7 @@ class TrainOptions:
             commit=project_commit(),
             deterministic=self.deterministic or (saved is not None and saved.deterministic),
             init_from=_resolve_parent(saved, parent),
-            switches=resolve_switches(recipe, device, precision, context.world_size),
+            switches=switches,
         )
 
     def _resolve_steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:

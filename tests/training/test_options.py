@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dcgan.core.schema import dump_json
+from dcgan.training.config import StepSwitches
 from dcgan.training.errors import TrainingError
 from dcgan.training.options import TrainOptions, check_resumable
 from dcgan.training.run_config import parse_config
@@ -75,3 +76,28 @@ def test_a_run_from_before_backgrounds_could_be_chosen_goes_on_with_white(small,
     del old["data"]["background"]
     assert parse_config(json.dumps(old), "config.json") == saved
     assert options().resolve_background(saved) == "white"
+
+
+def test_the_configuration_records_how_steps_are_computed(small, dataset):
+    engine = replace(small.engine, weight_copies="on", one_pass="on")
+    spectral = replace(small.discriminator, norm="spectral")
+    recipe = replace(small, engine=engine, discriminator=spectral)
+    config = options().resolve_config(recipe, dataset, None)
+    assert config.switches == StepSwitches(weight_copies=True, one_pass=True)
+    assert parse_config(dump_json(config), "config.json") == config
+
+
+def test_a_run_from_before_switches_is_resumed_as_it_was_computed(small, dataset):
+    """A new run of this recipe avoids the second derivative, with other last bits."""
+    recipe = replace(small, discriminator=replace(small.discriminator, norm="none"))
+    new = options().resolve_config(recipe, dataset, None)
+    assert new.switches == StepSwitches(linear_penalties=True)
+
+    old = json.loads(dump_json(new))
+    del old["switches"]
+    for key in ("engine", "consistency", "penalty_every"):
+        del old["recipe"][key]
+    saved = parse_config(json.dumps(old), "config.json")
+    resumed = options().resolve_config(options().resolve_recipe(saved), dataset, saved)
+    check_resumable(saved, resumed)
+    assert resumed.switches == StepSwitches()
