@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dcgan.core.origin import ParentRun
 from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
-from dcgan.training.config import Recipe, change_recipe, load_recipe, recipe_names
+from dcgan.training.config import Recipe
 from dcgan.training.data.color import WHITE, parse_background
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.device import (
@@ -20,6 +20,7 @@ from dcgan.training.device import (
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
 from dcgan.training.parent_run import Parent, check_same_shape, inherit_recipe
+from dcgan.training.recipe_files import change_recipe, load_recipe, recipe_names
 from dcgan.training.recipe_values import first_difference, recipe_values
 from dcgan.training.run_config import (
     CONFIG,

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from dcgan.core.origin import ParentRun
-from dcgan.training.config import Recipe, change_recipe, load_recipe, recipe_names
+from dcgan.training.config import Recipe
 from dcgan.training.engine.checkpoint import checkpoint_tensors, find_checkpoint
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
+from dcgan.training.recipe_files import change_recipe, load_recipe, recipe_names
 from dcgan.training.recipe_values import first_difference, recipe_values
 from dcgan.training.run_config import (
     CONFIG,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from dcgan.core.origin import RecipeChange
-from dcgan.training.config import Recipe, load_recipe, recipe_names
+from dcgan.training.config import Recipe
+from dcgan.training.recipe_files import load_recipe, recipe_names
 from dcgan.training.recipe_values import recipe_values
 
 

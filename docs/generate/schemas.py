@@ -10,7 +10,8 @@ import typing
 from typing import Any
 
 from dcgan.core.schema import key_of
-from dcgan.training.config import RECIPES, Recipe, load_recipe
+from dcgan.training.config import Recipe
+from dcgan.training.recipe_files import RECIPES, load_recipe
 from dcgan.training.run_config import RunConfig
 from dcgan.zoo.manifest import Manifest
 from docs.generate.markdown import cell, code, table

@@ -13,7 +13,7 @@ def config_seeds() -> list[bytes]:
     from dataclasses import replace  # noqa: PLC0415
 
     from dcgan.core.schema import dump_json  # noqa: PLC0415
-    from dcgan.training.config import load_recipe  # noqa: PLC0415
+    from dcgan.training.recipe_files import load_recipe  # noqa: PLC0415
     from dcgan.training.run_config import SCHEMA_VERSION, DataFacts, RunConfig  # noqa: PLC0415
 
     facts = DataFacts(name="x", images=9, image_size=8, sha256="0" * 64, class_names=())

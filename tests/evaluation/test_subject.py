@@ -11,8 +11,8 @@ from dcgan.core import noise
 from dcgan.core.onnx_session import CPU, open_session
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.subject import open_subject
-from dcgan.training.config import load_recipe
 from dcgan.training.models.networks import Generator, init_weights
+from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import DataFacts, RunConfig
 from dcgan.training.run_folder import RunFolder
 from dcgan.zoo.onnx_model import UnsafeGraphError

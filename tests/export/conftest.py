@@ -11,9 +11,9 @@ from dcgan.core.origin import Training
 from dcgan.export.graph.fold import FoldedGenerator, fold
 from dcgan.export.options import ExportOptions
 from dcgan.export.pipeline import export
-from dcgan.training.config import load_recipe
 from dcgan.training.models.network_config import GeneratorConfig
 from dcgan.training.models.networks import Generator, init_weights
+from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import DataFacts, RunConfig
 from dcgan.training.run_folder import Run, RunFolder
 from dcgan.zoo.repository import Release

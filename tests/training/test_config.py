@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from dcgan.core.schema import SchemaError, dump_json, key_of, parse_json
-from dcgan.training.config import AdamConfig, Recipe, load_recipe, recipe_names
+from dcgan.training.config import AdamConfig, Recipe
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
+from dcgan.training.recipe_files import load_recipe, recipe_names
 from docs.generate.schemas import recipe_keys
 
 

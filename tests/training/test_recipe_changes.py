@@ -1,8 +1,8 @@
 """The values in which a run differs from its recipe."""
 
 from dcgan.core.origin import RecipeChange
-from dcgan.training.config import load_recipe
 from dcgan.training.recipe_changes import recipe_changes
+from dcgan.training.recipe_files import load_recipe
 
 
 def planned(recipe, images):

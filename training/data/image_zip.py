@@ -38,15 +38,7 @@ def open_zip(path: Path) -> ImageSource:
             no images.
         OSError: if it cannot be read.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except DECODE_ERRORS as error:
-        raise TrainingError(
-            f"cannot read {path} as a zip of images: {error!s:.200}; create it again or choose "
-            "another --data"
-        ) from None
-
-    _check_overlap(archive, path)
+    archive = _open_archive(path)
     files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
     sizes = {entry.filename: entry.file_size for entry in files}
     ignored = sum(is_ignored(name) for name in sizes)
@@ -89,6 +81,19 @@ def open_zip(path: Path) -> ImageSource:
             ]
         ),
     )
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(path)
+    except DECODE_ERRORS as error:
+        raise TrainingError(
+            f"cannot read {path} as a zip of images: {error!s:.200}; create it again or choose "
+            "another --data"
+        ) from None
+
+    _check_overlap(archive, path)
+    return archive
 
 
 def _check_overlap(archive: zipfile.ZipFile, path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.config import Recipe
 from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.monitor.progress import format_duration
+from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import RunConfig
 
 # Runs that are estimated to take longer get a hint to something that is shorter.

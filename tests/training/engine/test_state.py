@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dcgan.training.config import load_recipe
 from dcgan.training.engine.state import create_training_state, set_learning_rates
+from dcgan.training.recipe_files import load_recipe
 
 CPU = torch.device("cpu")
 

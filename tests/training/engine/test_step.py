@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.training.config import Recipe, load_recipe
+from dcgan.training.config import Recipe
 from dcgan.training.data.augment import DRAWS, perturb
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.monitor.step_metrics import STEP_METRICS
+from dcgan.training.recipe_files import load_recipe
 
 pytestmark = pytest.mark.numerical
 

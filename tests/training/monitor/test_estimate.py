@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from dcgan.training.config import load_recipe
 from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
 from dcgan.training.monitor.estimate import (
     LONG_RUN_SECONDS,
@@ -10,6 +9,7 @@ from dcgan.training.monitor.estimate import (
     generator_cost,
     long_run_hint,
 )
+from dcgan.training.recipe_files import load_recipe
 
 
 def test_the_cost_of_the_seed_networks_is_known():
