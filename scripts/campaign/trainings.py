@@ -26,14 +26,21 @@ def trainings(campaign: Campaign, result: Result) -> None:
     """Trains the models one after the other; each may take its share of the time that is left."""
     result["summary"] = "no model"
     finished = []
+    errors = []
 
     for i, (recipe, data) in enumerate(campaign.trainings):
         share_s = campaign.seconds_left() / (len(campaign.trainings) - i)
         name = f"{i + 1}-{recipe}"
         result[name] = {}
-        train(campaign.until(share_s), name, recipe, data, result[name])
-        finished.append(f"{recipe}: {result[name]['ended']}")
+        try:
+            train(campaign.until(share_s), name, recipe, data, result[name])
+        except StageError as error:  # the other models are worth having
+            errors.append(f"{name}: {error}")
+        finished.append(f"{recipe}: {result[name].get('ended', 'not started')}")
         result["summary"] = "; ".join(finished)
+
+    if errors:
+        raise StageError("\n".join(errors))
 
 
 def train(campaign: Campaign, name: str, recipe: str, data: str, result: Result) -> None:

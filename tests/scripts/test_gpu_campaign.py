@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,20 @@ signal.pause()
     assert ended == "stopped in time"
     assert (campaign.out / "generator.safetensors").read_text() == "weights"
     assert gzip.decompress((campaign.out / "metrics.jsonl.gz").read_bytes()) == b'{"step": 1}\n'
+
+
+def test_a_model_that_fails_leaves_the_others_to_be_trained(campaign, monkeypatch):
+    def train(campaign, name, recipe, data, result):
+        if recipe == "broken":
+            raise StageError("broken has no weights")
+        result["ended"] = "finished"
+
+    monkeypatch.setattr(trainings, "train", train)
+    result = {}
+    campaign = replace(campaign, trainings=(("broken", "digits"), ("digits", "digits")))
+    with pytest.raises(StageError, match="1-broken: broken has no weights"):
+        trainings.trainings(campaign, result)
+    assert result["summary"] == "broken: not started; digits: finished"
 
 
 def test_a_training_names_its_recipe_and_its_images(tmp_path):
