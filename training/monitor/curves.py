@@ -40,9 +40,9 @@ def draw_curves(metrics: Path) -> bytes:
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     images = _downsample(np.array([row["images"] for row in rows], dtype=np.float64))
 
-    figure = Figure(figsize=(8, 8), layout="constrained")
-    FigureCanvasAgg(figure)
     evaluated = [row for row in rows if QUALITY in row]
+    figure = Figure(figsize=(8, 11 if evaluated else 8), layout="constrained")
+    FigureCanvasAgg(figure)
     all_axes = figure.subplots(len(_AXIS_LABELS) + bool(evaluated), 1, sharex=True)
     for axes, (prefix, label) in zip(all_axes, _AXIS_LABELS.items(), strict=False):
         for name in STEP_METRICS:
