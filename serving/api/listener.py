@@ -19,8 +19,10 @@ from dcgan.serving.api.strict_parsing import StrictParsing
 from dcgan.serving.api.usage import parse_peer
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.errors import ServingError
+from dcgan.serving.file_limit import raise_file_limit
 
-_MAX_PENDING_CALLS = 16_384
+_MAX_PENDING_CALLS = 8192  # each may delay the calls behind it, even if its client has left
+_OTHER_FILES = 256  # connections to the metrics port, models, pipes
 _HANDSHAKE_TIMEOUT_MS = 10_000  # for the preface and the settings of a connection
 
 
@@ -50,6 +52,7 @@ def create_grpc_server(
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+        ("grpc.max_allowed_incoming_connections", max_connections(raise_file_limit())),
     ]
     if config.max_age_s:
         options.append(("grpc.max_connection_age_ms", round(config.max_age_s * 1000)))
@@ -64,6 +67,15 @@ def create_grpc_server(
     servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, strict)
     return server
+
+
+def max_connections(files: int) -> int:
+    """Returns the number of gRPC connections that leave files for HTTP, metrics and models.
+
+    Args:
+        files: number of files that the process may open.
+    """
+    return max(files // 2 - _OTHER_FILES, files // 4)
 
 
 def _ping_tolerance_ms(config: ConnectionConfig) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-_LEAVING_S = 0.1  # gRPC reports the end of a request before it reports that the client has left
+_LEAVING_S = 1.0  # gRPC reports the end of a request before it reports that the client has left
 
 
 async def read_message(context: Any) -> bytes | None:  # noqa: ANN401 - of any message types

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
+from dcgan.serving.file_limit import raise_file_limit
 from dcgan.serving.http.app import HttpApp
 from dcgan.serving.http.config import HttpConfig
-from dcgan.serving.http.file_limit import raise_file_limit
 from dcgan.serving.http.listener import HttpListener
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.http.service import HttpService

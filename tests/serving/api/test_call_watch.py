@@ -12,6 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
+from dcgan.serving.api import listener, request_stream
 from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.call_watch import end_late_calls, watch_calls
 from dcgan.serving.api.generation import Generation
@@ -129,7 +130,8 @@ async def test_a_request_that_does_not_arrive_is_ended(hosting):
             assert host.handled() == {"DEADLINE_EXCEEDED": 3}
 
 
-async def test_a_request_without_a_message_is_refused(hosting):
+async def test_a_request_without_a_message_is_refused(hosting, monkeypatch):
+    monkeypatch.setattr(request_stream, "_LEAVING_S", 0.05)
     async with hosting() as host:
         with Peer(host.target) as peer:
             peer.begin(1, flags=Peer.END_STREAM)
@@ -318,6 +320,21 @@ async def test_other_services_have_the_same_limits(hosting):
             host.end_late_calls(after_s=11)
             await until(lambda: host.in_flight.total.calls == 0)
             assert host.rejected() == {"TOO_MANY_CALLS": 1, "REQUEST_TIMEOUT": 6}
+
+
+@pytest.mark.hostile(
+    "Thousands of idle gRPC connections",
+    "above a limit they are closed at once; HTTP and metrics keep their files",
+)
+async def test_connections_above_the_limit_are_closed_at_once(hosting, monkeypatch):
+    monkeypatch.setattr(listener, "raise_file_limit", lambda: 8)
+    async with hosting() as host:
+        with Peer(host.target) as first, Peer(host.target) as second:
+            assert await asyncio.to_thread(first.ping)
+            assert await asyncio.to_thread(second.ping)
+            with Peer(host.target) as third:
+                assert await asyncio.to_thread(third.is_disconnected)
+            assert await asyncio.to_thread(second.ping)
 
 
 async def test_connections_without_a_call_are_forgotten(hosting):

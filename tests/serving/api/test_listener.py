@@ -7,7 +7,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.api.listener import create_grpc_server
+from dcgan.serving.api.listener import create_grpc_server, max_connections
 from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.client import Client, RefusedError
 from dcgan.serving.config import ConnectionConfig
@@ -61,6 +61,11 @@ def test_pings_of_ten_seconds_and_more_are_tolerated(monkeypatch):
     create_grpc_server(ConnectionConfig(), service, Readiness(SERVICE), reuse_port=False)
     assert given["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
     assert given["grpc.keepalive_permit_without_calls"] == 1
+
+
+@pytest.mark.parametrize(("files", "connections"), [(65_536, 32_512), (1024, 256), (256, 64)])
+def test_connections_leave_files_for_the_other_ports(files, connections):
+    assert max_connections(files) == connections
 
 
 class FakeServer:

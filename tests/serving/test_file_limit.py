@@ -5,7 +5,7 @@ import pytest
 
 PROGRAM = """
 import resource
-from dcgan.serving.http.file_limit import raise_file_limit
+from dcgan.serving.file_limit import raise_file_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))
 print(raise_file_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
