@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import LIBRARIES, describe_hardware
@@ -44,6 +44,7 @@ from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
 from dcgan.training.models.networks import Discriminator, Generator
 from dcgan.training.recipe_files import load_recipe
+from dcgan.training.switches import StepSwitches
 
 GPU_RECIPES = ["dcgan64", "dcgan64-seed", "dcgan64-r3"]
 

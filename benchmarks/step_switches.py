@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from dcgan.training.config import EngineConfig, Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import resolve_precision, resolve_switches
@@ -18,6 +18,7 @@ from dcgan.training.engine.cuda_graphs import CudaGraphStep
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.profiling import Kernels, profile_kernels
+from dcgan.training.switches import EngineConfig, StepSwitches
 
 
 def switch_rows(

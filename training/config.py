@@ -6,17 +6,16 @@ Together with the data and the seed it determines what a run computes.
 
 from __future__ import annotations
 
-import difflib
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.losses import LOSSES
 from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.switches import EngineConfig, check_choice
 
 PRECISIONS = ("auto", "fp32", "bf16")
 AUGMENTATIONS = ("colour", "translation", "cutout")
-SWITCHES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,44 +39,6 @@ class AdamConfig:
         betas = (self.beta1, self.beta2)
         fits = all(0 <= beta < 1 for beta in betas)
         _check(fits, f"the betas of Adam must be at least 0 and below 1, not {betas}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """How a step is computed: changes its speed and its last bits, but not what it computes.
-
-    Each value is "on", "off" or "auto"; `resolve_switches` says what "auto" means.
-
-    Attributes:
-        compile: compile networks, augmentation and losses with torch.compile.
-        weight_copies: make the weights that layers read, in bf16 or spectrally normalized, once for
-            each phase of a step and for all layers together, not at each use.
-        one_pass: judge real and generated images in one pass where D has no batch normalization.
-        padded_channels: pad images to 4 channels (8 in bf16) once, not in each convolution.
-        linear_penalties: compute R1 and R2 without a second derivative where D has no
-            normalization.
-    """
-
-    compile: str = "auto"
-    weight_copies: str = "auto"
-    one_pass: str = "auto"
-    padded_channels: str = "auto"
-    linear_penalties: str = "auto"
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            _check_choice(f"engine.{each.name}", getattr(self, each.name), SWITCHES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepSwitches:
-    """The values of `EngineConfig` for one device, as a run uses and records them."""
-
-    compile: bool = False
-    weight_copies: bool = False
-    one_pass: bool = False
-    padded_channels: bool = False
-    linear_penalties: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +110,10 @@ class Recipe:
         self._check_shapes()
 
     def _check_choices(self) -> None:
-        _check_choice("loss", self.loss, LOSSES)
-        _check_choice("precision", self.precision, PRECISIONS)
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("precision", self.precision, PRECISIONS)
         for name in self.augment:
-            _check_choice("augment", name, AUGMENTATIONS)
+            check_choice("augment", name, AUGMENTATIONS)
 
     def _check_ranges(self) -> None:
         fits = 1 <= self.batch_size <= 2**16
@@ -210,13 +171,6 @@ class Recipe:
         if self.whole_batches:
             return n // self.batch_size
         return math.ceil(n / self.batch_size)
-
-
-def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(value, choices, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it can be {', '.join(choices)}"
-        raise TrainingError(f"{key} cannot be {value!r:.60}; {hint}")
 
 
 def _check(fits: bool, message: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from dcgan.core.hardware import processor_name
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
+from dcgan.training.switches import StepSwitches
 
 LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
 """Libraries whose versions influence what a run computes."""

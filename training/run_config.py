@@ -8,9 +8,10 @@ from pathlib import Path
 from dcgan.core.bounded import read_bounded
 from dcgan.core.origin import ParentRun
 from dcgan.core.schema import SchemaError, parse_json
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.color import WHITE
 from dcgan.training.errors import TrainingError
+from dcgan.training.switches import StepSwitches
 
 SCHEMA_VERSION = 1
 CONFIG = "config.json"

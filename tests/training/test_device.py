@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.config import StepSwitches
 from dcgan.training.device import resolve_precision, resolve_switches
 from dcgan.training.recipe_files import load_recipe
+from dcgan.training.switches import StepSwitches
 
 
 @pytest.mark.parametrize(

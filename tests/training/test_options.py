@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from dcgan.core.schema import dump_json
-from dcgan.training.config import StepSwitches
 from dcgan.training.errors import TrainingError
 from dcgan.training.options import TrainOptions, check_resumable
 from dcgan.training.run_config import parse_config
+from dcgan.training.switches import StepSwitches
 
 
 def options(**given: object) -> TrainOptions:

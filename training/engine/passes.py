@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.parametrize import cached
 
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.augment import augment, perturb
 from dcgan.training.engine.state import TrainingState
 from dcgan.training.models.losses import discriminator_loss, generator_loss
 from dcgan.training.models.networks import LayerWeights
 from dcgan.training.models.weight_copies import WeightCopies
 from dcgan.training.monitor.step_metrics import score
+from dcgan.training.switches import StepSwitches
 
 
 class DiscriminatorLosses(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.loader import TrainingBatch
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.engine.passes import DiscriminatorLosses, ForwardPasses
@@ -15,6 +15,7 @@ from dcgan.training.engine.state import TrainingState
 from dcgan.training.models.gradient_penalty import input_gradient, linear_gradient, squared_norm
 from dcgan.training.models.weight_copies import WeightCopies
 from dcgan.training.monitor.step_metrics import diversity
+from dcgan.training.switches import StepSwitches
 
 _PLAIN = StepSwitches()
 

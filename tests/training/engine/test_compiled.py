@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.config import Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.engine.compiled import compile_step
 from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.engine.trainer import Trainer
+from dcgan.training.switches import StepSwitches
 
 pytestmark = pytest.mark.numerical
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.config import StepSwitches
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
 from dcgan.training.device import resolve_switches
 from dcgan.training.engine.cuda_graphs import CudaGraphStep
 from dcgan.training.engine.state import create_training_state, set_learning_rates
 from dcgan.training.engine.step import TrainingStep
+from dcgan.training.switches import StepSwitches
 
 pytestmark = pytest.mark.gpu
 

@@ -4,18 +4,21 @@ Adam's first steps amplify rounding (see test_step.py), so the switches are comp
 step in float64: an error of 1e-14 in a gradient becomes at most 4e-10 in a weight of `small`.
 """
 
+from collections import Counter
 from dataclasses import fields, replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan.training.config import EngineConfig, Recipe, StepSwitches
+from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader, TrainingBatch
 from dcgan.training.device import resolve_switches
 from dcgan.training.engine.state import create_training_state
 from dcgan.training.engine.step import TrainingStep
 from dcgan.training.models import gemm_convolution
+from dcgan.training.switches import EngineConfig, StepSwitches
 
 pytestmark = pytest.mark.numerical
 
@@ -126,3 +129,42 @@ def test_all_switches_in_bf16_stay_near_the_plain_step(small, dataset, name):
     for key, tensor in plain.items():
         if key.startswith("generator.") and key.endswith("weight"):
             assert (found[key] - tensor).abs().max() <= 3 * 2.5 * rate, key
+
+
+class CountOperators(TorchDispatchMode):
+    """Counts operators by name, views aside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if not func.is_view:
+            self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_weights_are_cast_and_normalized_once_a_phase_for_all_layers(small, dataset, monkeypatch):
+    """On a GPU each operator is a kernel or more, and the number of kernels bounds the step."""
+    monkeypatch.setattr(gemm_convolution, "ENABLED", False)  # as on a GPU
+
+    def count(engine: EngineConfig) -> Counter[str]:
+        recipe = make_recipe(small, "spectral norm", engine)
+        state = create_training_state(recipe, 0, CPU)
+        switches = resolve_switches(recipe, "cpu", "bf16")
+        step = TrainingStep(recipe, state, "bf16", switches=switches)
+        batch = BatchLoader(dataset, recipe, 0, CPU).batch(0)
+        step(batch)
+        with CountOperators() as mode:
+            step(batch)
+        return mode.counts
+
+    plain = count(OFF)
+    found = count(ENGINES["weight copies"])
+    assert found["_foreach_copy_"] == 5  # copies of G once, of D and its biases twice; gradients
+    assert found["_to_copy"] < plain["_to_copy"] / 4  # casts
+    assert found["clone"] == found["zero_"] == found["fill_"] == 0
+    assert found["linalg_vector_norm"] == 2 * 2  # u and v, in both phases, of all layers
+    assert found["_fused_adam_"] == 2
+    assert found.total() < 0.75 * plain.total()
+    assert count(ENGINES["all of them"])["convolution"] < found["convolution"]

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.config import StepSwitches
 from dcgan.training.engine.trainer import Trainer
+from dcgan.training.switches import StepSwitches
 
 
 def test_learning_rates_decay_as_the_recipe_says(configure, dataset):
