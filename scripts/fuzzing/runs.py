@@ -56,10 +56,10 @@ def run_tensors(data: bytes) -> None:
 
 def metrics_seeds() -> list[bytes]:
     """Returns three rows of metrics."""
-    from dcgan.training.monitor.measures import MEASURES  # noqa: PLC0415
+    from dcgan.training.monitor.step_metrics import STEP_METRICS  # noqa: PLC0415
 
     facts = [{"step": i, "epoch": 1, "images": 64 * i} for i in (1, 2, 3)]
-    rows = [json.dumps(each | dict.fromkeys(MEASURES, 0.5)) for each in facts]
+    rows = [json.dumps(each | dict.fromkeys(STEP_METRICS, 0.5)) for each in facts]
     return ["\n".join([*rows, ""]).encode()]
 
 

@@ -41,6 +41,16 @@ def test_mutations_of_valid_inputs_break_no_promise(targets, name: str):
             targets[name].run(FUZZ["mutate"](data, rng))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(FUZZ["NAMES"]) - set(FAST)))
+def test_the_other_targets_accept_valid_inputs(targets, name: str):
+    rng = random.Random(name)
+    seeds = targets[name].warm_up()
+    assert seeds
+    for _ in range(20):
+        targets[name].run(FUZZ["mutate"](rng.choice(seeds), rng))
+
+
 def test_a_finding_ends_the_script_and_its_input_is_kept(tmp_path: Path):
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import fuzz, fuzzing\n"
