@@ -160,8 +160,8 @@ class AsyncClient(ClientBase):
     async def _connect(self) -> AsyncConnection:
         """Returns the connection for a new call in the running event loop.
 
-        Its caller keeps it until the call has ended: once the addresses of the servers have
-        changed, a connection is closed by its last reference.
+        The caller must keep it until the call has ended: after the addresses of the servers have
+        changed, a connection is closed as soon as nothing refers to it.
         """
         target = self._resolver.current()
         if target is None:

@@ -30,10 +30,10 @@ def channel_options(target: str) -> ChannelOptions:
 
 
 def channel_targets(resolved: str, settings: ClientSettings) -> list[str]:
-    """Returns what the channels of a client lead to.
+    """Returns the target of each channel of a client.
 
-    One channel is enough, unless servers of a list speak TLS: each of their certificates is checked
-    against the name of its server.
+    One channel is enough, unless several servers are reached over TLS: each certificate is checked
+    against the name of its own server.
 
     Args:
         resolved: target, with names resolved if it is a list.

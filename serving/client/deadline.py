@@ -26,8 +26,8 @@ class Deadline:
         """Returns the time that remains, in seconds; always more than 0.
 
         Raises:
-            DeadlineError: if none remains. gRPC might still answer such a call if the server is
-                quick.
+            DeadlineError: if none remains. (gRPC sends a call even then, and a quick server may
+                answer it.)
         """
         remaining = self._at - time.monotonic()
         if not remaining > 0:  # also if it is NaN

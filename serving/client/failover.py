@@ -1,8 +1,8 @@
 """Stubs of several servers that take turns, each with a channel of its own.
 
-gRPC checks the certificates of all addresses of a channel against one name. So servers of different
-names that speak TLS need a channel each, and what a channel does among its addresses is done here:
-calls go to one server after the other, and to the next one if a server does not answer.
+gRPC checks the certificates of all addresses of a channel against one name. So with TLS, servers of
+different names need a channel each, and the calls are distributed here instead of by a channel:
+they go to one server after the other, and to the next one if a server does not answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dcgan.v1 import generator_pb2 as pb
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-_PASS_OVER_S = 5.0  # time in which a server that did not answer comes last
+_PASS_OVER_S = 5.0  # time in which a server that did not answer is tried last
 _METHODS = pb.DESCRIPTOR.services_by_name["GeneratorService"].methods_by_name
 
 
@@ -47,7 +47,7 @@ class Turns:
             return sorted(turns, key=lambda i: self._silent_until[i] > now)
 
     def report(self, server: int, error: grpc.RpcError | None) -> None:
-        """Tells how a call of a server ended; None for a success."""
+        """Records how a call to a server ended; `error` is None for a success."""
         is_silent = error is not None and error.code() is grpc.StatusCode.UNAVAILABLE
         with self._lock:
             self._silent_until[server] = time.monotonic() + _PASS_OVER_S if is_silent else 0.0

@@ -22,7 +22,7 @@ class ImageCollector:
     """Joins the chunks of a stream to one array.
 
     Args:
-        n: number of images that must come.
+        n: number of images that must arrive.
     """
 
     def __init__(self, n: int) -> None:
@@ -48,7 +48,7 @@ class ImageCollector:
         """Returns all images, uint8 [n, H, W, C].
 
         Raises:
-            FaultError: if more or fewer than n have come.
+            FaultError: if more or fewer than n have arrived.
         """
         if self._images is None or self._received != self._n:
             raise _wrong_number(self._received, self._n)

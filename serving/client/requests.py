@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from dcgan.serving.client.errors import RefusedError
 
 MAX_UNARY_IMAGES = 64
-"""More images than these are requested as a stream."""
+"""The most images of one unary request; more are requested as a stream."""
 
 M = TypeVar("M", bound=Message)
 

@@ -38,5 +38,5 @@ SERVICE_CONFIG = {
 
 
 def is_retryable(error: BaseException | None) -> bool:
-    """Returns whether another server, or the same one later, may answer a call that failed so."""
+    """Returns whether a failed call may succeed at another server, or at the same one later."""
     return isinstance(error, grpc.RpcError) and error.code().name in _RETRYABLE

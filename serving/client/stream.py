@@ -55,7 +55,7 @@ class ResumableStream:
         """Returns the images of a chunk, uint8 [k, H, W, C], and counts them as received.
 
         Raises:
-            FaultError: if another model made them than the images before.
+            FaultError: if they are not from the same model as the chunks before.
         """
         if self._provenance is None:
             self._provenance = response.provenance
@@ -73,10 +73,10 @@ class ResumableStream:
         return chunk
 
     def retry_or_raise(self, error: ClientError) -> None:
-        """Returns if the request should be sent again after an error.
+        """Returns normally if the request should be sent again after an error.
 
         Raises:
-            ClientError: the error given, if sending again is of no use.
+            ClientError: the given error, if sending the request again is of no use.
         """
         self._attempts += 1
         transient = isinstance(error, UnreachableError | BusyError)

@@ -49,8 +49,8 @@ class Client(ClientBase):
             own host, as `target` names it.
         ca: certificates of the authorities to trust, as the path of a PEM file or its bytes; by
             default those that gRPC ships. Implies `tls`.
-        token: bearer token, sent as `authorization: Bearer ...`. Only with `tls`, or to this
-            machine.
+        token: bearer token, sent as `authorization: Bearer ...`. It needs `tls`, unless the server
+            is on this machine.
         metadata: more metadata to send with each call.
 
     Raises:
@@ -223,8 +223,8 @@ class Client(ClientBase):
     def _connect(self) -> Connection:
         """Returns the connection for a new call.
 
-        Its caller keeps it until the call has ended: once the addresses of the servers have
-        changed, a connection is closed by its last reference.
+        The caller must keep it until the call has ended: after the addresses of the servers have
+        changed, a connection is closed as soon as nothing refers to it.
         """
         target = self._resolver.current() or self._resolver.resolve()
 
