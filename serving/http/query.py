@@ -239,7 +239,7 @@ def _read_integer(name: str, text: str, minimum: int, maximum: int) -> int:
 
 def _read_truncation(text: str) -> float:
     # Round to float32 as gRPC does, so that both give the same pixels.
-    value = float(np.float32(float(text))) if _DECIMAL.fullmatch(text) else math.nan
+    value = float(np.float32(min(float(text), 2.0))) if _DECIMAL.fullmatch(text) else math.nan
     if not 0 < value <= 1:
         raise InvalidFieldError("truncation", f"must be above 0 and at most 1, not {_shown(text)}")
     return value

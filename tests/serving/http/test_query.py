@@ -116,6 +116,12 @@ def test_labels_are_numbers_or_names(class_manifest, text, label):
     assert read_image_query(b"label=" + text, class_manifest).look.label == label
 
 
+@pytest.mark.parametrize("text", ["1e39", "1e308", "9e999"])
+def test_a_truncation_beyond_float32_is_refused_without_a_warning(manifest, text):
+    with pytest.raises(InvalidFieldError, match="truncation"):
+        read_image_query(f"truncation={text}".encode(), manifest)
+
+
 @pytest.mark.parametrize("text", [b"3", b"-1", b"", b"horse", b"ca%00t"])
 def test_a_wrong_label_is_told_the_right_ones(class_manifest, text):
     with pytest.raises(InvalidFieldError, match="must be 0 to 2 or one of cat, Dog, 1"):
