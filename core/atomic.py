@@ -1,4 +1,4 @@
-"""Atomic writes: a path holds its old content or its new one, after a crash or with a full disk.
+"""Atomic writes: a path holds its old or its new content, even after a crash or on a full disk.
 
 The context managers give a temporary path in the folder of the target, flush it to the disk, and
 rename it over the target when the block ends without an error. They raise `OSError`; callers turn

@@ -42,7 +42,7 @@ class BatchShape:
 
 
 class TransferError(DcganError):
-    """Copies through page-locked memory did not arrive as they left."""
+    """Data changed while it was copied through page-locked memory."""
 
 
 class FixedBatchSession:

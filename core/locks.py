@@ -19,7 +19,7 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class LockUnsupportedError(OSError):
-    """The file system has no file locks, as some network disks."""
+    """The file system has no file locks, as is the case on some network disks."""
 
 
 @contextmanager

@@ -43,8 +43,8 @@ def load_onnxruntime() -> Any:  # noqa: ANN401 - the library has no types
     """Imports ONNX Runtime with its telemetry turned off.
 
     Every other module calls this function instead of importing the library. Telemetry, and a
-    machine identifier in the user's cache folder, can only be refused before the first import; a
-    user who sets ORT_DISABLE_TELEMETRY decides.
+    machine identifier in the user's cache folder, can only be refused before the first import. If
+    the user has set ORT_DISABLE_TELEMETRY, its value is kept.
 
     Returns:
         The module `onnxruntime`.

@@ -32,8 +32,8 @@ def parse(schema: type[T], value: object, where: str = "document") -> T:
     """Builds a dataclass from plain values and checks every type, at any depth.
 
     Fields may be str, int, float, bool, None, dataclasses, `tuple[X, ...]`, `dict[str, X]` and
-    unions of these. The key of a field is its name, or `metadata["key"]` where documents call it
-    otherwise. An int is accepted for a float; a bool is not a number; a float must be finite.
+    unions of these. The key of a field is its name, or `metadata["key"]` where documents use
+    another name. An int is accepted for a float; a bool is not a number; a float must be finite.
 
     Args:
         schema: the dataclass.

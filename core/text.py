@@ -26,8 +26,8 @@ def printable(text: object, limit: int = 200) -> str:
 def is_utf8(text: str) -> bool:
     """Returns whether text can be encoded in UTF-8.
 
-    A lone surrogate in JSON cannot, and neither can a byte of a command line or of the name of a
-    file that is not valid.
+    Lone surrogates cannot be encoded. They come from JSON, and from command lines and file names
+    with bytes that are not valid UTF-8.
     """
     if text.isascii():
         return True

@@ -41,7 +41,7 @@ def pull(repository: str, revision: str | None = None) -> Release:
         revision: branch, tag or commit; the newest by default.
 
     Returns:
-        The model in the cache; the one that is on this machine if it has the same files.
+        The model in the cache, or one with the same files that is already on this machine.
 
     Raises:
         HubError: if it cannot be downloaded, is no model of dcgan-zoo, is damaged, or has the name
