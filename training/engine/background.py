@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-# Files that may wait; more would hold weights in memory that the disk does not keep up with.
+# Files that may wait. With more, weights would pile up in memory while the disk is slow.
 _MAX_PENDING = 8
 
 

@@ -21,10 +21,10 @@ _SPECTRAL_NORM = ("iterate", "normalize", "backward")
 
 
 def compile_step(step: TrainingStep, state: TrainingState, batch: TrainingBatch) -> bool:
-    """Compiles a step for batches of this size; others are computed as before.
+    """Compiles a step for batches of this size; other batches are computed without compilation.
 
-    Code is compiled when it runs first, so one step is computed and undone. If that fails, for want
-    of a compiler or otherwise, one warning says why, and the step stays as it is.
+    Code is compiled when it first runs, so one step is computed and undone. If that fails, for
+    example because there is no compiler, one warning says why, and the step stays as it is.
 
     Args:
         step: to compile. It needs weight copies, because torch's spectral normalization cannot be

@@ -29,9 +29,9 @@ class _Capture:
 class CudaGraphStep:
     """A training step that is captured at the first full batch and then replayed.
 
-    Each phase is one graph. A graph reads and writes fixed addresses, so every batch is copied to
-    where the captured one lies. A batch of another size, such as the last one of an epoch, runs
-    without the graph. Steps with and without gradient penalties are two captures.
+    Each phase is one graph. A graph reads and writes fixed addresses, so every batch is copied into
+    the memory of the captured one. A batch of another size, such as the last one of an epoch, runs
+    without the graph. Steps with and without gradient penalties are captured separately.
 
     Args:
         step: to capture.

@@ -44,7 +44,7 @@ class RunRecorder:
         trainer: what is trained.
         folder: where to write.
         progress: where to show each step.
-        evaluation: of the generator, if it is to be evaluated now and then.
+        evaluation: when and how to evaluate the generator; None for never.
 
     Attributes:
         folder: of the run.
@@ -90,7 +90,7 @@ class RunRecorder:
         self._tensorboard.write_grid("real", real, self._trainer.step)
 
         if not (self.folder.path / CHECKPOINT).exists():
-            # From now on a missing checkpoint is a lost one.
+            # From now on, a missing checkpoint means that it was lost.
             self.save_checkpoint(healthy=healthy)
         elif healthy:
             # The last session may have been killed between writing the two files.
@@ -100,7 +100,7 @@ class RunRecorder:
         """Buffers the metrics of the step and shows it; evaluates the generator if that is due.
 
         Returns:
-            The rows that became known: those of several steps now and then, otherwise none.
+            The rows that were read from the device: at intervals those of several steps, else none.
         """
         trainer = self._trainer
         epoch = (trainer.step - 1) // self._steps_per_epoch + 1
@@ -173,7 +173,7 @@ class RunRecorder:
         with trainer.eval_generator() as generator:
             quality = evaluation.evaluate(generator)
             if not quality.is_finite:
-                return  # so are the weights, which ends the run at the next check
+                return  # the weights are not finite either; the next check ends the run
 
             values = quality.values()
             is_best = values[QUALITY] < self.log.best_quality

@@ -73,7 +73,7 @@ def roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str)
 
 
 def append_rollback(path: Path, entry: dict[str, int | str]) -> None:
-    """Appends an entry; replaces entries of this or later rollbacks by a killed process.
+    """Appends an entry; replaces those that a killed process wrote for this rollback or later ones.
 
     Raises:
         TrainingError: if the file is damaged, or cannot be written.

@@ -14,8 +14,8 @@ from dcgan.training.engine.state import TrainingState
 def undone(state: TrainingState) -> Iterator[None]:
     """Restores the training state at the end of the block, bit for bit, also after an error.
 
-    Every tensor of `TrainingState.tensors` gets back its old values in its old memory. All weights
-    have no gradients afterwards, and require them.
+    Every tensor of `TrainingState.tensors` gets back its old values in its old memory. Afterwards
+    every weight has `requires_grad` set, and no gradient.
 
     Args:
         state: what the block may change.

@@ -15,7 +15,7 @@ STEP_METRICS = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2", "diversit
 
 loss_D, loss_G: the losses of both networks.
 score_D: mean probability that D gives real images.
-score_G1, score_G2: mean probability that D gives generated images, before and after its update.
+score_G1, score_G2: mean probability that D gives generated images, before and after D's update.
 diversity: see `diversity`.
 """
 
