@@ -155,7 +155,7 @@ def _decide(collapse: Collapse | None, on_collapse: str, *, stopping: bool) -> L
 
 
 def _agree(trainer: Trainer, action: LoopAction) -> LoopAction:
-    """Returns the action that all processes agree on every few steps; between these, to continue."""
+    """Returns the action that all processes agree on every few steps; in between, to continue."""
     device = torch.device(trainer.config.device)
     together = trainer.step % flush_interval(device) == 0 or trainer.done
     if trainer.context.world_size > 1 and not together:
