@@ -101,19 +101,15 @@ def _files(manifest: Manifest) -> str:
 
 def _baselines(manifest: Manifest) -> Iterator[str]:
     """Yield the distances of real images, as they are and damaged."""
-    names = [
-        metric.name.partition(_FLOOR)[2]
-        for metric in manifest.metrics
-        if metric.name.startswith(f"{_KD}{_FLOOR}")
-    ]
-    if names:
-        head = ["real images", _KD, _FD]
-        unique = list(dict.fromkeys(names))
-        rows = [
-            [cell(name), _floor(manifest, _KD, name), _floor(manifest, _FD, name)]
-            for name in unique
-        ]
-        yield table(head, rows)
+    values = {(metric.name, metric.protocol): metric.value for metric in manifest.metrics}
+    rows = []
+    for (name, protocol), value in values.items():
+        distance, floor, images = name.partition(_FLOOR)
+        if floor and distance == _KD:
+            frechet = values.get((f"{_FD}{_FLOOR}{images}", protocol))
+            rows.append([cell(images), _value(value), _value(frechet), cell(protocol)])
+    if rows:
+        yield table(["real images", _KD, _FD, "measured as"], rows)
 
 
 def _shipped() -> list[Manifest]:
