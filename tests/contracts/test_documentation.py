@@ -48,6 +48,7 @@ def test_the_tables_of_the_readme_are_up_to_date():
     assert fill_markers(readme) == readme, "run make readme"
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_models_are_those_of_the_manifests():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "<!-- generated: models -->" in readme

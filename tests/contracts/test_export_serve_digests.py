@@ -15,6 +15,8 @@ from dcgan.training.run_folder import Run
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.repository import Release
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:

@@ -41,6 +41,7 @@ def dataset_of(make_folder):
     return load
 
 
+@pytest.mark.slow
 def test_it_is_the_distance_of_the_exported_model(
     generator, dataset_of, extractor, tmp_path, make_folder
 ):

@@ -30,6 +30,7 @@ def reference_of(source, n=150):
     return open_reference(str(source), image_size=32, channels=3, n=n, seed=0)
 
 
+@pytest.mark.slow
 def test_images_are_at_zero_from_others_of_their_kind_and_damage_is_not(make_folder, extractor):
     data = make_folder("data", 600, classes=2)
     more = make_folder("more", 300, classes=2, seed=1)

@@ -15,7 +15,11 @@ def test_the_bridge_to_torch_fidelity_in_the_documentation_gives_channels_first(
 
     text = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export.md").read_text()
     names: dict[str, type[torch.nn.Module]] = {}
-    exec(text.partition("```python\n")[2].partition("```")[0], names)
+    exec(
+        "import onnxruntime"
+        + text.partition("```python\nimport onnxruntime")[2].partition("```")[0],
+        names,
+    )
     path = SHIPPED / "dcgan64-tiny" / "1" / "generator.onnx"
     z = noise.latents(7, 0, 3, 100)
     images = names["ChannelsFirst"](path)(torch.from_numpy(z))

@@ -118,6 +118,7 @@ def test_no_file_holds_a_path_or_a_date(release):
             assert dates.search(data) is None, path.name
 
 
+@pytest.mark.slow
 def test_the_table_names_each_file_and_its_verdict(run, folder):
     lines = []
     export(run, folder, OPTIONS, lines.append)

@@ -21,6 +21,8 @@ from dcgan.zoo.golden import read_golden
 from dcgan.zoo.manifest import FILE_NAME
 from dcgan.zoo.repository import SHIPPED, CorruptModelError, RepositoryError, list_releases
 
+pytestmark = pytest.mark.slow
+
 SHIPPED_MODELS = list_releases(SHIPPED)
 each_shipped_model = pytest.mark.parametrize(
     "shipped", SHIPPED_MODELS, ids=lambda release: release.manifest.name

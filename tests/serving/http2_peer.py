@@ -19,10 +19,14 @@ class Peer:
     def __init__(self, target: str, window: int = 0) -> None:
         host, _, port = target.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=30)
-        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, window))
-        if window:
-            self.widen(0, 2**30)  # that of all streams together
+        try:
+            self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, window))
+            if window:
+                self.widen(0, 2**30)  # that of all streams together
+        except OSError:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> "Peer":
         return self

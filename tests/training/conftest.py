@@ -85,7 +85,7 @@ def dataset(images: Path) -> Dataset:
     return decode_to_memory(open_source(str(images)), DecodeConfig(image_size=32, channels=3), iter)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def configure(dataset: Dataset) -> Callable[..., RunConfig]:
     """Makes the configuration of a small run; keywords change its recipe, its steps or its seed."""
 

@@ -52,6 +52,7 @@ def test_images_become_a_run_folder(tmp_path, images):
     assert str(tmp_path) not in json.dumps(config)
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["--data", "digits", *SMALL, "--dry-run"])
@@ -71,6 +72,7 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bound", "augment"), [(19, []), (20, []), (21, ["colour"]), (0, ["colour"])]
 )

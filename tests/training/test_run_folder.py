@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,22 @@ from dcgan.training.run_folder import (
 from dcgan.training.tensor_file import encode_tensors
 
 
-@pytest.fixture
-def run(tmp_path, configure, dataset) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, configure, dataset) -> Path:
     """A run of six steps: two epochs of 20 images in batches of 8."""
-    folder = RunFolder(tmp_path / "run")
+    folder = RunFolder(tmp_path_factory.mktemp("trained") / "run")
     config = configure(keep_epochs=2)
     folder.create(config)
     train(
         Trainer(config, dataset), folder, Progress(config.steps), StopSignal(), CheckpointSchedule()
     )
     return folder.path
+
+
+@pytest.fixture
+def run(tmp_path, trained) -> Path:
+    """A copy of `trained`, to be damaged."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def rewrite(path: Path, **changes: torch.Tensor) -> None:

@@ -24,6 +24,7 @@ def test_a_file_arrives_whole_and_leaves_nothing_beside_it(what, target, retry):
     assert sizes == sorted(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["truncated", "stalled", "silent", "quietly_truncated", "status 500", "status 503"]
 )

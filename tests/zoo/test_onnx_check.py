@@ -265,6 +265,7 @@ def test_a_file_that_is_cut_off_is_refused():
             check_onnx(data[:size], RELEASE.manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.hostile("Changed bytes in an ONNX file", "refused, or a graph that is safe")
 def test_changed_bytes_give_no_other_error():
     data = PATH.read_bytes()

@@ -21,8 +21,9 @@ from dcgan.export.release.usage_example import usage_example
 from dcgan.export.verify.report import ParityReport
 from dcgan.zoo.manifest import Metric
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("shape", [{}, {"channels": 1}, {"latent_size": 12}])
 def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
     run, make_generator, tmp_path, monkeypatch, shape
@@ -49,7 +50,6 @@ def test_the_example_makes_images_0_to_63_of_seed_7_without_our_package(
     assert np.array_equal(decode_png((tmp_path / "grid.png").read_bytes()), tile(images))
 
 
-@pytest.mark.slow
 def test_the_card_has_metadata_that_the_hub_takes(release):
     card = (release.folder / "README.md").read_text()
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
@@ -88,7 +88,6 @@ def test_a_card_without_onnx_does_not_say_how_to_use_it(run, tmp_path):
 CLASSES = 3
 
 
-@pytest.mark.slow
 def test_the_card_names_the_classes_and_its_example_runs(labelled, tmp_path, monkeypatch):
     card = (labelled.folder / "README.md").read_text()
     assert "0 cat, 1 dog, 2 ship" in card

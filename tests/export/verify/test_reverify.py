@@ -70,6 +70,7 @@ def test_a_release_passes_and_tells_what_was_checked(release, without_gpu):
     assert lines[1].count("passed") == 3
 
 
+@pytest.mark.slow
 def test_a_model_without_safetensors_is_checked_by_the_weights_of_its_graph(run, folder):
     options = ExportOptions(name="small", version=1, formats=("onnx",))
     release = export(run, folder, options, lambda _: None)

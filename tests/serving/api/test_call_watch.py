@@ -322,6 +322,15 @@ async def test_other_services_have_the_same_limits(hosting):
             assert host.rejected() == {"TOO_MANY_CALLS": 1, "REQUEST_TIMEOUT": 6}
 
 
+def is_disconnected_at_once(target: str) -> bool:
+    """Connects; whether the server ends the connection, before or after it has read a frame."""
+    try:
+        with Peer(target) as peer:
+            return peer.is_disconnected()
+    except ConnectionError:
+        return True
+
+
 @pytest.mark.hostile(
     "Thousands of idle gRPC connections",
     "above a limit they are closed at once; HTTP and metrics keep their files",
@@ -332,8 +341,7 @@ async def test_connections_above_the_limit_are_closed_at_once(hosting, monkeypat
         with Peer(host.target) as first, Peer(host.target) as second:
             assert await asyncio.to_thread(first.ping)
             assert await asyncio.to_thread(second.ping)
-            with Peer(host.target) as third:
-                assert await asyncio.to_thread(third.is_disconnected)
+            assert await asyncio.to_thread(is_disconnected_at_once, host.target)
             assert await asyncio.to_thread(second.ping)
 
 

@@ -184,6 +184,7 @@ def use_large(folder: Path, small: Recipe) -> None:
         np.array(images)  # the limit is one
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="limits of memory are those of Linux"
 )

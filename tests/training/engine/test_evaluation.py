@@ -21,6 +21,8 @@ from dcgan.training.monitor.quality import EvaluationPlan, Quality
 from dcgan.training.run_folder import BEST, CURVES, METRICS, RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
 
+pytestmark = pytest.mark.slow
+
 STEPS = 12
 
 

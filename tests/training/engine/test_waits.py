@@ -117,6 +117,7 @@ def test_sample_grids_do_not_wait(configure, dataset):
     assert waits == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_a_run_reads_the_device_at_most_once_for_an_interval(
     configure, dataset, tmp_path, monkeypatch

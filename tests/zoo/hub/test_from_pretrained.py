@@ -18,6 +18,7 @@ from dcgan.zoo.repository import SHIPPED, find_release, read_release
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
+@pytest.mark.slow
 def test_a_repository_is_loaded_by_its_name(hub, elsewhere, tmp_path):
     shipped = find_release(SHIPPED, "dcgan64-tiny")
     folder = tmp_path / "models" / "mine" / "1"
