@@ -25,6 +25,7 @@ def bare(run, tmp_path_factory):
     return export(run, tmp_path_factory.mktemp("models"), options, lambda _: None)
 
 
+@pytest.mark.slow
 def test_everything_but_card_and_manifest_stays_as_it_is(labelled, tmp_path):
     again = republish(labelled, tmp_path, metrics=[KD])
     again.verify()
@@ -44,6 +45,7 @@ def test_a_copy_without_news_is_equal_in_every_byte(labelled, tmp_path):
         assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_added_safetensors_hold_the_weights_of_the_onnx_file_and_pass_the_gate(bare, tmp_path):
     again = republish(bare, tmp_path, safetensors=True)
     again.verify()

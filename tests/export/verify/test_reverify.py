@@ -63,6 +63,7 @@ def scale_weight(name, factor):
     return edit
 
 
+@pytest.mark.slow
 def test_a_release_passes_and_tells_what_was_checked(release, without_gpu):
     lines = []
     reverify(release.folder, lines.append, trust_code=True)
@@ -162,6 +163,7 @@ def test_a_graph_with_a_loop_is_refused_before_it_is_loaded(copy, monkeypatch):
         reverify(copy, print)
 
 
+@pytest.mark.slow
 def test_every_file_that_an_export_writes_passes_the_check_of_foreign_graphs(labelled, release):
     for model in (labelled, release):
         for file in model.manifest.files:
