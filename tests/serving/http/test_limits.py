@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -245,3 +246,18 @@ async def test_a_port_that_is_taken_is_said():
             HttpListener(
                 None, taken, HttpMetrics(CollectorRegistry()), "127.0.0.1", reuse_port=False
             )
+
+
+async def test_a_body_does_not_wait_for_the_acknowledgement_of_its_head(connect, monkeypatch):
+    accepted = asyncio.get_running_loop().create_future()
+    connection_made = protocol.LimitedProtocol.connection_made
+
+    def note_socket(self, transport) -> None:
+        accepted.set_result(transport.get_extra_info("socket"))
+        connection_made(self, transport)
+
+    monkeypatch.setattr(protocol.LimitedProtocol, "connection_made", note_socket)
+    async with listening(say_ok) as (listener, _):
+        await connect(listener)
+        sock = await asyncio.wait_for(accepted, 60)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
