@@ -74,6 +74,30 @@ def serving_options() -> str:
     return table(["server", *map(cell, measures)], rows) + _machine(result["machine"])
 
 
+def http() -> str:
+    """Return rates of HTTP beside gRPC."""
+    result = _read("http.json")
+    rates = result["requests_per_s"]
+    claims = result["claims"]
+    proxy = result["proxy"]
+    p99 = result["grpc_p99_ms"]
+    rows = [[cell(name), f"{rate:,.0f} requests/s"] for name, rate in rates.items()]
+    rows += [
+        ["HTTP PNG / gRPC PNG", f"{claims['HTTP PNG / gRPC PNG']:.2f}"],
+        ["304 / PNG over HTTP", f"{claims['304 / PNG']:.1f}"],
+        [
+            f"{proxy['addresses']} addresses twice through a caching nginx: requests to the server",
+            f"{proxy['first round']}, then {proxy['second round']}",
+        ],
+        [
+            f"p99 of gRPC without / with {p99['connections']:,} idle HTTP connections",
+            f"{p99['without']:.1f} ms / {p99['with']:.1f} ms",
+        ],
+    ]
+    head = ["measure", f"{result['model']}, {', '.join(result['tools'])}"]
+    return table(head, rows) + _machine(result["machine"])
+
+
 def endurance() -> str:
     """Return what was counted in the soak test and in the comparison of bytes."""
     soak = _read("serving-soak.json")
@@ -210,6 +234,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "endurance": endurance,
     "graphs": graphs,
     "headline": headline,
+    "http": http,
     "quality-32": lambda: quality("quality-32x32.json"),
     "quality-64": lambda: quality("quality.json"),
     "serving": serving,
