@@ -59,9 +59,14 @@ def write_picture(image: Pixels, extension: str, text: Mapping[str, str] = NO_TE
         extension: "png" or "webp".
         text: what to store beside the pixels: text fields in PNG, JSON in the EXIF field
             ImageDescription in WebP.
+
+    Raises:
+        ValueError: if there is no such format of pictures.
     """
     if extension == "png":
         return encode_png(image, text)
+    if extension != "webp":
+        raise ValueError(f"a picture is a png or webp, not {extension!r}")
     buffer = io.BytesIO()
     to_pillow(image).save(
         buffer, format="WEBP", lossless=True, quality=20, method=2, **_exif_option(text)
@@ -81,12 +86,17 @@ def write_animation(
 
     Args:
         images: uint8 [n, H, W, C], n 2 or more.
-        extension: "webp" for lossless WebP, "gif" for GIF with an adaptive palette of 256 colours.
+        extension: "webp" for lossless WebP, "gif" for GIF with an adaptive palette of 256 colors.
         frame_ms: duration of a frame in milliseconds.
         bounce: whether the animation runs back to its beginning.
         text: what to store beside the pixels as JSON: in the EXIF field ImageDescription in WebP,
             as a comment in GIF.
+
+    Raises:
+        ValueError: if there is no such format of animations.
     """
+    if extension not in ("webp", "gif"):
+        raise ValueError(f"an animation is a webp or gif, not {extension!r}")
     frames = [to_pillow(image) for image in images]
     if extension == "gif":
         frames = [frame.quantize(256) if frame.mode == "RGB" else frame for frame in frames]

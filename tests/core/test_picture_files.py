@@ -36,6 +36,18 @@ def test_webp_has_the_same_pixels(images):
     assert np.array_equal(frame, in_colour(images[0]))
 
 
+@pytest.mark.parametrize("extension", ["jpg", "gif", "PNG", ""])
+def test_a_picture_in_another_format_is_refused(images, extension):
+    with pytest.raises(ValueError, match="a picture is a png or webp, not"):
+        write_picture(images[0], extension)
+
+
+@pytest.mark.parametrize("extension", ["png", "mp4", "WEBP", ""])
+def test_an_animation_in_another_format_is_refused(images, extension):
+    with pytest.raises(ValueError, match="an animation is a webp or gif, not"):
+        write_animation(images, extension, 50, bounce=False)
+
+
 def test_a_whole_multiple_repeats_pixels(images):
     larger = resize(images, 24)
     assert larger.shape == (5, 24, 24, images.shape[3])
