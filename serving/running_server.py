@@ -97,7 +97,7 @@ class RunningServer:
         in_flight = self.generation.in_flight
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_flight.wait_until_idle(), timeout_s)
-        in_flight.release()
+        in_flight.end_postponed()
 
         # Answer the requests that are on the way, so that their clients know when to retry.
         with contextlib.suppress(TimeoutError):

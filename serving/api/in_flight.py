@@ -200,7 +200,7 @@ class InFlight:
         clock: monotonic, in seconds.
         total: what all clients hold.
         timed: calls whose time is limited, the oldest first.
-        held: number of calls in `hold`.
+        postponed: number of calls in `postpone`.
     """
 
     def __init__(
@@ -210,13 +210,13 @@ class InFlight:
         self.clock = clock
         self.total = Usage()
         self.timed: dict[Call, None] = {}
-        self.held = 0
+        self.postponed = 0
         self._connections: dict[str, Connection] = {}
         self._addresses: dict[str, Usage] = {}
         self._calls = 0
         self._begun = 0  # number of calls since the start
         self._changed = asyncio.Event()
-        self._released = asyncio.Event()
+        self._is_drained = asyncio.Event()
 
     def begin_call(self, peer: str, task: asyncio.Task[Any] | None = None) -> Call:
         """Counts a call of a client. Its `end` must be called.
@@ -264,28 +264,28 @@ class InFlight:
         }
 
     async def wait_until_idle(self) -> None:
-        """Waits until no call is in flight, except for those that are held."""
-        while self._calls > self.held:
+        """Waits until no call is in flight, except for those that are postponed."""
+        while self._calls > self.postponed:
             self._changed.clear()
             await self._changed.wait()
 
-    async def hold(self, longest_s: float | None) -> None:
-        """Waits until `release`, and does not count as in flight meanwhile.
+    async def postpone(self, longest_s: float | None) -> None:
+        """Makes a call wait until `end_postponed`; it does not count as in flight meanwhile.
 
         Args:
             longest_s: longest time to wait; None for no limit.
         """
-        self.held += 1
+        self.postponed += 1
         self._changed.set()
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._released.wait(), longest_s)
+                await asyncio.wait_for(self._is_drained.wait(), longest_s)
         finally:
-            self.held -= 1
+            self.postponed -= 1
 
-    def release(self) -> None:
-        """Ends the wait of all calls that are held."""
-        self._released.set()
+    def end_postponed(self) -> None:
+        """Ends the wait of all calls that are postponed."""
+        self._is_drained.set()
 
     async def wait_until_quiet(self, quiet_s: float) -> None:
         """Waits until no call has begun for some time, and none is in flight."""

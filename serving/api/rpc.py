@@ -159,7 +159,7 @@ class RpcMethods:
             return failure
 
         left_s = context.time_remaining()
-        await self.in_flight.hold(None if left_s is None else left_s / 2)
+        await self.in_flight.postpone(None if left_s is None else left_s / 2)
         pushback = (PUSHBACK_KEY, str(_AFTER_DRAIN_MS))
         return replace(failure, trailers=(*failure.trailers, pushback))
 

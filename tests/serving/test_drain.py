@@ -44,14 +44,14 @@ async def test_a_call_that_comes_back_is_held_until_the_drain_is_over(answering)
         other.admit()  # keeps the drain from ending
         generation.close()
         call = asyncio.ensure_future(stub.Generate(pb.GenerateRequest()))
-        await until(lambda: in_flight.held == 1)
+        await until(lambda: in_flight.postponed == 1)
         assert (refused.get(), call.done()) == (2, False)
 
         other.end()
         await asyncio.wait_for(in_flight.wait_until_idle(), 30)
-        assert not call.done()  # what is held does not count
+        assert not call.done()  # what is postponed does not count
 
-        in_flight.release()
+        in_flight.end_postponed()
         with pytest.raises(grpc.aio.AioRpcError, match="is shutting down") as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -61,8 +61,8 @@ async def test_a_call_that_comes_back_is_held_until_the_drain_is_over(answering)
 
 async def test_a_call_is_not_held_beyond_its_time():
     in_flight = InFlight()
-    await asyncio.wait_for(in_flight.hold(0.01), 30)
-    assert in_flight.held == 0
+    await asyncio.wait_for(in_flight.postpone(0.01), 30)
+    assert in_flight.postponed == 0
 
 
 @pytest.mark.slow
