@@ -138,11 +138,21 @@ def disconnect_peers(port: int, peers: Collection[str]) -> int:
     closed = 0
     for each in _open_sockets(port):
         with contextlib.suppress(OSError):  # it listens, or the client has closed it
-            host, remote_port = each.getpeername()[:2]
-            if parse_peer(f"ip:{join_address(host, remote_port)}") in wanted:
+            if parse_peer(name_peer(*each.getpeername())) in wanted:
                 each.shutdown(socket.SHUT_RDWR)
                 closed += 1
     return closed
+
+
+def name_peer(host: str, port: int, _flow: int = 0, scope: int = 0) -> str:
+    """Returns the name that gRPC gives to the client at a socket address, except for its scheme.
+
+    Args:
+        host: numeric address.
+        port: of the client.
+        scope: number of the network interface of a link-local address of IPv6; 0 for others.
+    """
+    return f"ip:{join_address(f'{host}%{scope}' if scope else host, port)}"
 
 
 def _open_sockets(port: int) -> Iterator[socket.socket]:

@@ -7,8 +7,9 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.api.listener import create_grpc_server, max_connections
+from dcgan.serving.api.listener import create_grpc_server, max_connections, name_peer
 from dcgan.serving.api.service import GeneratorService
+from dcgan.serving.api.usage import parse_peer
 from dcgan.serving.client import Client, RefusedError
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.observability.metrics import Metrics
@@ -80,3 +81,16 @@ def test_clients_may_ping_as_often_as_the_option_says(start_server, only):
         assert all(peer.ping() for _ in range(50))
     with start_server(only("tiny")) as server, Peer(server.target) as peer:
         assert not all(peer.ping() for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"),
+    [
+        (("10.0.0.1", 7), "ipv4:10.0.0.1:7"),
+        (("::1", 7, 0, 0), "ipv6:%5B::1%5D:7"),
+        (("::ffff:10.0.0.1", 7, 0, 0), "ipv4:10.0.0.1:7"),
+        (("fe80::1", 7, 0, 4), "ipv6:%5Bfe80::1%254%5D:7"),
+    ],
+)
+def test_the_peer_of_a_socket_is_that_of_its_calls(address, peer):
+    assert parse_peer(name_peer(*address)) == parse_peer(peer)
