@@ -9,6 +9,7 @@ import click
 from dcgan.core.command_line import TEXT, with_options
 from dcgan.core.event_loop import EVENT_LOOPS
 from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.cli.param_types import PORT, POSITIVE_SECONDS, SECONDS, GpuNumbers
 
 # Which models are served.
@@ -158,7 +159,7 @@ limit_options = with_options(
     click.option(
         "--max-unread-bytes",
         type=click.IntRange(1),
-        default=2**29,
+        default=CallLimits.max_unread_bytes,
         help="Memory of replies that clients have not read. A client above its share is refused: "
         "one connection has two thirds at most, one address four fifths.",
     ),
@@ -175,13 +176,13 @@ grpc_options = with_options(
     click.option(
         "--max-concurrent-rpcs",
         type=click.IntRange(0),
-        default=8192,
-        help="Most RPCs at once, shared like --max-unread-bytes; 0 for no limit.",
+        default=CallLimits.max_calls,
+        help="Most RPCs and HTTP requests at once, shared like --max-unread-bytes; 0 for no limit.",
     ),
     click.option(
         "--max-streams",
         type=click.IntRange(1),
-        default=256,
+        default=CallLimits.max_streams,
         help="Most streaming RPCs at once, shared like --max-unread-bytes.",
     ),
     click.option(
@@ -193,20 +194,20 @@ grpc_options = with_options(
     click.option(
         "--arrival-timeout-s",
         type=POSITIVE_SECONDS,
-        default=10.0,
+        default=CallLimits.arrival_timeout_s,
         help="Time in which a request must arrive after its headers.",
     ),
     click.option(
         "--read-timeout-s",
         type=POSITIVE_SECONDS,
-        default=30.0,
+        default=CallLimits.read_timeout_s,
         help="Time in which a client must read a reply, or the next chunk of a stream, beside a "
         "second for each 64 KiB. After that a stream is ended, and then the connection closed.",
     ),
     click.option(
         "--max-call-s",
         type=POSITIVE_SECONDS,
-        default=3600.0,
+        default=CallLimits.max_call_s,
         help="Time after which an RPC is ended, whatever its deadline.",
     ),
     click.option(

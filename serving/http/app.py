@@ -105,6 +105,7 @@ class HttpApp:
         self, scope: Scope, headers: Mapping[str, str], request_id: str, call: Call
     ) -> Response:
         try:
+            call.check_calls()
             self._check_limits(scope)
             request = Request(
                 method=scope["method"],

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.errors import ServingError
 from dcgan.serving.http import protocol
@@ -24,10 +25,12 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @asynccontextmanager
-async def listening(handler, **limits) -> AsyncIterator[tuple[HttpListener, InFlight]]:
+async def listening(
+    handler, in_flight: InFlight | None = None, **limits
+) -> AsyncIterator[tuple[HttpListener, InFlight]]:
     config = HttpConfig(port=0, access_log=False, **limits)
     metrics = HttpMetrics(CollectorRegistry())
-    in_flight = InFlight()
+    in_flight = in_flight or InFlight()
     app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
     listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
     await listener.start()
@@ -137,6 +140,33 @@ async def test_too_many_connections_are_refused(connect):
         answer = await asyncio.wait_for(reader.read(), 60)
         assert b" 503 " in answer
         assert b"retry-after: 1" in answer
+
+
+@pytest.mark.hostile("Many HTTP requests at once from one address", "refused above its share")
+async def test_requests_above_the_share_of_their_address_are_refused(connect):
+    release = asyncio.Event()
+
+    async def wait(_) -> Response:
+        await release.wait()
+        return Response(200, b"ok")
+
+    limited = InFlight(CallLimits(max_calls=9))
+    async with listening(wait, limited) as (listener, in_flight):
+        waiting = [await connect(listener) for _ in range(8)]
+        for _, writer in waiting:
+            writer.write(GET)
+        while in_flight.total.calls < 8:
+            await asyncio.sleep(0.005)
+
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), 60)
+        assert b" 429 " in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "TOO_MANY_CALLS"
+
+        release.set()
+        for reader, _ in waiting:
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"ok"), 60)
 
 
 async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatch):
