@@ -37,7 +37,8 @@ def local(
         The client; it is closed at the end of the block.
 
     Raises:
-        DcganError: if there is no such model, or it cannot be served.
+        DcganError: if there is no such model, or it cannot be served; at the end of the block, if
+            the server had to stop, e.g. because an engine is stuck.
     """
     from dcgan.serving.client import Client  # noqa: PLC0415 - the client needs no server
 
@@ -89,6 +90,7 @@ class _ServerThread(threading.Thread):
         self._releases = releases
         self._shutdown: Future[tuple[asyncio.AbstractEventLoop, ShutdownRequest]] = Future()
         self._address: Future[str] = Future()
+        self._error: BaseException | None = None
 
     def address(self) -> str:
         """Waits until the server is ready, and returns its address.
@@ -99,18 +101,25 @@ class _ServerThread(threading.Thread):
         return self._address.result()
 
     def stop(self) -> None:
-        """Finishes the requests that were admitted, and ends the thread."""
+        """Finishes the requests that were admitted, and ends the thread.
+
+        Raises:
+            DcganError: why the server has ended by itself, if it has after it was ready.
+        """
         if self._shutdown.exception() is None:
             loop, shutdown = self._shutdown.result()
             with suppress(RuntimeError):  # the server has ended already, and its loop is closed
                 loop.call_soon_threadsafe(shutdown.drain.set)
         self.join()
+        if self._error is not None and self._address.exception() is None:
+            raise self._error
 
     def run(self) -> None:
         """Serves until `stop` is called."""
         try:
             asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self._error = error
             for future in (self._shutdown, self._address):
                 if not future.done():
                     future.set_exception(error)

@@ -3,13 +3,15 @@
 import asyncio
 import socket
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dcgan.core.errors import DcganError
-from dcgan.serving import local
+from dcgan.serving import local, server
 from dcgan.serving.client import AsyncClient, ClientError
+from dcgan.serving.errors import ServingError
 
 
 def threads() -> set[str]:
@@ -70,3 +72,13 @@ def test_an_error_in_the_block_is_passed_on_and_the_server_ends(repository):
     with pytest.raises(ZeroDivisionError), local(repository / "tiny" / "2"):
         raise ZeroDivisionError
     assert "dcgan-local-server" not in threads()
+
+
+def test_a_server_that_ends_by_itself_is_an_error_at_the_end_of_the_block(repository, monkeypatch):
+    async def end_once_ready(config, announce, shutdown, releases) -> None:
+        announce(SimpleNamespace(address="127.0.0.1:1"))
+        raise ServingError("an engine is stuck")
+
+    monkeypatch.setattr(server, "run", end_once_ready)
+    with pytest.raises(ServingError, match="an engine is stuck"), local(repository / "tiny" / "2"):
+        pass
