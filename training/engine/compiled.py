@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -35,19 +35,11 @@ def compile_step(step: TrainingStep, state: TrainingState, batch: TrainingBatch)
     Returns:
         Whether the step is compiled.
     """
-    passes = step.passes
-    size = len(batch.real)
-    for name in _PASSES:
-        setattr(passes, name, _ForFullBatches(getattr(passes, name), size))
-    compiled: list[tuple[object, str]] = [(passes, name) for name in _PASSES]
-
-    spectral_norm = passes.discriminator_copies and passes.discriminator_copies.spectral_norm
-    if spectral_norm:
-        for name in _SPECTRAL_NORM:
-            setattr(spectral_norm, name, torch.compile(getattr(spectral_norm, name), dynamic=False))
-            compiled.append((spectral_norm, name))
-
+    compiled: list[tuple[object, str]] = []
     try:
+        for owner, name, function in _compiled_methods(step, len(batch.real)):
+            setattr(owner, name, function)
+            compiled.append((owner, name))
         with undone(state), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compilers warn about what they do themselves
             step(batch)
@@ -61,6 +53,20 @@ def compile_step(step: TrainingStep, state: TrainingState, batch: TrainingBatch)
         )
         return False
     return True
+
+
+def _compiled_methods(
+    step: TrainingStep, size: int
+) -> Iterator[tuple[object, str, Callable[..., Any]]]:
+    """Yields what to put in the place of which methods, by owner and name."""
+    passes = step.passes
+    for name in _PASSES:
+        yield passes, name, _ForFullBatches(getattr(passes, name), size)
+
+    spectral_norm = passes.discriminator_copies and passes.discriminator_copies.spectral_norm
+    if spectral_norm:
+        for name in _SPECTRAL_NORM:
+            yield spectral_norm, name, torch.compile(getattr(spectral_norm, name), dynamic=False)
 
 
 class _ForFullBatches:

@@ -83,7 +83,7 @@ class Trainer:
         return self.loader.images_seen(self.step)
 
     def train_step(self) -> torch.Tensor:
-        """Trains one step and returns its metrics (STEP_METRICS), float32 [6], on the device."""
+        """Trains one step; returns its metrics, float32 [len(STEP_METRICS)], on the device."""
         # Set the learning rates of this step.
         recipe = self.config.recipe
         if recipe.decay_from < 1:
@@ -91,10 +91,12 @@ class Trainer:
             set_learning_rates(self.state, recipe, factor)
 
         # Update both networks.
-        batch = self._prefetcher.batch(self.step, self.rollbacks)
-        if self._to_compile is not None and len(batch.real) == recipe.batch_size:
-            compile_step(self._to_compile, self.state, batch)
+        if self._to_compile is not None:
+            # Before the first step, whose batch may be a smaller one if the run was resumed.
+            full_batch = self._prefetcher.batch(0, self.rollbacks)
+            compile_step(self._to_compile, self.state, full_batch)
             self._to_compile = None
+        batch = self._prefetcher.batch(self.step, self.rollbacks)
         metrics = self._step(batch)
         self.step += 1
         if not self.done:

@@ -9,6 +9,7 @@ import torch
 from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
+from dcgan.training.engine import trainer
 from dcgan.training.engine.compiled import compile_step
 from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.engine.step import TrainingStep
@@ -90,12 +91,13 @@ def test_without_a_c_compiler_a_run_warns_once_and_trains(
     check_fallback(recipe, configure, dataset, caplog)
 
 
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("\n  no compiler was found\n  in any of 12 places")
+
+
 def test_a_run_that_cannot_be_compiled_warns_once_and_trains(
     recipe, configure, dataset, caplog, monkeypatch
 ):
-    def fail(*_: object) -> None:
-        raise RuntimeError("\n  no compiler was found\n  in any of 12 places")
-
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
     message = check_fallback(recipe, configure, dataset, caplog)
     assert message == (
@@ -104,16 +106,41 @@ def test_a_run_that_cannot_be_compiled_warns_once_and_trains(
     )
 
 
+def test_where_torch_compile_refuses_a_run_warns_once_and_trains(
+    recipe, configure, dataset, caplog, monkeypatch
+):
+    """It refuses versions of Python that it does not know."""
+    monkeypatch.setattr(torch, "compile", fail)
+    check_fallback(recipe, configure, dataset, caplog)
+
+
+def test_a_run_that_resumes_at_a_smaller_batch_is_compiled_before_it(
+    recipe, configure, dataset, monkeypatch
+):
+    """As in the run that did not stop, in which that batch has compiled spectral norms."""
+    compiled = []
+    monkeypatch.setattr(trainer, "compile_step", lambda *arguments: compiled.append(arguments))
+    config = replace(configure(), switches=SWITCHES)
+    resumed = Trainer(config, dataset)
+    resumed.step = 2  # of three in an epoch of 20 images
+    for _ in range(2):
+        resumed.train_step()
+    ((_, state, batch),) = compiled
+    assert state is resumed.state
+    assert len(batch.real) == config.recipe.batch_size
+
+
 def check_fallback(recipe, configure, dataset, caplog) -> str:
     """The run is that with the other switches, to the bit; returns the warning."""
     changes = {"loss": recipe.loss, "discriminator": recipe.discriminator}
     config = replace(configure(**changes), switches=SWITCHES)
     other = replace(config, switches=replace(SWITCHES, compile=False))
-    trainer, twin = Trainer(config, dataset), Trainer(other, dataset)
+    run = Trainer(config, dataset)
+    twin = Trainer(other, dataset)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert torch.equal(trainer.train_step(), twin.train_step())
-    assert trainer.encode_checkpoint() == twin.encode_checkpoint()
+            assert torch.equal(run.train_step(), twin.train_step())
+    assert run.encode_checkpoint() == twin.encode_checkpoint()
     (message,) = [r.getMessage() for r in caplog.records if r.name.startswith("dcgan")]
     assert message.startswith("torch.compile failed, so steps are computed without it (")
     return message
