@@ -75,20 +75,25 @@ class Campaign:
             )
 
     def run(self, stage: str, *command: str) -> str:
-        """Runs a Python program, and returns what the log of the stage says.
+        """Runs a Python program, and returns what it has printed, which goes to the log, too.
 
         Raises:
             StageError: if it fails, or does not end before the deadline.
         """
+        log = self.log(stage)
+        start = log.stat().st_size if log.exists() else 0
         process = self.start(stage, *command)
         try:
             code = process.wait(max(1.0, self.seconds_left()))
         except subprocess.TimeoutExpired:
             kill_group(process)
             raise StageError(f"out of time\n{self.end_of_log(stage)}") from None
+        except KeyboardInterrupt:
+            kill_group(process)  # Ctrl-C does not reach it: it has a session of its own
+            raise
         if code != 0:
             raise StageError(f"exit code {code}\n{self.end_of_log(stage)}")
-        return self.log(stage).read_text(encoding="utf-8", errors="replace")
+        return log.read_bytes()[start:].decode("utf-8", "replace")
 
     def log(self, stage: str) -> Path:
         """Returns the path of the log of a stage."""

@@ -80,6 +80,28 @@ def test_a_program_that_fails_is_an_error_with_the_end_of_its_output(campaign):
         campaign.run("stage", "-c", "print('last words'); raise SystemExit(3)")
 
 
+def test_the_output_of_a_program_is_without_that_of_earlier_ones(campaign):
+    assert campaign.run("stage", "-c", "print('first')") == "first\n"
+    assert campaign.run("stage", "-c", "print('second')") == "second\n"
+    assert campaign.log("stage").read_text() == "first\nsecond\n"
+
+
+def test_a_program_does_not_outlive_an_interrupted_campaign(campaign, monkeypatch):
+    waited = []
+    wait = subprocess.Popen.wait
+
+    def interrupted_once(process, timeout=None):
+        waited.append(process)
+        if len(waited) == 1:
+            raise KeyboardInterrupt
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        campaign.run("stage", "-c", "import signal; signal.pause()")
+    assert waited[0].poll() == -9
+
+
 def test_weights_are_saved_in_parts_that_join_to_the_file(campaign):
     source = campaign.work / "generator.safetensors"
     source.write_bytes(bytes(range(250)))
