@@ -121,10 +121,11 @@ def describe_hardware(device: str, processes: int = 1) -> str:
         name = torch.cuda.get_device_name()
         return f"{name}, {processes} of them" if processes > 1 else name
 
-    threads = torch.get_num_threads()
+    number = torch.get_num_threads()
+    threads = "1 thread" if number == 1 else f"{number} threads"
     if processes > 1:
-        return f"{processor_name()}, {processes} processes of {threads} threads"
-    return f"{processor_name()}, {threads} threads"
+        return f"{processor_name()}, {processes} processes of {threads}"
+    return f"{processor_name()}, {threads}"
 
 
 def _cpu_has_bf16() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dcgan.zoo.manifest import Manifest
@@ -75,7 +76,7 @@ def _overview() -> str:
             f"[`{manifest.name}`](#{manifest.name})",
             _images(manifest),
             f"{manifest.training.images_seen:,}",
-            cell(manifest.training.hardware),
+            cell(_hardware(manifest)),
             _distance(_figures(manifest, "fp32")),
             _floor(manifest, _KD, "other real images"),
         ]
@@ -124,6 +125,11 @@ def _images(manifest: Manifest) -> str:
     colours = "RGB" if manifest.channels == 3 else "grey"
     classes = f", {manifest.classes} classes" if manifest.classes else ""
     return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}"
+
+
+def _hardware(manifest: Manifest) -> str:
+    # Manifests of earlier runs say "1 threads".
+    return re.sub(r"\b1 threads$", "1 thread", manifest.training.hardware)
 
 
 def _measurements(manifest: Manifest, path: str) -> dict[str, dict[str, float]]:

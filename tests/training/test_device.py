@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan.training.device import resolve_precision, resolve_switches
+from dcgan.training.device import describe_hardware, resolve_precision, resolve_switches
 from dcgan.training.recipe_files import load_recipe
 from dcgan.training.switches import StepSwitches
 
@@ -53,6 +53,13 @@ def test_a_recipe_says_which_switches_it_wants():
     found = resolve_switches(recipe, "cuda", "fp32")
     assert found == StepSwitches(compile=True, weight_copies=True, padded_channels=True)
     assert resolve_switches(recipe, "cpu", "fp32") == StepSwitches(compile=True, weight_copies=True)
+
+
+@pytest.mark.parametrize(("threads", "words"), [(1, "1 thread"), (4, "4 threads")])
+def test_the_hardware_is_named_with_its_threads(monkeypatch, threads, words):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert describe_hardware("cpu").endswith(f", {words}")
+    assert describe_hardware("cpu", 2).endswith(f", 2 processes of {words}")
 
 
 @pytest.mark.slow
