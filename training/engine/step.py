@@ -65,7 +65,7 @@ class TrainingStep:
         """Updates D, then G.
 
         Returns:
-            The metrics of the step (STEP_METRICS), float32 [6], on the device. Reading them waits
+            The metrics of the step, float32 [len(STEP_METRICS)], on the device. Reading them waits
             for the step, so the caller reads those of many steps at once.
         """
         phase = self.train_discriminator(batch)

@@ -35,7 +35,7 @@ class _Group:
     """Metrics of successive steps on their way to the host.
 
     Attributes:
-        values: float32 [steps, 6].
+        values: float32 [steps, len(STEP_METRICS)].
         positions: step, epoch and images seen of each.
     """
 
@@ -82,7 +82,14 @@ class MetricsLog:
         return len(self._positions) == len(self._buffer)
 
     def append(self, metrics: Tensor, *, step: int, epoch: int, images: int) -> None:
-        """Buffers the metrics of one step, float32 [6], which stay on the device until `flush`."""
+        """Buffers the metrics of one step, which stay on the device until `flush`.
+
+        Args:
+            metrics: float32 [len(STEP_METRICS)].
+            step: steps done, this one included.
+            epoch: number of the epoch, from 1.
+            images: real images seen so far.
+        """
         self._buffer[len(self._positions)] = metrics
         self._positions.append({"step": step, "epoch": epoch, "images": images})
 
