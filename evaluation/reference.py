@@ -72,7 +72,7 @@ def open_reference(
         background: color on which transparent images are laid, as in training.
 
     Raises:
-        EvaluationError: if the images have another kind of colour than `channels`.
+        EvaluationError: if the images have another kind of color than `channels`.
         TrainingError: if the source cannot be read.
     """
     opened = open_source(source)
@@ -110,7 +110,7 @@ def sample_order(images: int, seed: int) -> NDArray[np.int64]:
 
 
 def check_channels(source: ImageSource, channels: int) -> None:
-    """Checks by the first image of a source that it is grey or coloured as wanted.
+    """Checks by the first image of a source that its images are grey or in color, as wanted.
 
     Raises:
         EvaluationError: if it is not.
@@ -118,15 +118,15 @@ def check_channels(source: ImageSource, channels: int) -> None:
     """
     grey = with_image(source, 0, is_grey)
     if grey != (channels == 1):
-        kinds = ("grey", "coloured") if grey else ("coloured", "grey")
+        kinds = ("grey", "color") if grey else ("color", "grey")
         raise EvaluationError(
-            f"{source.name} has {kinds[0]} images, and what is evaluated is {kinds[1]}; "
+            f"{source.name} has {kinds[0]} images, and what is evaluated has {kinds[1]} images; "
             "name a --reference of the same kind"
         )
 
 
 def is_grey(image: Image.Image) -> bool:
-    """Whether an image has no colour channels."""
+    """Whether an image has no color channels."""
     return image.mode in _GREY_MODES
 
 

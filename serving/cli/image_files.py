@@ -197,7 +197,7 @@ def _write_npy(images: Pixels, file: BinaryIO) -> None:
 
 
 def _join(parts: Sequence[Pixels]) -> Pixels:
-    """Joins images to one array; if their shapes differ, all get the largest size, in colour."""
+    """Joins images to one array; if their shapes differ, all get the largest size, in color."""
     if len(parts) == 1:
         return parts[0]
 

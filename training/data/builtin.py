@@ -26,7 +26,7 @@ def open_digits() -> ImageSource:
 
 
 def open_cifar10() -> ImageSource:
-    """Opens the 50,000 training images of CIFAR-10, 32x32 in colour; downloads them once.
+    """Opens the 50,000 training images of CIFAR-10, 32x32 in color; downloads them once.
 
     Raises:
         TrainingError: if they cannot be downloaded or kept.

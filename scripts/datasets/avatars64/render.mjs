@@ -20,7 +20,7 @@ const BACKGROUNDS = ['b6e3f4', 'c0aede', 'd1d4f9', 'ffd5dc', 'ffdfbf', 'c7ecd4',
 const SKIN = ['ffdbb4', 'edb98a', 'd08b5b', 'ae5d29', '694d3d', 'fde5d2'];
 const HAIR = ['0e0e0e', '3b2417', '6a4e35', '9a5b2b', 'b9722d', 'd9a85b', 'e8d3a2', 'a83232', '5b4b8a', '2f6f73', 'd1688b', '8a8a8a'];
 
-// Enlarged, so that faces fill the picture. Lorelei is black and white by default; its hair and skin take colours.
+// Enlarged, so that faces fill the picture. Lorelei is black and white by default; its hair and skin take colors.
 const COLLECTIONS = [
   { style: pixelArt, options: {} },
   { style: lorelei, options: { hairColor: HAIR, skinColor: SKIN, scale: 125 } },

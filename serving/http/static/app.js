@@ -147,7 +147,7 @@ function tags(model) {
   const list = span("tags", "");
   const facts = [
     `${model.width} × ${model.height}`,
-    model.channels === 1 ? "grey" : "colour",
+    model.channels === 1 ? "grey" : "color",
     model.classes ? `${model.classes} classes` : "",
     `version ${model.version}`,
     model.license,
