@@ -130,7 +130,7 @@ class RpcMethods:
                 failure = self._failure(call.error, context)
                 code = failure.code
             except DrainingError as error:
-                failure = await self._refuse_in_drain(error, context)
+                failure = await self._refuse_in_drain(error, call, context)
                 code = failure.code
             except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
                 failure = self._failure(error, context)
@@ -148,7 +148,9 @@ class RpcMethods:
 
         return handle
 
-    async def _refuse_in_drain(self, error: DrainingError, context: Context) -> GrpcStatus:
+    async def _refuse_in_drain(
+        self, error: DrainingError, call: Call, context: Context
+    ) -> GrpcStatus:
         """Refuses an RPC: at once if it is the first attempt, at the end of the drain otherwise.
 
         A drain can take longer than all attempts of a client that balances its load over this
@@ -159,7 +161,12 @@ class RpcMethods:
             return failure
 
         left_s = context.time_remaining()
-        await self.in_flight.postpone(None if left_s is None else left_s / 2)
+        try:
+            await self.in_flight.postpone(None if left_s is None else left_s / 2)
+        except asyncio.CancelledError:
+            if call.error is None:
+                raise
+            return failure  # the call has lived too long
         pushback = (PUSHBACK_KEY, str(_AFTER_DRAIN_MS))
         return replace(failure, trailers=(*failure.trailers, pushback))
 

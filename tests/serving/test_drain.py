@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import grpc
 import pytest
 
+from dcgan.serving.api.errors import CallTimeoutError
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.service import SERVICE, GeneratorService
@@ -57,6 +58,21 @@ async def test_a_call_that_comes_back_is_held_until_the_drain_is_over(answering)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert ("grpc-retry-pushback-ms", "200") in list(caught.value.trailing_metadata())
         assert refused.get() == ATTEMPTS
+
+
+async def test_a_postponed_call_that_lives_too_long_is_answered(answering):
+    generation = Generation()
+    in_flight = generation.in_flight
+    once = json.dumps(CONFIG).replace(f'"maxAttempts": {ATTEMPTS}', '"maxAttempts": 2')
+    options = [("grpc.service_config", once)]
+    async with answering(GeneratorService(generation, Metrics()), options) as stub:
+        generation.close()
+        call = asyncio.ensure_future(stub.Generate(pb.GenerateRequest()))
+        await until(lambda: in_flight.postponed == 1)
+        (late,) = (each for each in in_flight.timed if not each.is_committed)
+        late.expire(CallTimeoutError(1))
+        with pytest.raises(grpc.aio.AioRpcError, match="is shutting down"):
+            await asyncio.wait_for(call, 30)
 
 
 async def test_a_call_is_not_held_beyond_its_time():
