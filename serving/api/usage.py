@@ -51,8 +51,9 @@ def exceeds_share(limit: float, total: int, address: int, connection: int, amoun
     fifths, and there is room for a client that comes later. (Dynamic thresholds: Choudhury and
     Hahne, 1998, https://doi.org/10.1109/90.664262.)
 
-    A connection that holds nothing is refused only if less than a tenth would be free. An amount
-    above the limit is allowed if nothing else is held.
+    A connection that holds nothing is refused only if less than a tenth would be free, so that an
+    address with very many connections gets up to nine tenths. An amount above the limit is allowed
+    if nothing else is held.
 
     Args:
         limit: of what all clients hold.
