@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from dcgan.serving.client import AsyncClient, Client, UnreachableError
+from dcgan.serving.client import AsyncClient, Client, UnreachableError, failover
 from dcgan.serving.client.failover import Turns
 from dcgan.serving.client.retry import SERVICE_CONFIG
 from dcgan.v1 import generator_pb2 as pb
@@ -176,7 +176,8 @@ class SilentError(grpc.RpcError):
         return grpc.StatusCode.UNAVAILABLE
 
 
-def test_servers_take_turns_and_silent_ones_come_last():
+def test_servers_take_turns_and_silent_ones_come_last(monkeypatch):
+    monkeypatch.setattr(failover, "_PASS_OVER_S", 3600.0)
     turns = Turns(3)
     assert [turns.order() for _ in range(3)] == [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
     turns.report(0, SilentError())
