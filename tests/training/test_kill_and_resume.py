@@ -15,9 +15,7 @@ import pytest
 import torch
 
 from dcgan.training.cli import main
-from dcgan.training.engine.checkpoint import (
-    CHECKPOINT,
-)
+from dcgan.training.engine.checkpoint import CHECKPOINT
 from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
 from dcgan.training.engine.signals import StopSignal

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan.core.images import Pixels
-from dcgan.training.data.color import (
-    WHITE,
-)
+from dcgan.training.data.color import WHITE
 from dcgan.training.data.dataset import Dataset, dataset_digest
 from dcgan.training.data.source import ImageSource, with_image
 from dcgan.training.data.square import Background, Depth, decode_square

@@ -6,9 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from dcgan.export.errors import (
-    ExportError,
-)
+from dcgan.export.errors import ExportError
 from dcgan.export.graph.fold import ClassAffine, fold, round_to_float16
 from dcgan.training.models.networks import ConditionalNorm
 

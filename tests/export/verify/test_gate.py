@@ -6,9 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.export import errors
-from dcgan.export.errors import (
-    ParityError,
-)
+from dcgan.export.errors import ParityError
 from dcgan.export.formats.writer import write_files
 from dcgan.export.graph.fold import fold
 from dcgan.export.graph.onnx_graph import build_onnx

@@ -6,9 +6,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dcgan.export.errors import (
-    WeightMismatchError,
-)
+from dcgan.export.errors import WeightMismatchError
 from dcgan.export.formats.onnx_file import read_onnx_weights, write_onnx
 from dcgan.export.formats.safetensors_file import read_safetensors, write_safetensors
 from dcgan.export.formats.torchscript import write_torchscript
