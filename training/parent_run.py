@@ -47,12 +47,13 @@ def read_parent(folder: Path) -> Parent:
     """Reads a parent run.
 
     Raises:
-        TrainingError: if it is not a run folder, or has no checkpoint.
+        TrainingError: if it is not a run folder, has no checkpoint, or is training now.
         SchemaError: if config.json is damaged, or another release wrote it.
     """
     config = read_config(folder)
     path = _find_parent_checkpoint(folder)
-    _, facts = read_tensors(path)
+    digest = _file_digest(path)
+    _, facts = _read_unchanged(path, digest)
     step = facts.get("step", -1)
     if not 0 <= step < _MAX_STEPS:
         raise TrainingError(
@@ -61,7 +62,7 @@ def read_parent(folder: Path) -> Parent:
 
     earlier = 0 if config.init_from is None else config.init_from.images_seen
     record = ParentRun(
-        checkpoint_sha256=_file_digest(path),
+        checkpoint_sha256=digest,
         recipe=config.recipe.name,
         data=describe_data(config.data),
         data_sha256=config.data.sha256,
@@ -128,13 +129,7 @@ def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> Non
             "the run has no checkpoint yet, and begins from another run; give its --init-from again"
         )
     path = _find_parent_checkpoint(folder)
-    if _file_digest(path) != parent.checkpoint_sha256:
-        raise TrainingError(
-            f"{path} has changed since this run was configured; wait until the run in {folder} has "
-            "ended, and choose another --out"
-        )
-
-    saved, _ = read_tensors(path)
+    saved, _ = _read_unchanged(path, parent.checkpoint_sha256)
     inherited: list[tuple[Tensor, Tensor]] = []
     for name, tensor in checkpoint_tensors(trainer.state, trainer.ema).items():
         if not name.startswith((*_NETWORKS, _AVERAGE)):
@@ -158,6 +153,25 @@ def _find_parent_checkpoint(folder: Path) -> Path:
     if path is None:
         raise TrainingError(f"the run in {folder} has no checkpoint yet; name another --init-from")
     return path
+
+
+def _read_unchanged(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """Reads a checkpoint.
+
+    Args:
+        path: of the checkpoint.
+        digest: SHA-256 that it must have.
+
+    Raises:
+        TrainingError: if it has another one, because its run goes on; or if it is damaged.
+    """
+    content = read_tensors(path)
+    if _file_digest(path) != digest:
+        raise TrainingError(
+            f"{path} has changed since this run was configured; wait until the run in "
+            f"{path.parent} has ended, and choose another --out"
+        )
+    return content
 
 
 def _file_digest(path: Path) -> str:

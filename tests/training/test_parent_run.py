@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from dcgan.training import parent_run
 from dcgan.training.cli import main
 from dcgan.training.engine.checkpoint import CHECKPOINT, checkpoint_tensors
 from dcgan.training.engine.trainer import Trainer
@@ -116,6 +117,20 @@ def test_a_parent_that_has_changed_or_is_not_named_is_refused(parent, begin, con
     (folder / CHECKPOINT).write_bytes(before.encode_checkpoint())
     with pytest.raises(TrainingError, match="has changed since this run was configured"):
         load_parent(trainer, folder, record)
+
+
+def test_a_parent_that_saves_while_it_is_read_is_refused(parent, monkeypatch):
+    folder, before = parent()
+
+    def read_while_it_trains(path: Path):
+        content = read_tensors(path)
+        before.train_step()
+        path.write_bytes(before.encode_checkpoint())
+        return content
+
+    monkeypatch.setattr(parent_run, "read_tensors", read_while_it_trains)
+    with pytest.raises(TrainingError, match="has changed since this run was configured"):
+        read_parent(folder)
 
 
 def test_networks_of_another_shape_are_refused_with_the_value_that_differs(configure, small):
