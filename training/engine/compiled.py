@@ -48,8 +48,8 @@ def compile_step(step: TrainingStep, state: TrainingState, batch: TrainingBatch)
             delattr(owner, name)  # which uncovers the method
         _LOG.warning(
             "torch.compile failed, so steps are computed without it (%s: %.300s)",
-            type(error).__name__,
-            _first_line(error),
+            type(_cause(error)).__name__,
+            _first_line(_cause(error)),
         )
         return False
     return True
@@ -83,6 +83,12 @@ class _ForFullBatches:
     def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - those of the function
         function = self._compiled if len(args[0]) == self._size else self._plain
         return function(*args)
+
+
+def _cause(error: Exception) -> Exception:
+    """Return the error of the compiler, which torch wraps in one that says "inductor raised:"."""
+    cause = getattr(error, "inner_exception", None)
+    return cause if isinstance(cause, Exception) else error
 
 
 def _first_line(error: Exception) -> str:

@@ -55,6 +55,10 @@ def train(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+    reason="torch's compiler for CPUs writes vector instructions that it was told not to use",
+)
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("norm", ["batch", "spectral"])
 def test_a_compiled_step_equals_the_plain_step(recipe, dataset, norm):
@@ -104,6 +108,19 @@ def test_a_run_that_cannot_be_compiled_warns_once_and_trains(
         "torch.compile failed, so steps are computed without it "
         "(RuntimeError: no compiler was found)"
     )
+
+
+def test_the_warning_names_the_error_of_the_compiler(
+    recipe, configure, dataset, caplog, monkeypatch
+):
+    class WrappedError(RuntimeError):
+        inner_exception = OSError("\n  gcc is missing\n")
+
+    def fail_wrapped(*_: object, **__: object) -> None:
+        raise WrappedError("backend='inductor' raised:")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail_wrapped)
+    assert check_fallback(recipe, configure, dataset, caplog).endswith("(OSError: gcc is missing)")
 
 
 def test_where_torch_compile_refuses_a_run_warns_once_and_trains(
