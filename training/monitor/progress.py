@@ -88,7 +88,7 @@ class Progress:
     def _text(self, images: int, now: float, metrics: dict[str, float]) -> str:
         rate = (images - (self._first_images or 0)) / max(now - self._start, 1e-9)
         values = "".join(f" {name} {value:.3f}" for name, value in metrics.items())
-        return f"{rate:,.0f} images/s{values} {memory_gib(self._device):.1f} GiB"
+        return f"{rate:,.0f} images/s{values} memory {memory_gib(self._device):.1f} GiB"
 
     def _maybe_hint(self, step: int, now: float) -> None:
         """Prints the hint once the speed is known."""

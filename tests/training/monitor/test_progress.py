@@ -21,7 +21,7 @@ def test_progress_in_a_log_is_plain_lines():
     assert "step 3/3" in out.getvalue()
     assert "images/s" in out.getvalue()
     assert "loss_D 0.500" in out.getvalue()
-    assert re.search(r" [0-9.]+ GiB left 0 s", out.getvalue())
+    assert re.search(r" memory [0-9.]+ GiB left 0 s", out.getvalue())
     assert "\r" not in out.getvalue()
 
 
