@@ -155,7 +155,7 @@ def _read_common_fields(
     """Returns label, truncation and format."""
     label = message.label if message.HasField("label") else None
     if label is not None and not manifest.classes:
-        raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no labels")
+        raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no classes")
     if label is not None and label >= manifest.classes:
         raise InvalidFieldError("label", f"must be 0 to {manifest.classes - 1}, not {label}")
 

@@ -192,7 +192,7 @@ def _find_model(client: Client, favourite: Favourite, where: str) -> pb.Model:
 def _read_label(text: str, model: pb.Model) -> int:
     name = printable(model.name)
     if not model.classes:
-        raise UserError(f"--label must be unset: model {name} has no labels")
+        raise UserError(f"leave --label out: model {name} has no classes")
     label = find_label(text, model.classes, model.class_names)
     if label is None:
         known = printable(describe_labels(model.classes, model.class_names), 1000)

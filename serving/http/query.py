@@ -247,7 +247,7 @@ def _read_truncation(text: str) -> float:
 
 def _read_label(text: str, manifest: Manifest) -> int:
     if not manifest.classes:
-        raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no labels")
+        raise InvalidFieldError("label", f"must be unset: model {manifest.name} has no classes")
     label = find_label(text, manifest.classes, manifest.class_names)
     if label is None:
         known = describe_labels(manifest.classes, manifest.class_names)

@@ -68,7 +68,7 @@ def test_options_reach_the_server(ask, client, tmp_path):
     ("options", "said"),
     [
         (("--model", "nobody"), "there is no model 'nobody'"),
-        (("--label", "1"), "label must be unset"),
+        (("--label", "1"), "leave --label out"),
         (("--seed", "-1"), "--seed"),
         (("-n", "0"), "-n"),
     ],
