@@ -147,7 +147,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collects a header field."""
+        """Collects a header field; ignores the trailers of a body, which count as part of it."""
+        if not self._in_head:
+            self.on_body(name + value)
+            return
         super().on_header(name, value)
         self._count(len(name) + len(value) + _FIELD_BYTES)
 

@@ -291,3 +291,12 @@ async def test_a_body_does_not_wait_for_the_acknowledgement_of_its_head(connect,
         await connect(listener)
         sock = await asyncio.wait_for(accepted, 60)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.hostile("Endless trailers of a request", "cut off after 64 KiB, none are kept")
+async def test_endless_trailers_are_cut_off(connect):
+    async with listening(say_ok, max_body_bytes=1000) as (listener, _):
+        reader, writer = await connect(listener)
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        writer.write(head + b"A: b\r\n" * 1000)
+        await asyncio.wait_for(reader.read(), 10)  # to the end of the connection
