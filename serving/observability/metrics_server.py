@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -124,7 +125,7 @@ class MetricsServer:
         if url.path == "/metrics":
             names = parse_qs(url.query).get("name[]")
             registry = self._registry.restricted_registry(names) if names else self._registry
-            encode, content_type = choose_encoder(accept)
+            encode, content_type = _choose_encoder(accept)
             return HttpResponse(HTTPStatus.OK, encode(registry), content_type)
         if url.path == "/healthz":
             return _health(is_well=self._is_alive(), well="alive", unwell="the event loop hangs")
@@ -192,6 +193,13 @@ class MetricsServer:
         # Collecting takes milliseconds, and a health probe may wait for the other event loop.
         response = await asyncio.to_thread(self.respond, method, target, accept)
         return response.to_bytes(with_body=method != "HEAD")
+
+
+def _choose_encoder(accept: str) -> tuple[Callable[[Any], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a malformed version
+        return choose_encoder("")
 
 
 def _health(*, is_well: bool, well: str, unwell: str) -> HttpResponse:

@@ -118,3 +118,9 @@ async def test_a_taken_port_is_named(server):
     message = f"127.0.0.1:{server.port} .*--metrics-port.* needs another --port and --http-port"
     with pytest.raises(ServingError, match=message):
         MetricsServer(CollectorRegistry(), lambda: True, "127.0.0.1", server.port).start()
+
+
+@pytest.mark.hostile("An Accept header with a malformed version", "the usual format")
+async def test_a_malformed_accept_header_gets_the_usual_format(server):
+    status, _, headers = await ask(server, accept="application/openmetrics-text; version=abc")
+    assert (status, headers["content-type"].startswith("text/plain")) == (200, True)
