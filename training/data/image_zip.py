@@ -59,7 +59,7 @@ def open_zip(path: Path) -> ImageSource:
                 to_utf8_text(f"the image {items[i]} in {path} has over 256 MiB"),
                 "shrink or remove it",
             )
-        return open_image(io.BytesIO(archive.read(items[i])))
+        return open_image(io.BytesIO(_read_entry(archive, items[i])))
 
     labels = _read_labels(archive, sizes.get(LABELS), items)
     used = [archive.getinfo(name) for name in (*items, *({LABELS} & sizes.keys()))]
@@ -83,9 +83,36 @@ def open_zip(path: Path) -> ImageSource:
     )
 
 
+class _BoundedReader(io.BufferedReader):
+    """A file without single reads of gigabytes, which holes on disk make for free.
+
+    It is closed with its last reference, as `zipfile` does with files that it opens.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_FILE_BYTES:
+            raise zipfile.BadZipFile("its directory or an entry has over 256 MiB")
+        return super().read(size)
+
+
+def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Reads a file of an archive.
+
+    Raises:
+        zipfile.BadZipFile: if it is compressed by another method than deflate. For those, zipfile
+            unpacks all of the data at once, whatever size they declare.
+    """
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("it is compressed by another method than deflate")
+    return archive.read(name)
+
+
 def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(_BoundedReader(io.FileIO(path)))
     except DECODE_ERRORS as error:
         raise TrainingError(
             f"cannot read {path} as a zip of images: {error!s:.200}; create it again or choose "
@@ -117,7 +144,7 @@ def _read_labels(archive: zipfile.ZipFile, size: int | None, items: tuple[str, .
     if refused is not None:
         return refused
     try:
-        data = archive.read(LABELS)
+        data = _read_entry(archive, LABELS)
     except DECODE_ERRORS as error:
         return Labels(problem=f"cannot read {where}: {error!s:.200}; create the zip again")
     return parse_labels(data, where, items)

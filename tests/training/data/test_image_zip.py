@@ -1,6 +1,7 @@
 """Zips of images."""
 
 import json
+import struct
 import warnings
 import zipfile
 
@@ -184,3 +185,24 @@ def test_another_zip_with_the_same_checksums_has_another_key(tmp_path):
     other = tmp_path / "b.zip"
     other.write_bytes(path.read_bytes())
     assert open_source(str(other)).key != key
+
+
+@pytest.mark.hostile("A zip entry by bzip2 or LZMA that unfolds to gigabytes", "refused unread")
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_entries_by_other_methods_than_deflate_are_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "it.zip", "w", method) as archive:
+        archive.writestr("a.png", png(flat(7)))
+    with pytest.raises(TrainingError, match="a.png in .* by another method than deflate"):
+        load(tmp_path / "it.zip")
+
+
+@pytest.mark.hostile("A sparse zip whose directory has gigabytes", "refused unread")
+def test_a_huge_directory_of_a_zip_is_refused_unread(tmp_path):
+    size = 2**30
+    end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 1, 1, size, 0, 0)
+    with (tmp_path / "it.zip").open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(end)
+    with pytest.raises(TrainingError, match="over 256 MiB; create it again"):
+        load(tmp_path / "it.zip")
