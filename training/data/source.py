@@ -55,6 +55,11 @@ DECODE_ERRORS = (
 _MAX_PIXELS = 2**27
 _MAX_SIDE = 2**16 - 1
 
+# Bounds of a TIFF: numbers of a tag, such as the offsets of strips, and tags.
+_MAX_TAG_VALUES = 2**20
+_MAX_TAGS = 2**16
+_BYTE_TYPES = (1, 2, 6, 7)  # bytes and text, which are read whole
+
 MAX_FILE_BYTES = 2**28
 _MAX_DECODE_S = 60.0  # processor time, so that a busy machine leaves out nothing more
 
@@ -106,9 +111,38 @@ def open_image(file: BinaryIO) -> Image.Image:
         PIL.UnidentifiedImageError: if it is in no known format.
         OSError: if it cannot be read, now or when it is decoded; or if decoding takes too long.
     """
+    if (count := _largest_tag(file)) > _MAX_TAG_VALUES:
+        raise OSError(f"a tag of the TIFF has {count:,} values")
     Image.init()  # registers all decoders
     known = [name for name in _DECODERS if name in Image.OPEN]
     return Image.open(_TimedFile(file), formats=known)  # type: ignore[arg-type]
+
+
+def _largest_tag(file: BinaryIO) -> int:
+    """Returns the most numbers that a tag of a TIFF file has; 0 for another file.
+
+    Pillow makes objects of all strips and tiles of an image before anything bounds them.
+    Source: TIFF, revision 6.0, section 2, and the BigTIFF specification.
+    """
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 16:
+        file.seek(0)
+        return 0
+
+    is_big = 43 in struct.unpack(f"{order}H", head[2:4])
+    position = struct.unpack(f"{order}Q", head[8:])[0] if is_big else 0
+    position = position or struct.unpack(f"{order}I", head[4:8])[0]
+    file.seek(min(position, 2**62))
+    width = 8 if is_big else 2
+    number = int.from_bytes(file.read(width), "little" if order == "<" else "big")
+    entry = struct.Struct(f"{order}HHQ8x" if is_big else f"{order}HHI4x")
+    table = file.read(min(number, _MAX_TAGS) * entry.size)
+    file.seek(0)
+
+    whole = table[: len(table) // entry.size * entry.size]
+    counts = (count for _, kind, count in entry.iter_unpack(whole) if kind not in _BYTE_TYPES)
+    return max(counts, default=0)
 
 
 class _TimedFile:

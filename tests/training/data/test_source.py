@@ -1,6 +1,7 @@
 """Which files are images, and which decoders may read them."""
 
 import io
+import struct
 
 import pytest
 from PIL import Image, UnidentifiedImageError
@@ -69,3 +70,19 @@ def test_types_of_other_files_are_counted():
     assert other_types(names[:5]) == "2 .heic, 1 .txt, 1 without extension"
     assert other_types(names[5:]) == "1 .x?"
     assert other_types(["a.png"]) == ""
+
+
+@pytest.mark.hostile("A TIFF with millions of strips", "refused before they are read")
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_a_tiff_with_millions_of_strips_is_refused(order, is_big):
+    mark = {"<": b"II", ">": b"MM"}[order]
+    strips = 3 * 10**6
+    if is_big:
+        head = mark + struct.pack(f"{order}3HQ", 43, 8, 0, 16)
+        table = struct.pack(f"{order}QHHQQ", 1, 273, 3, strips, 0)
+    else:
+        head = mark + struct.pack(f"{order}HI", 42, 8)
+        table = struct.pack(f"{order}HHHIII", 1, 273, 3, strips, 0, 0)
+    with pytest.raises(OSError, match="a tag of the TIFF has 3,000,000 values"):
+        open_image(io.BytesIO(head + table))
