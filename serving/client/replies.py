@@ -18,6 +18,9 @@ from dcgan.v1 import generator_pb2 as pb
 Response: TypeAlias = pb.GenerateResponse | pb.GenerateStreamResponse | pb.InterpolateResponse
 
 
+_MAX_SIDE = 2**16
+
+
 class ImageCollector:
     """Joins the chunks of a stream to one array.
 
@@ -35,9 +38,16 @@ class ImageCollector:
 
         Raises:
             RefusedError: if n images do not fit in memory.
+            FaultError: if they have another shape than those before.
         """
         if self._images is None:
             self._images = self._allocate(chunk)
+        if chunk.shape[1:] != self._images.shape[1:]:
+            raise FaultError(
+                f"the server sent images of the shape {chunk.shape[1:]} after some of the shape "
+                f"{self._images.shape[1:]}",
+                grpc.StatusCode.INTERNAL,
+            )
 
         end = self._received + len(chunk)
         if end <= self._n:
@@ -93,10 +103,11 @@ def read_pixels(response: Response) -> Pixels:
     """Returns the images of a response, uint8 [n, H, W, C], read-only and without a copy.
 
     Raises:
-        FaultError: if the number of bytes does not match the shape.
+        FaultError: if the number of bytes does not match the shape, or images have no such shape.
     """
     shape = (response.n, response.height, response.width, response.channels)
-    if math.prod(shape) != len(response.pixels):
+    is_image = response.n == 0 or (min(shape) > 0 and response.channels in (1, 3))
+    if not is_image or max(shape[1:]) > _MAX_SIDE or math.prod(shape) != len(response.pixels):
         raise FaultError(
             f"the server sent {len(response.pixels)} bytes as images of the shape {shape}",
             grpc.StatusCode.INTERNAL,

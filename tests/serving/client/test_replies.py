@@ -28,3 +28,25 @@ def test_a_reply_with_too_few_or_too_many_is_a_fault_too(sent):
 def test_a_reply_of_another_size_than_it_says_is_a_fault():
     with pytest.raises(FaultError, match="sent 13 bytes as images of the shape"):
         read_exactly(pb.GenerateResponse(n=1, height=2, width=2, channels=3, pixels=bytes(13)), 1)
+
+
+@pytest.mark.hostile("A server whose images have impossible shapes", "an error of the client")
+@pytest.mark.parametrize(
+    "shape", [(1, 0, 0, 0), (1, 0, 4, 3), (1, 4, 4, 0), (1, 2, 2, 5), (0, 2**32 - 1, 2**32 - 1, 3)]
+)
+def test_an_impossible_shape_is_a_fault(shape):
+    n, height, width, channels = shape
+    size = n * height * width * channels
+    reply = pb.GenerateResponse(
+        n=n, height=height, width=width, channels=channels, pixels=bytes(size)
+    )
+    with pytest.raises(FaultError, match="as images of the shape"):
+        read_exactly(reply, n)
+
+
+@pytest.mark.hostile("A server whose chunks have several shapes", "an error of the client")
+def test_chunks_of_several_shapes_are_a_fault():
+    collector = ImageCollector(4)
+    collector.add(np.zeros((2, 2, 2, 3), np.uint8))
+    with pytest.raises(FaultError, match=r"\(1, 1, 3\) after some of the shape \(2, 2, 3\)"):
+        collector.add(np.zeros((2, 1, 1, 3), np.uint8))
