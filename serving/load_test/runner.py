@@ -22,6 +22,7 @@ from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 _CONNECT_S = 10.0  # deadline of the first request
+_REFERENCE_S = 60.0  # deadline of the images of one seed to compare with
 
 
 Reference = dict[int, bytes]
@@ -204,9 +205,17 @@ async def _fetch_images(
     stub: GeneratorServiceStub, seed: int, config: LoadTestConfig, targets: str
 ) -> bytes:
     request = pb.GenerateStreamRequest(seed=seed, n=REFERENCE_IMAGES, model=config.model)
-    chunks = stub.GenerateStream(request, metadata=config.metadata)
-    pixels = b"".join([chunk.pixels async for chunk in chunks])
-    if not pixels or len(pixels) % REFERENCE_IMAGES:
+    chunks = stub.GenerateStream(request, timeout=_REFERENCE_S, metadata=config.metadata)
+    pixels = bytearray()
+    images = 0
+    async for chunk in chunks:
+        images += REFERENCE_IMAGES + 1 if chunk is None else chunk.n  # None cannot be parsed
+        if images > REFERENCE_IMAGES:
+            chunks.cancel()
+            break
+        pixels += chunk.pixels
+
+    if images != REFERENCE_IMAGES or not pixels or len(pixels) % REFERENCE_IMAGES:
         problem = f"{targets} sends something else than {REFERENCE_IMAGES} images"
         raise LoadTestError(f"{problem}; put no load on it")
-    return pixels
+    return bytes(pixels)

@@ -13,10 +13,10 @@ def serving():
     """Starts a server of one RPC, whose replies a test makes up, and yields its address."""
 
     @asynccontextmanager
-    async def serve(generate):
+    async def serve(generate, stream=None):
         """Serves what `generate` replies; a stream, and so the reference, is of zeros."""
 
-        async def stream(request, context):
+        async def zeros(request, context):
             yield pb.GenerateStreamResponse(pixels=bytes(request.n), n=request.n)
 
         async def get_model(request, context):
@@ -31,7 +31,7 @@ def serving():
                 get_model, pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
             ),
             "GenerateStream": grpc.unary_stream_rpc_method_handler(
-                stream,
+                stream or zeros,
                 pb.GenerateStreamRequest.FromString,
                 pb.GenerateStreamResponse.SerializeToString,
             ),

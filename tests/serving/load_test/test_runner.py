@@ -6,6 +6,7 @@ import random
 import pytest
 
 from dcgan.serving.load_test import LoadTestConfig, run_load_test
+from dcgan.serving.load_test.config import LoadTestError
 from dcgan.v1 import generator_pb2 as pb
 
 
@@ -97,3 +98,18 @@ async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_t
         gaps.expovariate(100.0) for _ in range(19)
     )  # between the first and the one that frees it
     assert report.latency_ms["99.9"] >= 900 * span_s
+
+
+@pytest.mark.hostile("A server whose stream never ends, under `dcgan-bench --verify`", "refused")
+async def test_a_reference_that_never_ends_is_refused(serving):
+    async def generate(request, context):
+        return pb.GenerateResponse()
+
+    async def endless(request, context):
+        while True:
+            yield pb.GenerateStreamResponse(pixels=bytes(64), n=64)
+
+    async with serving(generate, endless) as target:
+        config = LoadTestConfig(targets=(target,), duration_s=0.2, warmup_s=0, verify=True)
+        with pytest.raises(LoadTestError, match="something else than 512 images"):
+            await run_load_test(config)
