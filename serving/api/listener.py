@@ -7,12 +7,14 @@ import os
 import socket
 import stat
 from collections.abc import Collection, Iterator
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from dcgan.serving.address import join_address
+from dcgan.serving.api.accept_loop import TolerantServer
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.api.strict_parsing import StrictParsing
@@ -57,8 +59,8 @@ def create_grpc_server(
     if config.max_age_s:
         options.append(("grpc.max_connection_age_ms", round(config.max_age_s * 1000)))
 
-    server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers((service.handlers(),))
+    server = TolerantServer(options)
+    server.add_registered_method_handlers(SERVICE, service.handlers())
     methods = service.rpc_methods
     strict = StrictParsing(server, methods.in_flight, methods.count_refusal)
     health_pb2_grpc.add_HealthServicer_to_server(readiness, strict)
@@ -66,7 +68,7 @@ def create_grpc_server(
     # The stubs lack the module `aio`.
     servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, strict)
-    return server
+    return cast("grpc.aio.Server", server)  # the stubs do not know its base class
 
 
 def max_connections(files: int) -> int:

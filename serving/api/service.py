@@ -53,9 +53,9 @@ class GeneratorService:
         metrics.open_calls.set_function(lambda: held.calls)
         metrics.open_streams.set_function(lambda: held.streams)
 
-    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """Returns the handlers to register with a server; they parse and serialize messages."""
-        methods = {
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Returns the handler of each method; they parse and serialize messages."""
+        return {
             "Generate": self.rpc_methods.unary("Generate", pb.GenerateRequest, self._generate),
             "GenerateStream": self.rpc_methods.server_stream(
                 "GenerateStream", pb.GenerateStreamRequest, self._generate_stream
@@ -68,8 +68,6 @@ class GeneratorService:
             ),
             "GetModel": self.rpc_methods.unary("GetModel", pb.GetModelRequest, self._get_model),
         }
-
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _generate(self, message: pb.GenerateRequest, context: Context, call: Call) -> bytes:
         request = read_unary_request(message, self._find_model(message))

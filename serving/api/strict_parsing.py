@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from dcgan.serving.api.accept_loop import TolerantServer
 from dcgan.serving.api.errors import InvalidMessageError
 from dcgan.serving.api.in_flight import Call, InFlight
 from dcgan.serving.api.request_stream import read_message
@@ -33,7 +34,7 @@ class StrictParsing:
     """
 
     def __init__(
-        self, server: grpc.aio.Server, in_flight: InFlight, count_refusal: Callable[[str], None]
+        self, server: TolerantServer, in_flight: InFlight, count_refusal: Callable[[str], None]
     ) -> None:
         self._server = server
         self._in_flight = in_flight
@@ -45,9 +46,7 @@ class StrictParsing:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Registers the handlers of a service."""
         wrapped = {name: self._wrap(handler) for name, handler in handlers.items()}
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, wrapped),)
-        )
+        self._server.add_registered_method_handlers(service, wrapped)
 
     def _wrap(self, handler: Any) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
         """Returns a handler that reads and parses its requests itself."""

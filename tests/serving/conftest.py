@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dcgan.core import noise
-from dcgan.serving.api.service import GeneratorService
+from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport
@@ -139,7 +139,7 @@ def answering():
         service: GeneratorService, options: Sequence[tuple[str, str]] = ()
     ) -> AsyncIterator[GeneratorServiceStub]:
         server = grpc.aio.server()
-        server.add_generic_rpc_handlers((service.handlers(),))
+        server.add_registered_method_handlers(SERVICE, service.handlers())
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:

@@ -5,6 +5,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from dcgan.serving.api import listener
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.listener import create_grpc_server, max_connections, name_peer
@@ -53,11 +54,11 @@ def test_messages_have_the_sizes_that_were_chosen(start_server, only):
 def test_pings_of_ten_seconds_and_more_are_tolerated(monkeypatch):
     given = {}
 
-    def create(options, **others):
+    def create(options):
         given.update(options)
         return FakeServer()
 
-    monkeypatch.setattr(grpc.aio, "server", create)
+    monkeypatch.setattr(listener, "TolerantServer", create)
     service = GeneratorService(Generation(), Metrics())
     create_grpc_server(ConnectionConfig(), service, Readiness(SERVICE), reuse_port=False)
     assert given["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
@@ -70,7 +71,7 @@ def test_connections_leave_files_for_the_other_ports(files, connections):
 
 
 class FakeServer:
-    def add_generic_rpc_handlers(self, handlers):
+    def add_registered_method_handlers(self, service, handlers):
         pass
 
 
