@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import grpc
 
+from dcgan.core.text import first_line
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
+from dcgan.serving.errors import ServingError
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.models.served_model import ServedModel
 from dcgan.serving.ready_file import ReadyModel, ReadyReport
@@ -82,6 +84,22 @@ class RunningServer:
                 self.generation.close(EngineStuckError)
 
             await self.readiness.set_ready(is_ready=is_healthy)
+
+    async def watch_grpc(self) -> None:
+        """Waits until gRPC ends by itself, and nothing answers on its port any more.
+
+        A request whose path is not UTF-8 ends the accept loop of grpcio.
+
+        Raises:
+            ServingError: in any case.
+        """
+        reason = "it was stopped"
+        try:
+            # Without the shield, to cancel this would cancel the future that a shutdown completes.
+            await asyncio.shield(self.grpc_server.wait_for_termination())
+        except Exception as error:  # noqa: BLE001 - whatever ended it
+            reason = first_line(error)
+        raise ServingError(f"gRPC has ended by itself: {reason}; start the server again")
 
     async def drain(self, delay_s: float, timeout_s: float) -> None:
         """Turns readiness off, refuses new requests after a delay, and finishes the others.

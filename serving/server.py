@@ -83,9 +83,16 @@ async def run(
         lag = asyncio.create_task(metrics.watch_loop())
         stack.callback(lag.cancel)
         watchdog = asyncio.create_task(server.watch_engines(config.longest_batch_s))
+        grpc_ended = asyncio.create_task(server.watch_grpc())
         drain_requested = asyncio.create_task(shutdown.drain.wait())
-        await asyncio.wait((drain_requested, watchdog), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            (drain_requested, watchdog, grpc_ended), return_when=asyncio.FIRST_COMPLETED
+        )
         watchdog.cancel()  # it must not turn readiness on again
+        if grpc_ended.done():
+            await server.readiness.shut_down()
+            await grpc_ended  # raises why
+        grpc_ended.cancel()
 
         drain_requested.cancel()
 

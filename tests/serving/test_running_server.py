@@ -11,6 +11,8 @@ import pytest
 from grpc_status import rpc_status
 
 from dcgan.serving.client import Client, ClientError
+from dcgan.serving.errors import ServingError
+from dcgan.serving.running_server import RunningServer
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.serving.http2_peer import Peer
@@ -149,3 +151,23 @@ def test_probes_over_http_see_the_drain(start_server, only):
         poll(lambda: status(server, "/readyz") == 503)
         assert status(server, "/healthz") == 200
         stop_at_once(server)
+
+
+@pytest.mark.hostile("A failure that ends gRPC inside the server", "the server ends with an error")
+async def test_a_server_whose_grpc_ends_by_itself_ends():
+    class Ended:
+        async def wait_for_termination(self):
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    server = RunningServer(
+        address="",
+        http_address=None,
+        port=0,
+        metrics_address="",
+        registry=None,
+        generation=None,
+        readiness=None,
+        grpc_server=Ended(),
+    )
+    with pytest.raises(ServingError, match=r"gRPC has ended by itself: .*invalid start byte"):
+        await server.watch_grpc()
