@@ -61,3 +61,11 @@ def test_a_header_of_nested_lists_is_refused(path):
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(TrainingError, match="is damaged"):
         read_tensors(path)
+
+
+@pytest.mark.hostile("safetensors metadata of a megabyte", "refused before it is parsed")
+def test_large_metadata_is_not_parsed(tmp_path):
+    path = tmp_path / "it.safetensors"
+    path.write_bytes(save({"a": torch.zeros(1)}, {"training": "[" + "[]," * 30_000 + "[]]"}))
+    with pytest.raises(TrainingError, match=r"damaged .*its metadata has 90,004 characters"):
+        read_tensors(path)
