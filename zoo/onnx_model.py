@@ -7,6 +7,7 @@ Source of the field numbers: onnx.proto.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dcgan.core.errors import DcganError
@@ -27,6 +28,8 @@ _MAX_INITIALIZERS = 8192
 _MAX_ATTRIBUTES = 16
 _MAX_LIST = 16  # of an attribute's integers, of a shape, of a node's inputs and outputs
 _MAX_NAME_BYTES = 256
+_MAX_GRAPH_FIELDS = 2**14  # of a graph and of the model around it
+_MAX_FIELDS = 64  # of any other message
 _MAX_INTEGERS = 64  # of an int64 initializer whose values are read
 
 FLOAT = 1
@@ -103,7 +106,7 @@ def read_graph(data: memoryview) -> Graph:
 def _read_model(data: memoryview) -> Graph:
     graph: Graph | None = None
     opsets = 0
-    for item in read_fields(data):
+    for item in _fields(data, _MAX_GRAPH_FIELDS):
         if item.number == 7:
             _require(graph is None, "it has two graphs")
             graph = _read_graph(_message(item))
@@ -122,7 +125,7 @@ def _read_model(data: memoryview) -> Graph:
 
 
 def _check_opset(data: memoryview) -> None:
-    for item in read_fields(data):
+    for item in _fields(data):
         if item.number == 1:
             _require(not item.data, f"it needs the operator set {_show(item.data)}")
         elif item.number == 2:
@@ -132,7 +135,7 @@ def _check_opset(data: memoryview) -> None:
 
 def _read_graph(data: memoryview) -> Graph:
     graph = Graph()
-    for item in read_fields(data):
+    for item in _fields(data, _MAX_GRAPH_FIELDS):
         if item.number == 1:
             _require(len(graph.nodes) < _MAX_NODES, f"it has over {_MAX_NODES} nodes")
             graph.nodes.append(_read_node(_message(item)))
@@ -158,7 +161,7 @@ def _read_node(data: memoryview) -> Node:
     outputs: list[str] = []
     attributes: dict[str, AttributeValue] = {}
 
-    for item in read_fields(data):
+    for item in _fields(data):
         if item.number == 1:
             inputs.append(_text(item))
         elif item.number == 2:
@@ -186,7 +189,7 @@ def _read_attribute(data: memoryview) -> tuple[str, AttributeValue]:
     value: AttributeValue | None = None
     integers: list[int] = []
 
-    for item in read_fields(data):
+    for item in _fields(data):
         if item.number == 1:
             name = _text(item)
         elif item.number == 2:
@@ -210,7 +213,7 @@ def _read_initializer(data: memoryview) -> tuple[str, Initializer]:
     shape: list[int] = []
     content = data[:0]
 
-    for item in read_fields(data):
+    for item in _fields(data):
         if item.number == 1:
             shape += _read_integers(item, _MAX_LIST)
         elif item.number == 2:
@@ -242,7 +245,7 @@ def _read_initializer(data: memoryview) -> tuple[str, Initializer]:
 
 
 def _read_value_name(data: memoryview) -> str:
-    names = [_text(item) for item in read_fields(data) if item.number == 1]
+    names = [_text(item) for item in _fields(data) if item.number == 1]
     _require(len(names) == 1, "an input or output has no name")
     return names[0]
 
@@ -253,6 +256,13 @@ def _read_integers(item: Field, limit: int) -> list[int]:
         return [to_signed(item.integer)]
     _require(len(_message(item)) <= 10 * limit, "a list of integers is too long")
     return [to_signed(integer) for integer in read_varints(item.data)]
+
+
+def _fields(message: memoryview, limit: int = _MAX_FIELDS) -> Iterator[Field]:
+    """Yields the fields of a message, which would take minutes if there were millions."""
+    for number, item in enumerate(read_fields(message)):
+        _require(number < limit, f"a message in it has over {limit} fields")
+        yield item
 
 
 def _message(item: Field) -> memoryview:

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.zoo.onnx_check import check_onnx, check_onnx_file
-from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.onnx_model import UnsafeGraphError, read_graph
 from dcgan.zoo.repository import SHIPPED, find_release
 
 RELEASE = find_release(SHIPPED, "dcgan64-tiny")
@@ -288,3 +288,11 @@ def test_the_check_imports_neither_onnx_nor_onnx_runtime():
         "sys.exit(not {'onnx', 'onnxruntime', 'torch', 'google.protobuf'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.hostile("An ONNX node with millions of inputs", "refused after 64 of them")
+def test_a_message_of_too_many_fields_is_refused():
+    node = b"\x0a\x00" * 65  # inputs without a name
+    graph = b"\x0a" + bytes((0x82, 1)) + node
+    with pytest.raises(UnsafeGraphError, match="has over 64 fields"):
+        read_graph(memoryview(b"\x3a" + bytes((len(graph) & 0x7F | 0x80, 1)) + graph))
