@@ -91,7 +91,8 @@ class HttpService:
         body = self._generation.cache.find(rendering.etag)
         if body is None:
             if request.call is not None:
-                request.call.check_unread(model.replies.pixel_bytes(1))
+                shown = rendering.request.images
+                request.call.check_unread(model.replies.pixel_bytes(shown))
             body = await self._generation.generate_file(
                 rendering.request, request.deadline, rendering.write, rendering.cost
             )
