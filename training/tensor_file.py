@@ -82,5 +82,5 @@ def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> str:
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         # Without a copy: a file of holes can hold tensors of gigabytes.
-        digest.update(tensor.numpy().reshape(-1).view(np.uint8))
+        digest.update(tensor.numpy().reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
