@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -81,6 +82,8 @@ def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        # Without a copy: a file of holes can hold tensors of gigabytes.
-        digest.update(tensor.numpy().reshape(-1).view(np.uint8).data)
+        # Without a copy: a file of holes can hold tensors of gigabytes. NumPy's types do not say
+        # that arrays are buffers.
+        values: Any = tensor.numpy().reshape(-1).view(np.uint8)
+        digest.update(values)
     return digest.hexdigest()
