@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -77,6 +77,7 @@ class MetricsServer:
         self._server_loop = asyncio.get_running_loop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
+        self._is_listening = Event()
         self._connections = 0
 
     def start(self) -> None:
@@ -103,6 +104,7 @@ class MetricsServer:
             target=self._run, args=(self._loop, listener), name="metrics", daemon=True
         )
         self._thread.start()
+        self._is_listening.wait()  # the loop can be stopped only once it runs for ever
 
     def stop(self) -> None:
         """Closes the port."""
@@ -152,6 +154,7 @@ class MetricsServer:
         server = loop.run_until_complete(
             asyncio.start_server(self._serve, sock=listener, limit=_MAX_HEAD_BYTES)
         )
+        self._is_listening.set()
         loop.run_forever()
 
         # Drop the connections that are open.

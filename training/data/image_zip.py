@@ -83,6 +83,13 @@ def open_zip(path: Path) -> ImageSource:
     )
 
 
+class _File(io.FileIO):
+    """A file that is closed with its last reference, without a warning."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class _BoundedReader(io.BufferedReader):
     """A file without single reads of gigabytes, which holes on disk make for free.
 
@@ -112,7 +119,7 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(_BoundedReader(io.FileIO(path)))
+        archive = zipfile.ZipFile(_BoundedReader(_File(path)))
     except DECODE_ERRORS as error:
         raise TrainingError(
             f"cannot read {path} as a zip of images: {error!s:.200}; create it again or choose "

@@ -124,3 +124,10 @@ async def test_a_taken_port_is_named(server):
 async def test_a_malformed_accept_header_gets_the_usual_format(server):
     status, _, headers = await ask(server, accept="application/openmetrics-text; version=abc")
     assert (status, headers["content-type"].startswith("text/plain")) == (200, True)
+
+
+async def test_a_server_may_be_stopped_as_soon_as_it_was_started():
+    for _ in range(20):
+        server = MetricsServer(CollectorRegistry(), lambda: True, "127.0.0.1", 0)
+        server.start()
+        await asyncio.to_thread(server.stop)

@@ -1,7 +1,9 @@
 """Zips of images."""
 
+import gc
 import json
 import struct
+import sys
 import warnings
 import zipfile
 
@@ -206,3 +208,14 @@ def test_a_huge_directory_of_a_zip_is_refused_unread(tmp_path):
         file.write(end)
     with pytest.raises(TrainingError, match="over 256 MiB; create it again"):
         load(tmp_path / "it.zip")
+
+
+def test_a_zip_in_a_reference_cycle_is_closed_without_a_warning(tmp_path, monkeypatch):
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    cycle: list[object] = [open_source(str(make_zip(tmp_path / "it.zip", {"a.png": png(flat(1))})))]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+
+    assert unraisable == []
