@@ -1,13 +1,37 @@
-"""Class accuracy: whether a linear classifier of real features agrees with the labels asked for."""
+"""Classes: the labels to generate, and whether a linear classifier of real features agrees."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.core import noise
 from dcgan.evaluation.features import Features
 
 _RIDGE = 1.0
+
+
+def choose_labels(
+    classes: int, n: int, real_labels: NDArray[np.int64] | None, class_names: Sequence[str]
+) -> NDArray[np.int64] | None:
+    """Returns the labels to generate, int64 [n]; None without classes.
+
+    They are `real_labels` if the real images have as many classes, so that both sides have the same
+    shares of them, and 0, 1, ... in turn otherwise.
+
+    Args:
+        classes: number of classes of the generator; 0 without labels.
+        n: number of images.
+        real_labels: of the real images, int64 [n]; None if they have none.
+        class_names: of the real images.
+    """
+    if classes == 0:
+        return None
+    if real_labels is not None and len(class_names) == classes:
+        return real_labels
+    return noise.labels(0, n, classes)
 
 
 def class_accuracy(

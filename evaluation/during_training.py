@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dcgan.core import noise
 from dcgan.core.images import Pixels
+from dcgan.evaluation.classes import choose_labels
 from dcgan.evaluation.features import Extractor, Features, Lite0, cached, extract
 from dcgan.evaluation.kernel_distance import kernel_distance
 from dcgan.evaluation.reference import sample_order
@@ -87,7 +88,7 @@ class TrainingEvaluator:
         """Returns uint8 [n, H, H, C]."""
         config = generator.config
         device = next(generator.parameters()).device
-        labels = self._choose_labels(config.classes)
+        labels = choose_labels(config.classes, self._images, self._labels, self._class_names)
 
         batches = []
         for start in range(0, self._images, _BATCH):
@@ -98,14 +99,6 @@ class TrainingEvaluator:
                 label = torch.from_numpy(labels[start : start + count].copy()).to(device)
             batches.append(to_pixels(generator(z.to(device), label).float()).cpu().numpy())
         return np.concatenate(batches)
-
-    def _choose_labels(self, classes: int) -> NDArray[np.int64] | None:
-        """Returns the labels of the reference where it has all classes, else 0, 1, ... in turn."""
-        if classes == 0:
-            return None
-        if self._labels is not None and len(self._class_names) == classes:
-            return self._labels
-        return noise.labels(0, self._images, classes)
 
 
 def _silent(numbers: Iterable[int], _: str) -> Iterable[int]:

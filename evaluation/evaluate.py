@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.core import noise
 from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions
 from dcgan.evaluation import baselines
-from dcgan.evaluation.classes import class_accuracy
+from dcgan.evaluation.classes import choose_labels, class_accuracy
 from dcgan.evaluation.features import Extractor, Features, Progress, cached, extract
 from dcgan.evaluation.frechet import check_covariance, frechet_distance
 from dcgan.evaluation.kernel_distance import kernel_distance
@@ -71,7 +70,8 @@ def evaluate(
     size = options.size or min(subject.image_size, reference.sample.images.shape[1])
     scorer = _Scorer(reference, extractor, options, size, progress)
 
-    labels = choose_labels(subject.classes, reference, n)
+    real_labels = reference.sample.labels
+    labels = choose_labels(subject.classes, n, real_labels, reference.class_names)
     images = subject.images(n, labels)
     features = extract(images, extractor, size, progress, "generated")
     neighbours = compare_neighbours(scorer.real, features)
@@ -87,31 +87,12 @@ def evaluate(
         n=n,
         size=size,
         seed=options.seed,
-        scores=scorer.scores(
-            features, neighbours, labels if _has_same_classes(subject, reference) else None
-        ),
+        # Other labels than those of the real images name other classes.
+        scores=scorer.scores(features, neighbours, labels if labels is real_labels else None),
         baselines=scorer.score_baselines(),
         versions=library_versions("dcgan-zoo", "numpy", "onnxruntime", "pillow", "torch"),
     )
     return Evaluation(report=report, images=images, neighbours=neighbours)
-
-
-def choose_labels(classes: int, reference: Reference, n: int) -> NDArray[np.int64] | None:
-    """Returns the labels to generate, int64 [n].
-
-    They are those of the reference images where it has as many classes, so that both sides have
-    the same shares of them, and 0, 1, ... in turn otherwise.
-    """
-    if classes == 0:
-        return None
-    if reference.sample.labels is not None and len(reference.class_names) == classes:
-        return reference.sample.labels
-    return noise.labels(0, n, classes)
-
-
-def _has_same_classes(subject: Subject, reference: Reference) -> bool:
-    has_labels = reference.sample.labels is not None
-    return has_labels and len(reference.class_names) == subject.classes
 
 
 class _Scorer:

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from dcgan.evaluation import baselines
+from dcgan.evaluation.classes import choose_labels
 from dcgan.evaluation.errors import EvaluationError
-from dcgan.evaluation.evaluate import EvaluationOptions, choose_labels, evaluate
+from dcgan.evaluation.evaluate import EvaluationOptions, evaluate
 from dcgan.evaluation.features import extract
 from dcgan.evaluation.kernel_distance import kernel_distance
 from dcgan.evaluation.reference import open_reference, sample_order
@@ -144,10 +145,11 @@ def test_the_order_of_a_sample_is_that_of_the_documentation():
 
 def test_labels_have_the_shares_of_the_reference(make_folder):
     reference = reference_of(make_folder("data", 300, classes=3), 100)
+    real = (reference.sample.labels, reference.class_names)
 
-    assert choose_labels(0, reference, 100) is None
-    assert choose_labels(3, reference, 100).tolist() == reference.sample.labels.tolist()
-    assert choose_labels(4, reference, 6).tolist() == [0, 1, 2, 3, 0, 1]
+    assert choose_labels(0, 100, *real) is None
+    assert choose_labels(3, 100, *real).tolist() == reference.sample.labels.tolist()
+    assert choose_labels(4, 6, *real).tolist() == [0, 1, 2, 3, 0, 1]
 
 
 def test_a_reference_of_another_kind_of_colour_is_refused(make_folder):
