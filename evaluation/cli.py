@@ -169,10 +169,10 @@ def _show(report: Report) -> None:
 
 
 def _publish(release: Release, report: Report, repository: Path) -> None:
-    from dcgan.evaluation.publish import publish_with_metrics
     from dcgan.evaluation.report import metrics
+    from dcgan.export.release.republish import republish
 
-    published = publish_with_metrics(release, metrics(report), repository)
+    published = republish(release, repository, metrics=metrics(report))
     click.echo(f"published {published.folder}")
 
 

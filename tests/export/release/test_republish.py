@@ -13,7 +13,7 @@ from dcgan.export.pipeline import export
 from dcgan.export.release.model_card import model_card
 from dcgan.export.release.republish import _read_parity_report, merge_metrics, republish
 from dcgan.zoo.manifest import FILE_NAME, Metric
-from dcgan.zoo.repository import SHIPPED, list_releases, read_release
+from dcgan.zoo.repository import SHIPPED, RepositoryError, list_releases, read_release
 
 KD = Metric(name="KD-Lite0 x1000", value=18.2, protocol="generator.onnx, lite0-v1, n=1,300, a")
 
@@ -37,6 +37,28 @@ def test_everything_but_card_and_manifest_stays_as_it_is(labelled, tmp_path):
     assert "| KD-Lite0 x1000 | 18.2 |" in (again.folder / "README.md").read_text()
     before, after = dataclasses.asdict(labelled.manifest), dataclasses.asdict(again.manifest)
     assert {key for key in before if before[key] != after[key]} == {"files", "metrics"}
+
+
+def test_figures_are_in_manifest_and_card_and_files_stay_as_they_are(release, tmp_path):
+    first = Metric(name="KD-Lite0 x1000", value=18.2, protocol="generator.onnx, lite0-v1, n=1,300")
+    second = Metric(name="FD-Lite0", value=61.5, protocol="generator.onnx, lite0-v1, n=1,300")
+    published = republish(release, tmp_path / "models", metrics=[first])
+    again = republish(published, tmp_path / "more", metrics=[first, second])
+    again.verify()
+    card = again.path(again.manifest.file("card")).read_text()
+
+    assert again.manifest.metrics == (first, second)
+    assert again.manifest.file("onnx") == release.manifest.file("onnx")
+    assert again.manifest.parity == release.manifest.parity
+    assert "| KD-Lite0 x1000 | 18.2 |" in card
+    assert "Nothing was measured" not in card
+    assert release.manifest.metrics == ()
+
+
+def test_a_version_that_exists_is_not_changed(release, tmp_path):
+    republish(release, tmp_path / "models", metrics=[KD])
+    with pytest.raises(RepositoryError, match="exists"):
+        republish(release, tmp_path / "models", metrics=[KD])
 
 
 def test_a_copy_without_news_is_equal_in_every_byte(labelled, tmp_path):
