@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dcgan.core import noise
 from dcgan.core.images import Pixels
 from dcgan.export.errors import ExportError
-from dcgan.export.formats.safetensors_file import read_safetensors
+from dcgan.export.formats.released_weights import find_weights, read_weights
 from dcgan.export.graph.fold import FoldedGenerator
 from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.zoo.catalog import get_model
@@ -131,20 +131,13 @@ def _find(name: str | Path, version: int | None) -> Release:
 
 def _read_weights(release: Release) -> FoldedGenerator:
     """Reads the weights of a model after checking their SHA-256."""
-    weights = release.manifest.file("safetensors")
-    if weights is not None:
-        release.verify_file(weights)
-        return read_safetensors(release.path(weights))
-
-    graph = release.manifest.file("onnx", "fp32")
-    if graph is None:
+    weights = find_weights(release.manifest)
+    if weights is None:
         raise ExportError(
             f"{release.folder} has neither safetensors nor a float32 ONNX file; export it again"
         )
-    from dcgan.export.formats.onnx_file import read_onnx_weights  # noqa: PLC0415 - needs onnx
-
-    release.verify_file(graph)
-    return read_onnx_weights(release.path(graph))
+    release.verify_file(weights)
+    return read_weights(weights, release.folder)
 
 
 def _check_shape(network: FoldedGenerator, release: Release) -> None:

@@ -13,7 +13,8 @@ import torch
 from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.export.errors import ExportError, LevelMismatchError
 from dcgan.export.formats.onnx_file import read_onnx_metadata, read_onnx_weights
-from dcgan.export.formats.safetensors_file import read_safetensors, write_safetensors
+from dcgan.export.formats.released_weights import find_weights, read_weights
+from dcgan.export.formats.safetensors_file import write_safetensors
 from dcgan.export.graph.fold import FoldedGenerator, round_to_float16
 from dcgan.export.release.golden_images import golden_digests
 from dcgan.export.release.model_card import write_model_card
@@ -147,14 +148,10 @@ def _origin(digest: GoldenDigest) -> GoldenDigest:
 
 
 def _released_network(draft: Manifest, folder: Path) -> FoldedGenerator:
-    """Reads the released weights from the folder, of the safetensors file if there is one."""
-    weights = draft.file("safetensors")
-    if weights is not None:
-        return read_safetensors(folder / weights.path)
-    graph = draft.file("onnx", "fp32")
-    if graph is None:
+    weights = find_weights(draft)
+    if weights is None:
         raise ExportError(f"{draft.name} publishes no float weights; export the model again")
-    return read_onnx_weights(folder / graph.path)
+    return read_weights(weights, folder)
 
 
 def _place_of_weights(files: Sequence[ModelFile]) -> int:

@@ -9,8 +9,7 @@ import torch
 
 from dcgan.core.hardware import processor_family
 from dcgan.export.errors import LevelMismatchError
-from dcgan.export.formats.onnx_file import read_onnx_weights
-from dcgan.export.formats.safetensors_file import read_safetensors
+from dcgan.export.formats.released_weights import find_weights, read_weights
 from dcgan.export.graph.fold import FoldedGenerator
 from dcgan.export.verify.backends import Backend, OnnxBackend
 from dcgan.export.verify.gate import compare_with_weights
@@ -80,20 +79,16 @@ def _read_reference(release: Release, show: Callable[[str], None]) -> FoldedGene
     Parity with the graph's own weights still shows that it computes what PyTorch computes with
     them.
     """
-    weights = release.manifest.file("safetensors")
-    if weights is not None:
-        return read_safetensors(release.path(weights))
-
-    graph = release.manifest.file("onnx", "fp32")
-    if graph is not None:
+    weights = find_weights(release.manifest)
+    if weights is None:
+        show(f"{release.folder} publishes no float weights: only its golden images were checked")
+        return None
+    if weights.role == "onnx":
         show(
             f"{release.folder} has no safetensors file: "
-            f"the weights in {graph.path} are the reference"
+            f"the weights in {weights.path} are the reference"
         )
-        return read_onnx_weights(release.path(graph))
-
-    show(f"{release.folder} publishes no float weights: only its golden images were checked")
-    return None
+    return read_weights(weights, release.folder)
 
 
 def _check_golden_images(
