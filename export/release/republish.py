@@ -67,25 +67,18 @@ def republish(
         adds_weights = safetensors and manifest.file("safetensors") is None
         if adds_weights:
             files.insert(_place_of_weights(files), _write_weights(release, folder))
+        draft = replace(
+            manifest, files=tuple(files), metrics=merge_metrics(manifest.metrics, metrics)
+        )
 
         # Keep the parity report if it is complete, or else run the gate again.
-        completed = replace(
-            manifest,
-            files=tuple(files),
-            parity=(),
-            metrics=merge_metrics(manifest.metrics, metrics),
-        )
         report = None if adds_weights else _read_parity_report(release)
         if report is None:
-            completed, report = _verify_again(completed, folder)
-        else:
-            completed = replace(completed, parity=manifest.parity)
+            draft, report = _verify_again(draft, folder)
 
         # Write the report, the card and the manifest.
-        parity = write_parity_report(report, folder)
-        described = replace(completed, files=(*files, parity))
-        card = write_model_card(described, report, folder)
-        described = replace(described, files=(*files, parity, card))
+        extras = [write_parity_report(report, folder), write_model_card(draft, report, folder)]
+        described = replace(draft, files=(*files, *extras))
         (folder / FILE_NAME).write_text(dump_json(described), encoding="utf-8")
 
     return read_release(repository / manifest.name / str(manifest.version))
