@@ -45,14 +45,14 @@ def model_card(manifest: Manifest, report: ParityReport) -> str:
         _labels(manifest),
         _usage(manifest),
         _training(manifest),
-        quality_section(manifest),
+        _quality(manifest),
         _parity(report),
         _limitations(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def quality_section(manifest: Manifest) -> str:
+def _quality(manifest: Manifest) -> str:
     """Returns the measured figures."""
     if not manifest.metrics:
         return (
