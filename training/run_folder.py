@@ -9,7 +9,8 @@ epochs/0001/ ...             both networks after an epoch, if the recipe keeps t
 generator.safetensors        the generator to export, with the steps and images it has seen
 discriminator.safetensors    the discriminator
 checkpoint.safetensors       where --resume continues
-best.safetensors             the generator with the smallest distance so far (--evaluate-every)
+best.safetensors             the generator with the smallest distance so far (--evaluate-every),
+                             also of steps that were abandoned by a rollback
 good.safetensors             the last checkpoint of the healthy run
 detours.json                 when and why the run was rolled back (--on-collapse rollback)
 metrics.abandoned-1.jsonl    the rows of the steps that were abandoned by the first rollback

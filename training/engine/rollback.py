@@ -63,7 +63,7 @@ def roll_back(trainer: Trainer, folder: RunFolder, log: MetricsLog, reason: str)
         "why": reason,
     }
     append_rollback(folder.path / ROLLBACKS, entry)
-    log.copy_after(trainer.step, folder.path / f"metrics.abandoned-{number}.jsonl")
+    log.copy_abandoned(trainer.step, number)
 
     # Make the state after the rollback the checkpoint of the run.
     checkpoint = trainer.encode_checkpoint()

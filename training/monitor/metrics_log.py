@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -59,7 +59,8 @@ class MetricsLog:
     Attributes:
         latest: the metrics of the last row written, empty before the first.
         recent: the last rows from before `step`, at most `WINDOW`.
-        best_quality: the smallest distance of all rows; infinity if no step was evaluated.
+        best_quality: the smallest distance of all steps, also of those that rollbacks abandoned;
+            infinity if none was evaluated.
 
     Raises:
         TrainingError: if the file lacks some of the first steps, or is damaged.
@@ -74,6 +75,8 @@ class MetricsLog:
         self.latest: dict[str, float] = {}
         self.recent: list[MetricsRow] = []
         self.best_quality = math.inf
+        for row in self._abandoned_rows():
+            self._count_quality(row)
         self.truncate(step)
 
     @property
@@ -96,7 +99,7 @@ class MetricsLog:
     def add_quality(self, values: Mapping[str, float]) -> None:
         """Adds the quality after the last step to its row, which must not have been flushed."""
         self._positions[-1].update(values)
-        self.best_quality = min(self.best_quality, values[QUALITY])
+        self._count_quality(values)
 
     def flush_full(self) -> list[MetricsRow]:
         """Flushes a full buffer without a wait for the device.
@@ -147,9 +150,16 @@ class MetricsLog:
         except OSError as error:
             raise self._write_error(error) from None
 
-    def copy_after(self, step: int, path: Path) -> None:
-        """Copies the rows after a step into another file."""
-        write_file(path, "".join(self._read_lines()[step:]).encode())
+    def copy_abandoned(self, step: int, number: int) -> None:
+        """Copies the rows after a step, those in the buffer too, before a rollback removes them.
+
+        Args:
+            step: to which the run is rolled back.
+            number: of the rollback.
+        """
+        self.flush()
+        path = self._path.with_name(f"metrics.abandoned-{number}.jsonl")
+        write_file(path, "".join(_read_lines(self._path)[step:]).encode())
 
     def truncate(self, step: int) -> None:
         """Removes the rows after a step, and those in the buffer.
@@ -159,7 +169,7 @@ class MetricsLog:
         """
         self._positions = []
         self._sent = None
-        lines = self._read_lines()[:step]
+        lines = _read_lines(self._path)[:step]
         complete = len(lines) == step and (step == 0 or lines[-1].endswith("\n"))
         if not complete:
             raise TrainingError(
@@ -167,11 +177,10 @@ class MetricsLog:
             )
 
         recent: deque[MetricsRow] = deque(maxlen=WINDOW)
-        self.best_quality = math.inf
         for number, line in enumerate(lines, 1):
             row = self._parse(line, number)
             recent.append(row)
-            self.best_quality = min(self.best_quality, row.get(QUALITY, math.inf))
+            self._count_quality(row)
         self.recent = list(recent)
         write_file(self._path, "".join(lines).encode())
 
@@ -202,18 +211,18 @@ class MetricsLog:
             self.latest = {name: written[-1][name] for name in STEP_METRICS}
         return rows[: count + 1]
 
-    def _read_lines(self) -> list[str]:
-        try:
-            return self._path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
+    def _abandoned_rows(self) -> Iterator[MetricsRow]:
+        """Yields the rows that `copy_abandoned` has copied, without damaged ones."""
+        for path in self._path.parent.glob("metrics.abandoned-*.jsonl"):
+            if path.is_file():
+                yield from filter(None, map(_parse_row, _read_lines(path)))
+
+    def _count_quality(self, row: Mapping[str, float]) -> None:
+        self.best_quality = min(self.best_quality, row.get(QUALITY, math.inf))
 
     def _parse(self, line: str, step: int) -> MetricsRow:
-        try:
-            row: object = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not _is_row(row) or row["step"] != step:
+        row = _parse_row(line)
+        if row is None or row["step"] != step:
             raise TrainingError(
                 f"{self._path} is damaged: its line {step} is not step {step}; start a new run"
             )
@@ -231,6 +240,21 @@ class MetricsLog:
         return TrainingError(
             f"cannot write {self._path}: {error.strerror}; fix that and use --resume"
         )
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+
+
+def _parse_row(line: str) -> MetricsRow | None:
+    try:
+        row: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if _is_row(row) else None
 
 
 def _is_row(row: object) -> TypeGuard[MetricsRow]:

@@ -42,10 +42,22 @@ class Judge:
 
 @pytest.fixture
 def run(configure, dataset, tmp_path):
-    """Trains in a folder, from its checkpoint if it has one, up to a step."""
+    """Trains in a folder, from its checkpoint if it has one, up to a step.
 
-    def run(name, judge=None, until=STEPS, every=3):
+    If the weights are harmed after a step, the run is rolled back to step 5.
+    """
+
+    def run(name, judge=None, until=STEPS, every=3, harmed_after=None):
         trainer = Trainer(configure(steps=STEPS), dataset)
+        train_step = trainer.train_step
+
+        def train_harmed():
+            if trainer.step == harmed_after and trainer.rollbacks == 0:
+                with torch.no_grad():
+                    trainer.state.generator.head.weight[0] = math.nan
+            return train_step()
+
+        trainer.train_step = train_harmed
         folder = RunFolder(tmp_path / name)
         if (folder.path / "checkpoint.safetensors").exists():
             trainer.load_checkpoint(folder.path / "checkpoint.safetensors")
@@ -56,7 +68,15 @@ def run(configure, dataset, tmp_path):
         stop = StopAt(trainer, until)
         plan = None if judge is None else EvaluationPlan(every=every, evaluate=judge)
         progress = Progress(STEPS, trainer.step, out=out)
-        train(trainer, folder, progress, stop, CheckpointSchedule(), evaluation=plan)
+        train(
+            trainer,
+            folder,
+            progress,
+            stop,
+            CheckpointSchedule(steps=5 if harmed_after else None),
+            on_collapse="rollback" if harmed_after else "continue",
+            evaluation=plan,
+        )
         return folder.path, out.getvalue()
 
     return run
@@ -124,6 +144,19 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(run):
     parts, _ = run("parts", Judge(7.0, 5.0))
     for name in ("checkpoint.safetensors", BEST, METRICS, CURVES):
         assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
+
+
+def test_a_rollback_keeps_the_best_generator_of_all_steps(run):
+    judge = Judge(9.0, 4.0, 8.0, 7.0, 6.0, 5.0)  # of steps 3, 6 and 9, then 6, 9 and 12
+    path, text = run("a", judge, harmed_after=9)
+    assert "rolled back to step 5;" in text
+    found = {row["step"]: row["kd_lite0_x1000"] for row in rows(path) if "kd_lite0_x1000" in row}
+    assert found == {3: 9.0, 6: 7.0, 9: 6.0, 12: 5.0}
+    (abandoned,) = path.glob("metrics.abandoned-*.jsonl")
+    assert '"kd_lite0_x1000": 4.0' in abandoned.read_text()
+    assert read_tensors(path / BEST)[1]["step"] == 6
+    best = read_run(path, best=True)
+    assert next(best.generator.parameters()).flatten()[0].item() == judge.seen[1]
 
 
 def test_a_distance_that_is_not_finite_is_not_recorded(run):

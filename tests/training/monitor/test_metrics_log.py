@@ -1,6 +1,7 @@
 """metrics.jsonl."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from dcgan.training import host_copy
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.metrics_log import MetricsLog, flush_interval
+from dcgan.training.monitor.quality import QUALITY
 
 CPU = torch.device("cpu")
 
@@ -90,8 +92,41 @@ def test_the_rows_after_a_step_can_be_copied(path, tmp_path):
     for step in range(1, 4):
         append(log, step, 0.5)
     log.flush()
-    log.copy_after(1, tmp_path / "copy.jsonl")
-    assert [row["step"] for row in read(tmp_path / "copy.jsonl")] == [2, 3]
+    log.copy_abandoned(1, 2)
+    assert [row["step"] for row in read(tmp_path / "metrics.abandoned-2.jsonl")] == [2, 3]
+
+
+def test_rows_that_are_still_buffered_are_copied_too(asynchronous_log, path, tmp_path):
+    fill(asynchronous_log, 1)
+    asynchronous_log.flush_full()
+    append(asynchronous_log, 11, 0.5)
+    asynchronous_log.copy_abandoned(9, 1)
+    assert [row["step"] for row in read(tmp_path / "metrics.abandoned-1.jsonl")] == [10, 11]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the same log", "opened again"])
+def test_the_best_quality_counts_abandoned_steps(path, again):
+    log = MetricsLog(path, CPU, 0)
+    for step, quality in ((1, 3.0), (2, 1.0)):
+        append(log, step, 0.5)
+        log.add_quality({QUALITY: quality})
+    log.copy_abandoned(1, 1)
+    log.truncate(1)
+    assert [row[QUALITY] for row in read(path)] == [3.0]
+    if again:
+        log = MetricsLog(path, CPU, 1)
+    assert log.best_quality == 1.0
+
+
+@pytest.mark.hostile(
+    "A stranger's rows of abandoned steps that are no rows, or a folder in place of the file",
+    "left out: they only say which generator was the best",
+)
+def test_damaged_abandoned_rows_are_left_out(path, tmp_path):
+    lines = ["", "[", "[1]", f'{{"{QUALITY}": -1}}', "[" * 10**5]
+    (tmp_path / "metrics.abandoned-1.jsonl").write_text("\n".join(lines))
+    (tmp_path / "metrics.abandoned-2.jsonl").mkdir()
+    assert MetricsLog(path, CPU, 0).best_quality == math.inf
 
 
 @pytest.mark.hostile(
