@@ -118,25 +118,16 @@ class Generation:
             RequestError: if the request is refused or its deadline passes.
             EngineError: if an engine fails.
         """
-        model = request.model
         count = request.images
+        if request.image_format.is_png:
+            chunk = self._begin_chunk(request, deadline, 0, count, is_first=True)
+            return await self._finish_chunk(request, chunk)
+
+        # Pixels need no reservation, and so take a shorter way than a chunk.
         demand = self._demand(request, deadline, 0, count, is_first=True)
         draw = partial(request.draw, 0, count)
-        if not request.image_format.is_png:
-            images = await model.dispatcher.submit(demand, draw)
-            return GeneratedImages(0, count, images)
-
-        tags = self._tags(request, 0, count)
-        if tags and (files := self.cache.find_all(tags)) is not None:
-            return from_cache(0, count, files)
-
-        is_grid = request.image_format is ImageFormat.PNG_GRID
-        with model.png_queue.reserve(demand, is_grid=is_grid) as reservation:
-            demand = replace(demand, reserve_s=reservation.encode_s)
-            images = await model.dispatcher.submit(demand, draw)
-            generated = await self._encode_png(request, 0, count, images, reservation)
-        self.cache.add_all(tags, generated.files)
-        return generated
+        images = await request.model.dispatcher.submit(demand, draw)
+        return GeneratedImages(0, count, images)
 
     async def generate_file(
         self,
@@ -199,7 +190,7 @@ class Generation:
                     return
 
                 # Keep no reference to the images while the client reads.
-                yield await self._finish_chunk(request, pending)
+                yield await self._finish_chunk(request, pending.popleft())
         finally:
             for chunk in pending:
                 chunk.resources.close()
@@ -250,36 +241,19 @@ class Generation:
             resources.callback(images.cancel)
             return _PendingChunk(start, count, images, reservation, resources.pop_all(), tags)
 
-    async def _finish_chunk(
-        self, request: ImageRequest, pending: deque[_PendingChunk]
-    ) -> GeneratedImages:
-        """Waits for the oldest chunk, takes it from the others, and encodes it."""
-        chunk = pending[0]
+    async def _finish_chunk(self, request: ImageRequest, chunk: _PendingChunk) -> GeneratedImages:
+        """Waits for the images of a chunk, and encodes them unless the request is for pixels."""
         if chunk.images is None:
-            pending.popleft()
             return from_cache(chunk.start, chunk.count, chunk.files)
 
-        images = await chunk.images
-        pending.popleft()
         with chunk.resources:
-            generated = await self._encode_png(
-                request, chunk.start, chunk.count, images, chunk.reservation
-            )
-        self.cache.add_all(chunk.tags, generated.files)
-        return generated
+            images = await chunk.images
+            if chunk.reservation is None:
+                return GeneratedImages(chunk.start, chunk.count, images)
 
-    async def _encode_png(
-        self,
-        request: ImageRequest,
-        start: int,
-        count: int,
-        images: Images,
-        reservation: PngReservation | None,
-    ) -> GeneratedImages:
-        """Encodes images as PNG; without a reservation, the request is for pixels."""
-        if reservation is None:
-            return GeneratedImages(start, count, images)
+            began = time.perf_counter()
+            files = await request.model.png_queue.encode(chunk.reservation, images.parts)
+            png_s = time.perf_counter() - began
 
-        began = time.perf_counter()
-        files = await request.model.png_queue.encode(reservation, images.parts)
-        return GeneratedImages(start, count, images, files, time.perf_counter() - began)
+        self.cache.add_all(chunk.tags, files)
+        return GeneratedImages(chunk.start, chunk.count, images, files, png_s)
