@@ -8,15 +8,14 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from dcgan.core.text import printable
-from dcgan.serving.api.errors import DrainingError, InvalidMessageError, engine_fault
+from dcgan.serving.api.errors import DrainingError, engine_fault
 from dcgan.serving.api.in_flight import Call, InFlight
-from dcgan.serving.api.request_stream import read_message
+from dcgan.serving.api.request_stream import Request, parse_message, read_message
 from dcgan.serving.api.status import PUSHBACK_KEY, GrpcStatus, status_of
 from dcgan.serving.errors import RequestError
 from dcgan.serving.observability.metrics import MethodMetrics, Metrics
@@ -32,7 +31,6 @@ _TRANSIT_S = 0.1  # the client's deadline passes up to this much earlier than th
 
 logger = logging.getLogger(__name__)
 
-Request = TypeVar("Request", bound=Message)
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = Callable[[object, Context], Coroutine[Any, Any, bytes | None]]
 
@@ -115,7 +113,7 @@ class RpcMethods:
             code = grpc.StatusCode.CANCELLED
             try:
                 call.check_calls()
-                request = _parse(request_type, await read_message(context))
+                request = parse_message(request_type, await read_message(context))
                 call.admit()
                 reply = await handler(request, context, call)
                 if reply is not None:
@@ -175,15 +173,6 @@ class RpcMethods:
             error = engine_fault(error, _request_id(context))
         self.count_refusal(error.reason)
         return status_of(error)
-
-
-def _parse(request_type: type[Request], data: bytes | None) -> Request:
-    if data is None:
-        raise InvalidMessageError(request_type.DESCRIPTOR.full_name)
-    try:
-        return request_type.FromString(data)
-    except DecodeError:
-        raise InvalidMessageError(request_type.DESCRIPTOR.full_name) from None
 
 
 def _is_deadline_over(context: Context) -> bool:

@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from dcgan.serving.api.accept_loop import TolerantServer
-from dcgan.serving.api.errors import InvalidMessageError
 from dcgan.serving.api.in_flight import Call, InFlight
-from dcgan.serving.api.request_stream import read_message
+from dcgan.serving.api.request_stream import parse_message, read_message
 from dcgan.serving.api.status import status_of
 from dcgan.serving.errors import RequestError
 
@@ -50,17 +49,17 @@ class StrictParsing:
 
     def _wrap(self, handler: Any) -> Any:  # noqa: ANN401 - gRPC's handlers have no public type
         """Returns a handler that reads and parses its requests itself."""
-        parse = handler.request_deserializer
+        request_type = handler.request_deserializer.__self__  # its method FromString
         serialize = handler.response_serializer
         if handler.request_streaming:
-            answer = self._limited(_stream_handler(handler.stream_stream, parse))
+            answer = self._limited(_stream_handler(handler.stream_stream, request_type))
             return grpc.stream_stream_rpc_method_handler(answer, response_serializer=serialize)
 
         if handler.response_streaming:
-            answer = self._limited(_message_handler(handler.unary_stream, parse))
+            answer = self._limited(_message_handler(handler.unary_stream, request_type))
             return grpc.stream_stream_rpc_method_handler(answer, response_serializer=serialize)
 
-        answer = self._limited(_message_handler(handler.unary_unary, parse))
+        answer = self._limited(_message_handler(handler.unary_unary, request_type))
         return grpc.stream_unary_rpc_method_handler(answer, response_serializer=serialize)
 
     def _limited(self, answer: Callable[[_Context, Call], Awaitable[Any]]) -> _Handler:
@@ -93,12 +92,12 @@ class StrictParsing:
 
 def _message_handler(
     answer: Callable[[Message, _Context], Awaitable[Message | None]],
-    parse: Callable[[bytes], Message],
+    request_type: type[Message],
 ) -> Callable[[_Context, Call], Awaitable[Message | None]]:
     """Returns a handler of a request of one message."""
 
     async def handle(context: _Context, call: Call) -> Message | None:
-        request = _parse(parse, await read_message(context))
+        request = parse_message(request_type, await read_message(context))
         call.arrive()
         return await answer(request, context)
 
@@ -107,7 +106,7 @@ def _message_handler(
 
 def _stream_handler(
     answer: Callable[[AsyncIterator[Message], _Context], AsyncIterator[Message]],
-    parse: Callable[[bytes], Message],
+    request_type: type[Message],
 ) -> Callable[[_Context, Call], Awaitable[None]]:
     """Returns a handler of a stream of requests, of which the first has to arrive in time."""
 
@@ -115,24 +114,9 @@ def _stream_handler(
         async def parsed() -> AsyncIterator[Message]:
             while isinstance(data := await context.read(), bytes):
                 call.arrive()
-                yield _parse(parse, data)
+                yield parse_message(request_type, data)
 
         async for reply in answer(parsed(), context):
             await context.write(reply)
 
     return handle
-
-
-def _parse(parse: Callable[[bytes], Message], data: bytes | None) -> Message:
-    """Parses a request.
-
-    Raises:
-        InvalidMessageError: if it cannot be parsed, or there is none.
-    """
-    try:
-        if data is not None:
-            return parse(data)
-    except (DecodeError, ValueError):
-        pass
-    kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
-    raise InvalidMessageError(kind.full_name if kind is not None else "message")
