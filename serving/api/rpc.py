@@ -101,23 +101,27 @@ class RpcMethods:
         The result is registered as a handler of request streams, because gRPC calls that as soon as
         the headers have arrived, and so how long the request takes can be limited.
         """
-        in_flight = self.in_flight
+
+        async def answer(context: Context, call: Call) -> bytes | None:
+            call.check_calls()
+            request = parse_message(request_type, await read_message(context))
+            call.admit()
+            reply = await handler(request, context, call)
+            if reply is not None:
+                call.hold(len(reply), COPIES)
+            return reply
 
         async def handle(_: object, context: Context) -> bytes | None:
             began = time.perf_counter()
             metrics.started.inc()
-            call = in_flight.begin_call(context.peer(), asyncio.current_task())
+            call = self.in_flight.begin_call(context.peer(), asyncio.current_task())
             _on_rpc_done(context, call.end)
+
             reply: bytes | None = None
             failure: GrpcStatus | None = None
             code = grpc.StatusCode.CANCELLED
             try:
-                call.check_calls()
-                request = parse_message(request_type, await read_message(context))
-                call.admit()
-                reply = await handler(request, context, call)
-                if reply is not None:
-                    call.hold(len(reply), COPIES)
+                reply = await answer(context, call)
                 code = grpc.StatusCode.OK
             except (asyncio.CancelledError, grpc.aio.BaseError) as error:
                 if call.error is None:
@@ -125,13 +129,10 @@ class RpcMethods:
                     if _is_deadline_over(context):
                         code = grpc.StatusCode.DEADLINE_EXCEEDED
                     raise asyncio.CancelledError from error
-                failure = self._failure(call.error, context)
-                code = failure.code
-            except DrainingError as error:
-                failure = await self._refuse_in_drain(error, call, context)
+                failure = await self._failure(call.error, call, context)
                 code = failure.code
             except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
-                failure = self._failure(error, context)
+                failure = await self._failure(error, call, context)
                 code = failure.code
             finally:  # count it before the client has the answer, and may read the metrics
                 call.answer()
@@ -146,18 +147,22 @@ class RpcMethods:
 
         return handle
 
-    async def _refuse_in_drain(
-        self, error: DrainingError, call: Call, context: Context
-    ) -> GrpcStatus:
-        """Refuses an RPC: at once if it is the first attempt, at the end of the drain otherwise.
+    async def _failure(self, error: Exception, call: Call, context: Context) -> GrpcStatus:
+        """Counts an error and returns its status; one in a drain may have to wait first."""
+        if not isinstance(error, RequestError):
+            error = engine_fault(error, _request_id(context))
+        self.count_refusal(error.reason)
+        failure = status_of(error)
+        if isinstance(error, DrainingError) and _is_retry(context):
+            return await self._postpone(failure, call, context)
+        return failure
+
+    async def _postpone(self, failure: GrpcStatus, call: Call, context: Context) -> GrpcStatus:
+        """Keeps an attempt that is not the first until the end of the drain.
 
         A drain can take longer than all attempts of a client that balances its load over this
         server and slow ones. The trailer lets its next attempt come when the port is closed.
         """
-        failure = self._failure(error, context)
-        if not _is_retry(context):
-            return failure
-
         left_s = context.time_remaining()
         try:
             await self.in_flight.postpone(None if left_s is None else left_s / 2)
@@ -167,12 +172,6 @@ class RpcMethods:
             return failure  # the call has lived too long
         pushback = (PUSHBACK_KEY, str(_AFTER_DRAIN_MS))
         return replace(failure, trailers=(*failure.trailers, pushback))
-
-    def _failure(self, error: Exception, context: Context) -> GrpcStatus:
-        if not isinstance(error, RequestError):
-            error = engine_fault(error, _request_id(context))
-        self.count_refusal(error.reason)
-        return status_of(error)
 
 
 def _is_deadline_over(context: Context) -> bool:
