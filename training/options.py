@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dcgan.core.origin import ParentRun
-from dcgan.core.schema import dump_json
 from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe
 from dcgan.training.data.color import WHITE, parse_background
@@ -21,14 +20,8 @@ from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
 from dcgan.training.errors import TrainingError
 from dcgan.training.parent_run import Parent, check_same_shape, inherit_recipe
 from dcgan.training.recipe_files import change_recipe, load_recipe, recipe_names
-from dcgan.training.recipe_values import first_difference, recipe_values
-from dcgan.training.run_config import (
-    CONFIG,
-    SCHEMA_VERSION,
-    DataFacts,
-    RunConfig,
-    parse_config,
-)
+from dcgan.training.run_comparison import check_same_recipe, refuse_to_resume
+from dcgan.training.run_config import SCHEMA_VERSION, DataFacts, RunConfig
 
 DEFAULT_RECIPE = "dcgan64"
 
@@ -95,7 +88,7 @@ class TrainOptions:
 
         if saved is not None:
             recipe = recipe.for_images(saved.data.images)
-            _refuse_to_resume(first_difference(_values(saved.recipe), _values(recipe)))
+            check_same_recipe(saved, recipe)
         return recipe
 
     def resolve_background(self, saved: RunConfig | None) -> str:
@@ -111,7 +104,7 @@ class TrainOptions:
         if saved is None:
             return color or WHITE
         if color not in (None, saved.data.background):
-            _refuse_to_resume(f"background = {saved.data.background}, not {color}")
+            refuse_to_resume(f"background = {saved.data.background}, not {color}")
         return saved.data.background
 
     def resolve_config(
@@ -182,59 +175,6 @@ class TrainOptions:
         return (self.epochs or recipe.epochs) * recipe.steps_per_epoch(images)
 
 
-def check_resumable(saved: RunConfig, config: RunConfig) -> None:
-    """Checks that a run is resumed with the images and options with which it was started.
-
-    Other hardware and another release are allowed; they may change the last bits.
-
-    Raises:
-        TrainingError: names the first difference.
-    """
-    if saved.data.sha256 != config.data.sha256:
-        raise TrainingError(
-            f"the run was started with the images of {_describe(saved.data)}, not "
-            f"{_describe(config.data)}; give those images, or another --out"
-        )
-    if saved.steps != config.steps:
-        raise TrainingError(
-            f"the run was started with steps = {saved.steps}, not {config.steps}, and its learning "
-            "rates depend on them; resume it without --steps and --epochs, or start a new run from "
-            "its networks, with --init-from and another --out"
-        )
-    _refuse_to_resume(first_difference(_determining(saved), _determining(config)))
-
-
-def check_processes_agree(context: DistributedContext, config: RunConfig) -> None:
-    """Checks that every process of a distributed run trains the same as the main process.
-
-    Raises:
-        TrainingError: in a process that does not; names the first difference.
-    """
-    text = context.broadcast_text(dump_json(config))
-    main_config = config if text is None else parse_config(text, CONFIG)
-    difference = first_difference(_determining(config), _determining(main_config))
-    if difference is not None:
-        raise TrainingError(
-            f"process {context.rank} of this run differs from process 0: {difference}; "
-            "give all of them the same images and options"
-        )
-
-
-def _determining(config: RunConfig) -> dict[str, object]:
-    """Returns the values that have to be equal for the same run; data by content, not by path."""
-    values = _values(config.recipe)
-    values["data digest"] = config.data.sha256
-    values["data class_names"] = config.data.class_names
-    values["init_from"] = config.init_from and config.init_from.checkpoint_sha256
-    for name in ("seed", "steps", "device", "precision", "deterministic"):
-        values[name] = getattr(config, name)
-    return values
-
-
-def _values(recipe: Recipe) -> dict[str, object]:
-    return {f"recipe {key}": value for key, value in recipe_values(recipe).items()}
-
-
 def _resolve_parent(saved: RunConfig | None, parent: Parent | None) -> ParentRun | None:
     """Returns the run from which a run begins; a resumed run keeps the one that it has."""
     given = None if parent is None else parent.record
@@ -246,21 +186,6 @@ def _resolve_parent(saved: RunConfig | None, parent: Parent | None) -> ParentRun
             "choose another --out"
         )
     return saved.init_from
-
-
-def _refuse_to_resume(difference: str | None) -> None:
-    if difference is not None:
-        raise TrainingError(
-            f"the run was started with {difference}; resume it with the same options, or choose "
-            "another --out"
-        )
-
-
-def _describe(data: DataFacts) -> str:
-    return (
-        f"{data.name} ({data.images} of {data.image_size} x {data.image_size}, "
-        f"digest {data.sha256:.12})"
-    )
 
 
 def _check_batch_size(recipe: Recipe, dataset: Dataset) -> None:

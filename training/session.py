@@ -26,8 +26,9 @@ from dcgan.training.engine.trainer import Trainer
 from dcgan.training.monitor.estimate import long_run_hint
 from dcgan.training.monitor.progress import Progress
 from dcgan.training.monitor.quality import EvaluationPlan, load_evaluator
-from dcgan.training.options import TrainOptions, check_processes_agree, check_resumable
+from dcgan.training.options import TrainOptions
 from dcgan.training.parent_run import Parent, load_parent, read_parent
+from dcgan.training.run_comparison import check_processes_agree, check_resumable
 from dcgan.training.run_config import (
     CONFIG,
     RunConfig,

@@ -29,7 +29,8 @@ from dcgan.training.engine.step import TrainingStep
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.progress import Progress
-from dcgan.training.options import TrainOptions, check_processes_agree
+from dcgan.training.options import TrainOptions
+from dcgan.training.run_comparison import check_processes_agree
 from dcgan.training.run_config import RunConfig
 from dcgan.training.run_folder import RunFolder, read_run
 from dcgan.training.tensor_file import read_tensors
