@@ -8,6 +8,7 @@ import pytest
 from dcgan.core.schema import dump_json
 from dcgan.training.errors import TrainingError
 from dcgan.training.options import TrainOptions
+from dcgan.training.run_comparison import check_resumable
 from dcgan.training.run_config import parse_config
 from dcgan.training.switches import StepSwitches
 
