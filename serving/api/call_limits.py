@@ -10,7 +10,7 @@ class CallLimits:
     """What clients may hold in total, and for how long.
 
     One connection gets at most two thirds of each total, one address four fifths; see
-    `exceeds_share`.
+    `dcgan.serving.shares.exceeds_share`.
 
     Attributes:
         max_calls: calls at once; 0 for no limit.

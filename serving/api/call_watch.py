@@ -25,7 +25,6 @@ async def watch_calls(
     """
     while True:
         await asyncio.sleep(interval_s)
-        in_flight.forget_idle()
         if stuck := end_late_calls(in_flight):
             await asyncio.to_thread(disconnect, stuck)
 
@@ -47,7 +46,7 @@ def end_late_calls(in_flight: InFlight) -> set[str]:
         if not call.is_committed:
             _expire_if_late(call, in_flight, now)
         elif call.has_not_read(now):
-            stuck.add(call.connection.peer)
+            stuck.add(call.peer.name)
     return stuck
 
 

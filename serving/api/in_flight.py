@@ -10,8 +10,9 @@ from typing import Any
 
 from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.errors import TooManyCallsError, TooManyStreamsError, UnreadRepliesError
-from dcgan.serving.api.usage import Connection, Usage, address_of, exceeds_share
 from dcgan.serving.errors import RequestError
+from dcgan.serving.peer import Peer, find_peer
+from dcgan.serving.shares import Shares
 
 _READ_BYTES_PER_S = 64 * 2**10  # a slower client is cut off, if its reply is large
 
@@ -21,7 +22,7 @@ class Call:
 
     Args:
         in_flight: that counts it.
-        connection: of its client.
+        peer: its client.
         began: time of its headers, on the clock of `in_flight`.
         task: that answers it; None if its time is limited elsewhere.
 
@@ -41,21 +42,21 @@ class Call:
         "_unread_memory",
         "_unread_size",
         "began",
-        "connection",
         "error",
         "has_arrived",
         "is_committed",
+        "peer",
         "unread_since",
     )
 
     def __init__(
         self,
         in_flight: InFlight,
-        connection: Connection,
+        peer: Peer,
         began: float,
         task: asyncio.Task[Any] | None,
     ) -> None:
-        self.connection = connection
+        self.peer = peer
         self.began = began
         self.error: RequestError | None = None
         self.has_arrived = False
@@ -73,22 +74,18 @@ class Call:
         self.has_arrived = True
 
     def admit(self) -> None:
-        """Counts the call as in flight: its request has arrived, and a drain waits for it."""
-        self.has_arrived = True
+        """Counts the call as in flight: a drain waits for it."""
         self._is_admitted = True
         self._in_flight.count_admitted()
 
     def check_calls(self) -> None:
-        """Checks that the connection has not too many calls, this one included.
+        """Checks that the client has not too many calls.
 
         Raises:
-            TooManyCallsError: if it has.
+            TooManyCallsError: if it has, with this one.
         """
         limit = self._in_flight.limits.max_calls
-        total = self._in_flight.total.calls - 1
-        address = self.connection.address.calls - 1
-        connection = self.connection.calls - 1
-        if limit and exceeds_share(limit, total, address, connection, 1):
+        if limit and self._in_flight.calls.exceeds(limit, self.peer, 1, is_held=True):
             raise TooManyCallsError(limit)
 
     def begin_stream(self) -> None:
@@ -98,12 +95,10 @@ class Call:
             TooManyStreamsError: if too many are open, on all connections or on this one.
         """
         limit = self._in_flight.limits.max_streams
-        total = self._in_flight.total.streams
-        address = self.connection.address.streams
-        if exceeds_share(limit, total, address, self.connection.streams, 1):
+        if self._in_flight.streams.exceeds(limit, self.peer, 1):
             raise TooManyStreamsError(limit)
         self._is_stream = True
-        self._add_streams(1)
+        self._in_flight.streams.add(self.peer, 1)
 
     def check_unread(self, amount: int) -> None:
         """Checks that the client may leave another reply unread.
@@ -115,9 +110,7 @@ class Call:
             UnreadRepliesError: if it may not.
         """
         limit = self._in_flight.limits.max_unread_bytes
-        total = self._in_flight.total.unread_bytes
-        address = self.connection.address.unread_bytes
-        if exceeds_share(limit, total, address, self.connection.unread_bytes, amount):
+        if self._in_flight.unread_bytes.exceeds(limit, self.peer, amount):
             raise UnreadRepliesError(limit)
 
     def hold(self, size: int, copies: int) -> None:
@@ -143,11 +136,11 @@ class Call:
         self._unread_size = size
         self._unread_memory = copies * size
         self.unread_since = self._in_flight.clock()
-        self._add_unread(self._unread_memory)
+        self._in_flight.unread_bytes.add(self.peer, self._unread_memory)
 
     def release(self) -> None:
         """Counts what was held as read."""
-        self._add_unread(-self._unread_memory)
+        self._in_flight.unread_bytes.add(self.peer, -self._unread_memory)
         self._unread_size = 0
         self._unread_memory = 0
         self.unread_since = None
@@ -161,7 +154,7 @@ class Call:
         """Counts the call as over."""
         self.release()
         if self._is_stream:
-            self._add_streams(-1)
+            self._in_flight.streams.add(self.peer, -1)
         self._in_flight.count_ended(self, is_admitted=self._is_admitted)
 
     def expire(self, error: RequestError) -> None:
@@ -177,16 +170,6 @@ class Call:
         allowed_s = self._in_flight.limits.read_timeout_s + self._unread_size / _READ_BYTES_PER_S
         return now - self.unread_since > allowed_s
 
-    def _add_streams(self, number: int) -> None:
-        self._in_flight.total.streams += number
-        self.connection.address.streams += number
-        self.connection.streams += number
-
-    def _add_unread(self, amount: int) -> None:
-        self._in_flight.total.unread_bytes += amount
-        self.connection.address.unread_bytes += amount
-        self.connection.unread_bytes += amount
-
 
 class InFlight:
     """Counts calls until their client has read the last byte.
@@ -198,7 +181,9 @@ class InFlight:
     Attributes:
         limits: of what clients hold.
         clock: monotonic, in seconds.
-        total: what all clients hold.
+        calls: calls that are not over.
+        streams: streams that are not over.
+        unread_bytes: memory of replies that are not read yet.
         timed: calls whose time is limited, the oldest first.
         postponed: number of calls in `postpone`.
     """
@@ -208,12 +193,12 @@ class InFlight:
     ) -> None:
         self.limits = limits or CallLimits()
         self.clock = clock
-        self.total = Usage()
+        self.calls = Shares()
+        self.streams = Shares()
+        self.unread_bytes = Shares()
         self.timed: dict[Call, None] = {}
         self.postponed = 0
-        self._connections: dict[str, Connection] = {}
-        self._addresses: dict[str, Usage] = {}
-        self._calls = 0
+        self._admitted = 0
         self._begun = 0  # number of calls since the start
         self._changed = asyncio.Event()
         self._is_drained = asyncio.Event()
@@ -226,46 +211,28 @@ class InFlight:
             task: that answers it, and is cancelled when its time is over; None if its time is
                 limited elsewhere.
         """
-        connection = self._connections.get(peer)
-        if connection is None:
-            address = self._addresses.setdefault(address_of(peer), Usage())
-            connection = self._connections[peer] = Connection(peer, address)
-
-        call = Call(self, connection, self.clock(), task)
-        self.total.calls += 1
-        connection.address.calls += 1
-        connection.calls += 1
+        call = Call(self, find_peer(peer), self.clock(), task)
+        self.calls.add(call.peer, 1)
         if task is not None:
             self.timed[call] = None
         return call
 
     def count_admitted(self) -> None:
         """Counts a call as in flight. See `Call.admit`."""
-        self._calls += 1
+        self._admitted += 1
         self._begun += 1
 
     def count_ended(self, call: Call, *, is_admitted: bool) -> None:
         """Counts a call as over. See `Call.end`."""
-        self.total.calls -= 1
-        call.connection.address.calls -= 1
-        call.connection.calls -= 1
+        self.calls.add(call.peer, -1)
         self.timed.pop(call, None)
         if is_admitted:
-            self._calls -= 1
+            self._admitted -= 1
             self._changed.set()
-
-    def forget_idle(self) -> None:
-        """Forgets the connections and addresses without a call."""
-        self._connections = {
-            peer: connection for peer, connection in self._connections.items() if connection.calls
-        }
-        self._addresses = {
-            name: address for name, address in self._addresses.items() if address.calls
-        }
 
     async def wait_until_idle(self) -> None:
         """Waits until no call is in flight, except for those that are postponed."""
-        while self._calls > self.postponed:
+        while self._admitted > self.postponed:
             self._changed.clear()
             await self._changed.wait()
 
@@ -290,6 +257,6 @@ class InFlight:
     async def wait_until_quiet(self, quiet_s: float) -> None:
         """Waits until no call has begun for some time, and none is in flight."""
         begun = -1
-        while self._calls or begun != self._begun:
+        while self._admitted or begun != self._begun:
             begun = self._begun
             await asyncio.sleep(quiet_s)

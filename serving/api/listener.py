@@ -18,10 +18,10 @@ from dcgan.serving.api.accept_loop import TolerantServer
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.api.strict_parsing import StrictParsing
-from dcgan.serving.api.usage import parse_peer
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.errors import ServingError
 from dcgan.serving.file_limit import raise_file_limit
+from dcgan.serving.peer import parse_peer
 
 _MAX_PENDING_CALLS = 8192  # each may delay the calls behind it, even if its client has left
 _OTHER_FILES = 256  # connections to the metrics port, models, pipes

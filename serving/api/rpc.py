@@ -104,7 +104,9 @@ class RpcMethods:
 
         async def answer(context: Context, call: Call) -> bytes | None:
             call.check_calls()
-            request = parse_message(request_type, await read_message(context))
+            message = await read_message(context)
+            call.arrive()
+            request = parse_message(request_type, message)
             call.admit()
             reply = await handler(request, context, call)
             if reply is not None:

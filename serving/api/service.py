@@ -48,10 +48,10 @@ class GeneratorService:
         self._metrics = metrics
         self.rpc_methods = RpcMethods(SERVICE, generation.in_flight, metrics)
 
-        held = generation.in_flight.total
-        metrics.unread.set_function(lambda: held.unread_bytes)
-        metrics.open_calls.set_function(lambda: held.calls)
-        metrics.open_streams.set_function(lambda: held.streams)
+        in_flight = generation.in_flight
+        metrics.unread.set_function(lambda: in_flight.unread_bytes.total)
+        metrics.open_calls.set_function(lambda: in_flight.calls.total)
+        metrics.open_streams.set_function(lambda: in_flight.streams.total)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Returns the handler of each method; they parse and serialize messages."""

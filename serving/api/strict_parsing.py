@@ -97,9 +97,9 @@ def _message_handler(
     """Returns a handler of a request of one message."""
 
     async def handle(context: _Context, call: Call) -> Message | None:
-        request = parse_message(request_type, await read_message(context))
+        message = await read_message(context)
         call.arrive()
-        return await answer(request, context)
+        return await answer(parse_message(request_type, message), context)
 
     return handle
 

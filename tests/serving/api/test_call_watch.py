@@ -120,12 +120,12 @@ async def test_a_request_that_does_not_arrive_is_ended(hosting):
         with Peer(host.target) as peer:
             for stream in (1, 3, 5):
                 peer.begin(stream)
-            await until(lambda: host.in_flight.total.calls == 3)
+            await until(lambda: host.in_flight.calls.total == 3)
             assert host.end_late_calls(after_s=9) == set()
             await asyncio.wait_for(host.in_flight.wait_until_idle(), 60)  # a drain does not wait
 
             host.end_late_calls(after_s=2)
-            await until(lambda: host.in_flight.total.calls == 0)
+            await until(lambda: host.in_flight.calls.total == 0)
             assert host.rejected() == {"REQUEST_TIMEOUT": 3}
             assert host.handled() == {"DEADLINE_EXCEEDED": 3}
 
@@ -136,7 +136,7 @@ async def test_a_request_without_a_message_is_refused(hosting, monkeypatch):
         with Peer(host.target) as peer:
             peer.begin(1, flags=Peer.END_STREAM)
             await until(lambda: host.rejected() == {"INVALID_MESSAGE": 1})
-            await until(lambda: host.in_flight.total.calls == 0)
+            await until(lambda: host.in_flight.calls.total == 0)
 
 
 @pytest.mark.hostile(
@@ -148,7 +148,7 @@ async def test_a_stream_that_is_not_read_is_ended_and_then_its_connection(hostin
         with Peer(host.target) as peer:
             peer.ask(1, pb.GenerateStreamRequest(n=1000), "GenerateStream")
             await until(host.is_writing)
-            assert host.in_flight.total.streams == 1
+            assert host.in_flight.streams.total == 1
             assert host.end_late_calls(after_s=29) == set()
             assert not host.handled()
 
@@ -161,9 +161,9 @@ async def test_a_stream_that_is_not_read_is_ended_and_then_its_connection(hostin
             assert len(stuck) == 1
             assert disconnect_peers(host.port, stuck) == 1
             assert await asyncio.to_thread(peer.is_disconnected)
-            await until(lambda: host.in_flight.total.calls == 0)
-        total = host.in_flight.total
-        assert (total.streams, total.unread_bytes) == (0, 0)
+            await until(lambda: host.in_flight.calls.total == 0)
+        held = host.in_flight
+        assert (held.streams.total, held.unread_bytes.total) == (0, 0)
 
 
 async def test_a_stream_that_was_ended_tells_a_client_that_reads_again(hosting):
@@ -207,8 +207,8 @@ async def test_a_reply_that_is_not_read_ends_its_connection_only(hosting):
             assert (await anext(replies)).n == 64
             assert disconnect_peers(host.port, stuck) == 1
             assert sum([reply.n async for reply in replies]) == 136
-            await until(lambda: host.in_flight.total.calls == 0)
-        assert host.in_flight.total.unread_bytes == 0
+            await until(lambda: host.in_flight.calls.total == 0)
+        assert host.in_flight.unread_bytes.total == 0
 
 
 async def test_large_replies_have_more_time(hosting):
@@ -248,10 +248,10 @@ async def test_one_connection_has_a_share_of_the_calls(hosting):
             for i in range(10):
                 peer.begin(2 * i + 1)
             await until(lambda: host.rejected() == {"TOO_MANY_CALLS": 4})
-            await until(lambda: host.in_flight.total.calls == 6)
+            await until(lambda: host.in_flight.calls.total == 6)
             assert host.handled() == {"RESOURCE_EXHAUSTED": 4}
             assert (await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())).n == 1
-        await until(lambda: host.in_flight.total.calls == 0)
+        await until(lambda: host.in_flight.calls.total == 0)
         assert host.handled() == {"RESOURCE_EXHAUSTED": 4, "CANCELLED": 6, "OK": 1}
 
 
@@ -265,7 +265,7 @@ async def test_one_connection_has_a_share_of_the_streams(hosting):
             for i in range(10):
                 peer.ask(2 * i + 1, pb.GenerateStreamRequest(n=1000), "GenerateStream")
             await until(lambda: host.rejected() == {"TOO_MANY_STREAMS": 4})
-            assert host.in_flight.total.streams == 6
+            assert host.in_flight.streams.total == 6
             other = GeneratorServiceStub(channel).GenerateStream(pb.GenerateStreamRequest(n=200))
             assert sum([reply.n async for reply in other]) == 200
 
@@ -282,7 +282,7 @@ async def test_streams_that_are_not_read_count_as_unread(hosting):
                 peer.ask(2 * i + 1, pb.GenerateStreamRequest(n=1000), "GenerateStream")
             await until(lambda: sum(host.rejected().values()) >= 4)
             assert set(host.rejected()) == {"REPLIES_UNREAD"}
-            assert host.in_flight.total.unread_bytes <= 6 * chunk
+            assert host.in_flight.unread_bytes.total <= 6 * chunk
 
 
 @pytest.mark.hostile("4,000 calls at once on a connection", "all answered and counted")
@@ -297,7 +297,7 @@ async def test_thousands_of_calls_at_once_are_all_answered_and_counted(hosting):
                     peer.ask(2 * i + 1, pb.GenerateRequest(seed=i))
 
             await asyncio.to_thread(ask)
-            await until(lambda: host.in_flight._begun == 4000 and not host.in_flight.total.calls)
+            await until(lambda: host.in_flight._begun == 4000 and not host.in_flight.calls.total)
             peer.hang_up()
             await reading
         assert sum(host.handled().values()) == 4000
@@ -313,12 +313,12 @@ async def test_other_services_have_the_same_limits(hosting):
         with Peer(host.target) as peer:
             for i in range(6):
                 peer.begin(2 * i + 1, ("Check", "Watch")[i % 2], HEALTH)
-            await until(lambda: host.in_flight.total.calls == 6)
+            await until(lambda: host.in_flight.calls.total == 6)
             peer.begin(13, "Check", HEALTH)
             await until(lambda: host.rejected() == {"TOO_MANY_CALLS": 1})
             assert (await HealthStub(channel).Check(HealthCheckRequest())).status == 1
             host.end_late_calls(after_s=11)
-            await until(lambda: host.in_flight.total.calls == 0)
+            await until(lambda: host.in_flight.calls.total == 0)
             assert host.rejected() == {"TOO_MANY_CALLS": 1, "REQUEST_TIMEOUT": 6}
 
 
@@ -348,10 +348,9 @@ async def test_connections_above_the_limit_are_closed_at_once(hosting, monkeypat
 async def test_connections_without_a_call_are_forgotten(hosting):
     async with hosting() as host, grpc.aio.insecure_channel(host.target) as channel:
         await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
-        await until(lambda: host.in_flight.total.calls == 0)
-        host.in_flight.forget_idle()
-        assert not host.in_flight._connections
-        assert not host.in_flight._addresses
+        await until(lambda: host.in_flight.calls.total == 0)
+        assert not host.in_flight.calls._by_connection
+        assert not host.in_flight.calls._by_address
 
 
 async def test_the_watch_disconnects_what_is_stuck():

@@ -10,10 +10,10 @@ from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.listener import create_grpc_server, max_connections, name_peer
 from dcgan.serving.api.service import GeneratorService
-from dcgan.serving.api.usage import parse_peer
 from dcgan.serving.client import Client, RefusedError
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.observability.metrics import Metrics
+from dcgan.serving.peer import parse_peer
 from tests.serving.http2_peer import Peer
 from tests.serving.support import SERVICE, refuse_to_start
 

@@ -104,11 +104,11 @@ async def test_a_response_that_is_not_read_is_counted_and_dropped(connect):
     async with listening(say_much, read_timeout_s=0.2) as (listener, in_flight):
         reader, writer = await connect(listener)
         writer.write(GET)
-        while not in_flight.total.unread_bytes:
+        while not in_flight.unread_bytes.total:
             await asyncio.sleep(0.005)
-        assert in_flight.total.unread_bytes == 2**26
+        assert in_flight.unread_bytes.total == 2**26
         await asyncio.wait_for(in_flight.wait_until_idle(), 60)
-        assert in_flight.total.unread_bytes == 0
+        assert in_flight.unread_bytes.total == 0
         with contextlib.suppress(ConnectionError):
             while await reader.read(2**20):
                 pass
@@ -155,7 +155,7 @@ async def test_requests_above_the_share_of_their_address_are_refused(connect):
         waiting = [await connect(listener) for _ in range(8)]
         for _, writer in waiting:
             writer.write(GET)
-        while in_flight.total.calls < 8:
+        while in_flight.calls.total < 8:
             await asyncio.sleep(0.005)
 
         reader, writer = await connect(listener)
