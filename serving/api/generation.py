@@ -25,6 +25,7 @@ from dcgan.serving.encoding.png_queue import PngReservation
 from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.errors import RequestError
 from dcgan.serving.models.registry import ModelRegistry
+from dcgan.serving.peer import Peer
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.image_job import Images
 
@@ -107,12 +108,13 @@ class Generation:
         self._registry = None
         self._closed_with = error
 
-    async def generate(self, request: ImageRequest, deadline: float) -> GeneratedImages:
+    async def generate(self, request: ImageRequest, deadline: float, peer: Peer) -> GeneratedImages:
         """Makes all images of a request.
 
         Args:
             request: validated request.
             deadline: of the client, on the monotonic clock; infinity if there is none.
+            peer: the client.
 
         Raises:
             RequestError: if the request is refused or its deadline passes.
@@ -120,11 +122,11 @@ class Generation:
         """
         count = request.images
         if request.image_format.is_png:
-            chunk = self._begin_chunk(request, deadline, 0, count, is_first=True)
+            chunk = self._begin_chunk(request, deadline, peer, 0, count, is_first=True)
             return await self._finish_chunk(request, chunk)
 
         # Pixels need no reservation, and so take a shorter way than a chunk.
-        demand = self._demand(request, deadline, 0, count, is_first=True)
+        demand = self._demand(request, deadline, peer, 0, count, is_first=True)
         draw = partial(request.draw, 0, count)
         images = await request.model.dispatcher.submit(demand, draw)
         return GeneratedImages(0, count, images)
@@ -133,6 +135,7 @@ class Generation:
         self,
         request: ImageRequest,
         deadline: float,
+        peer: Peer,
         write: Callable[[Pixels], bytes],
         cost: int,
     ) -> bytes:
@@ -141,6 +144,7 @@ class Generation:
         Args:
             request: validated request for pixels.
             deadline: of the client, on the monotonic clock; infinity if there is none.
+            peer: the client.
             write: turns the images, uint8 [n, H, W, C], into the file; called on a thread.
             cost: number of PNG images that take as long to write as the file.
 
@@ -149,7 +153,7 @@ class Generation:
             EngineError: if an engine fails.
         """
         model = request.model
-        demand = self._demand(request, deadline, 0, request.images, is_first=True)
+        demand = self._demand(request, deadline, peer, 0, request.images, is_first=True)
         writing = replace(demand, images=cost, request_images=cost)
         with model.png_queue.reserve(writing, is_grid=True) as reservation:
             demand = replace(demand, reserve_s=reservation.encode_s)
@@ -158,7 +162,7 @@ class Generation:
             return await model.png_queue.write(reservation, images.parts, write)
 
     async def stream(
-        self, request: ImageRequest, deadline: float
+        self, request: ImageRequest, deadline: float, peer: Peer
     ) -> AsyncGenerator[GeneratedImages, None]:
         """Makes the images of a request in chunks, in order.
 
@@ -167,6 +171,7 @@ class Generation:
         Args:
             request: validated request.
             deadline: of the client, on the monotonic clock; infinity if there is none.
+            peer: the client.
 
         Raises:
             RequestError: if the request is refused or its deadline passes.
@@ -182,7 +187,9 @@ class Generation:
                 # Keep the engines busy with the next chunks while this one is encoded and written.
                 for start in islice(starts, _CHUNKS_AHEAD - len(pending)):
                     count = min(size, request.images - start)
-                    chunk = self._begin_chunk(request, deadline, start, count, is_first=is_first)
+                    chunk = self._begin_chunk(
+                        request, deadline, peer, start, count, is_first=is_first
+                    )
                     is_first = is_first and chunk.images is None
                     pending.append(chunk)
                     del chunk
@@ -204,7 +211,14 @@ class Generation:
         return [request.image_tag(position) for position in range(start, start + count)]
 
     def _demand(
-        self, request: ImageRequest, deadline: float, start: int, count: int, *, is_first: bool
+        self,
+        request: ImageRequest,
+        deadline: float,
+        peer: Peer,
+        start: int,
+        count: int,
+        *,
+        is_first: bool,
     ) -> Demand:
         """Returns the demand of a chunk; that of the first one covers the whole request."""
         return Demand(
@@ -212,11 +226,19 @@ class Generation:
             request_images=request.images - start if is_first else count,
             arrived=self._clock(),
             deadline=deadline,
+            peer=peer,
             is_continuation=not is_first,
         )
 
     def _begin_chunk(
-        self, request: ImageRequest, deadline: float, start: int, count: int, *, is_first: bool
+        self,
+        request: ImageRequest,
+        deadline: float,
+        peer: Peer,
+        start: int,
+        count: int,
+        *,
+        is_first: bool,
     ) -> _PendingChunk:
         """Submits a chunk, with a reservation in the PNG queue if it needs one.
 
@@ -227,7 +249,7 @@ class Generation:
             return _PendingChunk(start, count, None, None, ExitStack(), files=files)
 
         model = request.model
-        demand = self._demand(request, deadline, start, count, is_first=is_first)
+        demand = self._demand(request, deadline, peer, start, count, is_first=is_first)
         reservation = None
         with ExitStack() as resources:
             if request.image_format.is_png:

@@ -72,7 +72,7 @@ class GeneratorService:
     async def _generate(self, message: pb.GenerateRequest, context: Context, call: Call) -> bytes:
         request = read_unary_request(message, self._find_model(message))
         call.check_unread(COPIES * request.model.replies.pixel_bytes(request.images))
-        generated = await self._generation.generate(request, _deadline(context))
+        generated = await self._generation.generate(request, _deadline(context), call.peer)
         _set_times(context, generated.images.queue_s, generated.images.compute_s)
         return self._serialize(request, pb.GenerateResponse, generated)
 
@@ -124,7 +124,8 @@ class GeneratorService:
 
         has_begun = False
         queue_s = compute_s = 0.0
-        async with aclosing(self._generation.stream(request, _deadline(context))) as chunks:
+        stream = self._generation.stream(request, _deadline(context), call.peer)
+        async with aclosing(stream) as chunks:
             async for generated in chunks:
                 queue_s += generated.images.queue_s
                 compute_s += generated.images.compute_s

@@ -137,8 +137,8 @@ limit_options = with_options(
         "--max-queue-images",
         type=click.IntRange(1),
         show_default="4096; on CUDA at least what the engines make in a second",
-        help="Maximum number of images that wait for an engine, and that wait to be encoded as "
-        "PNG.",
+        help="Maximum number of images of one client that wait for an engine, and that wait to be "
+        "encoded as PNG; all clients together have half as much again.",
     ),
     click.option(
         "--quantum-images",

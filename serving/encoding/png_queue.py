@@ -1,25 +1,27 @@
 """The PNG queue: encodes images as PNG on threads outside the event loop.
 
 Compressing an image can take longer than making it, so the rules of the batcher hold here as well:
-a request is refused if the queue is full or its deadline cannot be met, and large requests are
-split, so that small ones do not wait for all of a large one.
+a request is refused if the queue is full or its deadline cannot be met, large requests are split,
+so that small ones do not wait for all of a large one, and clients take turns.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from dcgan.core.images import Pixels, encode_png, tile
+from dcgan.serving.encoding.fair_pool import FairPool
+from dcgan.serving.peer import Peer
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.errors import DeadlineUnreachableError, QueueFullError
 from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
+from dcgan.serving.shares import Shares, queue_room
 
 _THREADS = 2
 _IMAGES_PER_TASK = 16  # images that one thread encodes at a time; a grid is always one task
@@ -30,6 +32,7 @@ class PngReservation:
     """The place of a request in the PNG queue.
 
     Attributes:
+        peer: client of the request.
         images_left: number of images that are not encoded yet.
         task_images: number of images in one task.
         encode_s: estimated time to encode all of them once they are made, if nothing else is in the
@@ -39,19 +42,31 @@ class PngReservation:
             the limit.
     """
 
+    peer: Peer
     images_left: int
     task_images: int
     encode_s: float
     is_grid: bool
     is_continuation: bool
 
+    @property
+    def next_task_images(self) -> int:
+        """Number of images in its next task."""
+        return min(self.images_left, self.task_images)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether one task of it takes longer than those into which requests are split."""
+        return self.task_images > _IMAGES_PER_TASK
+
 
 class PngQueue:
     """Encodes the images of one model.
 
     Args:
-        queue_limit: maximum number of images in the queue, counted from the admission of their
-            request; an empty queue admits a larger request.
+        queue_limit: maximum number of images of one client in the queue, counted from the admission
+            of their request; of all clients, see `queue_room`. An empty queue admits a larger
+            request.
         clock: monotonic, in seconds; measures the throughput.
     """
 
@@ -60,7 +75,7 @@ class PngQueue:
         self._clock = clock
         self._throughput = ThroughputEstimate(_THREADS)
         self._reservations: set[PngReservation] = set()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="encode")
+        self._pool = FairPool(_THREADS, "encode")
 
     def waiting_images(self) -> int:
         """Returns how many admitted images are not encoded yet, whether they are made or not."""
@@ -81,6 +96,7 @@ class PngQueue:
         """
         images = demand.images
         reservation = PngReservation(
+            peer=demand.peer,
             images_left=images,
             task_images=images if is_grid else min(images, _IMAGES_PER_TASK),
             encode_s=self._encode_s(images),
@@ -106,11 +122,12 @@ class PngQueue:
         Returns:
             The PNG files: one per image, or one of all.
         """
-        loop = asyncio.get_running_loop()
         files: list[bytes] = []
         for task in _split(parts, reservation):
-            encoded, seconds = await loop.run_in_executor(
-                self._pool, self._encode_task, task, reservation.is_grid
+            encoded, seconds = await self._pool.run(
+                reservation.peer,
+                partial(self._encode_task, task, reservation.is_grid),
+                is_long=reservation.is_long,
             )
             files += encoded
 
@@ -139,8 +156,9 @@ class PngQueue:
             images = parts[0] if len(parts) == 1 else np.concatenate(parts)
             return write(images), self._clock() - began
 
-        loop = asyncio.get_running_loop()
-        file, seconds = await loop.run_in_executor(self._pool, write_timed)
+        file, seconds = await self._pool.run(
+            reservation.peer, write_timed, is_long=reservation.is_long
+        )
         self._throughput.measure(reservation.images_left, seconds)
         reservation.images_left = 0
         return file
@@ -156,22 +174,35 @@ class PngQueue:
         return files, self._clock() - began
 
     def _check_admission(self, demand: Demand) -> None:
-        limited = sum(each.images_left for each in self._reservations if not each.is_continuation)
-        excess = limited + demand.images - self._queue_limit
-        if limited and excess > 0:
+        limited = Shares()
+        for each in self._reservations:
+            if not each.is_continuation:
+                limited.add(each.peer, min(each.images_left, self._queue_limit))
+        counted = min(demand.images, self._queue_limit)
+        if limited.exceeds(queue_room(self._queue_limit), demand.peer, counted):
+            excess = limited.total + counted - self._queue_limit
             raise QueueFullError(self._queue_limit, self._throughput.retry_after_s(excess))
 
-        # Each request has one task in the pool at a time, so a small request waits for one task of
-        # each other one.
         images = demand.request_images
-        is_small = images <= _IMAGES_PER_TASK
-        ahead = sum(
-            min(each.images_left, each.task_images) if is_small else each.images_left
-            for each in self._reservations
+        needed_s = max(
+            self._throughput.time_for(self._images_until(demand.peer, images)),
+            self._encode_s(images),
         )
-        needed_s = max(self._throughput.time_for(ahead + images), self._encode_s(images))
         if not fits_deadline(needed_s, demand.time_left_s):
             raise DeadlineUnreachableError(needed_s, demand.time_left_s)
+
+    def _images_until(self, peer: Peer, images: int) -> int:
+        """Returns how many images are encoded until the last one of a new request."""
+        waiting = Shares()
+        turn = _IMAGES_PER_TASK
+        for each in self._reservations:
+            if images > _IMAGES_PER_TASK:
+                waiting.add(each.peer, each.images_left)
+                turn = max(turn, each.next_task_images)
+            elif not each.is_long:
+                # Each request has one task in the pool at a time, and long ones do not keep it.
+                waiting.add(each.peer, each.next_task_images)
+        return waiting.amount_until(peer, waiting.of_connection(peer) + images, turn)
 
 
 def _split(parts: Sequence[Pixels], reservation: PngReservation) -> list[list[Pixels]]:

@@ -151,6 +151,7 @@ def _plan_walk(
         truncation=look.truncation,
     )
 
+    frames = 2 * query.steps if query.bounce else query.steps
     ends = (*seeds, query.first, query.last)
     parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
 
@@ -158,7 +159,7 @@ def _plan_walk(
         etag=entity_tag(model, "walk", *ends, *parts),
         request=read_interpolation(message, model),
         write=partial(_write_walk, extension, query),
-        cost=encoding_cost(query.steps, look.size, model.manifest.image_size, extension),
+        cost=encoding_cost(frames, look.size, model.manifest.image_size, extension),
         headers=provenance_headers(model) | {"x-image-seed": f"{seeds[0]}-{seeds[1]}"},
     )
 

@@ -31,6 +31,7 @@ from dcgan.serving.models.description import describe_model
 from dcgan.serving.models.entity_tag import content_tag
 from dcgan.serving.models.registry import ModelRegistry
 from dcgan.serving.models.served_model import ServedModel
+from dcgan.serving.peer import LOCAL
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -90,11 +91,13 @@ class HttpService:
             return Response(200, headers=headers, has_length=False)
         body = self._generation.cache.find(rendering.etag)
         if body is None:
+            peer = LOCAL
             if request.call is not None:
+                peer = request.call.peer
                 shown = rendering.request.images
                 request.call.check_unread(model.replies.pixel_bytes(shown))
             body = await self._generation.generate_file(
-                rendering.request, request.deadline, rendering.write, rendering.cost
+                rendering.request, request.deadline, peer, rendering.write, rendering.cost
             )
             self._generation.cache.add(rendering.etag, body)
         return Response(200, body, headers)

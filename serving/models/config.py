@@ -16,9 +16,9 @@ class ModelConfig:
 
     Attributes:
         precision: precision of the ONNX file that runs.
-        queue_images: maximum number of images that wait for an engine; None for
+        queue_images: maximum number of images of one client that wait for an engine; None for
             DEFAULT_QUEUE_IMAGES, or on CUDA for what the engines make in a second, if that is more.
-        png_queue_images: maximum number of images that wait to be encoded as PNG.
+        png_queue_images: maximum number of images of one client that wait to be encoded as PNG.
         quantum: images that a request gets in one turn of the round robin.
         reply_bytes: maximum size of a reply, which limits the images of one request.
     """

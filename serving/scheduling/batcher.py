@@ -6,16 +6,16 @@ argument.
 It counts images, not requests. A free engine gets whatever waits at once, up to the batch limit;
 what arrives while the engines are busy waits for the next batch. Items are served by deficit round
 robin with a quantum of images (Shreedhar and Varghese 1995), so one image beside a request for ten
-thousand waits for about one batch, not for all of them.
+thousand waits for about one batch, not for all of them. Addresses take turns, and so do the
+connections of an address, so nobody waits for all that another client has asked for.
 
-Only one large item, of more than a quantum, is in the rotation at a time; the others follow in
-order of arrival. If all were, each would be slowed down by those that came after it, and under
-overload all would miss their deadlines.
+Only one large item, of more than a quantum, is in the rotation at a time; clients take turns at
+that as well, and those of one follow in order of arrival. If all were in the rotation, each would
+be slowed down by those that came after it, and under overload all would miss their deadlines.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Generic
 
 from dcgan.serving.errors import RequestError
@@ -26,10 +26,10 @@ from dcgan.serving.scheduling.errors import (
     DeadlineUnreachableError,
     QueueFullError,
 )
+from dcgan.serving.scheduling.fair_queue import FairQueue
 from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
 from dcgan.serving.scheduling.work_item import WorkCounts, WorkState
-
-_MAX_LARGE_IN_ROTATION = 1
+from dcgan.serving.shares import Shares, queue_room
 
 
 class Batcher(Generic[T]):
@@ -38,13 +38,12 @@ class Batcher(Generic[T]):
     Args:
         max_batch: maximum number of images in a batch.
         quantum: images that an item gets in one turn of the round robin.
-        queue_limit: maximum number of images that wait for an engine; an empty queue admits a
-            larger request.
+        queue_limit: maximum number of images of one client that wait for an engine; of all clients,
+            see `queue_room`. An empty queue admits a larger request.
         engines: number of engines that run in parallel.
 
     Attributes:
         counts: number of items by outcome.
-        waiting_images: images that were admitted and not yet given to an engine.
         running_images: images that engines are making.
     """
 
@@ -53,20 +52,25 @@ class Batcher(Generic[T]):
         self.quantum = quantum
         self.queue_limit = queue_limit
         self.counts = WorkCounts()
-        self.waiting_images = 0
         self.running_images = 0
 
-        self._limited_images = 0  # the waiting images that count against the queue limit
         self._throughput = ThroughputEstimate(engines)
-        self._rotation: OrderedDict[int, T] = OrderedDict()  # by identity, the next turn first
-        self._backlog: OrderedDict[int, T] = OrderedDict()  # large items outside the rotation
-        self._large_in_rotation = 0
-        self._round_images = 0  # images that one full round of the rotation makes
+        self._rotation = FairQueue[T](quantum)
+        self._backlog = FairQueue[T]()  # large items outside the rotation
+        self._large: T | None = None  # the one in the rotation
+        self._waiting = Shares()  # images that wait
+        self._limited = Shares()  # those that count against the queue limit
+        self._round = Shares()  # those that one full round of the rotation makes
 
     @property
     def images_per_s(self) -> float | None:
         """Estimated throughput of all engines when busy; None before the first batch."""
         return self._throughput.images_per_s
+
+    @property
+    def waiting_images(self) -> int:
+        """Images that were admitted and not yet given to an engine."""
+        return self._waiting.total
 
     def admit(self, item: T) -> None:
         """Admits an item. It is not scheduled before `enqueue` is called.
@@ -84,16 +88,15 @@ class Batcher(Generic[T]):
 
         self.counts.accepted += 1
         self.counts.waiting += 1
-        self._change_waiting(item, item.images)
-        if not self._is_large(item):
-            self._join_rotation(item)
+        item.in_rotation = not self._is_large(item)
+        self._count_waiting(item, 1)
 
     def enqueue(self, item: T) -> None:
         """Schedules an admitted item, unless it was cancelled in the meantime."""
         if item.state is not WorkState.WAITING:
             return
         queue = self._backlog if self._is_large(item) else self._rotation
-        queue[id(item)] = item
+        queue.push(item.demand.peer, item)
         self._promote()
 
     def next_batch(self, now: float) -> tuple[Batch[T] | None, list[T]]:
@@ -108,7 +111,8 @@ class Batcher(Generic[T]):
         room = self.max_batch
 
         while room and self._rotation:
-            key, item = next(iter(self._rotation.items()))
+            item = self._rotation.first()
+            key = id(item)
             if item.is_expired(now):
                 self._settle(item, WorkState.EXPIRED)
                 expired.append(item)
@@ -120,11 +124,10 @@ class Batcher(Generic[T]):
             counts[key] = counts.get(key, 0) + count
             items[key] = item
             room -= count
-
-            if count < left:
-                self._rotation.move_to_end(key)
-            else:
-                self._leave(item)
+            self._rotation.advance(count, is_done=count == left)
+            if count == left and item is self._large:
+                self._large = None
+                self._promote()
 
         if not counts:
             return None, expired
@@ -190,7 +193,7 @@ class Batcher(Generic[T]):
         Returns:
             The items that failed.
         """
-        failed = [*self._rotation.values(), *self._backlog.values()]
+        failed = [*self._rotation, *self._backlog]
         # In reverse order, so that no item of the backlog enters the rotation in between.
         for item in reversed(failed):
             self._settle(item, WorkState.FAILED)
@@ -214,9 +217,9 @@ class Batcher(Generic[T]):
         if demand.is_continuation:
             return None
 
-        # An empty queue admits a request of any size.
-        excess = self._limited_images + demand.images - self.queue_limit
-        if excess > 0 and self._limited_images:
+        counted = min(demand.images, self.queue_limit)
+        if self._limited.exceeds(queue_room(self.queue_limit), demand.peer, counted):
+            excess = self._limited.total + counted - self.queue_limit
             return QueueFullError(self.queue_limit, self._throughput.retry_after_s(excess))
 
         # A request that fits in the next batch is admitted whatever the estimate says: its
@@ -225,61 +228,75 @@ class Batcher(Generic[T]):
         if not self.waiting_images and images <= self.max_batch:
             return None
 
-        needed_s = self._throughput.time_for(self._images_ahead_of(images) + images)
+        needed_s = self._throughput.time_for(self._images_until(demand))
         if fits_deadline(needed_s, left_s):
             return None
         return DeadlineUnreachableError(needed_s + demand.reserve_s, demand.time_left_s)
 
-    def _images_ahead_of(self, images: int) -> int:
-        """Returns how many images are made before the last image of a new request."""
-        ahead = self._round_images if images <= self.quantum else self.waiting_images
-        return self.running_images + ahead
+    def _images_until(self, demand: Demand) -> int:
+        """Returns how many images are made until the last one of a new request."""
+        images = demand.request_images
+        if images <= self.quantum:
+            waiting = self._round
+            turn = self.quantum
+        else:
+            waiting = self._waiting
+            turn = max((item.images for item in self._large_items()), default=self.quantum)
+
+        until = waiting.amount_until(demand.peer, waiting.of_connection(demand.peer) + images, turn)
+        return self.running_images + until
+
+    def _large_items(self) -> list[T]:
+        return [*self._backlog] if self._large is None else [self._large, *self._backlog]
 
     def _is_large(self, item: T) -> bool:
         return item.images > self.quantum
 
-    def _join_rotation(self, item: T) -> None:
-        item.in_rotation = True
-        self._round_images += min(item.undispatched, self.quantum)
-
     def _promote(self) -> None:
-        """Moves large items from the backlog into the rotation while there is room."""
-        while self._backlog and self._large_in_rotation < _MAX_LARGE_IN_ROTATION:
-            key, item = self._backlog.popitem(last=False)
-            self._rotation[key] = item
-            self._large_in_rotation += 1
-            self._join_rotation(item)
+        """Moves the next large item from the backlog into the rotation when there is room."""
+        if self._large is None and self._backlog:
+            item = self._backlog.pop()
+            self._large = item
+            item.in_rotation = True
+            self._round.add(item.demand.peer, min(item.undispatched, self.quantum))
+            self._rotation.push(item.demand.peer, item)
 
     def _leave(self, item: T) -> None:
         """Removes an item from the rotation or the backlog, if it is there."""
-        self._backlog.pop(id(item), None)
-        if self._rotation.pop(id(item), None) is not None and self._is_large(item):
-            self._large_in_rotation -= 1
+        peer = item.demand.peer
+        if not self._rotation.remove(peer, item):
+            self._backlog.remove(peer, item)
+        if item is self._large:
+            self._large = None
             self._promote()
 
     def _dispatch(self, item: T, count: int, now: float) -> Slice[T]:
         piece = Slice(item, item.dispatched, count)
 
-        self._round_images -= min(item.undispatched, self.quantum)
+        self._count_waiting(item, -1)
         item.dispatched += count
-        self._round_images += min(item.undispatched, self.quantum)
+        self._count_waiting(item, 1)
 
         item.started = min(item.started, now)
-        self._change_waiting(item, -count)
         self.running_images += count
         return piece
 
     def _settle(self, item: T, state: WorkState) -> None:
         self._leave(item)
-        if item.in_rotation:
-            self._round_images -= min(item.undispatched, self.quantum)
-        self._change_waiting(item, -item.undispatched)
+        self._count_waiting(item, -1)
 
         item.state = state
         self.counts.waiting -= 1
         self.counts.settled[state] += 1
 
-    def _change_waiting(self, item: T, images: int) -> None:
-        self.waiting_images += images
+    def _count_waiting(self, item: T, sign: int) -> None:
+        """Adds the images of an item that wait to the sums, or subtracts them."""
+        peer = item.demand.peer
+        images = item.undispatched
+        if not images:
+            return
+        self._waiting.add(peer, sign * images)
         if not item.demand.is_continuation:
-            self._limited_images += images
+            self._limited.add(peer, sign * min(images, self.queue_limit))
+        if item.in_rotation:
+            self._round.add(peer, sign * min(images, self.quantum))

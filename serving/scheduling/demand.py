@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from dcgan.serving.peer import LOCAL, Peer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
@@ -20,6 +22,7 @@ class Demand:
         arrived: time of the request.
         deadline: time after which the client has no use for the images; infinity if there is none.
         reserve_s: time to leave between the engine and the deadline for encoding the images.
+        peer: client that wants the images.
         is_continuation: whether this is a later chunk of a request that was admitted before. It is
             exempt from the queue limit and from estimates, and is stopped only by its deadline.
     """
@@ -29,6 +32,7 @@ class Demand:
     arrived: float
     deadline: float = math.inf
     reserve_s: float = 0.0
+    peer: Peer = LOCAL
     is_continuation: bool = False
 
     @property

@@ -8,17 +8,20 @@ from dcgan.serving.errors import RequestError, RetryableError
 
 
 class QueueFullError(RetryableError):
-    """The queue has no room for the request.
+    """The queue has no room for the request of this client.
 
     Args:
-        limit_images: capacity of the queue.
+        limit_images: capacity of the queue for one client.
         retry_after_s: estimated time until the queue has room.
     """
 
     reason: ClassVar[str] = "QUEUE_FULL"
 
     def __init__(self, limit_images: int, retry_after_s: float) -> None:
-        message = f"the queue of {limit_images} images is full; retry in {retry_after_s:.3g} s"
+        message = (
+            f"the queue of {limit_images} images is full for this client; "
+            f"retry in {retry_after_s:.3g} s"
+        )
         super().__init__(message, retry_after_s)
         self.limit_images = limit_images
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from dcgan.serving.shares import exceeds_share
+from dcgan.serving.peer import Peer
+from dcgan.serving.shares import Shares, exceeds_share, queue_room
+
+HOG = Peer("1", "a")
+SIBLING = Peer("2", "a")
+OTHER = Peer("3", "b")
 
 
 def fill(limit: int, connections: list[str]) -> dict[int, int]:
@@ -60,3 +65,39 @@ def test_many_addresses_do_not_get_more_than_there_is():
 def test_what_is_larger_than_the_limit_is_allowed_alone():
     assert not exceeds_share(10, 0, 0, 0, 100)
     assert exceeds_share(10, 1, 0, 0, 100)
+
+
+def test_a_queue_admits_everybody_up_to_its_limit_and_above_it_those_who_hold_little():
+    held = Shares()
+    held.add(HOG, 100)  # alone, it may fill the queue
+    assert held.exceeds(queue_room(100), HOG, 1)
+    assert not held.exceeds(queue_room(100), SIBLING, 16)
+    assert held.exceeds(queue_room(100), SIBLING, 64)
+    assert not held.exceeds(queue_room(100), OTHER, 16)
+    held.add(HOG, -50)
+    for peer in (HOG, SIBLING, OTHER):
+        assert not held.exceeds(queue_room(100), peer, 50)
+
+
+def test_what_is_held_is_given_back():
+    held = Shares()
+    for peer in (HOG, SIBLING, OTHER):
+        held.add(peer, 10)
+    assert (held.total, held.of_address(HOG), held.of_connection(HOG)) == (30, 20, 10)
+    for peer in (HOG, SIBLING, OTHER):
+        held.add(peer, -10)
+    assert (held.total, held.of_address(HOG), held.of_connection(HOG)) == (0, 0, 0)
+    assert not held._addresses
+    assert not held._connections
+
+
+def test_others_get_as_many_turns_as_a_client_until_it_is_served():
+    held = Shares()
+    assert held.amount_until(OTHER, 1, 16) == 1
+    held.add(HOG, 1000)
+    assert held.amount_until(OTHER, 1, 16) == 1 + 16
+    assert held.amount_until(OTHER, 40, 16) == 40 + 48
+    assert held.amount_until(HOG, 1001, 16) == 1001
+    held.add(OTHER, 5)
+    assert held.amount_until(HOG, 1001, 16) == 1001 + 5
+    assert held.amount_until(SIBLING, 1, 16) == 1 + 16 + 5

@@ -349,8 +349,8 @@ async def test_connections_without_a_call_are_forgotten(hosting):
     async with hosting() as host, grpc.aio.insecure_channel(host.target) as channel:
         await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
         await until(lambda: host.in_flight.calls.total == 0)
-        assert not host.in_flight.calls._by_connection
-        assert not host.in_flight.calls._by_address
+        assert not host.in_flight.calls._connections
+        assert not host.in_flight.calls._addresses
 
 
 async def test_the_watch_disconnects_what_is_stuck():

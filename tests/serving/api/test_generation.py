@@ -104,7 +104,7 @@ async def test_streams_of_png_share_the_cache_with_other_requests(only, answerin
 
         # What a longer stream has to draw is admitted as any request is.
         full = pytest.raises(grpc.aio.AioRpcError, match="queue of 100 images is full")
-        with model.png_queue.reserve(demand(60), is_grid=False), full:
+        with model.png_queue.reserve(demand(100), is_grid=False), full:
             await stream(200)
         assert (await stream(200))[:100] == files
         assert model.png_queue.waiting_images() == 0
@@ -120,7 +120,7 @@ async def test_a_stream_is_taken_on_by_the_same_rules(only, answering):
     request = pb.GenerateStreamRequest(n=200, format=PNG)
     async with answering(GeneratorService(generation, metrics)) as stub:
         full = pytest.raises(grpc.aio.AioRpcError, match="queue of 100 images is full")
-        with model.png_queue.reserve(demand(60), is_grid=False), full:
+        with model.png_queue.reserve(demand(100), is_grid=False), full:
             await stub.GenerateStream(request).read()
         assert model.dispatcher.counts().offered == 0  # no image was made for nothing
 

@@ -7,6 +7,7 @@ state of each request, the images of each batch, and the counts.
 import math
 from dataclasses import dataclass, field
 
+from dcgan.serving.peer import Peer
 from dcgan.serving.scheduling.work_item import WorkState
 
 WAITING, RUNNING, MADE = "waiting", "running", "made"
@@ -20,11 +21,61 @@ class Asked:
     deadline: float
     more: bool
     large: bool
+    peer: Peer
     images: list[str] = field(default_factory=list)
     state: WorkState = WorkState.WAITING
 
     def left(self) -> int:
         return self.images.count(WAITING) if self.state is WorkState.WAITING else 0
+
+
+@dataclass
+class Line:
+    """Requests in order of arrival; addresses take turns, and so do the connections of each."""
+
+    quantum: int
+    asked: list[Asked] = field(default_factory=list)
+    turns: list[Peer] = field(default_factory=list)  # connections, the next of each address first
+    addresses: list[str] = field(default_factory=list)  # the next first
+    spent: int = 0
+
+    def add(self, asked: Asked) -> None:
+        self.asked.append(asked)
+        if asked.peer not in self.turns:
+            self.turns.append(asked.peer)
+        if asked.peer.address not in self.addresses:
+            self.addresses.append(asked.peer.address)
+
+    def first(self) -> Asked:
+        turn = next(peer for peer in self.turns if peer.address == self.addresses[0])
+        return next(asked for asked in self.asked if asked.peer == turn)
+
+    def take_turn(self, asked: Asked, spent: int, *, stays: bool) -> None:
+        """The first request has had its turn."""
+        self.asked.remove(asked)
+        if stays:
+            self.asked.append(asked)
+        self.turns.remove(asked.peer)
+        self.turns.append(asked.peer)
+        self.spent += spent
+        self.prune()
+        if asked.peer.address in self.addresses and self.spent >= self.quantum:
+            self.addresses.remove(asked.peer.address)
+            self.addresses.append(asked.peer.address)
+            self.spent = 0
+
+    def drop(self, asked: Asked) -> None:
+        if asked in self.asked:
+            self.asked.remove(asked)
+            self.prune()
+
+    def prune(self) -> None:
+        """Forgets the clients that have no request any more."""
+        self.turns = [peer for peer in self.turns if any(each.peer == peer for each in self.asked)]
+        left = {peer.address for peer in self.turns}
+        if self.addresses[0] not in left:
+            self.spent = 0
+        self.addresses = [address for address in self.addresses if address in left]
 
 
 @dataclass
@@ -36,8 +87,8 @@ class Model:
     limit: int
     engines: int
     asked: list[Asked] = field(default_factory=list)
-    line: list[Asked] = field(default_factory=list)  # those that take turns, the next first
-    later: list[Asked] = field(default_factory=list)
+    line: Line = field(init=False)  # those that get images in the next round
+    later: Line = field(default_factory=lambda: Line(1))
     refused: int = 0
     running: dict[int, tuple[list[tuple[Asked, int]], float]] = field(
         default_factory=dict
@@ -45,6 +96,9 @@ class Model:
     history: list[tuple[int, float]] = field(
         default_factory=list
     )  # images and seconds of batches that were made
+
+    def __post_init__(self) -> None:
+        self.line = Line(self.quantum)
 
     def rate(self) -> float | None:
         images = seconds = 0.0
@@ -54,36 +108,69 @@ class Model:
                 images, seconds = 0.9 * images + more_images, 0.9 * seconds + min(took, longest)
         return self.engines * images / seconds if seconds else None
 
-    def refusal(self, n: int, now: float, deadline: float, more: bool) -> str | None:
+    def refusal(self, new: Asked, now: float) -> str | None:
+        n, deadline = new.n, new.deadline
         waiting = sum(each.left() for each in self.asked)
-        counted = sum(each.left() for each in self.asked if not each.more)
         at_work = sum(len(pieces) for pieces, _ in self.running.values())
         rate = self.rate()
 
         if deadline <= now:
             return "DEADLINE_PASSED"
-        if more:
+        if new.more:
             return None
-        if counted and counted + n > self.limit:
+        if self.is_full_for(new):
             return "QUEUE_FULL"
         if rate is None or (waiting == 0 and n <= self.max_batch):
             return None
-        turns = [each for each in self.asked if not each.large or each in self.line]
-        ahead = (
-            sum(min(each.left(), self.quantum) for each in turns) if n <= self.quantum else waiting
-        )
-        needed = (at_work + ahead + n) / rate
-        return "DEADLINE_UNREACHABLE" if needed > 0.8 * (deadline - now) else None
+        rounds = [
+            (each, min(each.left(), self.quantum))
+            for each in self.asked
+            if not each.large or each in self.line.asked
+        ]
+        everything = [(each, each.left()) for each in self.asked]
+        large = [each.n for each in (*self.line.asked, *self.later.asked) if each.large]
+        if n <= self.quantum:
+            until = self.images_until(new, rounds, self.quantum)
+        else:
+            until = self.images_until(new, everything, max(large, default=self.quantum))
+        return "DEADLINE_UNREACHABLE" if (at_work + until) / rate > 0.8 * (deadline - now) else None
+
+    def is_full_for(self, new: Asked) -> bool:
+        """Up to the limit everybody is admitted; above it, only those who hold little."""
+        held = [(each, min(each.left(), self.limit)) for each in self.asked if not each.more]
+        n = min(new.n, self.limit)
+        total = sum(count for _, count in held)
+        address = sum(count for each, count in held if each.peer.address == new.peer.address)
+        connection = sum(count for each, count in held if each.peer == new.peer)
+        room = 1.5 * self.limit
+        if not total or total + n <= self.limit:
+            return False
+        is_first = not connection and total + n <= 0.9 * room
+        return connection + address + 2 * n > 4 * (room - total - n) and not is_first
+
+    def images_until(self, new: Asked, waiting: list[tuple[Asked, int]], turn: int) -> int:
+        """How many images are made until the new request is complete."""
+        waiting = [(each, count) for each, count in waiting if count]
+        mine = sum(count for each, count in waiting if each.peer == new.peer) + new.n
+        for is_rival, name in (
+            (lambda peer: peer != new.peer and peer.address == new.peer.address, "name"),
+            (lambda peer: peer.address != new.peer.address, "address"),
+        ):
+            rivals = [(each.peer, count) for each, count in waiting if is_rival(each.peer)]
+            turns = math.ceil(mine / turn) * turn * len({getattr(peer, name) for peer, _ in rivals})
+            mine += min(turns, sum(count for _, count in rivals))
+        return mine
 
     def take(self, number: int, now: float) -> tuple[list[tuple[Asked, int]], list[Asked]]:
         pieces: list[tuple[Asked, int]] = []
         expired: list[Asked] = []
 
-        while self.line and len(pieces) < self.max_batch:
-            asked = self.line.pop(0)
+        while self.line.asked and len(pieces) < self.max_batch:
+            asked = self.line.first()
             if asked.deadline <= now:
                 asked.state = WorkState.EXPIRED
                 expired.append(asked)
+                self.line.drop(asked)
                 self.promote()
                 continue
             free = [i for i, place in enumerate(asked.images) if place == WAITING]
@@ -91,8 +178,7 @@ class Model:
             for i in turn:
                 asked.images[i] = RUNNING
                 pieces.append((asked, i))
-            if len(turn) < len(free):
-                self.line.append(asked)
+            self.line.take_turn(asked, len(turn), stays=len(turn) < len(free))
             self.promote()
         if pieces:
             self.running[number] = (pieces, now)
@@ -136,17 +222,19 @@ class Model:
         some = [asked for asked in some if asked.state is WorkState.WAITING]
         for asked in some:
             asked.state = state
-            self.line = [other for other in self.line if other is not asked]
-            self.later = [other for other in self.later if other is not asked]
+            self.line.drop(asked)
+            self.later.drop(asked)
         self.promote()
         return some
 
     def enqueue(self, asked: Asked) -> None:
         if asked.state is WorkState.WAITING:
-            (self.later if asked.large else self.line).append(asked)
+            (self.later if asked.large else self.line).add(asked)
             self.promote()
 
     def promote(self) -> None:
         """One large request at a time takes turns with the small ones."""
-        if self.later and not any(asked.large for asked in self.line):
-            self.line.append(self.later.pop(0))
+        if self.later.asked and not any(asked.large for asked in self.line.asked):
+            asked = self.later.first()
+            self.later.take_turn(asked, 1, stays=False)
+            self.line.add(asked)

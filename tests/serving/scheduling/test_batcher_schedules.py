@@ -7,11 +7,13 @@ from contextlib import suppress
 import pytest
 
 from dcgan.serving.errors import RequestError
+from dcgan.serving.peer import Peer
 from dcgan.serving.scheduling.batcher import Batcher
 from dcgan.serving.scheduling.demand import Demand
 from dcgan.serving.scheduling.work_item import WorkItem, WorkState
 from tests.serving.scheduling.batcher_model import WAITING, Asked, Model
 
+PEERS = [Peer(name, address) for name, address in [("1", "a"), ("2", "a"), ("3", "b"), ("4", "c")]]
 EVENTS = (
     ["put"] * 6
     + ["take"] * 5
@@ -35,6 +37,7 @@ class Play:
         self.batcher: Batcher[WorkItem] = Batcher(
             max_batch=sizes[0], quantum=sizes[1], queue_limit=sizes[2], engines=sizes[3]
         )
+        self.peers = PEERS[: source.choice([1, 2, 4])]
         self.pairs: list[tuple[WorkItem, Asked]] = []
         self.drawing: list[tuple[WorkItem, Asked]] = []  # accepted, and not yet in line
         self.batches: dict[int, object] = {}
@@ -68,7 +71,9 @@ class Play:
         elif event == "fail waiting" and self.source.random() < 0.2:
             self.compare(
                 self.batcher.fail_waiting(),
-                self.model.settle([*self.model.line, *self.model.later], WorkState.FAILED),
+                self.model.settle(
+                    [*self.model.line.asked, *self.model.later.asked], WorkState.FAILED
+                ),
             )
 
         self.check()
@@ -76,6 +81,7 @@ class Play:
     def put(self) -> None:
         n, more = self.source.choice([1, 1, 2, 7, 40]), self.source.random() < 0.1
         deadline = self.now + self.source.choice([0.0, 0.05, 0.5, 5.0, math.inf])
+        peer = self.source.choice(self.peers)
         item, asked = (
             WorkItem(
                 demand=Demand(
@@ -83,12 +89,14 @@ class Play:
                     request_images=n,
                     arrived=self.now,
                     deadline=deadline,
+                    peer=peer,
                     is_continuation=more,
                 )
             ),
-            Asked(n, deadline, more, n > self.model.quantum),
+            Asked(n, deadline, more, n > self.model.quantum, peer),
         )
-        expected = self.model.refusal(n, self.now, deadline, more)
+        asked.images = [WAITING] * n
+        expected = self.model.refusal(asked, self.now)
         try:
             self.batcher.admit(item)
         except RequestError as refusal:
@@ -97,7 +105,6 @@ class Play:
             return
 
         assert expected is None
-        asked.images = [WAITING] * n
         self.model.asked.append(asked)
         self.pairs.append((item, asked))
         if self.source.random() < 0.2:
@@ -190,7 +197,7 @@ def test_random_schedules_agree_with_the_model(seed):
         for _ in range(60):
             play.now += source.expovariate(10)
             play.step(source.choice(EVENTS))
-        while play.drawing or play.batches or play.model.line:
+        while play.drawing or play.batches or play.model.line.asked:
             play.now += 0.1
             for event in ("draw", "take", "finish"):
                 play.step(event)
