@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote
+
+from dcgan.serving.address import join_address
 
 _IPV6_PREFIX = 64  # bits that name a network; its hosts choose the rest at will
 
@@ -31,6 +35,22 @@ LOCAL = Peer("local:", "local:")
 def find_peer(name: str) -> Peer:
     """Returns a client by the address and port of its connection, as gRPC names them."""
     return Peer(name, address_of(name))
+
+
+def peer_of_socket(address: Sequence[Any]) -> Peer:
+    """Returns a client by the address of its socket, as `getpeername` returns it."""
+    return find_peer(name_peer(*address))
+
+
+def name_peer(host: str, port: int, _flow: int = 0, scope: int = 0) -> str:
+    """Returns the name that gRPC gives to the client at a socket address, except for its scheme.
+
+    Args:
+        host: numeric address.
+        port: of the client.
+        scope: number of the network interface of a link-local address of IPv6; 0 for others.
+    """
+    return f"ip:{join_address(f'{host}%{scope}' if scope else host, port)}"
 
 
 def parse_peer(peer: str) -> tuple[str, str]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
 
 from dcgan.serving.address import check_host, join_address
-from dcgan.serving.api.call_watch import watch_calls
+from dcgan.serving.api.call_watch import watch_port
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.in_flight import InFlight
-from dcgan.serving.api.listener import (
-    bind,
-    create_grpc_server,
-    disconnect_clients,
-    disconnect_peers,
-)
+from dcgan.serving.api.listener import bind, create_grpc_server
 from dcgan.serving.api.service import SERVICE, GeneratorService
+from dcgan.serving.api.sockets import disconnect_clients
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.processors import log_quota
@@ -139,7 +135,7 @@ async def start(
 
     async def listen() -> tuple[int, HttpListener | None]:
         port = await _listen(server, config, stack)
-        watching = asyncio.create_task(_watch_calls(generation.in_flight, port, metrics))
+        watching = asyncio.create_task(watch_port(generation.in_flight, port, metrics))
         stack.callback(watching.cancel)
         return port, await _listen_http(config, stack, generation, readiness, metrics)
 
@@ -184,18 +180,6 @@ async def _listen(
     await server.start()
     stack.push_async_callback(server.stop, None)
     return port
-
-
-async def _watch_calls(in_flight: InFlight, port: int, metrics: Metrics) -> None:
-    """Ends calls that take too long, and closes connections whose clients do not read."""
-
-    def disconnect(peers: Collection[str]) -> None:
-        closed = disconnect_peers(port, peers)
-        metrics.dropped.inc(closed)
-        if closed:
-            logger.warning("closed %s connections whose clients do not read", closed)
-
-    await watch_calls(in_flight, disconnect)
 
 
 async def _listen_http(

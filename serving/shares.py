@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dcgan.serving.peer import Peer
 
-_SHARE = 4  # times what is free: the most that an address may hold
+SHARE = 4  # times what is free: the most that an address may hold
 _FIRST_SHARE = 0.9  # of the limit: up to this, a connection that holds nothing is not refused
 
 
@@ -15,21 +15,28 @@ class Shares:
         total: what all clients hold.
     """
 
-    __slots__ = ("_addresses", "_connections", "total")
+    __slots__ = ("_addresses", "_connections", "_numbers", "total")
 
     def __init__(self) -> None:
         self.total = 0
         self._addresses: dict[str, int] = {}
-        self._connections: dict[str, dict[str, int]] = {}  # by address and connection
+        self._connections: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}  # of connections that hold something, by address
 
     def add(self, peer: Peer, amount: int) -> None:
         """Adds to what a client holds; a negative amount gives back."""
+        address = peer.address
+        held = self._connections.get(peer.name, 0)
+        left = held + amount
         self.total += amount
-        connections = self._connections.setdefault(peer.address, {})
-        _add(connections, peer.name, amount)
-        _add(self._addresses, peer.address, amount)
-        if not connections:
-            del self._connections[peer.address]
+        self._connections[peer.name] = left
+        self._addresses[address] = self._addresses.get(address, 0) + amount
+
+        # Count the connections, and forget what holds nothing.
+        if left and not held:
+            self._numbers[address] = self._numbers.get(address, 0) + 1
+        if not left:
+            self._forget(peer, was_held=held != 0)
 
     def exceeds(self, limit: float, peer: Peer, amount: int, *, is_held: bool = False) -> bool:
         """Returns whether a client holds too much with an amount; see `exceeds_share`.
@@ -45,13 +52,17 @@ class Shares:
         connection = self.of_connection(peer) - added
         return exceeds_share(limit, self.total - added, address, connection, amount)
 
+    def names(self) -> list[str]:
+        """Returns the names of the connections that hold something."""
+        return list(self._connections)
+
     def of_address(self, peer: Peer) -> int:
         """Returns what all connections from the address of a client hold."""
         return self._addresses.get(peer.address, 0)
 
     def of_connection(self, peer: Peer) -> int:
         """Returns what a client holds."""
-        return self._connections.get(peer.address, {}).get(peer.name, 0)
+        return self._connections.get(peer.name, 0)
 
     def amount_until(self, peer: Peer, amount: int, quantum: int) -> int:
         """Returns how much all clients get of what waits until one of them has got an amount.
@@ -63,14 +74,22 @@ class Shares:
             amount: that it waits for, what it holds included.
             quantum: the most that a client gets in one turn.
         """
-        connections = self._connections.get(peer.address, {})
-        siblings = len(connections) - (peer.name in connections)
+        siblings = self._numbers.get(peer.address, 0) - (peer.name in self._connections)
         held = self.of_address(peer) - self.of_connection(peer)
         amount += min(held, siblings * _round_up(amount, quantum))
 
         others = len(self._addresses) - (peer.address in self._addresses)
         held = self.total - self.of_address(peer)
         return amount + min(held, others * _round_up(amount, quantum))
+
+    def _forget(self, peer: Peer, *, was_held: bool) -> None:
+        del self._connections[peer.name]
+        number = self._numbers.get(peer.address, 0) - was_held
+        if number:
+            self._numbers[peer.address] = number
+        else:
+            self._numbers.pop(peer.address, None)
+            del self._addresses[peer.address]
 
 
 def queue_room(limit: int) -> float:
@@ -100,7 +119,7 @@ def exceeds_share(limit: float, total: int, address: int, connection: int, amoun
         connection: what the connection holds.
         amount: to be added to all three.
     """
-    if connection + address + 2 * amount <= _SHARE * (limit - total - amount):
+    if connection + address + 2 * amount <= SHARE * (limit - total - amount):
         return False
     is_first = connection == 0 and total + amount <= _FIRST_SHARE * limit
     return total > 0 and not is_first
@@ -108,12 +127,3 @@ def exceeds_share(limit: float, total: int, address: int, connection: int, amoun
 
 def _round_up(amount: int, unit: int) -> int:
     return -(-amount // unit) * unit
-
-
-def _add(held: dict[str, int], key: str, amount: int) -> None:
-    """Adds to what is held under a key, which is removed when nothing is left."""
-    left = held.get(key, 0) + amount
-    if left:
-        held[key] = left
-    else:
-        held.pop(key, None)

@@ -1,19 +1,52 @@
-"""Ends the calls whose clients take too long to send, to read, or altogether."""
+"""Ends the calls whose clients take too long, and closes idle connections above a share."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 
 from dcgan.serving.api.errors import CallTimeoutError, ReplyTimeoutError, RequestTimeoutError
 from dcgan.serving.api.in_flight import Call, InFlight
+from dcgan.serving.api.listener import max_connections
+from dcgan.serving.api.sockets import close_idle_connections, disconnect_peers
+from dcgan.serving.file_limit import raise_file_limit
+from dcgan.serving.observability.metrics import Metrics
 
 _INTERVAL_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+async def watch_port(in_flight: InFlight, port: int, metrics: Metrics) -> None:
+    """Ends calls that take too long, and closes connections, until it is cancelled.
+
+    Args:
+        in_flight: the calls.
+        port: of gRPC.
+        metrics: of the server.
+    """
+    most = max_connections(raise_file_limit())
+
+    def disconnect(peers: Collection[str]) -> None:
+        closed = disconnect_peers(port, peers)
+        metrics.dropped.inc(closed)
+        if closed:
+            logger.warning("closed %s connections whose clients do not read", closed)
+
+    def close_idle(busy: Collection[str]) -> None:
+        closed = close_idle_connections(port, most, busy)
+        metrics.dropped.inc(closed)
+        if closed:
+            logger.warning("closed %s idle connections above the share of their address", closed)
+
+    await watch_calls(in_flight, disconnect, close_idle)
 
 
 async def watch_calls(
     in_flight: InFlight,
     disconnect: Callable[[Collection[str]], None],
+    close_idle: Callable[[Collection[str]], None],
     interval_s: float = _INTERVAL_S,
 ) -> None:
     """Ends calls that take too long, until it is cancelled.
@@ -21,12 +54,15 @@ async def watch_calls(
     Args:
         in_flight: the calls.
         disconnect: closes the connections to peers; it is called on a thread.
+        close_idle: closes connections above the share of their address, except those to peers with
+            calls; it is called on a thread.
         interval_s: time between two looks at the calls.
     """
     while True:
         await asyncio.sleep(interval_s)
         if stuck := end_late_calls(in_flight):
             await asyncio.to_thread(disconnect, stuck)
+        await asyncio.to_thread(close_idle, in_flight.calls.names())
 
 
 def end_late_calls(in_flight: InFlight) -> set[str]:

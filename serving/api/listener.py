@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import stat
-from collections.abc import Collection, Iterator
 from typing import cast
 
 import grpc
@@ -21,7 +16,6 @@ from dcgan.serving.api.strict_parsing import StrictParsing
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.errors import ServingError
 from dcgan.serving.file_limit import raise_file_limit
-from dcgan.serving.peer import parse_peer
 
 _MAX_PENDING_CALLS = 8192  # each may delay the calls behind it, even if its client has left
 _OTHER_FILES = 256  # connections to the metrics port, models, pipes
@@ -102,80 +96,3 @@ def bind(server: grpc.aio.Server, host: str, port: int) -> int:
             f"cannot listen on {address}: the port is taken, or this machine has no such address; "
             "choose another --port or --host"
         ) from None
-
-
-def disconnect_clients(port: int) -> None:
-    """Closes the port and its connections before the server stops: clients see UNAVAILABLE.
-
-    A gRPC server that is stopped resets the calls that have just arrived, and their clients see a
-    bare CANCELLED (grpc/grpc#37239). It has no other way to close its port, so this shuts the
-    sockets down underneath it. Where there is no /proc, it does nothing.
-
-    Args:
-        port: of the server.
-    """
-    # Close the port first, so that no client reconnects.
-    for wanted in (True, False):
-        for each in _open_sockets(port):
-            with contextlib.suppress(OSError):  # the client has closed it
-                is_listening = bool(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-                if is_listening == wanted:
-                    each.shutdown(socket.SHUT_RDWR)
-
-
-def disconnect_peers(port: int, peers: Collection[str]) -> int:
-    """Closes the connections of some clients, whose calls end.
-
-    gRPC cannot end a call whose client does not read, nor close a connection. Where there is no
-    /proc, this does nothing.
-
-    Args:
-        port: of the server.
-        peers: the clients, as gRPC names them.
-
-    Returns:
-        The number of connections that were closed.
-    """
-    wanted = {parse_peer(peer) for peer in peers}
-    closed = 0
-    for each in _open_sockets(port):
-        with contextlib.suppress(OSError):  # it listens, or the client has closed it
-            if parse_peer(name_peer(*each.getpeername())) in wanted:
-                each.shutdown(socket.SHUT_RDWR)
-                closed += 1
-    return closed
-
-
-def name_peer(host: str, port: int, _flow: int = 0, scope: int = 0) -> str:
-    """Returns the name that gRPC gives to the client at a socket address, except for its scheme.
-
-    Args:
-        host: numeric address.
-        port: of the client.
-        scope: number of the network interface of a link-local address of IPv6; 0 for others.
-    """
-    return f"ip:{join_address(f'{host}%{scope}' if scope else host, port)}"
-
-
-def _open_sockets(port: int) -> Iterator[socket.socket]:
-    """Yields duplicates of the internet sockets of a port."""
-    for number in _socket_numbers():
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:
-            is_internet = each.family in (socket.AF_INET, socket.AF_INET6)
-            if is_internet and each.getsockname()[1] == port:
-                yield each
-
-
-def _socket_numbers() -> list[int]:
-    """Returns the file descriptors that are sockets."""
-    try:
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:
-        return []
-
-    found = []
-    for number in numbers:
-        with contextlib.suppress(OSError):  # it was closed
-            if stat.S_ISSOCK(os.fstat(number).st_mode):
-                found.append(number)
-    return found

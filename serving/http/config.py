@@ -15,8 +15,9 @@ class HttpConfig:
             any.
         access_log: whether each request is logged.
         request_timeout_s: deadline of a request that sends no Grpc-Timeout.
-        max_connections: open connections, above which new ones are refused; half of the files that
-            the process may open, if that is less.
+        max_connections: open connections, above which idle ones are closed and new ones refused;
+            half of the files that the process may open, if that is less. One address gets nine
+            tenths at most.
         header_timeout_s: time that a client has to send the head of a request.
         idle_timeout_s: time after which a connection without a request is closed.
         read_timeout_s: time that a client has to read a response.

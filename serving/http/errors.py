@@ -103,7 +103,7 @@ class HeaderTimeoutError(RequestError):
 
 
 class TooManyConnectionsError(RetryableError):
-    """The maximum number of connections is open.
+    """The maximum number of connections is open, or the share of this address.
 
     Args:
         limit: maximum number of connections.
@@ -112,4 +112,7 @@ class TooManyConnectionsError(RetryableError):
     reason: ClassVar[str] = "TOO_MANY_CONNECTIONS"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} connections are open, which is the limit; retry in a second")
+        super().__init__(
+            f"of at most {limit} connections, this address has its share, or others have the rest; "
+            "retry in a second"
+        )

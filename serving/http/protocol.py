@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from dcgan.serving.address import join_address
 from dcgan.serving.errors import RequestError
 from dcgan.serving.http.app import CONNECTION
 from dcgan.serving.http.config import HttpConfig
@@ -24,6 +25,8 @@ from dcgan.serving.http.errors import (
 )
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.http.problem import problem_response
+from dcgan.serving.open_connections import OpenConnections
+from dcgan.serving.peer import LOCAL, find_peer
 
 _FIELD_BYTES = 4  # of a header field beside its name and value
 _LINGER_S = 2.0  # time to go on reading from a client that was refused
@@ -45,10 +48,13 @@ class Connection:
     def enter(self, task: asyncio.Task[Any]) -> None:
         """Registers the task of a request, to be cancelled when the client leaves."""
         self._tasks.add(task)
+        self._protocol.places.set_busy(self._protocol.peer)
 
     def leave(self, task: asyncio.Task[Any]) -> None:
         """Removes the task of a request."""
         self._tasks.discard(task)
+        if not self._tasks:
+            self._protocol.places.set_idle(self._protocol.peer)
 
     def cancel(self) -> None:
         """Cancels the requests of a client that has left."""
@@ -66,13 +72,15 @@ class Connection:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. Subclasses set `limits` and `metrics`."""
+    """One connection. Subclasses set `limits`, `metrics` and `places`."""
 
     limits: HttpConfig
     metrics: HttpMetrics
+    places: OpenConnections
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **options)
+        self.peer = LOCAL
         self._connection = Connection(self)
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -82,24 +90,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accepts a connection, or refuses it if too many are open."""
+        """Accepts a connection, or refuses it if too many are open and none of them is idle."""
         super().connection_made(transport)
         # With no buffer above the operating system's, a paused flow means an unread response.
         transport.set_write_buffer_limits(high=0)
         self.metrics.connections.set(len(self.connections))
-        if len(self.connections) > self.limits.max_connections + _MAX_LINGERING:
+        self.peer = find_peer(f"ip:{join_address(*(self.client or ('', id(self))))}")
+        if self.places.admit(self.peer, self.transport.close):
+            self._start_timer(self.limits.header_timeout_s)
+        elif len(self.connections) > len(self.places) + _MAX_LINGERING:
             self._refused = True
             self.transport.abort()
-        elif len(self.connections) > self.limits.max_connections:
-            self._refuse(TooManyConnectionsError(self.limits.max_connections))
         else:
-            self._start_timer(self.limits.header_timeout_s)
+            self._refuse(TooManyConnectionsError(self.limits.max_connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the requests of a client that has disconnected."""
         super().connection_lost(exc)
         self.metrics.connections.set(len(self.connections))
         self._stop_timer()
+        self.places.remove(self.peer)
         self._connection.cancel()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -158,6 +168,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begins to answer a request."""
         self._in_head = False
         self._stop_timer()
+        self.places.set_busy(self.peer)
         if self._head_bytes > self.limits.max_header_bytes:
             self._refuse_head()
             return
@@ -249,4 +260,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
 def create_protocol(config: HttpConfig, metrics: HttpMetrics) -> type[LimitedProtocol]:
     """Returns the protocol class for one server."""
-    return type("HttpProtocol", (LimitedProtocol,), {"limits": config, "metrics": metrics})
+    places = OpenConnections(config.max_connections)
+    attributes = {"limits": config, "metrics": metrics, "places": places}
+    return type("HttpProtocol", (LimitedProtocol,), attributes)

@@ -86,7 +86,8 @@ class Metrics:
         self.open_streams = Gauge("dcgan_open_streams", "Streams among them.", registry=registry)
         self.dropped = Counter(
             "dcgan_dropped_connections",
-            "Connections that were closed because their clients did not read.",
+            "Connections that were closed because their clients did not read, or because they were "
+            "idle and above the share of their address.",
             registry=registry,
         )
 

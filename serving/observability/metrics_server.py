@@ -1,7 +1,8 @@
 """The HTTP port for operators: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes.
 
 It runs in its thread, with its event loop, a limit of connections and a time limit for each, so
-that whatever happens on this port cannot starve the data port.
+that whatever happens on this port cannot starve the data port. When all places are taken, idle
+connections make room for new ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from prometheus_client.exposition import choose_encoder
 
 from dcgan.serving.address import join_address
 from dcgan.serving.errors import ServingError
+from dcgan.serving.open_connections import OpenConnections
+from dcgan.serving.peer import peer_of_socket
 
 _MAX_CONNECTIONS = 64
 _CONNECTION_TIMEOUT_S = 10.0
@@ -78,7 +81,7 @@ class MetricsServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._is_listening = Event()
-        self._connections = 0
+        self._connections = OpenConnections(_MAX_CONNECTIONS)
 
     def start(self) -> None:
         """Opens the port.
@@ -168,15 +171,23 @@ class MetricsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers one request of a connection, within the time limit."""
-        if self._connections >= _MAX_CONNECTIONS:
-            writer.transport.abort()
+        transport = writer.transport
+        address = writer.get_extra_info("peername")
+        if address is None:  # the client has left
+            transport.abort()
+            return
+        peer = peer_of_socket(address)
+        if not self._connections.admit(peer, transport.abort):
+            transport.abort()
             return
 
-        self._connections += 1
-        writer.transport.set_write_buffer_limits(0)  # so that `drain` waits for all of it
+        transport.set_write_buffer_limits(0)  # so that `drain` waits for all of it
         try:
             async with asyncio.timeout(_CONNECTION_TIMEOUT_S):
-                response = await self._answer(reader)
+                head = await reader.readuntil(b"\r\n\r\n")
+                self._connections.set_busy(peer)
+                response = await self._answer(head)
+                self._connections.set_idle(peer)
                 writer.write(response)
                 await writer.drain()
                 writer.close()
@@ -184,11 +195,10 @@ class MetricsServer:
         except (TimeoutError, EOFError, ValueError, OSError, asyncio.LimitOverrunError):
             pass  # an incomplete or oversized request, or a client that has left
         finally:
-            self._connections -= 1
-            writer.transport.abort()
+            self._connections.remove(peer)
+            transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        head = await reader.readuntil(b"\r\n\r\n")
+    async def _answer(self, head: bytes) -> bytes:
         request_line, *headers = head.decode("latin-1").split("\r\n")
         method, target, _ = request_line.split(" ")
         fields = (line.partition(":") for line in headers)

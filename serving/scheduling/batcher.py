@@ -241,13 +241,10 @@ class Batcher(Generic[T]):
             turn = self.quantum
         else:
             waiting = self._waiting
-            turn = max((item.images for item in self._large_items()), default=self.quantum)
-
+            large = [*self._backlog, *([self._large] if self._large else [])]
+            turn = max((item.images for item in large), default=self.quantum)
         until = waiting.amount_until(demand.peer, waiting.of_connection(demand.peer) + images, turn)
         return self.running_images + until
-
-    def _large_items(self) -> list[T]:
-        return [*self._backlog] if self._large is None else [self._large, *self._backlog]
 
     def _is_large(self, item: T) -> bool:
         return item.images > self.quantum

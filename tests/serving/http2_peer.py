@@ -16,9 +16,11 @@ class Peer:
     END_STREAM, END_HEADERS, ACK = 1, 4, 1
     INITIAL_WINDOW_SIZE = 4
 
-    def __init__(self, target: str, window: int = 0) -> None:
+    def __init__(self, target: str, window: int = 0, source: str = "") -> None:
         host, _, port = target.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=30)
+        self._socket = socket.create_connection(
+            (host, int(port)), timeout=30, source_address=(source, 0) if source else None
+        )
         try:
             self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             self._send(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, window))

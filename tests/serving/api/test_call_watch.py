@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -18,8 +18,9 @@ from dcgan.serving.api.call_watch import end_late_calls, watch_calls
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.in_flight import InFlight
-from dcgan.serving.api.listener import bind, create_grpc_server, disconnect_peers
+from dcgan.serving.api.listener import bind, create_grpc_server
 from dcgan.serving.api.service import SERVICE, GeneratorService
+from dcgan.serving.api.sockets import close_idle_connections, disconnect_peers
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.models.config import ModelConfig
@@ -345,6 +346,36 @@ async def test_connections_above_the_limit_are_closed_at_once(hosting, monkeypat
             assert await asyncio.to_thread(second.ping)
 
 
+@pytest.mark.hostile(
+    "Idle gRPC connections of one address in all places",
+    "closed above its share; others and those with calls stay",
+)
+async def test_idle_connections_above_the_share_of_an_address_are_closed(hosting):
+    async with hosting() as host:
+        with ExitStack() as stack:
+            peers = [stack.enter_context(Peer(host.target)) for _ in range(10)]
+            other = stack.enter_context(Peer(host.target, source="127.0.0.2"))
+            for peer in (*peers, other):
+                assert await asyncio.to_thread(peer.ping)
+            for peer in peers[:7]:
+                peer.begin(1)
+            await until(lambda: host.in_flight.calls.total == 7)
+            busy = host.in_flight.calls.names()
+
+            assert close_idle_connections(host.port, 14, busy) == 0  # 10 are less than 4 x 3
+            assert close_idle_connections(host.port, 12, busy) == 2
+            left = [await asyncio.to_thread(is_connected, peer) for peer in (*peers, other)]
+            assert (sum(left), left[:7], left[-1]) == (9, [True] * 7, True)
+            assert close_idle_connections(host.port, 9, busy) == 1  # no more are idle
+
+
+def is_connected(peer: Peer) -> bool:
+    try:
+        return peer.ping()
+    except (AssertionError, ConnectionError):
+        return False
+
+
 async def test_connections_without_a_call_are_forgotten(hosting):
     async with hosting() as host, grpc.aio.insecure_channel(host.target) as channel:
         await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
@@ -364,7 +395,12 @@ async def test_the_watch_disconnects_what_is_stuck():
     def disconnect(peers) -> None:
         loop.call_soon_threadsafe(lambda: found.done() or found.set_result(set(peers)))
 
-    watching = asyncio.create_task(watch_calls(in_flight, disconnect, interval_s=0.01))
+    looked: list[list[str]] = []
+    watching = asyncio.create_task(
+        watch_calls(in_flight, disconnect, looked.append, interval_s=0.01)
+    )
     assert await asyncio.wait_for(found, 60) == {"ipv4:127.0.0.1:1"}
+    await until(lambda: looked)
+    assert looked[0] == ["ipv4:127.0.0.1:1"]
     watching.cancel()
     task.cancel()

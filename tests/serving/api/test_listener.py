@@ -8,12 +8,12 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from dcgan.serving.api import listener
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
-from dcgan.serving.api.listener import create_grpc_server, max_connections, name_peer
+from dcgan.serving.api.listener import create_grpc_server, max_connections
 from dcgan.serving.api.service import GeneratorService
 from dcgan.serving.client import Client, RefusedError
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.observability.metrics import Metrics
-from dcgan.serving.peer import parse_peer
+from dcgan.serving.peer import name_peer, parse_peer
 from tests.serving.http2_peer import Peer
 from tests.serving.support import SERVICE, refuse_to_start
 

@@ -51,8 +51,10 @@ async def connect():
     """Opens connections to a listener, which are closed after the test."""
     writers = []
 
-    async def open_connection(listener):
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    async def open_connection(listener, source="127.0.0.1"):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", listener.port, local_addr=(source, 0)
+        )
         writers.append(writer)
         return reader, writer
 
@@ -131,15 +133,43 @@ async def test_a_client_that_does_not_even_read_the_head_is_dropped(connect):
 
 @pytest.mark.hostile("Too many HTTP connections", "refused; others are served")
 async def test_too_many_connections_are_refused(connect):
-    async with listening(say_ok, max_connections=2) as (listener, _):
-        first = await connect(listener)
-        await connect(listener)
-        first[1].write(GET)
-        assert b" 200 " in await first[0].readuntil(b"\r\n")
+    release = asyncio.Event()
+
+    async def wait(_) -> Response:
+        await release.wait()
+        return Response(200, b"ok")
+
+    async with listening(wait, max_connections=20) as (listener, in_flight):
+        busy = [await connect(listener) for _ in range(18)]  # an address gets nine tenths
+        for _, writer in busy:
+            writer.write(GET)
+        while in_flight.calls.total < 18:
+            await asyncio.sleep(0.005)
         reader, _ = await connect(listener)
         answer = await asyncio.wait_for(reader.read(), 60)
         assert b" 503 " in answer
         assert b"retry-after: 1" in answer
+
+        other, writer = await connect(listener, "127.0.0.2")
+        writer.write(GET)
+        release.set()
+        for reader in (other, *(reader for reader, _ in busy)):
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 60)
+
+
+@pytest.mark.hostile("Idle HTTP connections in all places", "those idle longest are closed")
+async def test_the_connection_idle_longest_makes_room(connect):
+    async with listening(say_ok, max_connections=3) as (listener, _):
+        used = await connect(listener)
+        used[1].write(GET)
+        await used[0].readuntil(b"ok")
+        half_sent = await connect(listener)
+        half_sent[1].write(b"GET / HTTP/1.1\r\n")
+        for reader in (used[0], half_sent[0]):
+            newcomer = await connect(listener)
+            newcomer[1].write(GET)
+            assert b" 200 " in await asyncio.wait_for(newcomer[0].readuntil(b"\r\n"), 60)
+            assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
 @pytest.mark.hostile("Many HTTP requests at once from one address", "refused above its share")
@@ -172,8 +202,16 @@ async def test_requests_above_the_share_of_their_address_are_refused(connect):
 async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatch):
     monkeypatch.setattr(protocol, "_MAX_LINGERING", 1)
     monkeypatch.setattr(protocol, "_LINGER_S", 3600.0)
-    async with listening(say_ok, max_connections=1) as (listener, _):
-        await connect(listener)
+
+    async def wait(_) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with listening(wait, max_connections=1) as (listener, in_flight):
+        _, writer = await connect(listener)
+        writer.write(GET)
+        while not in_flight.calls.total:
+            await asyncio.sleep(0.005)
         refused, _ = await connect(listener)
         assert b" 503 " in await asyncio.wait_for(refused.readuntil(b"\r\n"), 60)
         for _ in range(20):

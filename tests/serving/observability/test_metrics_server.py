@@ -86,7 +86,7 @@ async def test_half_sent_requests_take_no_room_from_others(server, monkeypatch):
         for _ in range(200):
             half = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             half.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
-        assert server._connections <= 64
+        assert len(server._connections) <= 64
         ends = time.monotonic() + 30
         while True:  # as soon as the first of them are timed out
             try:
@@ -95,8 +95,16 @@ async def test_half_sent_requests_take_no_room_from_others(server, monkeypatch):
             except (OSError, http.client.HTTPException):
                 assert time.monotonic() < ends
 
-    while server._connections:
+    while len(server._connections):
         await asyncio.sleep(0)
+
+
+@pytest.mark.hostile("Idle connections in all places of the metrics port", "closed for new ones")
+async def test_idle_connections_make_room_for_a_probe(server):
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert (await ask(server, "/readyz"))[:2] == (200, "ready\n")
 
 
 @pytest.mark.hostile("Garbage to the metrics port", "hung up on")
