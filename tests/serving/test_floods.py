@@ -9,8 +9,10 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.generation import Generation
 from dcgan.serving.api.health import Readiness
+from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.api.listener import bind, create_grpc_server
 from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ConnectionConfig
@@ -63,6 +65,7 @@ class Host:
     http_port: int
     model: ServedModel
     engine: GatedEngine
+    in_flight: InFlight
 
     def release(self, batches: int) -> None:
         self.engine.gate.release(batches)
@@ -93,7 +96,7 @@ def hosting(only):
     """Starts a server with a PNG queue of a size: an asynchronous context manager."""
 
     @asynccontextmanager
-    async def host(png_images: int = 64):
+    async def host(png_images: int = 64, **limits: int):
         metrics = Metrics()
         release = find_release(only("tiny"), "tiny")
         file = release.manifest.file("onnx")
@@ -108,7 +111,7 @@ def hosting(only):
             release.manifest, file, "CPU", Agreement.EXACT, dispatcher, queue, replies
         )
 
-        generation = Generation()
+        generation = Generation(InFlight(CallLimits(**limits)))
         generation.open(ModelRegistry([model]))
         readiness = Readiness(SERVICE)
         service = GeneratorService(generation, metrics)
@@ -127,7 +130,7 @@ def hosting(only):
         listener = HttpListener(app, http_config, http_metrics, "127.0.0.1", reuse_port=False)
         await listener.start()
         try:
-            yield Host(port, listener.port, model, engine)
+            yield Host(port, listener.port, model, engine, generation.in_flight)
         finally:
             engine.gate.release(10_000)
             await listener.stop(5)
@@ -226,3 +229,21 @@ async def test_one_client_cannot_fill_the_png_queue(hosting, monkeypatch):
 
         opened.set()
         assert sorted(await asyncio.gather(*flood)) == [200, 200] + [429] * 7
+
+
+@pytest.mark.hostile(
+    "Large grids while replies are unread",
+    "`REPLIES_UNREAD` before an image is made for them",
+)
+async def test_all_images_of_a_grid_count_before_they_are_made(hosting):
+    async with hosting(png_images=10_000, max_unread_bytes=64 * 192) as host:
+        host.release(10_000)
+        unread = host.in_flight.begin_call(f"ip:{HOG}:1")
+        unread.count_unread(1)
+        assert await host.get("grids/7.png?n=64", OTHER) == 429
+        assert await host.get("images/7.json?n=64", OTHER) == 429
+        assert host.model.dispatcher.counts().offered == 0
+        assert await host.get("grids/7.png?n=16", OTHER) == 200
+
+        unread.end()
+        assert await host.get("grids/7.png?n=64", OTHER) == 200
