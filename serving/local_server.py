@@ -125,6 +125,9 @@ class _ServerThread(threading.Thread):
                     future.set_exception(error)
 
     async def _serve(self) -> None:
+        from dcgan.serving.grpc_release import check_grpc_release  # noqa: PLC0415
+
+        check_grpc_release()
         from dcgan.serving.server import run  # noqa: PLC0415
         from dcgan.serving.shutdown import ShutdownRequest  # noqa: PLC0415
 

@@ -3,6 +3,10 @@
 grpcio decodes the path of each request to a method that is not registered in the loop that accepts
 requests. One path that is not UTF-8 ends this loop, and with it the server (grpcio 1.85). So all
 methods are registered, and a request to any other one is answered here, without its path.
+
+The loop has no public hook before the path is decoded, and a server whose loop has ended cannot be
+started again, so this extends private classes. `dcgan.serving.grpc_release` holds the server to the
+release of grpcio that has them.
 """
 
 from __future__ import annotations

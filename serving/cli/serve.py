@@ -110,6 +110,9 @@ def _run(
     opens_page: bool,
 ) -> None:
     """Serves, with a ready file as long as it does."""
+    from dcgan.serving.grpc_release import check_grpc_release
+
+    check_grpc_release()
     from dcgan.core import event_loop
     from dcgan.serving.cli.browser import open_page
     from dcgan.serving.ready_file import remove_ready_file, write_ready_file
