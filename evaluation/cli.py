@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +104,7 @@ def main(
     from dcgan.evaluation.evaluate import EvaluationOptions, evaluate
     from dcgan.evaluation.features import Lite0
     from dcgan.evaluation.fidelity import check_inception
+    from dcgan.evaluation.progress import show_progress
     from dcgan.evaluation.subject import open_subject
 
     # Check everything that can be wrong before the long work.
@@ -189,10 +189,3 @@ def _write_grid(evaluation: Evaluation, real: Reference, path: Path) -> None:
 
     png = draw_grid(evaluation.images, real.sample.images, evaluation.neighbours)
     write_file(path, png)
-
-
-def show_progress(numbers: Iterable[int], title: str) -> Iterable[int]:
-    """Shows a bar on a terminal; silent in a log."""
-    from tqdm import tqdm
-
-    return tqdm(numbers, desc=title, unit="batch", disable=None, leave=False)

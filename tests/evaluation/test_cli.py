@@ -25,6 +25,13 @@ def test_it_prints_a_table_and_writes_report_and_grid(evaluate, release, make_fo
     assert done.exit_code == 0, done.output
     assert "small 1 (fp32)" in done.output
     assert "real, half of the classes" in done.output
+    stages = [line for line in done.stderr.splitlines() if line.endswith(" ...")]
+    assert stages[:3] == [
+        "decoding images ...",
+        "features of reference images ...",
+        "generating images ...",
+    ]
+    assert "features of blurred images ..." in stages
     assert "FID, KID and IS need Inception weights" in done.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["protocol"] == "lite0-v1"
