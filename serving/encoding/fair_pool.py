@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dcgan.serving.peer import Peer
+from dcgan.serving.running_calls import running_call
 from dcgan.serving.scheduling.fair_queue import FairQueue
 
 T = TypeVar("T")
@@ -25,16 +27,20 @@ class _Task:
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            self.future.set_result(self.function())
+            with running_call():
+                result = self.function()
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 class FairPool:
     """Runs functions on threads; addresses take turns, and so do the connections of each.
 
     Long functions do not keep short ones waiting, nor the other way round: if both wait, each kind
-    has a thread. When long ones occupy all threads, short ones get another one.
+    has a thread. When long ones occupy all threads, short ones get another one. The threads are
+    daemons: what still runs when the server ends does not keep the process.
 
     Args:
         threads: number of threads.
@@ -43,7 +49,9 @@ class FairPool:
 
     def __init__(self, threads: int, name: str) -> None:
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix=name)
+        self._name = name
+        self._started = 0  # threads
+        self._ready: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards what follows
         self._short = FairQueue[_Task]()
         self._long = FairQueue[_Task]()
@@ -69,7 +77,10 @@ class FairPool:
         """Starts tasks for which there is a thread. Call it with the lock."""
         while (task := self._next()) is not None:
             self._count(task, 1)
-            self._pool.submit(self._run, task)
+            self._ready.put(task)
+            if self._started < self._running_short + self._running_long:
+                self._started += 1
+                threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def _next(self) -> _Task | None:
         running = self._running_short + self._running_long
@@ -82,11 +93,15 @@ class FairPool:
             return self._long.pop()
         return None
 
-    def _run(self, task: _Task) -> None:
-        task.run()
-        with self._lock:
-            self._count(task, -1)
-            self._start()
+    def _serve(self) -> None:
+        """Runs in each thread."""
+        while True:
+            task = self._ready.get()
+            task.run()
+            with self._lock:
+                self._count(task, -1)
+                self._start()
+            del task  # and with it the result, while the thread waits
 
     def _count(self, task: _Task, number: int) -> None:
         if task.is_long:

@@ -1,6 +1,8 @@
 """Turns at the threads of the PNG queue."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -79,3 +81,29 @@ async def test_an_error_is_that_of_the_caller_and_a_cancelled_function_does_not_
     with pytest.raises(ZeroDivisionError):
         await pool.run(OTHER, lambda: 1 // 0)
     assert order == []
+
+
+ENDLESS = """
+import asyncio, threading
+from dcgan.serving.encoding.fair_pool import FairPool
+from dcgan.serving.peer import LOCAL
+from dcgan.serving.running_calls import exit_process, running_calls
+
+async def main():
+    began = threading.Event()
+    def hang():
+        began.set()
+        threading.Event().wait()
+    task = asyncio.create_task(FairPool(1, "test").run(LOCAL, hang))
+    await asyncio.to_thread(began.wait)
+    task.cancel()
+
+asyncio.run(main())
+if running_calls():
+    exit_process(7)
+"""
+
+
+def test_what_still_runs_at_the_end_does_not_keep_the_process():
+    ended = subprocess.run([sys.executable, "-c", ENDLESS], check=False, timeout=60)
+    assert ended.returncode == 7
