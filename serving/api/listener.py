@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import grpc
@@ -47,6 +48,8 @@ def create_grpc_server(
         # Calls that wait for the event loop: above the limit gRPC ends them with CANCELLED.
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+        # Those that wait for longer than this, too; our limits answer them with a status.
+        ("grpc.server_max_unrequested_time_in_server", math.ceil(config.limits.max_call_s)),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
         ("grpc.max_allowed_incoming_connections", max_connections(raise_file_limit())),
     ]

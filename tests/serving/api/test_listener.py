@@ -51,7 +51,9 @@ def test_messages_have_the_sizes_that_were_chosen(start_server, only):
             client.generate(7, model="x" * 200)
 
 
-def test_pings_of_ten_seconds_and_more_are_tolerated(monkeypatch):
+@pytest.fixture
+def channel_options(monkeypatch):
+    """The options that gRPC is given by default."""
     given = {}
 
     def create(options):
@@ -61,8 +63,16 @@ def test_pings_of_ten_seconds_and_more_are_tolerated(monkeypatch):
     monkeypatch.setattr(listener, "TolerantServer", create)
     service = GeneratorService(Generation(), Metrics())
     create_grpc_server(ConnectionConfig(), service, Readiness(SERVICE), reuse_port=False)
-    assert given["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
-    assert given["grpc.keepalive_permit_without_calls"] == 1
+    return given
+
+
+def test_pings_of_ten_seconds_and_more_are_tolerated(channel_options):
+    assert channel_options["grpc.http2.min_ping_interval_without_data_ms"] < 10_000
+    assert channel_options["grpc.keepalive_permit_without_calls"] == 1
+
+
+def test_grpc_does_not_cancel_calls_that_wait_for_half_a_minute(channel_options):
+    assert channel_options["grpc.server_max_unrequested_time_in_server"] == 3600
 
 
 @pytest.mark.parametrize(("files", "connections"), [(65_536, 32_512), (1024, 256), (256, 64)])
