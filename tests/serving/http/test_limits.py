@@ -159,7 +159,8 @@ async def test_too_many_connections_are_refused(connect):
 
 @pytest.mark.hostile("Idle HTTP connections in all places", "those idle longest are closed")
 async def test_the_connection_idle_longest_makes_room(connect):
-    async with listening(say_ok, max_connections=3) as (listener, _):
+    ages = {"idle_timeout_s": 3600.0, "header_timeout_s": 3600.0}
+    async with listening(say_ok, max_connections=3, **ages) as (listener, _):
         used = await connect(listener)
         used[1].write(GET)
         await used[0].readuntil(b"ok")
@@ -170,6 +171,24 @@ async def test_the_connection_idle_longest_makes_room(connect):
             newcomer[1].write(GET)
             assert b" 200 " in await asyncio.wait_for(newcomer[0].readuntil(b"\r\n"), 60)
             assert await asyncio.wait_for(reader.read(), 60) == b""
+
+
+async def test_a_client_that_leaves_gives_its_place_back(connect):
+    async def wait(_) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with listening(wait, max_connections=3) as (listener, in_flight):
+        for _ in range(3):  # two at a time are the share of an address
+            busy = [await connect(listener) for _ in range(2)]
+            for _, writer in busy:
+                writer.write(GET)
+            while in_flight.calls.total < 2:
+                await asyncio.sleep(0.005)
+            for _, writer in busy:
+                writer.transport.abort()
+            await asyncio.wait_for(in_flight.wait_until_idle(), 60)
+        assert len(listener._server.config.http.places) == 0
 
 
 @pytest.mark.hostile("Many HTTP requests at once from one address", "refused above its share")
