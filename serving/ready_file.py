@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,6 @@ class ReadyReport:
 
     def describe(self) -> str:
         """Returns the line that `dcgan-serve` prints once it is ready."""
-        models = "; ".join(_describe_model(model) for model in self.models)
-        if len(self.models) > 1:
-            models += f"; the default is {self.models[0].name}"
         metrics = ",".join(f"http://{address}/metrics" for address in self.metrics_addresses)
         serving = "serving" if self.workers == 1 else f"{self.workers} workers serving"
         addresses = f"{self.address} (gRPC)"
@@ -72,6 +70,7 @@ class ReadyReport:
         if self.http_address is not None:
             addresses += f" and http://{self.http_address}/v1/models (HTTP)"
             page = f"; page at http://{self.http_address}/"
+        models = "; ".join(_describe_models(self.models))
         return f"ready at {addresses}, {serving} {models}{page}; metrics at {metrics}"
 
 
@@ -120,7 +119,14 @@ def remove_ready_file(path: Path, pid: int | None = None) -> None:
             path.unlink()
 
 
-def _describe_model(model: ReadyModel) -> str:
-    return (
-        f"{model.name} version {model.version} on {model.provider}, golden images {model.agreement}"
-    )
+def _describe_models(models: Sequence[ReadyModel]) -> Iterator[str]:
+    """Yields a phrase for all models with the same provider and agreement."""
+    phrases: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        phrase = f"{model.name} version {model.version}"
+        if model.default and len(models) > 1:
+            phrase += " (the default)"
+        phrases.setdefault((model.provider, model.agreement), []).append(phrase)
+
+    for (provider, agreement), named in phrases.items():
+        yield f"{', '.join(named)} on {provider}, golden images {agreement}"

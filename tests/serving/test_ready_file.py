@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_a_server_reports_where_it_listens_and_what_it_serves(server, client):
 
 def test_the_printed_line_says_the_same(server):
     assert server.ready_line == f"dcgan-serve {server.report.describe()}\n"
+
+
+def test_models_that_run_alike_are_described_together():
+    models = (
+        MODEL,
+        replace(MODEL, name="close", default=False, agreement="close"),
+        replace(MODEL, name="more", default=False),
+    )
+    line = replace(REPORT, models=models).describe()
+    assert "serving photos version 3 (the default), more version 3 on CPUExecutionProvider" in line
+    assert "exact; close version 3 on CPUExecutionProvider, golden images close" in line
+    assert "serving photos version 3 on CPUExecutionProvider, golden" in REPORT.describe()
 
 
 @pytest.mark.slow

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_one_line_says_where_and_what_and_how_well(server):
-    assert "tiny version 2 on CPUExecutionProvider, golden images exact" in server.ready_line
+    assert "tiny version 2 (the default), " in server.ready_line
+    assert " on CPUExecutionProvider, golden images exact" in server.ready_line
 
 
 def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
