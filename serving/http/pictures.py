@@ -24,5 +24,16 @@ def encoding_cost(images: int, size: int | None, image_size: int, extension: str
         image_size: original height and width.
         extension: of the file.
     """
+    return scaled_images(images * _COSTS[extension], size, image_size)
+
+
+def scaled_images(images: int, size: int | None, image_size: int) -> int:
+    """Returns how many images of the original size have as many pixels as scaled ones.
+
+    Args:
+        images: number of scaled images.
+        size: height and width of each; None for the original size.
+        image_size: original height and width.
+    """
     scale = 1.0 if size is None else (size / image_size) ** 2
-    return max(1, math.ceil(images * scale * _COSTS[extension]))
+    return max(1, math.ceil(images * scale))

@@ -17,7 +17,7 @@ from dcgan.serving.api.requests import ImageRequest, read_interpolation, read_st
 from dcgan.serving.http.avatar import text_seed
 from dcgan.serving.http.entity import provenance_headers
 from dcgan.serving.http.path import ResourcePath, read_seed, read_seed_pair
-from dcgan.serving.http.pictures import encoding_cost
+from dcgan.serving.http.pictures import encoding_cost, scaled_images
 from dcgan.serving.http.query import (
     GridQuery,
     ImageQuery,
@@ -42,6 +42,7 @@ class Rendering:
         request: the images that it shows.
         write: turns their pixels, uint8 [n, H, W, C], into the file; for a thread.
         cost: number of images as which writing counts in the PNG queue.
+        shown: number of images of the original size with as many pixels as the file.
         headers: header fields that describe the image.
     """
 
@@ -49,6 +50,7 @@ class Rendering:
     request: ImageRequest
     write: Callable[[Pixels], bytes]
     cost: int
+    shown: int
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -113,6 +115,7 @@ def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery
         request=read_stream_request(message, model),
         write=write,
         cost=encoding_cost(1, look.size, model.manifest.image_size, extension),
+        shown=scaled_images(1, look.size, model.manifest.image_size),
         headers=headers,
     )
 
@@ -133,6 +136,7 @@ def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) 
         request=read_stream_request(message, model),
         write=write,
         cost=encoding_cost(query.n, look.size, model.manifest.image_size, extension),
+        shown=scaled_images(query.n, look.size, model.manifest.image_size),
         headers=provenance_headers(model) | {"x-image-seed": str(seed)},
     )
 
@@ -160,6 +164,7 @@ def _plan_walk(
         request=read_interpolation(message, model),
         write=partial(_write_walk, extension, query),
         cost=encoding_cost(frames, look.size, model.manifest.image_size, extension),
+        shown=scaled_images(query.steps, look.size, model.manifest.image_size),
         headers=provenance_headers(model) | {"x-image-seed": f"{seeds[0]}-{seeds[1]}"},
     )
 

@@ -94,8 +94,7 @@ class HttpService:
             peer = LOCAL
             if request.call is not None:
                 peer = request.call.peer
-                shown = rendering.request.images
-                request.call.check_unread(model.replies.pixel_bytes(shown))
+                request.call.check_unread(model.replies.pixel_bytes(rendering.shown))
             body = await self._generation.generate_file(
                 rendering.request, request.deadline, peer, rendering.write, rendering.cost
             )

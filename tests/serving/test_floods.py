@@ -242,6 +242,7 @@ async def test_all_images_of_a_grid_count_before_they_are_made(hosting):
         unread.count_unread(1)
         assert await host.get("grids/7.png?n=64", OTHER) == 429
         assert await host.get("images/7.json?n=64", OTHER) == 429
+        assert await host.get("images/7.png?size=64", OTHER) == 429  # 64 times the pixels
         assert host.model.dispatcher.counts().offered == 0
         assert await host.get("grids/7.png?n=16", OTHER) == 200
 
