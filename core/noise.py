@@ -32,9 +32,14 @@ INDEX_LIMIT = 2**64
 """Seeds and indices are smaller than this."""
 
 _WORDS_PER_BLOCK = 4
-_TO_UNIT_INTERVAL = 2.0**-53
-_TO_ANGLE = 2.0 * np.pi * _TO_UNIT_INTERVAL
-_SHIFT = np.uint64(11)
+
+# Arrays, because NumPy takes longer to convert a number of Python than to multiply the words of an
+# image by it.
+_ONE = np.array(1.0)
+_MINUS_TWO = np.array(-2.0)
+_TO_UNIT_INTERVAL = np.array(2.0**-53)
+_TO_ANGLE = np.array(2.0 * np.pi * 2.0**-53)
+_SHIFT = np.array(11, dtype=np.uint64)
 
 
 def latents(seed: int, offset: int, n: int, latent_size: int) -> NDArray[np.float32]:
@@ -149,7 +154,7 @@ def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     integers = (words >> _SHIFT).astype(np.float64)  # exact: below 2^53
 
     # A power of two may be multiplied in at any time without another rounding.
-    radius = np.sqrt(-2.0 * np.log(1.0 - integers[0::2] * _TO_UNIT_INTERVAL))
+    radius = np.sqrt(_MINUS_TWO * np.log(_ONE - integers[0::2] * _TO_UNIT_INTERVAL))
     angle = integers[1::2] * _TO_ANGLE
 
     normals = np.empty(len(words), dtype=np.float32)
