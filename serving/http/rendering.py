@@ -157,10 +157,10 @@ def _plan_walk(
 
     frames = 2 * query.steps if query.bounce else query.steps
     ends = (*seeds, query.first, query.last)
-    parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look), extension)
+    parts = (query.steps, query.frame_ms, query.bounce, *_look_parts(look))
 
     return Rendering(
-        etag=entity_tag(model, "walk", *ends, *parts),
+        etag=entity_tag(model, "walk", *ends, *parts, *file_parts(model, extension)),
         request=read_interpolation(message, model),
         write=partial(_write_walk, extension, query),
         cost=encoding_cost(frames, look.size, model.manifest.image_size, extension),

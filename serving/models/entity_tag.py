@@ -10,6 +10,7 @@ import PIL
 from PIL import features
 
 from dcgan.core.hardware import processor_family
+from dcgan.core.picture_files import GIF_REVISION
 from dcgan.serving.models.served_model import ServedModel
 
 ENCODERS = "pillow {} zlib {} webp {}".format(
@@ -74,6 +75,8 @@ def file_parts(model: ServedModel, extension: str) -> tuple[object, ...]:
 
     JSON names its origin, and two releases may have the same ONNX file.
     """
+    if extension == "gif":
+        return extension, GIF_REVISION
     if extension != "json":
         return (extension,)
     return extension, model.name, model.version, model.agreement.value

@@ -95,6 +95,25 @@ def test_a_gif_is_close_and_endless(images):
     assert all(map(np.array_equal, frames, map(in_colour, images)))
 
 
+def test_the_palette_of_a_large_gif_is_that_of_a_sample(monkeypatch):
+    """Pillow stops all threads while it makes a palette: half a minute for large noise."""
+    sizes = []
+    quantize = Image.Image.quantize
+
+    def note_size(picture, *arguments, **options):
+        if "palette" not in options:
+            sizes.append(picture.size)
+        return quantize(picture, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "quantize", note_size)
+    ramp = np.arange(300, dtype=np.float64) * 255 / 299
+    red, green = np.meshgrid(ramp, ramp)
+    large = np.stack([red, green, 255 - red], axis=-1).astype(np.uint8)[None].repeat(2, axis=0)
+    frames = read(write_animation(large, "gif", 50, bounce=False))
+    assert sizes == [(128, 128)] * 2
+    assert np.abs(frames[0].astype(int) - large[0]).mean() < 8
+
+
 def test_the_same_pixels_give_the_same_bytes(images):
     for extension in ("webp", "gif"):
         first = write_animation(images, extension, 50, bounce=True)
