@@ -20,7 +20,7 @@ MAX_SIDES = {"png": 2**31 - 1, "webp": 16383, "gif": 65535}
 GIF_REVISION = 2
 """Number that rises with each change of the bytes of GIF files."""
 
-_SAMPLE_SIZE = 128  # height and width of what the palette of a GIF is made from
+_SAMPLE_SIZE = 64  # height and width of what the palette of a GIF is made from
 _IMAGE_DESCRIPTION = 0x010E  # tag of EXIF
 
 

@@ -110,7 +110,7 @@ def test_the_palette_of_a_large_gif_is_that_of_a_sample(monkeypatch):
     red, green = np.meshgrid(ramp, ramp)
     large = np.stack([red, green, 255 - red], axis=-1).astype(np.uint8)[None].repeat(2, axis=0)
     frames = read(write_animation(large, "gif", 50, bounce=False))
-    assert sizes == [(128, 128)] * 2
+    assert sizes == [(64, 64)] * 2
     assert np.abs(frames[0].astype(int) - large[0]).mean() < 8
 
 
