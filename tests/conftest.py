@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
+import json
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -29,3 +32,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips a test with the marker `gpu` where no GPU is visible."""
     if item.get_closest_marker("gpu") is not None and count_gpus() == 0:
         pytest.skip("no NVIDIA GPU is visible; `make test-gpu` runs this test where there is one")
+
+
+@pytest.fixture
+def write_holes() -> Callable[[Path], None]:
+    """Writes a safetensors file whose tensor of 2 GiB is a hole on the disk."""
+
+    def write(path: Path) -> None:
+        end = 2**31
+        tensor = {"dtype": "F32", "shape": [end // 4], "data_offsets": [0, end]}
+        header = json.dumps({"hidden.0.weight": tensor}).encode()
+        with path.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            file.truncate(8 + len(header) + end)
+
+    return write

@@ -11,10 +11,15 @@ from torch import Tensor
 
 from dcgan.core.origin import ParentRun
 from dcgan.training.config import Recipe
-from dcgan.training.engine.checkpoint import checkpoint_tensors, find_checkpoint
+from dcgan.training.engine.checkpoint import (
+    checkpoint_layout,
+    checkpoint_tensors,
+    find_checkpoint,
+)
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Discriminator, Generator
+from dcgan.training.models.tensor_header import same_layout
 from dcgan.training.recipe_files import change_recipe, load_recipe, recipe_names
 from dcgan.training.recipe_values import first_difference, recipe_values
 from dcgan.training.run_config import (
@@ -23,7 +28,7 @@ from dcgan.training.run_config import (
     describe_data,
     read_config,
 )
-from dcgan.training.tensor_file import read_tensors
+from dcgan.training.tensor_file import read_layout, read_tensors
 
 _NETWORKS = ("generator.", "discriminator.")
 _AVERAGE = "average."
@@ -51,7 +56,7 @@ def read_parent(folder: Path) -> Parent:
         SchemaError: if config.json is damaged, or another release wrote it.
     """
     config = read_config(folder)
-    path = _find_parent_checkpoint(folder)
+    path = _find_parent_checkpoint(folder, config.recipe)
     digest = _file_digest(path)
     _, facts = _read_unchanged(path, digest)
     step = facts.get("step", -1)
@@ -128,7 +133,7 @@ def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> Non
         raise TrainingError(
             "the run has no checkpoint yet, and begins from another run; give its --init-from again"
         )
-    path = _find_parent_checkpoint(folder)
+    path = _find_parent_checkpoint(folder, read_config(folder).recipe)
     saved, _ = _read_unchanged(path, parent.checkpoint_sha256)
     inherited: list[tuple[Tensor, Tensor]] = []
     for name, tensor in checkpoint_tensors(trainer.state, trainer.ema).items():
@@ -138,9 +143,7 @@ def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> Non
         trained = name.replace(_AVERAGE, "generator.", 1)
         source = saved.get(name, saved.get(trained))
         if source is None or source.shape != tensor.shape:
-            raise TrainingError(
-                f"{path} does not fit the recipe in {CONFIG} beside it; name another --init-from"
-            )
+            raise _unfit(path)
         inherited.append((tensor, source))
 
     with torch.no_grad():
@@ -148,11 +151,21 @@ def load_parent(trainer: Trainer, folder: Path | None, parent: ParentRun) -> Non
             tensor.copy_(source)
 
 
-def _find_parent_checkpoint(folder: Path) -> Path:
-    path = find_checkpoint(folder)
+def _find_parent_checkpoint(folder: Path, recipe: Recipe) -> Path:
+    """Finds the checkpoint of a parent run, whose tensors have the shapes of its recipe."""
+    layout = checkpoint_layout(recipe)
+    path = find_checkpoint(folder, layout)
     if path is None:
         raise TrainingError(f"the run in {folder} has no checkpoint yet; name another --init-from")
+    if not same_layout(read_layout(path), layout):
+        raise _unfit(path)
     return path
+
+
+def _unfit(path: Path) -> TrainingError:
+    return TrainingError(
+        f"{path} does not fit the recipe in {CONFIG} beside it; name another --init-from"
+    )
 
 
 def _read_unchanged(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, int]]:

@@ -36,6 +36,7 @@ from dcgan.training.errors import TrainingError
 from dcgan.training.files import write_file
 from dcgan.training.models.network_config import GeneratorConfig
 from dcgan.training.models.networks import Generator
+from dcgan.training.models.tensor_header import same_layout
 from dcgan.training.recipe_changes import recipe_changes
 from dcgan.training.run_config import (
     CONFIG,
@@ -43,7 +44,7 @@ from dcgan.training.run_config import (
     describe_data,
     read_config,
 )
-from dcgan.training.tensor_file import encode_tensors, read_tensors
+from dcgan.training.tensor_file import encode_tensors, read_layout, read_tensors
 
 METRICS = "metrics.jsonl"
 CURVES = "history.png"
@@ -244,22 +245,15 @@ def _load_generator(config: GeneratorConfig, path: Path) -> tuple[Generator, dic
     if not path.is_file():
         raise TrainingError(f"{path} is missing: the run has not saved its generator yet")
 
+    _check_layout(config, path)
     tensors, facts = read_tensors(path)
     if not {"step", "images_seen"} <= facts.keys():
         raise TrainingError(
             f"{path} does not say how long it was trained; dcgan-train writes files that do"
         )
 
-    try:
-        # Compare the shapes first, without memory: a config.json can ask for gigabytes.
-        with torch.device("meta"):
-            Generator(config).load_state_dict(tensors, assign=True)
-        generator = Generator(config)
-        generator.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = str(error).partition("\n\t")[2].partition("\n")[0]
-        raise TrainingError(f"{path} does not fit the recipe in {CONFIG}: {first:.200}") from None
-
+    generator = Generator(config)
+    generator.load_state_dict(tensors)
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise TrainingError(
@@ -267,3 +261,23 @@ def _load_generator(config: GeneratorConfig, path: Path) -> tuple[Generator, dic
             "learning rate"
         )
     return generator, facts
+
+
+def _check_layout(config: GeneratorConfig, path: Path) -> None:
+    """Compares shapes and types without memory: both files can ask for gigabytes.
+
+    Raises:
+        TrainingError: names the first tensor that differs.
+    """
+    layout = read_layout(path)
+    with torch.device("meta"):
+        generator = Generator(config)
+    expected = generator.state_dict()
+    try:
+        generator.load_state_dict(layout, assign=True)
+    except RuntimeError as error:
+        first = str(error).partition("\n\t")[2].partition("\n")[0]
+        raise TrainingError(f"{path} does not fit the recipe in {CONFIG}: {first:.200}") from None
+
+    if not same_layout(layout, expected):
+        raise TrainingError(f"{path} does not fit the recipe in {CONFIG}: its types differ")

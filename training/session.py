@@ -18,7 +18,7 @@ from dcgan.training.distributed import (
     init_distributed,
     shutdown_distributed,
 )
-from dcgan.training.engine.checkpoint import find_checkpoint
+from dcgan.training.engine.checkpoint import checkpoint_tensors, find_checkpoint
 from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
 from dcgan.training.engine.signals import StopSignal
@@ -210,7 +210,7 @@ def _prepare_folder(
 
 def _load_state(trainer: Trainer, out: Path, init_from: Path | None) -> None:
     """Loads the last checkpoint of the run, or else the networks of its parent run."""
-    path = find_checkpoint(out)
+    path = find_checkpoint(out, checkpoint_tensors(trainer.state, trainer.ema))
     if path is not None:
         trainer.load_checkpoint(path)
     elif trainer.config.init_from is not None:

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dcgan.training.errors import TrainingError
+from dcgan.training.models.tensor_header import read_header
 
 # A single metadata key: safetensors writes several keys in an order that changes between processes.
 _KEY = "training"
@@ -41,8 +42,28 @@ def encode_tensors(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> b
     return save(plain, {_KEY: metadata})
 
 
+def read_layout(path: Path) -> dict[str, Tensor]:
+    """Reads types and shapes of the tensors of a file, for a check before they are read.
+
+    Returns:
+        A tensor on the meta device for each name.
+
+    Raises:
+        TrainingError: if the file is damaged, truncated or of another kind.
+    """
+    _check_regular(path)
+    try:
+        return read_header(path)
+    except _PARSE_ERRORS as error:
+        raise _damaged(path, str(error)) from None
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Reads a file that `encode_tensors` made.
+
+    Args:
+        path: of the file. Check what it holds with `read_layout` first: a file of holes can hold
+            gigabytes.
 
     Returns:
         The tensors, on the CPU, and the integers stored with them.
@@ -50,9 +71,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     Raises:
         TrainingError: if the file is damaged, truncated or of another kind.
     """
-    if not path.is_file():  # opening a FIFO would wait for a writer
-        raise TrainingError(f"{path} is missing, or is not a regular file")
-
+    _check_regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()  # not a dict: safe_open cannot be iterated
@@ -65,16 +84,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
         numbers = {str(name): int(value) for name, value in facts.items()}
         expected = _digest(tensors, facts)
     except _PARSE_ERRORS as error:
-        raise TrainingError(
-            f"{path} is damaged or was written by another release ({error!s:.200}); train again"
-        ) from None
+        raise _damaged(path, str(error)) from None
 
     if digest != expected:
-        raise TrainingError(
-            f"{path} is damaged or was written by another release (its digest does not match); "
-            "train again"
-        )
+        raise _damaged(path, "its digest does not match")
     return tensors, numbers
+
+
+def _check_regular(path: Path) -> None:
+    if not path.is_file():  # opening a FIFO would wait for a writer
+        raise TrainingError(f"{path} is missing, or is not a regular file")
+
+
+def _damaged(path: Path, reason: str) -> TrainingError:
+    return TrainingError(
+        f"{path} is damaged or was written by another release ({reason:.200}); train again"
+    )
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, int]) -> str:

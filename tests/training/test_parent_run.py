@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from dcgan.training import parent_run
 from dcgan.training.cli import main
+from dcgan.training.engine import checkpoint
 from dcgan.training.engine.checkpoint import CHECKPOINT, checkpoint_tensors
 from dcgan.training.engine.trainer import Trainer
 from dcgan.training.errors import TrainingError
@@ -274,3 +275,19 @@ def test_what_a_parent_says_is_printed_without_controls(parent, images, tmp_path
     assert result.exit_code == 0, result.output
     assert "x\\u009b2J\\u202e" in result.stdout
     assert all(line.isprintable() for line in result.output.splitlines())
+
+
+@pytest.mark.hostile(
+    "A sparse file of 2 GB as the checkpoint of a run for `--init-from`",
+    "its header is compared with the recipe; the rest is not read",
+)
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "good.safetensors"])
+def test_a_checkpoint_of_gigabytes_is_refused_unread(parent, write_holes, monkeypatch, name):
+    folder, _ = parent()
+    (folder / CHECKPOINT).unlink()
+    write_holes(folder / name)
+    for module in (parent_run, checkpoint):
+        monkeypatch.setattr(module, "read_tensors", lambda _: pytest.fail("read"))
+    monkeypatch.setattr(parent_run, "_file_digest", lambda _: pytest.fail("read"))
+    with pytest.raises(TrainingError, match="does not fit the recipe|is missing although"):
+        read_parent(folder)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dcgan.core.schema import SchemaError
+from dcgan.training import run_folder
 from dcgan.training.engine.checkpoint_schedule import CheckpointSchedule
 from dcgan.training.engine.loop import train
 from dcgan.training.engine.signals import StopSignal
@@ -274,3 +275,20 @@ def test_special_files_in_a_run_folder_are_refused(tmp_path):
     os.mkfifo(tmp_path / "run" / "samples" / "real.png")
     with pytest.raises(TrainingError, match="real.png is neither a file nor a folder"):
         folder.check_links()
+
+
+@pytest.mark.hostile(
+    "A sparse file of 2 GB as weights or checkpoint of a stranger's run",
+    "its header is compared with the recipe; the rest is not read",
+)
+def test_weights_of_gigabytes_are_refused_unread(run, write_holes, monkeypatch):
+    monkeypatch.setattr(run_folder, "read_tensors", lambda _: pytest.fail("read"))
+    write_holes(run / GENERATOR)
+    with pytest.raises(TrainingError, match="does not fit the recipe in config.json"):
+        read_run(run)
+
+
+def test_weights_of_another_type_are_refused(run):
+    rewrite(run / GENERATOR, **{"head.weight": load_file(run / GENERATOR)["head.weight"].half()})
+    with pytest.raises(TrainingError, match="does not fit the recipe .* its types differ"):
+        read_run(run)

@@ -7,17 +7,20 @@ the number of rollbacks are stored for them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dcgan.training.engine.state import TrainingState
+from dcgan.training.config import Recipe
+from dcgan.training.engine.state import TrainingState, create_training_state
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.ema import EMA
+from dcgan.training.models.tensor_header import same_layout
 from dcgan.training.run_folder import GENERATOR, METRICS
-from dcgan.training.tensor_file import encode_tensors, read_tensors
+from dcgan.training.tensor_file import encode_tensors, read_layout, read_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 GOOD = "good.safetensors"
@@ -37,8 +40,12 @@ class Position:
     rollbacks: int = 0
 
 
-def find_checkpoint(folder: Path) -> Path | None:
+def find_checkpoint(folder: Path, layout: Mapping[str, Tensor]) -> Path | None:
     """Finds the checkpoint from which the run in a folder resumes.
+
+    Args:
+        folder: of the run.
+        layout: tensors with the types and shapes of those of its checkpoints.
 
     Returns:
         Its path, or None if the run was stopped before it wrote anything.
@@ -59,7 +66,7 @@ def find_checkpoint(folder: Path) -> Path | None:
         return None
 
     cure = "restore it, or choose another --out"
-    if _is_intact(folder / GOOD):
+    if _is_intact(folder / GOOD, layout):
         cure = f"copy {GOOD} to that name"
     raise TrainingError(f"{path} is missing although the run has started; {cure}")
 
@@ -80,16 +87,8 @@ def load_checkpoint(path: Path, state: TrainingState, ema: EMA | None) -> Positi
     Raises:
         TrainingError: if the checkpoint is damaged or of another recipe; nothing is changed then.
     """
-    saved, facts = _read(path)
     live = checkpoint_tensors(state, ema)
-    fits = saved.keys() == live.keys() and all(
-        saved[name].shape == live[name].shape for name in live
-    )
-    if not fits or "step" not in facts:
-        raise TrainingError(
-            f"{path} does not fit the recipe of the run; config.json was changed after the start"
-        )
-
+    saved, facts = _read(path, live)
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.copy_(saved[name])  # in place: optimizers rely on the memory layout
@@ -106,20 +105,45 @@ def checkpoint_tensors(state: TrainingState, ema: EMA | None) -> dict[str, Tenso
     return tensors
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+def checkpoint_layout(recipe: Recipe) -> dict[str, Tensor]:
+    """Returns the tensors of a checkpoint on the meta device, where they take no memory."""
+    meta = torch.device("meta")
+    with meta:
+        state = create_training_state(recipe, 0, meta)
+        ema: EMA | None = None
+        if recipe.ema_half_life:
+            ema = EMA(
+                state.generator,
+                half_life=recipe.ema_half_life,
+                batch_size=recipe.batch_size,
+                seed=0,
+            )
+    return checkpoint_tensors(state, ema)
+
+
+def _read(path: Path, layout: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, int]]:
     try:
-        return read_tensors(path)
+        fits = same_layout(read_layout(path), layout)
+        saved, facts = read_tensors(path) if fits else ({}, {})
     except TrainingError:
         good = path.with_name(GOOD)
-        if good == path or not _is_intact(good):
+        if good == path or not _is_intact(good, layout):
             raise
-    raise TrainingError(
-        f"{path} is damaged, but {GOOD} beside it is intact: copy it to {path.name} and resume"
-    )
+        raise TrainingError(
+            f"{path} is damaged, but {GOOD} beside it is intact: copy it to {path.name} and resume"
+        ) from None
+
+    if "step" not in facts:
+        raise TrainingError(
+            f"{path} does not fit the recipe of the run; config.json was changed after the start"
+        )
+    return saved, facts
 
 
-def _is_intact(path: Path) -> bool:
+def _is_intact(path: Path, layout: Mapping[str, Tensor]) -> bool:
     try:
+        if not same_layout(read_layout(path), layout):
+            return False
         read_tensors(path)
     except TrainingError:
         return False
