@@ -137,7 +137,7 @@ def _read_weights(release: Release) -> FoldedGenerator:
             f"{release.folder} has neither safetensors nor a float32 ONNX file; export it again"
         )
     release.verify_file(weights)
-    return read_weights(weights, release.folder)
+    return read_weights(weights, release.folder, release.manifest)
 
 
 def _check_shape(network: FoldedGenerator, release: Release) -> None:

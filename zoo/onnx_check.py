@@ -16,10 +16,12 @@ from dcgan.zoo.manifest import Manifest, Tensor
 from dcgan.zoo.onnx_model import Graph, UnsafeGraphError, read_graph
 from dcgan.zoo.onnx_shapes import Cost, ShapeInference
 
+MAX_FILE_BYTES = 2**29
+"""Largest file that is checked, in memory; those of 64x64 images have under 2**24."""
+
 _BATCHES = (1, 61)
 """Batches that the graph is followed with: the second finds what grows faster than the batch."""
 
-_MAX_FILE_BYTES = 2**29  # a checked file is in memory; those of 64x64 images have under 2**24
 _MAX_ELEMENTS = 2**26  # intermediate values of one image; 64x64 images take under 2**21
 _MAX_MULTIPLICATIONS = 2**38  # of one image; 64x64 images take 2**27
 
@@ -40,7 +42,7 @@ def check_onnx_file(path: Path, manifest: Manifest, content: bytes | None = None
     """
     try:
         if content is None:
-            content = read_bounded(path, _MAX_FILE_BYTES)
+            content = read_bounded(path, MAX_FILE_BYTES)
         return check_onnx(content, manifest)
     except UnsafeGraphError as error:
         raise UnsafeGraphError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from dcgan.zoo.manifest import (
     ModelFile,
     check_name,
 )
-from dcgan.zoo.onnx_check import check_onnx_file
+from dcgan.zoo.onnx_check import MAX_FILE_BYTES, check_onnx_file
 
 SHIPPED = Path(__file__).parent / "models"
 """The repository inside the package."""
@@ -34,6 +35,7 @@ MAX_MANIFEST_BYTES = 2**20
 """Largest manifest that is read."""
 
 _MAX_CARD_BYTES = 2**20
+_VERSION = re.compile(r"[1-9][0-9]{0,9}")  # name of a folder; not 007, nor digits of other scripts
 
 _CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it again"
 
@@ -127,9 +129,14 @@ class Release:
 
         Raises:
             CorruptModelError: if it differs from the manifest.
-            RepositoryError: if it cannot be read.
+            RepositoryError: if it cannot be read, or is larger than a graph may be.
         """
         path = self.path(file)
+        if file.bytes > MAX_FILE_BYTES:
+            raise RepositoryError(
+                f"{path} has over {MAX_FILE_BYTES // 2**20} MiB, more than a graph that is loaded "
+                "may have; export a smaller model"
+            )
         try:
             content = read_bounded(path, file.bytes)
         except OSError as error:
@@ -178,7 +185,9 @@ def list_releases(repository: Path) -> list[Release]:
             f"name a model repository, laid out as <name>/<version>/{FILE_NAME}"
         )
     folders = [
-        path.parent for path in repository.glob(f"*/*/{FILE_NAME}") if path.parent.name.isdecimal()
+        path.parent
+        for path in repository.glob(f"*/*/{FILE_NAME}")
+        if _VERSION.fullmatch(path.parent.name)
     ]
     releases = [_read_placed(folder) for folder in folders]
     return sorted(releases, key=lambda release: (release.manifest.name, -release.manifest.version))
@@ -213,7 +222,7 @@ def versions_of(repository: Path, name: str) -> list[int]:
     return sorted(
         int(path.parent.name)
         for path in repository.glob(f"{name}/*/{FILE_NAME}")
-        if path.parent.name.isdecimal()
+        if _VERSION.fullmatch(path.parent.name)
     )
 
 

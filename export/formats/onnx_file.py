@@ -42,7 +42,9 @@ def read_onnx_weights(path: Path) -> FoldedGenerator:
     try:
         model = onnx.load(path, load_external_data=False)
         initializers = {
-            tensor.name.removesuffix(".half"): numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.name.removesuffix(".half"): numpy_helper.to_array(tensor).astype(
+                np.float32, copy=False
+            )
             for tensor in model.graph.initializer
         }
         if "hidden.1.phase00.weight" in initializers:

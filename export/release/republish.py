@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from dcgan.core.bounded import read_bounded
 from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.export.errors import ExportError, LevelMismatchError
 from dcgan.export.formats.onnx_file import read_onnx_metadata, read_onnx_weights
@@ -24,10 +25,12 @@ from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.report import ParityReport
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import FILE_NAME, GoldenDigest, Manifest, Metric, ModelFile
+from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.publishing import publish
 from dcgan.zoo.repository import Release, describe_file, read_release
 
 _SAFETENSORS = "generator.safetensors"
+_MAX_REPORT_BYTES = 2**22
 _NUMBER_OF_IMAGES = re.compile(r"\bn=[\d,]+")
 
 
@@ -103,8 +106,9 @@ def _read_parity_report(release: Release) -> ParityReport | None:
         return None
     release.verify_file(file)
     try:
-        return parse_json(ParityReport, release.path(file).read_text(encoding="utf-8"), file.path)
-    except SchemaError:
+        text = read_bounded(release.path(file), _MAX_REPORT_BYTES).decode("utf-8")
+        return parse_json(ParityReport, text, file.path)
+    except (OSError, UnicodeDecodeError, SchemaError):
         return None
 
 
@@ -144,7 +148,7 @@ def _released_network(draft: Manifest, folder: Path) -> FoldedGenerator:
     weights = find_weights(draft)
     if weights is None:
         raise ExportError(f"{draft.name} publishes no float weights; export the model again")
-    return read_weights(weights, folder)
+    return read_weights(weights, folder, draft)
 
 
 def _place_of_weights(files: Sequence[ModelFile]) -> int:
@@ -159,6 +163,7 @@ def _write_weights(release: Release, folder: Path) -> ModelFile:
         raise ExportError(f"{release.folder} has no float32 ONNX file; export the model again")
     release.verify_file(graph)
     source = release.path(graph)
+    check_onnx_file(source, release.manifest)
     network = read_onnx_weights(source)
 
     float16 = _is_rounded(network)

@@ -88,7 +88,7 @@ def _read_reference(release: Release, show: Callable[[str], None]) -> FoldedGene
             f"{release.folder} has no safetensors file: "
             f"the weights in {weights.path} are the reference"
         )
-    return read_weights(weights, release.folder)
+    return read_weights(weights, release.folder, release.manifest)
 
 
 def _check_golden_images(

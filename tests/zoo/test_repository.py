@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from dcgan.zoo.repository import (
     list_releases,
     read_release,
     sha256,
+    versions_of,
 )
 
 from .conftest import build_toy_graph, publish_toy
@@ -271,3 +273,23 @@ def test_a_manifest_that_is_no_text_is_refused(toy: Path):
     (toy / FILE_NAME).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DcganError, match="cannot read"):
         read_release(toy)
+
+
+@pytest.mark.hostile("A sparse ONNX file of 2 GB that a manifest lists", "refused unread")
+def test_a_graph_of_gigabytes_is_not_read(toy: Path):
+    release = read_release(toy)
+    file = replace(release.manifest.files[0], bytes=2**31 - 1)
+    with pytest.raises(RepositoryError, match="has over 512 MiB"):
+        release.read_file(file)
+
+
+@pytest.mark.hostile(
+    "Version folders named 007, with digits of other scripts or of 200 digits", "left out"
+)
+@pytest.mark.parametrize("name", ["007", "\u0662", "9" * 200, "0"])
+def test_a_folder_that_is_no_version_is_left_out(toy: Path, name: str):
+    (toy.parent / name).mkdir()
+    (toy.parent / name / FILE_NAME).write_text("{}")
+    assert versions_of(toy.parents[1], "toy") == [1]
+    assert find_release(toy.parents[1], "toy").manifest.version == 1
+    assert len(list_releases(toy.parents[1])) == 1
