@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dcgan.core import atomic
@@ -14,8 +16,27 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         TrainingError: if it cannot be written; the previous content is unchanged then.
     """
-    try:
+    with _reporting(path):
         atomic.write_file(path, data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path to write a large file to, and moves it to `path` at the end.
+
+    Raises:
+        TrainingError: if it cannot be written; the previous content is unchanged then.
+    """
+    with _reporting(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.replacing(path) as temporary:
+            yield temporary
+
+
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         full = atomic.is_disk_full(error)
         cure = "free some space and use --resume" if full else "choose another --out"

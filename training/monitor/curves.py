@@ -69,7 +69,7 @@ def _draw_quality(axes: Axes, rows: list[dict[str, float]]) -> None:
     axes.errorbar(
         [row["images"] for row in rows],
         [row[QUALITY] for row in rows],
-        yerr=[row[QUALITY_ERROR] for row in rows],
+        yerr=[row.get(QUALITY_ERROR, 0.0) for row in rows],
         marker=".",
         linewidth=1,
     )

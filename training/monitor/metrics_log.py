@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeGuard
 
@@ -17,13 +18,14 @@ from torch import Tensor
 
 from dcgan.training import host_copy
 from dcgan.training.errors import TrainingError
-from dcgan.training.files import write_file
+from dcgan.training.files import replacing
 from dcgan.training.host_copy import HostCopy
 from dcgan.training.monitor.collapse import WINDOW
-from dcgan.training.monitor.quality import QUALITY
+from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR
 from dcgan.training.monitor.step_metrics import STEP_METRICS, is_finite
 
 _REQUIRED = {"step", "images", "loss_D", "diversity"}
+_MAX_LINE_BYTES = 2**14  # those of a row have under 2**10; a file of holes is a single line
 _MAX_VALUE = 2.0**63  # NaN and infinity are not below it
 
 MetricsRow = dict[str, float]
@@ -159,7 +161,8 @@ class MetricsLog:
         """
         self.flush()
         path = self._path.with_name(f"metrics.abandoned-{number}.jsonl")
-        write_file(path, "".join(_read_lines(self._path)[step:]).encode())
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.writelines(islice(_read_lines(self._path), step, None))
 
     def truncate(self, step: int) -> None:
         """Removes the rows after a step, and those in the buffer.
@@ -169,20 +172,20 @@ class MetricsLog:
         """
         self._positions = []
         self._sent = None
-        lines = _read_lines(self._path)[:step]
-        complete = len(lines) == step and (step == 0 or lines[-1].endswith("\n"))
-        if not complete:
-            raise TrainingError(
-                f"{self._path} lacks some of the first {step} steps; start a new run"
-            )
-
         recent: deque[MetricsRow] = deque(maxlen=WINDOW)
-        for number, line in enumerate(lines, 1):
-            row = self._parse(line, number)
-            recent.append(row)
-            self._count_quality(row)
+        number = 0
+        with replacing(self._path) as temporary, temporary.open("wb") as file:
+            for number, line in enumerate(islice(_whole_lines(self._path), step), 1):
+                row = self._parse(line, number)
+                recent.append(row)
+                self._count_quality(row)
+                file.write(line)
+
+            if number < step:
+                raise TrainingError(
+                    f"{self._path} lacks some of the first {step} steps; start a new run"
+                )
         self.recent = list(recent)
-        write_file(self._path, "".join(lines).encode())
 
     def _send(self) -> _Group | None:
         """Empties the buffer; its metrics start on their way to the host."""
@@ -213,14 +216,14 @@ class MetricsLog:
 
     def _abandoned_rows(self) -> Iterator[MetricsRow]:
         """Yields the rows that `copy_abandoned` has copied, without damaged ones."""
-        for path in self._path.parent.glob("metrics.abandoned-*.jsonl"):
+        for path in self._path.parent.glob("metrics.abandoned-[1-9].jsonl"):
             if path.is_file():
                 yield from filter(None, map(_parse_row, _read_lines(path)))
 
     def _count_quality(self, row: Mapping[str, float]) -> None:
         self.best_quality = min(self.best_quality, row.get(QUALITY, math.inf))
 
-    def _parse(self, line: str, step: int) -> MetricsRow:
+    def _parse(self, line: bytes, step: int) -> MetricsRow:
         row = _parse_row(line)
         if row is None or row["step"] != step:
             raise TrainingError(
@@ -242,14 +245,22 @@ class MetricsLog:
         )
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
+def _read_lines(path: Path) -> Iterator[bytes]:
+    """Yields the lines of a file, up to and including the first that is too long for a row."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while line := file.readline(_MAX_LINE_BYTES):
+            yield line
+            if len(line) == _MAX_LINE_BYTES:
+                return
 
 
-def _parse_row(line: str) -> MetricsRow | None:
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    return takewhile(lambda line: line.endswith(b"\n"), _read_lines(path))
+
+
+def _parse_row(line: bytes) -> MetricsRow | None:
     try:
         row: object = json.loads(line)
     except (ValueError, RecursionError):
@@ -260,4 +271,6 @@ def _parse_row(line: str) -> MetricsRow | None:
 def _is_row(row: object) -> TypeGuard[MetricsRow]:
     if not isinstance(row, dict) or not row.keys() >= _REQUIRED:
         return False
-    return all(type(value) in (int, float) and abs(value) < _MAX_VALUE for value in row.values())
+    if not all(type(value) in (int, float) and abs(value) < _MAX_VALUE for value in row.values()):
+        return False
+    return bool(row.get(QUALITY_ERROR, 0) >= 0)  # the length of a bar in the curves

@@ -10,7 +10,7 @@ import torch
 from dcgan.training import host_copy
 from dcgan.training.errors import TrainingError
 from dcgan.training.monitor.metrics_log import MetricsLog, flush_interval
-from dcgan.training.monitor.quality import QUALITY
+from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR
 
 CPU = torch.device("cpu")
 
@@ -144,6 +144,7 @@ def test_damaged_abandoned_rows_are_left_out(path, tmp_path):
         {"images": float("inf")},
         {"images": 10**400},
         {"note": {}},
+        {QUALITY: 1.0, QUALITY_ERROR: -1.0},
         {"step": 2},
     ],
     ids=str,
@@ -157,6 +158,27 @@ def test_rows_of_other_types_are_damage(path, change):
     path.write_text(json.dumps(row | change) + "\n")
     with pytest.raises(TrainingError, match="its line 1 is not step 1"):
         MetricsLog(path, CPU, 1)
+
+
+@pytest.mark.hostile(
+    "A sparse metrics.jsonl of a terabyte, for `--resume`", "refused after 16 KiB of a line"
+)
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_metrics_of_a_terabyte_are_not_read(path, step):
+    log = MetricsLog(path, CPU, 0)
+    append(log, 1, 0.5)
+    log.flush()
+    row = path.read_bytes()
+    for holes in (path, path.with_name("metrics.abandoned-1.jsonl")):
+        with holes.open("ab") as file:
+            file.truncate(2**40)
+
+    if step == 2:
+        with pytest.raises(TrainingError, match="lacks some of the first 2 steps"):
+            MetricsLog(path, CPU, step)
+    else:
+        assert MetricsLog(path, CPU, step).best_quality == math.inf
+        assert path.read_bytes() == row * step
 
 
 @pytest.mark.parametrize("key", ["step", "images", "loss_D", "diversity"])
