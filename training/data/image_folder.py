@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from dcgan.training.data.source import (
     to_utf8_text,
 )
 from dcgan.training.errors import TrainingError, UnusableImageError
+
+_MAX_VISITS = 16  # of one folder, through links
 
 
 def open_folder(path: Path) -> ImageSource:
@@ -66,7 +69,12 @@ def _walk(root: Path) -> Iterator[Path | None]:
     """Yields all files below a folder, and None for what cannot be entered or leads nowhere.
 
     Links to folders are followed, but not to a folder that contains them, which would never end.
+
+    Raises:
+        TrainingError: if links lead to one folder in very many ways, as those of folders that all
+            link to each other do.
     """
+    visits: Counter[tuple[int, int]] = Counter()
     pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
     while pending:
         folder, parents = pending.pop()
@@ -74,6 +82,14 @@ def _walk(root: Path) -> Iterator[Path | None]:
         identity = (status.st_dev, status.st_ino)
         if identity in parents:
             continue
+        visits[identity] += 1
+        if visits[identity] > _MAX_VISITS:
+            raise TrainingError(
+                to_utf8_text(
+                    f"links in {root} lead to the folder {folder.resolve()} in over {_MAX_VISITS} "
+                    "ways; remove them"
+                )
+            )
 
         for path, kind in _list(folder):
             if kind == "folder":

@@ -13,6 +13,8 @@ LABELS = "dataset.json"
 
 MAX_CLASSES = 2**16
 
+_MAX_NAME = 256  # characters of the name of a class, which every run and model repeats
+
 # Size of dataset.json. JSON takes twenty times its size in memory, so the bound follows the number
 # of images: a one-hot vector of a thousand classes needs five kilobytes.
 _BASE_BYTES = 2**22
@@ -92,6 +94,9 @@ def label_by_folder(items: Sequence[str]) -> Labels:
                 "into one of them or remove it"
             )
 
+    if max(map(len, classes)) > _MAX_NAME:
+        return Labels(problem=f"a class folder has a name of over {_MAX_NAME} characters")
+
     number = {name: i for i, name in enumerate(classes)}
     return Labels(
         labels=tuple(number[folder] for folder in folders if folder is not None),
@@ -104,12 +109,16 @@ def _parse_table(table: dict[str, object], where: str, items: Sequence[str]) -> 
     names = table.get("class_names") or []
     try:
         by_name = {str(name): label for name, label in pairs}  # type: ignore[attr-defined]
-        class_names = tuple(to_utf8_text(str(name)) for name in names)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise _LabelError(
             f"{where} must hold pairs of an image and its class; fix or remove it"
         ) from None
 
+    if not isinstance(names, list) or not all(map(_is_class_name, names)):
+        raise _LabelError(
+            f"{where} must hold a list of class names of at most {_MAX_NAME} characters; fix or "
+            "remove it"
+        )
     if len(by_name) < len(pairs):  # type: ignore[arg-type]
         raise _LabelError(f"{where} names an image twice; fix or remove it")
     for item in items:
@@ -119,6 +128,7 @@ def _parse_table(table: dict[str, object], where: str, items: Sequence[str]) -> 
                 "image"
             )
 
+    class_names = tuple(to_utf8_text(str(name)) for name in names)
     labels = tuple(_parse_label(by_name[item], item, where) for item in items)
     if class_names and max(labels) >= len(class_names):
         raise _LabelError(
@@ -126,6 +136,10 @@ def _parse_table(table: dict[str, object], where: str, items: Sequence[str]) -> 
             "remove it"
         )
     return Labels(labels=labels, class_names=class_names)
+
+
+def _is_class_name(name: object) -> bool:
+    return isinstance(name, str | int | float) and len(str(name)) <= _MAX_NAME
 
 
 def _parse_label(label: object, item: str, where: str) -> int:

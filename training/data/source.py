@@ -10,10 +10,10 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -60,6 +60,14 @@ _MAX_TAG_VALUES = 2**20
 _MAX_TAGS = 2**16
 _BYTE_TYPES = (1, 2, 6, 7)  # bytes and text, which are read whole
 
+# Bound of the EXIF data of a JPEG, which are in one segment of 64 KiB or less unless they are
+# extended, and the markers of its segments.
+_MAX_EXIF_BYTES = 2**20
+_EXIF = b"Exif\0\0"
+_APP1 = b"\xe1"
+_START_OF_SCAN = b"\xda"
+_MARKERS_ALONE = (0x00, 0x01, *range(0xD0, 0xD9))  # without a length
+
 MAX_FILE_BYTES = 2**28
 _MAX_DECODE_S = 60.0  # processor time, so that a busy machine leaves out nothing more
 
@@ -67,6 +75,12 @@ _MAX_DECODE_S = 60.0  # processor time, so that a busy machine leaves out nothin
 _IGNORED_FOLDERS = frozenset(
     {"@eadir", "@__thumb", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found"}
 )
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, position: int, whence: int = 0, /) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,24 +125,25 @@ def open_image(file: BinaryIO) -> Image.Image:
         PIL.UnidentifiedImageError: if it is in no known format.
         OSError: if it cannot be read, now or when it is decoded; or if decoding takes too long.
     """
-    if (count := _largest_tag(file)) > _MAX_TAG_VALUES:
+    timed = _TimedFile(file)
+    if (count := _largest_tag(timed)) > _MAX_TAG_VALUES:
         raise OSError(f"a tag of the TIFF has {count:,} values")
+    if _jpeg_exif_bytes(timed) > _MAX_EXIF_BYTES:
+        raise OSError(f"its EXIF data have over {_MAX_EXIF_BYTES // 2**20} MiB")
     Image.init()  # registers all decoders
     known = [name for name in _DECODERS if name in Image.OPEN]
-    return Image.open(_TimedFile(file), formats=known)  # type: ignore[arg-type]
+    return Image.open(timed, formats=known)  # type: ignore[arg-type]
 
 
-def _largest_tag(file: BinaryIO) -> int:
-    """Returns the most numbers that a tag of a TIFF file has; 0 for another file.
+def read_tags(file: _Readable) -> Iterator[tuple[int, int, int]]:
+    """Yields number, type and count of values of each tag of a TIFF file; none of another file.
 
-    Pillow makes objects of all strips and tiles of an image before anything bounds them.
     Source: TIFF, revision 6.0, section 2, and the BigTIFF specification.
     """
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 16:
-        file.seek(0)
-        return 0
+        return
 
     is_big = 43 in struct.unpack(f"{order}H", head[2:4])
     position = struct.unpack(f"{order}Q", head[8:])[0] if is_big else 0
@@ -138,11 +153,44 @@ def _largest_tag(file: BinaryIO) -> int:
     number = int.from_bytes(file.read(width), "little" if order == "<" else "big")
     entry = struct.Struct(f"{order}HHQ8x" if is_big else f"{order}HHI4x")
     table = file.read(min(number, _MAX_TAGS) * entry.size)
-    file.seek(0)
-
     whole = table[: len(table) // entry.size * entry.size]
-    counts = (count for _, kind, count in entry.iter_unpack(whole) if kind not in _BYTE_TYPES)
+    yield from entry.iter_unpack(whole)
+
+
+def _largest_tag(file: _TimedFile) -> int:
+    """Returns the most numbers that a tag of a TIFF file has; 0 for another file.
+
+    Pillow makes objects of all strips and tiles of an image before anything bounds them.
+    """
+    counts = [count for _, kind, count in read_tags(file) if kind not in _BYTE_TYPES]
+    file.seek(0)
     return max(counts, default=0)
+
+
+def _jpeg_exif_bytes(file: _TimedFile) -> int:
+    """Returns the size of the EXIF data in all segments of a JPEG; 0 for another file.
+
+    Pillow joins the segments, and makes objects of all values of a resolution in them.
+    Source: ITU-T T.81, annex B, and Exif 2.3, section 4.7.
+    """
+    size = 0
+    marker = b"\xff" if file.read(2) == b"\xff\xd8" else b""
+    while marker and marker != _START_OF_SCAN:
+        marker = file.read(1)
+        if marker != b"\xff":
+            continue
+        while marker == b"\xff":
+            marker = file.read(1)
+        if not marker or marker[0] in _MARKERS_ALONE:
+            continue
+
+        length = int.from_bytes(file.read(2), "big")
+        begins = file.read(min(len(_EXIF), max(length - 2, 0)))
+        if marker == _APP1 and begins == _EXIF:
+            size += length
+        file.seek(max(length - 2 - len(begins), 0), os.SEEK_CUR)
+    file.seek(0)
+    return size
 
 
 class _TimedFile:

@@ -140,3 +140,16 @@ def test_folders_may_be_nested_a_thousand_deep(tmp_path, deep_folder):
     (deep_folder / "a.png").write_bytes(png(flat(1)))
     (item,) = open_source(str(tmp_path)).items
     assert item.count("/") == 1100
+
+
+@pytest.mark.hostile(
+    "Folders that all link to each other, so that there are 20! paths", "refused in one sentence"
+)
+def test_folders_that_all_link_to_each_other_are_refused(tmp_path):
+    names = [f"folder{i}" for i in range(20)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        for other in names:
+            (tmp_path / name / f"to-{other}").symlink_to(tmp_path / other)
+    with pytest.raises(TrainingError, match="lead to the folder .* in over 16 ways; remove them"):
+        open_source(str(tmp_path))

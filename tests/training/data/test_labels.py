@@ -91,3 +91,21 @@ def test_an_image_outside_the_class_folders_is_named():
     found = label_by_folder(("cats/a.png", "dogs/b.png", "stray.png"))
     assert found.labels is None
     assert "the image stray.png is outside the 2 class folders; move it" in found.problem
+
+
+@pytest.mark.hostile(
+    "Class names of a megabyte, or that are no text, in dataset.json", "the labels are not used"
+)
+@pytest.mark.parametrize(
+    "names", [["x" * 257, "y"], [[[]], {}], {"a": 1, "b": 2}, "ab", 5, [None, 1]]
+)
+def test_class_names_that_are_none_are_a_problem(names):
+    found = parse(pairs(0, 1) | {"class_names": names})
+    assert found.labels is None
+    assert "list of class names of at most 256 characters" in found.problem
+
+
+def test_class_folders_with_names_of_a_zip_are_bounded():
+    found = label_by_folder([f"{'x' * 300}/a.png", "y/b.png"])
+    assert found.labels is None
+    assert "over 256 characters" in found.problem

@@ -86,3 +86,19 @@ def test_a_tiff_with_millions_of_strips_is_refused(order, is_big):
         table = struct.pack(f"{order}HHHIII", 1, 273, 3, strips, 0, 0)
     with pytest.raises(OSError, match="a tag of the TIFF has 3,000,000 values"):
         open_image(io.BytesIO(head + table))
+
+
+@pytest.mark.hostile(
+    "EXIF data of megabytes in the segments of a JPEG", "refused before they are joined"
+)
+@pytest.mark.parametrize("fill", [b"", b"\xff\xff", b"\x00junk", b"\xff\x00"])
+def test_exif_data_of_megabytes_in_a_jpeg_are_refused(fill):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, format="JPEG")
+    jpeg = buffer.getvalue()  # the first 20 bytes are its start and its JFIF header
+    body = b"Exif\0\0" + bytes(60_000)
+    segment = fill + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    with open_image(io.BytesIO(jpeg[:20] + segment + jpeg[20:])) as image:
+        assert image.size == (4, 4)
+    with pytest.raises(OSError, match="its EXIF data have over 1 MiB"):
+        open_image(io.BytesIO(jpeg[:20] + 18 * segment + jpeg[20:]))
