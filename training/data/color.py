@@ -6,15 +6,19 @@ import io
 import re
 from functools import lru_cache
 
+import numpy as np
 from PIL import Image, ImageCms
 
-from dcgan.training.data.source import DECODE_ERRORS
+from dcgan.training.data.source import DECODE_ERRORS, read_tags
+from dcgan.training.data.strips import row_strips
 from dcgan.training.errors import TrainingError
 
 WHITE = "white"
 """The background of transparent images where none is chosen."""
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_EXIF_PREFIX = b"Exif\0\0"
+_RAW_EXIF = "Raw profile type exif"
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,6 +55,10 @@ def parse_background(text: str) -> str:
 def read_orientation(image: Image.Image) -> Image.Transpose | None:
     """Returns how to turn an image upright by its EXIF data; None if there is nothing to do."""
     try:
+        # Pillow would make a number of each of millions of values, and then find no orientation.
+        exif = io.BytesIO(_exif(image))
+        if any(tag == _ORIENTATION and count != 1 for tag, _, count in read_tags(exif)):
+            return None
         return _TRANSPOSES.get(image.getexif().get(_ORIENTATION, 1))
     except DECODE_ERRORS:
         return None
@@ -65,12 +73,11 @@ def is_transparent(image: Image.Image) -> bool:
     """Returns whether an image has pixels that are not opaque."""
     if not image.has_transparency_data:
         return False
-    alpha = image.convert("RGBA").getchannel("A")
-    return sum(alpha.histogram()[:255]) > 0
+    return any(_lowest_alpha(strip) < 255 for _, strip in row_strips(image))
 
 
 def flatten(image: Image.Image, background: str = WHITE) -> Image.Image:
-    """Lays a transparent image on a background.
+    """Lays a transparent image on a background, in strips: a whole one would take gigabytes.
 
     Args:
         image: of any mode.
@@ -83,8 +90,12 @@ def flatten(image: Image.Image, background: str = WHITE) -> Image.Image:
         raise ValueError("its pixels are floating-point numbers, whose range is unknown")
     if not image.has_transparency_data:
         return image
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
+    flat = Image.new("RGB", image.size)
+    for rows, strip in row_strips(image):
+        layer = strip.convert("RGBA")
+        base = Image.new("RGBA", layer.size, background)
+        flat.paste(Image.alpha_composite(base, layer).convert("RGB"), (0, rows.start))
+    return flat
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -115,6 +126,24 @@ def profile_of(image: Image.Image) -> bytes | None:
 def to_profile_mode(image: Image.Image) -> Image.Image:
     """Converts an image to a mode for which there are color profiles."""
     return image if image.mode in _PROFILE_MODES else image.convert("RGB")
+
+
+def _lowest_alpha(image: Image.Image) -> int:
+    return int(np.asarray(image.convert("RGBA"))[..., 3].min(initial=255))
+
+
+def _exif(image: Image.Image) -> bytes:
+    """Returns the EXIF data of an image that is not a TIFF, as Pillow finds them."""
+    data = image.info.get("exif")
+    if data is None:
+        # PNG files of ImageMagick have them as text: three lines, and then hexadecimal digits.
+        lines = str(image.info.get(_RAW_EXIF, "")).split("\n")
+        data = bytes.fromhex("".join(lines[3:]))
+    return (
+        data.removeprefix(_EXIF_PREFIX).removeprefix(_EXIF_PREFIX)
+        if isinstance(data, bytes)
+        else b""
+    )
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcgan.training.data.strips import row_strips
+
 _MAX_LEVEL = 2**16 - 1
 
 # Pillow's name of a pixel format with 16 bits per channel ends with its byte order.
@@ -31,19 +33,30 @@ def read_levels(image: Image.Image, reopen: Callable[[], Image.Image]) -> Levels
     Returns:
         The levels, or None for an image of 8 bits.
     """
-    is_deep_color = any(_BYTE_ORDER.search(raw_mode) for raw_mode in _raw_modes(image))
+    has_deep_color = is_deep_color(image)
     image.load()
     if image.mode.startswith("I"):
         levels = np.asarray(image).clip(0, _MAX_LEVEL)
         # Pillow's mode "I" also holds images of 8 bits.
         is_8_bit = image.mode == "I" and levels.max(initial=0) < 2**8
         return None if is_8_bit else levels
-    if not is_deep_color:
+    if not has_deep_color:
         return None
 
     # Pillow keeps only the high byte of each channel.
-    high = np.asarray(image).astype(np.uint16)
-    return high << 8 | _low_bytes(reopen)
+    bands = len(image.getbands())
+    shape = (image.height, image.width, bands)
+    levels = np.empty(shape if bands > 1 else shape[:2], np.uint16)
+    for rows, strip in row_strips(image):
+        levels[rows] = np.asarray(strip)
+        levels[rows] <<= 8
+    _add_low_bytes(levels, reopen)
+    return levels
+
+
+def is_deep_color(image: Image.Image) -> bool:
+    """Returns whether an image that is not loaded yet has colors of 16 bits."""
+    return any(_BYTE_ORDER.search(raw_mode) for raw_mode in _raw_modes(image))
 
 
 def scale_levels(levels: Levels, bits: int) -> Image.Image:
@@ -56,10 +69,16 @@ def scale_levels(levels: Levels, bits: int) -> Image.Image:
     Returns:
         An image of mode L, RGB or RGBA.
     """
-    scaled = levels >> (bits - 8)
-    if levels.ndim == 3 and levels.shape[2] == 4 and levels[..., 3].max(initial=0) >> bits:
-        scaled[..., 3] = levels[..., 3] >> 8  # data of 12 bits with an alpha channel of 16
-    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
+    # Data of 12 bits can have an alpha channel of 16.
+    has_alpha = levels.ndim == 3 and levels.shape[2] == 4
+    alpha_bits = 16 if has_alpha and levels[..., 3].max(initial=0) >> bits else bits
+
+    scaled = np.empty(levels.shape, np.uint8)
+    for row, result in zip(levels, scaled, strict=True):
+        result[...] = (row >> (bits - 8)).clip(0, 255)
+        if alpha_bits != bits:
+            result[..., 3] = row[..., 3] >> (alpha_bits - 8)
+    return Image.fromarray(scaled)
 
 
 def max_level(levels: Levels | None) -> int:
@@ -69,8 +88,8 @@ def max_level(levels: Levels | None) -> int:
     return int((levels if levels.ndim == 2 else levels[..., :3]).max(initial=0))
 
 
-def _low_bytes(reopen: Callable[[], Image.Image]) -> NDArray[np.uint8] | int:
-    """Returns the low bytes of each channel, or 0 if Pillow cannot read them.
+def _add_low_bytes(levels: NDArray[np.uint16], reopen: Callable[[], Image.Image]) -> None:
+    """Adds the low bytes of each channel, unless Pillow cannot read them.
 
     Read in the other byte order, the low bytes are the high ones.
     """
@@ -82,9 +101,10 @@ def _low_bytes(reopen: Callable[[], Image.Image]) -> NDArray[np.uint8] | int:
         try:
             image.load()
         except ValueError:
-            return 0
-        values = np.asarray(image)
-    return values[..., [1, 1, 1, 3]] if is_grey else values
+            return
+        for rows, strip in row_strips(image):
+            values = np.asarray(strip)
+            levels[rows] |= values[..., [1, 1, 1, 3]] if is_grey else values
 
 
 def _raw_modes(image: Image.Image) -> list[str]:

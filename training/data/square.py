@@ -19,7 +19,7 @@ from dcgan.training.data.color import (
     to_srgb,
     turn_upright,
 )
-from dcgan.training.data.deep import max_level, read_levels, scale_levels
+from dcgan.training.data.deep import is_deep_color, max_level, read_levels, scale_levels
 from dcgan.training.data.source import ImageSource, with_image
 from dcgan.training.errors import UnusableImageError
 
@@ -97,6 +97,8 @@ def decode_square(
     """Decodes an image to uint8 [size, size, channels]."""
     # A large JPEG is decoded at a fraction of its size, at least twice ours.
     image.draft(None, (2 * size, 2 * size))
+    if is_deep_color(image):
+        depth.bits()  # reads other images, before the levels of this one take memory
     levels = read_levels(image, reopen)
     orientation = read_orientation(image)
     profile = profile_of(image)
@@ -107,7 +109,10 @@ def decode_square(
     elif image.mode == "I":
         image = image.convert("L")  # 8 bits in 32, as read_levels has found
     flat = background.flatten(turn_upright(image, orientation))
-    flat = flat.convert(mode) if profile is None else to_profile_mode(flat)
+    if profile is not None:
+        flat = to_profile_mode(flat)
+    elif flat.mode != mode:
+        flat = flat.convert(mode)  # which copies an image of this mode, too
 
     if flat.size != (size, size):
         flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)

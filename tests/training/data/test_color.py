@@ -1,8 +1,12 @@
 """Conversion of images of any mode to 8 bits in sRGB."""
 
+import struct
+
+import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from dcgan.training.data import strips
 from dcgan.training.data.color import (
     flatten,
     is_transparent,
@@ -69,6 +73,53 @@ def test_only_images_with_pixels_that_are_not_opaque_are_transparent():
     assert is_transparent(Image.new("LA", (1, 1)))
     assert not is_transparent(Image.new("RGBA", (1, 1), (0, 0, 0, 255)))
     assert not is_transparent(Image.new("RGB", (1, 1)))
+
+
+@pytest.mark.hostile(
+    "A transparent image at the limit of pixels", "laid on the background in strips"
+)
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+def test_strips_give_what_the_whole_image_gives(monkeypatch, mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 7, 4), dtype=np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    if mode in ("P", "RGB"):
+        image.info["transparency"] = 3 if mode == "P" else tuple(map(int, pixels[5, 5, :3]))
+    layer = image.convert("RGBA")
+    whole = Image.alpha_composite(Image.new("RGBA", layer.size, "#102030"), layer)
+    monkeypatch.setattr(strips, "_STRIP_PIXELS", 20)
+    assert is_transparent(image)
+    flat = flatten(image, "#102030")
+    for channels in ("RGB", "L"):
+        assert flat.convert(channels).tobytes() == whole.convert(channels).tobytes()
+
+
+def test_a_large_transparent_image_takes_memory_for_its_pixels_and_their_result(monkeypatch):
+    largest = []
+    compose = Image.alpha_composite
+
+    def watch(base, layer):
+        largest.append(layer.width * layer.height)
+        return compose(base, layer)
+
+    monkeypatch.setattr(Image, "alpha_composite", watch)
+    flatten(Image.new("RGBA", (4096, 2048)))
+    assert max(largest) <= 2**20
+
+
+@pytest.mark.hostile(
+    "An EXIF orientation of millions of values, in PNG, WebP or AVIF", "ignored, unread"
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("key", ["exif", "Raw profile type exif"])
+def test_an_orientation_of_millions_of_values_is_ignored(monkeypatch, order, key):
+    count = 10**6
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8)
+    table = struct.pack(f"{order}HHHIII", 1, 0x0112, 3, count, 26, 0)
+    data = b"Exif\0\0" + head + table + bytes(2 * count)
+    image = Image.new("RGB", (3, 2))
+    image.info[key] = data if key == "exif" else "\nexif\n9\n" + data.hex()
+    monkeypatch.setattr(Image.Image, "getexif", lambda _: pytest.fail("read"))
+    assert read_orientation(image) is None
 
 
 def test_floating_point_images_are_refused():
