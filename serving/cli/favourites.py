@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import parse_json
 
@@ -71,16 +73,14 @@ def read_favourites(path: Path) -> tuple[Favourite, ...]:
     """
     name = f"{str(path)!r:.100}"
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        text = read_bounded(path, _MAX_BYTES).decode("utf-8")
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise FavouritesError(
+                f"{name} is larger than {_MAX_BYTES} bytes; split it for --from"
+            ) from None
         problem = f"cannot read {name}: {error.strerror or error}"
         raise FavouritesError(f"{problem}; name another file for --from") from None
-    if len(data) > _MAX_BYTES:
-        raise FavouritesError(f"{name} is larger than {_MAX_BYTES} bytes; split it for --from")
-
-    try:
-        text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise FavouritesError(
             f"{name} is not encoded as UTF-8; name another file for --from"

@@ -205,7 +205,7 @@ def _plan_output(options: dict[str, Any], given: set[str]) -> OutputPlan:
 def _draw(client: Client, selection: Selection) -> list[Pixels]:
     """Returns the images of each part; many of them with their progress on standard error."""
     from dcgan.serving.cli.progress import show_progress
-    from dcgan.serving.client.replies import ImageCollector
+    from dcgan.serving.client.replies import ImageCollector, check_shape
     from dcgan.serving.client.requests import MAX_UNARY_IMAGES
 
     parts: list[Pixels] = []
@@ -214,6 +214,7 @@ def _draw(client: Client, selection: Selection) -> list[Pixels]:
         for part in selection.parts:
             collector = ImageCollector(part.n)
             for chunk in part.chunks(client):
+                check_shape(chunk, part.model)
                 collector.add(chunk)
                 yield chunk
             parts.append(collector.images())

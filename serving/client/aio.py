@@ -17,6 +17,7 @@ from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableEr
 from dcgan.serving.client.replies import (
     ImageCollector,
     Response,
+    check_parsed,
     read_exactly,
     read_pixels,
     to_pillow_images,
@@ -137,11 +138,11 @@ class AsyncClient(ClientBase):
         with self._translating():
             connection = await self._connect()
             left_s = self._deadline(None).remaining_s()
-            response: pb.ListModelsResponse = await connection.call(
+            response: pb.ListModelsResponse | None = await connection.call(
                 "ListModels", pb.ListModelsRequest(), left_s
             )
 
-        return list(response.models)
+        return list(check_parsed(response).models)
 
     async def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """Returns one model; see `Client.model`."""
@@ -149,9 +150,11 @@ class AsyncClient(ClientBase):
         with self._translating():
             connection = await self._connect()
             left_s = self._deadline(None).remaining_s()
-            response: pb.GetModelResponse = await connection.call("GetModel", request, left_s)
+            response: pb.GetModelResponse | None = await connection.call(
+                "GetModel", request, left_s
+            )
 
-        return response.model
+        return check_parsed(response).model
 
     def _set_up(self, settings: ClientSettings) -> None:
         super()._set_up(settings)
@@ -207,6 +210,7 @@ class AsyncClient(ClientBase):
         try:
             with self._translating():
                 async for response in call:
+                    check_parsed(response)
                     yield response
         finally:
             call.cancel()

@@ -16,7 +16,7 @@ from dcgan.serving.client.channel import (
 from dcgan.serving.client.connection import ConnectionBase
 from dcgan.serving.client.failover import AsyncFailoverStub
 from dcgan.serving.client.hedging import HedgeBudget
-from dcgan.serving.client.replies import Response
+from dcgan.serving.client.replies import Response, check_parsed
 from dcgan.serving.client.retry import is_retryable
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.v1 import generator_pb2 as pb
@@ -47,9 +47,10 @@ class AsyncConnection(ConnectionBase[AsyncChannels]):
 
         Raises:
             grpc.RpcError: if the call fails.
+            FaultError: if the response cannot be parsed.
         """
-        response: pb.GenerateResponse = await self.call("Generate", request, timeout_s)
-        return response
+        response: pb.GenerateResponse | None = await self.call("Generate", request, timeout_s)
+        return check_parsed(response)
 
     async def generate_hedged(
         self, request: pb.GenerateRequest, timeout_s: float, delay_s: float, budget: HedgeBudget

@@ -10,6 +10,9 @@ from dcgan.serving.client.retry import SERVICE_CONFIG
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.serving.client.targets import is_local, parse_target
 
+MAX_RESPONSE_BYTES = 2**26
+"""Largest message that a client accepts: 64 images of 512x512, or one of 4096x4096."""
+
 ChannelOptions = list[tuple[str, str | int]]
 
 
@@ -20,7 +23,7 @@ def channel_options(target: str) -> ChannelOptions:
         target: address of the server, or of several with commas between them.
     """
     options: ChannelOptions = [
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ]
 

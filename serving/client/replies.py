@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import grpc
 import numpy as np
@@ -16,9 +16,9 @@ from dcgan.serving.client.images import Images
 from dcgan.v1 import generator_pb2 as pb
 
 Response: TypeAlias = pb.GenerateResponse | pb.GenerateStreamResponse | pb.InterpolateResponse
+T = TypeVar("T")
 
-
-_MAX_SIDE = 2**16
+_MAX_SIDE = 2**12  # of an image of a model
 
 
 class ImageCollector:
@@ -85,6 +85,33 @@ def collect_images(chunks: Iterable[Pixels], n: int) -> Pixels:
     for chunk in chunks:
         collector.add(chunk)
     return collector.images()
+
+
+def check_parsed(response: T | None) -> T:
+    """Returns a response of grpc.aio, which is None if it cannot be parsed.
+
+    Raises:
+        FaultError: if it cannot be parsed.
+    """
+    if response is None:
+        raise FaultError(
+            "the server sent a response that cannot be parsed", grpc.StatusCode.INTERNAL
+        )
+    return response
+
+
+def check_shape(chunk: Pixels, model: pb.Model) -> None:
+    """Checks that images [n, H, W, C] have the size that a model states.
+
+    Raises:
+        FaultError: if they have another one.
+    """
+    stated = (model.height, model.width, model.channels)
+    if chunk.shape[1:] != stated:
+        raise FaultError(
+            f"the server sent images of the shape {chunk.shape[1:]}, and its model states {stated}",
+            grpc.StatusCode.INTERNAL,
+        )
 
 
 def read_exactly(response: Response, n: int) -> Pixels:

@@ -12,11 +12,14 @@ from typing import TypeAlias
 
 import grpc
 
+from dcgan.core.bounded import read_bounded
 from dcgan.serving.client.errors import RefusedError
 from dcgan.serving.client.hedging import check_hedge_delay
 from dcgan.serving.client.targets import is_local
 
 DEFAULT_TIMEOUT_S = 60.0
+
+_MAX_CERTIFICATES_BYTES = 2**24
 
 Certificates: TypeAlias = str | os.PathLike[str] | bytes
 """Path of a PEM file, or its content."""
@@ -110,7 +113,7 @@ def _read_certificates(ca: Certificates) -> bytes:
     else:
         name = repr(os.fspath(ca))
         try:
-            pem = Path(ca).read_bytes()
+            pem = read_bounded(Path(ca), _MAX_CERTIFICATES_BYTES)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise _refused(f"cannot read {name:.100}: {reason}; {cure}") from None

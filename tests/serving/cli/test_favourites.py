@@ -1,6 +1,7 @@
 """The file of favourites: strict reading within bounds."""
 
 import json
+import os
 
 import pytest
 
@@ -86,6 +87,14 @@ def test_another_document_is_refused_in_one_sentence(read, content, said):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    for path in (tmp_path, tmp_path / "missing.json"):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "missing.json", tmp_path / "fifo"):
         with pytest.raises(DcganError, match="name another file for --from"):
             read_favourites(path)
+
+
+@pytest.mark.hostile("Numbers of 4,000 digits in a file from outside", "20 digits are shown")
+def test_a_number_of_4000_digits_is_not_shown_whole(read):
+    for change in ({"version": 10**4000}, {"label": 10**4000}):
+        with pytest.raises(DcganError, match=r"not 10000000000000000000\.\.\.$"):
+            read([ENTRY | change])

@@ -32,7 +32,15 @@ def test_a_reply_of_another_size_than_it_says_is_a_fault():
 
 @pytest.mark.hostile("A server whose images have impossible shapes", "an error of the client")
 @pytest.mark.parametrize(
-    "shape", [(1, 0, 0, 0), (1, 0, 4, 3), (1, 4, 4, 0), (1, 2, 2, 5), (0, 2**32 - 1, 2**32 - 1, 3)]
+    "shape",
+    [
+        (1, 0, 0, 0),
+        (1, 0, 4, 3),
+        (1, 4, 4, 0),
+        (1, 2, 2, 5),
+        (1, 2**12 + 1, 1, 3),
+        (0, 2**32 - 1, 2**32 - 1, 3),
+    ],
 )
 def test_an_impossible_shape_is_a_fault(shape):
     n, height, width, channels = shape

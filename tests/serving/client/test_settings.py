@@ -1,5 +1,7 @@
 """The settings of a client: what is checked before anything is sent."""
 
+import os
+
 import pytest
 
 from dcgan.serving.client import AsyncClient, Client, RefusedError
@@ -46,3 +48,10 @@ def test_a_secret_is_not_shown():
     with pytest.raises(RefusedError) as caught:
         Client("127.0.0.1:8001", token="sec ret")
     assert "sec ret" not in str(caught.value)
+
+
+@pytest.mark.hostile("A FIFO as `--ca` or `--from`", "refused; nothing waits for a writer")
+def test_a_fifo_is_no_file_of_certificates(tmp_path):
+    os.mkfifo(tmp_path / "ca")
+    with pytest.raises(RefusedError, match="cannot read .*ca': it is not a regular file"):
+        Client("127.0.0.1:8001", ca=tmp_path / "ca")
