@@ -6,11 +6,13 @@ import asyncio
 import multiprocessing
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Barrier
+from typing import cast
 
 from dcgan.core import event_loop
 from dcgan.serving.load_test.config import LoadTestConfig, LoadTestError
@@ -19,6 +21,10 @@ from dcgan.serving.load_test.runner import Reference, fetch_reference, send_requ
 
 _START_TIMEOUT_S = 60.0  # in which all processes must have imported gRPC
 _SEED_STEP = 1_000_003  # between the random numbers of two processes
+
+
+class NotStartedError(LoadTestError):
+    """Another client process has not started."""
 
 
 def run_in_processes(config: LoadTestConfig, processes: int) -> LoadTestReport:
@@ -55,7 +61,7 @@ def run_in_processes(config: LoadTestConfig, processes: int) -> LoadTestReport:
             child.start()
             sender.close()
             children.append((child, receiver))
-        logs = [_receive(receiver) for _, receiver in children]
+        logs = _receive_all([receiver for _, receiver in children])
     finally:
         for child, _ in children:
             child.terminate()
@@ -83,6 +89,28 @@ def merge(logs: list[CallLog]) -> CallLog:
         calls=[call for log in logs for call in log.calls],
         mismatches=sum(log.mismatches for log in logs),
     )
+
+
+def _receive_all(receivers: Sequence[Connection]) -> list[CallLog]:
+    """Receives the results of all processes.
+
+    Raises:
+        Exception: what the first process that failed by itself has sent. The others then send only
+            that not all have started, which would hide the cause.
+    """
+    pending = list(receivers)
+    logs: list[CallLog] = []
+    not_started: NotStartedError | None = None
+    while pending:
+        for receiver in cast(list[Connection], wait(pending)):
+            pending.remove(receiver)
+            try:
+                logs.append(_receive(receiver))
+            except NotStartedError as error:
+                not_started = error
+    if not_started is not None:
+        raise not_started
+    return logs
 
 
 def _receive(receiver: Connection) -> CallLog:
@@ -114,7 +142,7 @@ def _run_child(
             send_requests(config, reference, wait_for_others)
         )
     except threading.BrokenBarrierError:
-        result = LoadTestError("not all client processes have started; choose fewer --processes")
+        result = NotStartedError("not all client processes have started; choose fewer --processes")
     except Exception as error:  # noqa: BLE001 - the parent raises it
         barrier.abort()
         result = error

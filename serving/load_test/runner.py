@@ -136,8 +136,10 @@ class _Sender:
             reply = await next(self._stubs).Generate(
                 request, timeout=self._config.timeout_s, metadata=self._config.metadata
             )
-            code = OK
-            self._verify(seed, n, offset, reply)
+            # grpc.aio returns None for a reply that cannot be parsed.
+            code = OK if reply is not None else grpc.StatusCode.INTERNAL.name
+            if reply is not None:
+                self._verify(seed, n, offset, reply)
         except grpc.aio.AioRpcError as error:
             code = error.code().name
 

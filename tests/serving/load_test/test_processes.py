@@ -97,3 +97,21 @@ def test_a_process_that_has_died_is_an_error_of_one_sentence():
     sender.close()
     with pytest.raises(LoadTestError, match="a client process has died"):
         processes._receive(receiver)
+
+
+def test_the_error_of_a_process_is_not_hidden_by_those_that_waited_for_it():
+    pipes = [multiprocessing.Pipe(duplex=False) for _ in range(3)]
+    log = CallLog(start=0, end=1)
+    waited = processes.NotStartedError("not all client processes have started")
+    for (_, sender), result in zip(
+        pipes, (log, waited, LoadTestError("no such host")), strict=True
+    ):
+        sender.send(result)
+    receivers = [receiver for receiver, _ in pipes]
+    with pytest.raises(LoadTestError, match="no such host"):
+        processes._receive_all(receivers)
+
+    pipes[0][1].send(log)
+    pipes[1][1].send(waited)
+    with pytest.raises(LoadTestError, match="not all client processes have started"):
+        processes._receive_all(receivers[:2])

@@ -113,3 +113,18 @@ async def test_a_reference_that_never_ends_is_refused(serving):
         config = LoadTestConfig(targets=(target,), duration_s=0.2, warmup_s=0, verify=True)
         with pytest.raises(LoadTestError, match="something else than 512 images"):
             await run_load_test(config)
+
+
+@pytest.mark.hostile(
+    "A server under `dcgan-bench` whose replies cannot be parsed", "not counted as OK"
+)
+async def test_replies_that_cannot_be_parsed_are_not_successful(serving, monkeypatch):
+    async def generate(request, context):
+        return pb.GenerateResponse(pixels=bytes(request.n), n=request.n)
+
+    monkeypatch.setattr(pb.GenerateResponse, "SerializeToString", lambda _: b"\xff\xff\xff")
+    async with serving(generate) as target:
+        config = LoadTestConfig(targets=(target,), duration_s=0.2, warmup_s=0.0, concurrency=2)
+        report = await run_load_test(config)
+    assert report.codes == {"INTERNAL": report.requests}
+    assert report.images_per_s == 0
