@@ -13,6 +13,10 @@ DcganError
 └── TrainingError, ExportError, ServingError, ClientError and others, in their parts
 """
 
+from __future__ import annotations
+
+from dcgan.core.text import shorten_numbers
+
 
 class DcganError(Exception):
     """An error that the user can fix; one sentence names the problem and the cure.
@@ -20,6 +24,9 @@ class DcganError(Exception):
     Commands print the message without a traceback and exit with code 2. Every other exception that
     escapes is a bug.
     """
+
+    def __str__(self) -> str:
+        return shorten_numbers(super().__str__())
 
 
 class CacheError(DcganError):

@@ -6,6 +6,7 @@ import html
 import re
 from urllib.parse import SplitResult, urlsplit
 
+_LONG_NUMBER = re.compile(r"[0-9]{41,}")  # 2^128 has 39 digits
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
 
 
@@ -52,6 +53,11 @@ def escape_unprintable(text: str, keep: str = "") -> str:
         character if character.isprintable() or character in keep else _escape(character)
         for character in text
     )
+
+
+def shorten_numbers(text: str) -> str:
+    """Cuts numbers of thousands of digits, which JSON from outside may hold, to 20 digits."""
+    return _LONG_NUMBER.sub(lambda number: f"{number[0][:20]}...", text)
 
 
 def plain_markdown(text: str, limit: int = 2000) -> str:

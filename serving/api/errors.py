@@ -22,7 +22,7 @@ class InvalidFieldError(RequestError):
     reason: ClassVar[str] = "INVALID_FIELD"
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field} {problem}")
+        super().__init__(f"{field or 'a field without a name'} {problem}")
         self.field = field
         self.problem = problem
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcgan.core.errors import DcganError
 from dcgan.core.text import (
     escape_unprintable,
     first_line,
@@ -107,3 +108,15 @@ def test_the_first_line_of_an_error_is_short_and_printable():
 def test_lone_surrogates_are_not_utf8():
     assert is_utf8("plain, naïve, 🙂")
     assert not is_utf8("caf\udce9")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("version 1" + "0" * 4000 + " is not 1", "version 10000000000000000000... is not 1"),
+        (f"at most {2**128}", f"at most {2**128}"),
+        ("a" * 300, "a" * 300),
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_cut_in_errors(text: str, shown: str):
+    assert str(DcganError(text)) == shown

@@ -163,3 +163,9 @@ def test_descriptions_take_no_query():
     check_no_query(b"")
     with pytest.raises(InvalidFieldError, match="it takes none"):
         check_no_query(b"a=1")
+
+
+@pytest.mark.hostile("An HTTP query with a field without a name", "the sentence says so")
+def test_a_field_without_a_name_is_called_one(manifest):
+    with pytest.raises(InvalidFieldError, match="a field without a name"):
+        read_image_query(b"=1", manifest)
