@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from dcgan.core.schema import parse_json
 from dcgan.core.text import printable
-from dcgan.zoo.manifest import FILE_NAME, Manifest
+from dcgan.zoo.manifest import FILE_NAME, MAX_FILES, Manifest
 from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.publishing import publish
 from dcgan.zoo.repository import (
@@ -26,7 +26,6 @@ from dcgan.zoo.repository import (
     read_release,
 )
 
-_MAX_FILES = 1000
 _BLOCK_BYTES = 512
 _COPY_BYTES = 1 << 20
 _NAME = re.compile(rb"([A-Za-z0-9][A-Za-z0-9._-]{0,99})\0*")
@@ -107,8 +106,8 @@ def _read_entries(file: BinaryIO, size: int, source: str) -> dict[str, _Entry]:
         start = position + _BLOCK_BYTES
         if start + length > size:
             raise RepositoryError(f"{source} is truncated in {name}")
-        if name in entries or len(entries) == _MAX_FILES:
-            raise RepositoryError(f"{source} holds {name} twice, or over {_MAX_FILES} files")
+        if name in entries or len(entries) > MAX_FILES:
+            raise RepositoryError(f"{source} holds {name} twice, or over {MAX_FILES} files")
 
         entries[name] = _Entry(start, length)
         position = start + -(-length // _BLOCK_BYTES) * _BLOCK_BYTES

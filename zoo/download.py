@@ -8,6 +8,7 @@ command, continues from there.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 import urllib.request
@@ -27,6 +28,7 @@ from dcgan.zoo.urls import is_web_url, split_url
 __all__ = ["Download", "DownloadError", "RetryPolicy", "download"]
 
 _CHUNK_BYTES = 1 << 16
+_LENGTH = re.compile(r"[0-9]{1,18}")  # others are ignored: what arrives is counted
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 _TOO_MANY_REQUESTS = 429
@@ -177,7 +179,7 @@ def _check_response(
         raise ConnectionBrokenError("the server sent another range than was asked for")
 
     length = response.headers.get("Content-Length", "")
-    if file.bytes is not None and length.isdecimal() and start + int(length) != file.bytes:
+    if file.bytes is not None and _LENGTH.fullmatch(length) and start + int(length) != file.bytes:
         raise DownloadError(
             f"{public_url(file.url)} has {start + int(length)} bytes, not the promised {file.bytes}"
         )

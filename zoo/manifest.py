@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dcgan.core import noise
 from dcgan.core.origin import RecipeChange, Training
+from dcgan.core.text import printable
 from dcgan.zoo.manifest_entries import (
     PRECISIONS,
     ROLES,
@@ -50,6 +51,9 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
+
+MAX_FILES = 1000
+"""Most files of a model."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _MAX_LATENT_SIZE = 2**16
@@ -181,8 +185,15 @@ class Manifest:
             all(verdict.passed for verdict in self.parity),
             "it lists a file that failed its parity gate",
         )
+        check(
+            len(self.files) <= MAX_FILES,
+            f"it lists {len(self.files)} files, and {MAX_FILES} are allowed",
+        )
         paths = [file.path for file in self.files]
-        check(len(set(paths)) == len(paths), f"it lists a file twice among {', '.join(paths)}")
+        check(
+            len(set(paths)) == len(paths),
+            f"it lists a file twice among {printable(', '.join(paths))}",
+        )
         check(FILE_NAME not in paths, "it lists itself")
 
         digests = [digest.path for digest in self.golden.digests]

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from dcgan.zoo.download import Download, DownloadError, download
+from dcgan.zoo.download import Download, DownloadError, _check_response, download
 from tests.zoo.misbehaving_server import DATA, SHA256
 
 
@@ -167,3 +168,11 @@ def test_a_special_file_is_not_fetched(tmp_path, target, kind):
         os.mkfifo(source)
     with pytest.raises(DownloadError, match="is not a regular file"):
         download(Download(url=source.as_uri()), target)
+
+
+@pytest.mark.hostile("A Content-Length of 5,000 digits, or of other scripts", "ignored")
+@pytest.mark.parametrize("length", ["9" * 5000, "\u0662", "-1", "+1"])
+def test_an_odd_content_length_is_ignored(tmp_path: Path, length: str):
+    response = SimpleNamespace(status=200, headers={"Content-Length": length})
+    file = Download(url="http://localhost/x", bytes=5)
+    assert _check_response(file, response, tmp_path / "part", 0) == 0

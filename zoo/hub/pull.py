@@ -11,8 +11,11 @@ from dcgan.core.paths import private_folder
 from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.core.text import printable
 from dcgan.zoo.catalog import local_repositories, model_cache
+from dcgan.zoo.download import RetryPolicy
+from dcgan.zoo.http import Watchdog
 from dcgan.zoo.hub.errors import HubError, hub_errors
 from dcgan.zoo.hub.layout import name_in_repository, without_code
+from dcgan.zoo.hub.watched import make_watchdog, watched
 from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest, ManifestError
 from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.repository import (
@@ -28,6 +31,7 @@ MAX_BYTES = 2**31
 """Most bytes of all files of a model together."""
 
 _SHOWN = 100
+_RETRY = RetryPolicy()  # its speed and times; the library counts attempts
 
 
 def pull(repository: str, revision: str | None = None) -> Release:
@@ -48,9 +52,15 @@ def pull(repository: str, revision: str | None = None) -> Release:
             of another model on this machine.
         CacheError: if the cache cannot be written.
     """
+    watchdog = make_watchdog(_RETRY)
+    with watchdog.running():
+        return _pull(repository, revision, watchdog)
+
+
+def _pull(repository: str, revision: str | None, watchdog: Watchdog) -> Release:
     private_folder("models")
     locks = private_folder("downloads")
-    manifest = _read_manifest(repository, revision)
+    manifest = _read_manifest(repository, revision, watchdog)
     where = f"{manifest.name}-{manifest.version}"
 
     with wait_for_lock(locks / f"hub-{where}.lock", f"pull {repository}"):
@@ -60,17 +70,18 @@ def pull(repository: str, revision: str | None = None) -> Release:
         target = model_cache() / manifest.name / str(manifest.version)
         with new_folder(target) as folder:
             for file in manifest.files:
-                source = _download(repository, name_in_repository(file), revision, file.bytes)
+                name = name_in_repository(file)
+                source = _download(repository, name, revision, file.bytes, watchdog)
                 shutil.copyfile(source, folder / file.path)
             (folder / FILE_NAME).write_text(dump_json(manifest), encoding="utf-8")
             _verify(folder, repository)
     return read_release(target)
 
 
-def _read_manifest(repository: str, revision: str | None) -> Manifest:
+def _read_manifest(repository: str, revision: str | None, watchdog: Watchdog) -> Manifest:
     """Downloads the manifest and returns it without files that can hold code."""
     shown = printable(repository, _SHOWN)
-    path = _download(repository, FILE_NAME, revision, MAX_MANIFEST_BYTES)
+    path = _download(repository, FILE_NAME, revision, MAX_MANIFEST_BYTES, watchdog)
     try:
         text = path.read_text(encoding="utf-8")
         manifest = without_code(parse_json(Manifest, text, FILE_NAME, SCHEMA_VERSION))
@@ -104,7 +115,9 @@ def _find_known(manifest: Manifest, repository: str) -> Release | None:
     return None
 
 
-def _download(repository: str, file: str, revision: str | None, max_bytes: int) -> Path:
+def _download(
+    repository: str, file: str, revision: str | None, max_bytes: int, watchdog: Watchdog
+) -> Path:
     """Downloads a file into the cache of huggingface_hub and returns its path there."""
     import huggingface_hub  # noqa: PLC0415 - the extra `hub`
     from huggingface_hub import constants  # noqa: PLC0415
@@ -113,7 +126,8 @@ def _download(repository: str, file: str, revision: str | None, max_bytes: int) 
         name = file
         limit = max_bytes
 
-    with hub_errors(repository, constants.ENDPOINT):
+    what = f"{printable(file, _SHOWN)} of {printable(repository, _SHOWN)}"
+    with watched(watchdog, what), hub_errors(repository, constants.ENDPOINT):
         path = huggingface_hub.hf_hub_download(
             repository,
             file,

@@ -30,6 +30,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", endpoint.token)
     yield endpoint
+    endpoint.stopped.set()
     huggingface_hub.close_session()
     endpoint.shutdown()
     thread.join()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,6 +21,7 @@ class Endpoint(ThreadingHTTPServer):
         sent: request lines, in order.
         announce: sizes that HEAD announces in place of the true ones, by name.
         status: of every reply, if it is not 0.
+        trickle: names of files whose bodies, and of methods whose headers, arrive byte by byte.
     """
 
     daemon_threads = True
@@ -32,6 +34,8 @@ class Endpoint(ThreadingHTTPServer):
         self.sent: list[str] = []
         self.announce: dict[str, int] = {}
         self.status = 0
+        self.trickle: set[str] = set()
+        self.stopped = threading.Event()
         self.uploads: dict[str, bytes] = {}
 
     def handle_error(self, *_: object) -> None:
@@ -180,8 +184,18 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-
-        if with_body:
-            with suppress(ConnectionError):  # the client may have read enough
+        with suppress(ConnectionError):  # the client may have read enough
+            if self.command in self.server.trickle:
+                self.flush_headers()
+                self._send_slowly(b"X-Slow: " + bytes(100))
+            self.end_headers()
+            if with_body and self.path.rpartition("/")[2] in self.server.trickle:
+                self._send_slowly(body)
+            elif with_body:
                 self.wfile.write(body)
+
+    def _send_slowly(self, data: bytes) -> None:
+        for i in range(len(data)):
+            self.wfile.write(data[i : i + 1])
+            if self.server.stopped.wait(0.02):
+                return

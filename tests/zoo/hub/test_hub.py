@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from huggingface_hub import constants
 
 from dcgan.core.schema import dump_json
 from dcgan.zoo.cli import main
+from dcgan.zoo.download import RetryPolicy
+from dcgan.zoo.hub import pull as pull_module
 from dcgan.zoo.hub.layout import hub_config, without_code
 from dcgan.zoo.hub.pull import pull
 from dcgan.zoo.hub.push import push
@@ -215,6 +218,30 @@ def test_a_repository_cannot_take_the_name_of_another_model(hub, model, elsewher
     hub.files["someone/dcgan64", "manifest.json"] = dump_json(manifest).encode()
     error = sentence(run("pull", "someone/dcgan64"))
     assert "is another dcgan64 1 than that of someone/dcgan64" in error
+
+
+@pytest.mark.hostile(
+    "A hub that sends a byte now and then, in a file or in its headers",
+    "ends after 20 s below 1 KiB/s, or after 4 hours",
+)
+@pytest.mark.parametrize(
+    "case", list(itertools.product(("generator.onnx", "HEAD", "GET"), ("speed", "time")))
+)
+def test_a_hub_that_trickles_does_not_keep_a_pull_waiting(hub, model, elsewhere, monkeypatch, case):
+    slow, limit = case
+    push(model, REPOSITORY)
+    hub.trickle.add(slow)
+    retry = RetryPolicy(timeout_s=0.2) if limit == "speed" else RetryPolicy(total_s=0.2)
+    monkeypatch.setattr(pull_module, "_RETRY", retry)
+    error = sentence(run("pull", REPOSITORY))
+    name = slow if "." in slow else "manifest.json"
+    expected = "the server sent only " if limit == "speed" else "it took longer than 0.2 s"
+    assert f"cannot download {name} of {REPOSITORY}: {expected}" in error
+    assert not list((elsewhere / "models").rglob("*.onnx"))
+
+    hub.trickle.clear()
+    monkeypatch.setattr(pull_module, "_RETRY", RetryPolicy())
+    assert pull(REPOSITORY).manifest.name == "toy"
 
 
 @pytest.mark.slow
