@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dcgan.zoo.manifest import Metric
+from dcgan.zoo.quality import baseline_metric
 
 SCHEMA_VERSION = 1
 
@@ -90,28 +91,17 @@ def protocol_string(report: Report) -> str:
 
 
 def metrics(report: Report) -> tuple[Metric, ...]:
-    """Returns the figures as a manifest holds them, and the distances of the baselines."""
+    """Returns the figures of the subject and of the baselines as a manifest holds them."""
     protocol = protocol_string(report)
-    name = report.features["name"]
-    scores = report.scores
-    values: dict[str, float | None] = {
-        f"KD-{name} x1000": 1000 * scores.kd,
-        f"KD-{name} x1000, standard error": 1000 * scores.kd_error,
-        f"FD-{name}": scores.fd,
-        "precision": scores.precision,
-        "recall": scores.recall,
-        "density": scores.density,
-        "coverage": scores.coverage,
-        "diversity": scores.diversity,
-        "class accuracy": scores.class_accuracy,
-    }
-    baselines: dict[str, float | None] = {}
-    for baseline, real in report.baselines.items():
-        baselines[f"KD-{name} x1000 of {baseline}"] = 1000 * real.kd
-        baselines[f"FD-{name} of {baseline}"] = real.fd
-
     file = f"{report.subject_facts.get('file', report.subject)}, {protocol}"
-    return (*_metrics(values, file), *_metrics(baselines, protocol))
+    name = report.features["name"]
+
+    baselines = [
+        Metric(name=baseline_metric(metric.name, images), value=metric.value, protocol=protocol)
+        for images, scores in report.baselines.items()
+        for metric in _metrics(scores, name, protocol)
+    ]
+    return (*_metrics(report.scores, name, file), *baselines)
 
 
 def table(report: Report) -> str:
@@ -131,10 +121,21 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _metrics(values: dict[str, float | None], protocol: str) -> list[Metric]:
+def _metrics(scores: Scores, name: str, protocol: str) -> list[Metric]:
+    values: dict[str, float | None] = {
+        f"KD-{name} x1000": 1000 * scores.kd,
+        f"KD-{name} x1000, standard error": 1000 * scores.kd_error,
+        f"FD-{name}": scores.fd,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "density": scores.density,
+        "coverage": scores.coverage,
+        "diversity": scores.diversity,
+        "class accuracy": scores.class_accuracy,
+    }
     return [
-        Metric(name=name, value=float(f"{value:.4g}"), protocol=protocol)
-        for name, value in values.items()
+        Metric(name=measure, value=float(f"{value:.4g}"), protocol=protocol)
+        for measure, value in values.items()
         if value is not None
     ]
 

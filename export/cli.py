@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command
-from dcgan.export.options import NO_LICENSE
+from dcgan.zoo.license import NO_LICENSE, UNSTATED
 
 if TYPE_CHECKING:
     from dcgan.export.options import ExportOptions
@@ -244,7 +244,7 @@ def _hint_at_missing_facts(options: ExportOptions) -> None:
     """Prints which facts about the model, that only the user knows, are not given."""
     missing = []
     if options.license == NO_LICENSE:
-        missing.append("--license, an SPDX identifier such as CC-BY-4.0 (now: none stated)")
+        missing.append(f"--license, an SPDX identifier such as CC-BY-4.0 (now: {UNSTATED})")
     if not options.description:
         missing.append("--description, a sentence (now: that of the recipe)")
     if missing:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcgan.zoo.license import NO_LICENSE
+
 DEFAULT_FORMATS = ("onnx", "torchscript", "safetensors")
 """The formats that are written unless others are named; "pt2" is written on request only."""
-
-
-NO_LICENSE = "NOASSERTION"
-"""What SPDX says where no licence is stated."""
 
 
 @dataclass(frozen=True, kw_only=True)

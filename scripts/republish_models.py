@@ -14,6 +14,7 @@ from dcgan.core.schema import parse_json
 from dcgan.evaluation.report import Report, metrics
 from dcgan.export.release.republish import republish
 from dcgan.zoo.manifest import Metric
+from dcgan.zoo.quality import TRAINING_HOURS
 from dcgan.zoo.repository import SHIPPED, Release, list_releases
 
 
@@ -26,6 +27,14 @@ def main() -> None:
     parser.add_argument(
         "--safetensors", action="append", default=[], metavar="NAME", help="also write its weights"
     )
+    parser.add_argument(
+        "--training-hours",
+        action="append",
+        default=[],
+        type=_hours,
+        metavar="NAME=HOURS",
+        help="how long the training of a model took",
+    )
     parser.add_argument("--repository", type=Path, default=SHIPPED)
     arguments = parser.parse_args()
 
@@ -33,12 +42,13 @@ def main() -> None:
         parse_json(Report, path.read_text(encoding="utf-8"), str(path))
         for path in arguments.reports
     ]
+    hours = dict(arguments.training_hours)
     for release in list_releases(arguments.repository):
         with tempfile.TemporaryDirectory() as temporary:
             copy = republish(
                 release,
                 Path(temporary),
-                metrics=_metrics_of(release, reports),
+                metrics=_metrics_of(release, reports, hours),
                 safetensors=release.manifest.name in arguments.safetensors,
             )
             copy.verify()
@@ -46,7 +56,7 @@ def main() -> None:
         print(f"wrote {release.folder}")
 
 
-def _metrics_of(release: Release, reports: list[Report]) -> list[Metric]:
+def _metrics_of(release: Release, reports: list[Report], hours: dict[str, float]) -> list[Metric]:
     """Returns the figures of those reports that judge a file of this model, each once."""
     digests = {file.sha256 for file in release.manifest.files}
     found = [
@@ -55,7 +65,16 @@ def _metrics_of(release: Release, reports: list[Report]) -> list[Metric]:
         if report.subject_facts.get("model") in digests
         for metric in metrics(report)
     ]
+    name = release.manifest.name
+    if name in hours:
+        how = f"wall clock, {release.manifest.training.hardware}"
+        found.append(Metric(name=TRAINING_HOURS, value=hours[name], protocol=how))
     return list(dict.fromkeys(found))
+
+
+def _hours(text: str) -> tuple[str, float]:
+    name, _, hours = text.partition("=")
+    return name, float(f"{float(hours):.3g}")
 
 
 if __name__ == "__main__":

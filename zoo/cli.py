@@ -13,6 +13,7 @@ from dcgan.core.command_line import CONTEXT_SETTINGS, Group
 from dcgan.core.text import escape_unprintable, printable
 from dcgan.zoo.command_options import NAME, VERSION, SearchPath
 from dcgan.zoo.hub.cli import pull, push
+from dcgan.zoo.license import license_name
 from dcgan.zoo.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
         ", ".join(entry.formats),
         f"{entry.bytes / 2**20:.1f}",
         quality,
-        printable(entry.manifest.license, 40),
+        printable(license_name(entry.manifest.license), 40),
         entry.source,
     )
 

@@ -5,31 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dcgan.export.formats.released_weights import find_weights, read_weights
 from dcgan.zoo.manifest import Manifest
-from dcgan.zoo.repository import SHIPPED, list_releases
+from dcgan.zoo.quality import (
+    ERROR,
+    FRECHET_DISTANCE,
+    KERNEL_DISTANCE,
+    MEASURES,
+    OTHER_REAL,
+    TRAINING_HOURS,
+    figures_of_baselines,
+    figures_of_file,
+)
+from dcgan.zoo.repository import SHIPPED, Release, list_releases
 from docs.generate.markdown import cell, code, table
 
-_KD = "KD-Lite0 x1000"
-_FD = "FD-Lite0"
-_ERROR = f"{_KD}, standard error"
-_MEASURES = ("precision", "recall", "density", "coverage", "diversity")
-_FLOOR = " of "
+_PRECISIONS = ("fp32", "int8", "fp16")
 _NOTE = (
-    "KD-Lite0 and FD-Lite0 are distances from real images, the smaller the better; the last column "
-    "has the distance of other real images. FD-Lite0 falls with the number of images n: compare it "
-    "at equal n only."
+    "KD-Lite0 and FD-Lite0 are distances from real images, the smaller the better; the last four "
+    "columns have other real images of the same source, which no model can be expected to beat. "
+    "FD-Lite0 falls with the number of images n: compare it at equal n only, which the tables of "
+    "each model name. FD-Lite0, precision and recall are those of the fp32 file, parameters those "
+    "of the network that is served, and hours those of the training, where they were recorded."
 )
 
 
 def models_summary() -> str:
     """Return the table of README.md: one line for each shipped model."""
-    head = ["model", "images", f"{_KD}: fp32", "int8", "fp16", "other real images"]
+    head = ["model", "images", f"{KERNEL_DISTANCE}: fp32", "int8", "fp16", OTHER_REAL]
     rows = [
         [
             f"[`{manifest.name}`](zoo/models/{_folder(manifest)}/README.md)",
             _images(manifest),
-            *(_distance(_figures(manifest, precision)) for precision in ("fp32", "int8", "fp16")),
-            _floor(manifest, _KD, "other real images"),
+            *(_distance(_figures(manifest, precision)) for precision in _PRECISIONS),
+            _distance(_floor(manifest)),
         ]
         for manifest in _shipped()
     ]
@@ -70,47 +79,72 @@ def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
 
 
 def _overview() -> str:
-    head = ["model", "images", "images seen", "trained on", _KD, "other real images"]
-    rows = [
-        [
-            f"[`{manifest.name}`](#{manifest.name})",
-            _images(manifest),
-            f"{manifest.training.images_seen:,}",
-            cell(_hardware(manifest)),
-            _distance(_figures(manifest, "fp32")),
-            _floor(manifest, _KD, "other real images"),
-        ]
-        for manifest in _shipped()
+    head = ["model", "images", "parameters", "images seen", "trained on", "hours"]
+    head += [f"{KERNEL_DISTANCE}: fp32", "int8", "fp16", FRECHET_DISTANCE, "precision", "recall"]
+    head += ["real: KD", "FD", "precision", "recall"]
+    return table(head, [_overview_row(release) for release in list_releases(SHIPPED)])
+
+
+def _overview_row(release: Release) -> list[str]:
+    manifest = release.manifest
+    shares = (FRECHET_DISTANCE, "precision", "recall")
+    figures = _figures(manifest, "fp32")
+    floor = _floor(manifest)
+    hours = [metric.value for metric in manifest.metrics if metric.name == TRAINING_HOURS]
+    return [
+        f"[`{manifest.name}`](#{manifest.name})",
+        _images(manifest),
+        f"{_parameters(release):,}",
+        f"{manifest.training.images_seen:,}",
+        cell(_hardware(manifest)),
+        _value(hours[-1] if hours else None),
+        *(_distance(_figures(manifest, precision)) for precision in _PRECISIONS),
+        *(_value(figures.get(name)) for name in shares),
+        _distance(floor),
+        *(_value(floor.get(name)) for name in shares),
     ]
-    return table(head, rows)
+
+
+def _parameters(release: Release) -> int:
+    """Return the number of weights of the served network."""
+    weights = find_weights(release.manifest)
+    if weights is None:
+        raise ValueError(f"{release.folder} publishes no float weights")
+    return sum(tensor.numel() for tensor in read_weights(weights, release.folder).parameters())
 
 
 def _files(manifest: Manifest) -> str:
-    """Return what each ONNX file weighs and scores, a row for each number of images."""
-    head = ["file", "MiB", _KD, _FD, *_MEASURES, "measured as"]
+    """Return what each ONNX file weighs and scores, a row for each way of measuring."""
+    head = ["file", "MiB", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "measured as"]
     rows = []
     for file in manifest.files:
         if file.role != "onnx":
             continue
-        for protocol, figures in _measurements(manifest, file.path).items() or [("", {})]:
-            cells = [_value(figures.get(name)) for name in (_FD, *_MEASURES)]
-            size = f"{file.bytes / 2**20:.1f}"
-            how = cell(protocol) or "not measured"
-            rows.append([code(file.path), size, _distance(figures), *cells, how])
+        size = f"{file.bytes / 2**20:.1f}"
+        found = [
+            (figures.protocol, figures.values)
+            for figures in figures_of_file(manifest.metrics, file.path)
+        ]
+        for protocol, values in found or [("not measured", {})]:
+            rows.append([code(file.path), size, *_scores(values), cell(protocol)])
     return table(head, rows)
 
 
 def _baselines(manifest: Manifest) -> Iterator[str]:
-    """Yield the distances of real images, as they are and damaged."""
-    values = {(metric.name, metric.protocol): metric.value for metric in manifest.metrics}
-    rows = []
-    for (name, protocol), value in values.items():
-        distance, floor, images = name.partition(_FLOOR)
-        if floor and distance == _KD:
-            frechet = values.get((f"{_FD}{_FLOOR}{images}", protocol))
-            rows.append([cell(images), _value(value), _value(frechet), cell(protocol)])
+    """Yield the figures of real images, as they are and damaged."""
+    rows = [
+        [cell(figures.images), *_scores(figures.values), cell(figures.protocol)]
+        for figures in figures_of_baselines(manifest.metrics)
+    ]
     if rows:
-        yield table(["real images", _KD, _FD, "measured as"], rows)
+        head = ["real images", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "measured as"]
+        yield table(head, rows)
+
+
+def _scores(values: dict[str, float]) -> list[str]:
+    """Return the cells from the kernel distance to the last measure."""
+    rest = [_value(values.get(name)) for name in (FRECHET_DISTANCE, *MEASURES)]
+    return [_distance(values), *rest]
 
 
 def _shipped() -> list[Manifest]:
@@ -132,35 +166,30 @@ def _hardware(manifest: Manifest) -> str:
     return re.sub(r"\b1 threads$", "1 thread", manifest.training.hardware)
 
 
-def _measurements(manifest: Manifest, path: str) -> dict[str, dict[str, float]]:
-    """Return the measured values of a file by protocol, the newest last."""
-    found: dict[str, dict[str, float]] = {}
-    for metric in manifest.metrics:
-        file, _, protocol = metric.protocol.partition(", ")
-        if file == path:
-            found.setdefault(protocol, {})[metric.name] = metric.value
-    return found
-
-
 def _figures(manifest: Manifest, precision: str) -> dict[str, float]:
-    """Return the newest measured values of the ONNX file in a precision."""
+    """Return the newest figures of the ONNX file in a precision; none if it was not measured."""
     file = manifest.file("onnx", precision)
-    measurements = [] if file is None else list(_measurements(manifest, file.path).values())
-    return measurements[-1] if measurements else {}
+    found = [] if file is None else figures_of_file(manifest.metrics, file.path)
+    return found[-1].values if found else {}
+
+
+def _floor(manifest: Manifest) -> dict[str, float]:
+    """Return the newest figures of other real images."""
+    found = [
+        figures.values
+        for figures in figures_of_baselines(manifest.metrics)
+        if figures.images == OTHER_REAL
+    ]
+    return found[-1] if found else {}
 
 
 def _distance(figures: dict[str, float]) -> str:
     """Return the kernel distance with its standard error."""
-    if _KD not in figures:
+    if KERNEL_DISTANCE not in figures:
         return "-"
-    error = figures.get(_ERROR)
-    return f"{figures[_KD]:.2f}" + (f" ± {error:.2f}" if error is not None else "")
-
-
-def _floor(manifest: Manifest, distance: str, name: str) -> str:
-    wanted = f"{distance}{_FLOOR}{name}"
-    values = [metric.value for metric in manifest.metrics if metric.name == wanted]
-    return _value(values[-1] if values else None)
+    error = figures.get(ERROR)
+    shown = _value(figures[KERNEL_DISTANCE])
+    return shown if error is None else f"{shown} ± {error:.2f}"
 
 
 def _value(value: float | None) -> str:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcgan.core.origin import ParentRun
-from dcgan.export.options import NO_LICENSE
 from dcgan.export.release.markdown import code, plain, table
 from dcgan.export.release.samples import SEED, sample_count
 from dcgan.export.release.usage_example import pytorch_example, usage_example
 from dcgan.export.verify.report import ParityReport
 from dcgan.export.verify.tolerances import QUALITY_IMAGES
+from dcgan.zoo.license import NO_LICENSE, license_name
 from dcgan.zoo.manifest import Manifest, ModelFile
+from dcgan.zoo.quality import Figures, figures_of_baselines, is_baseline
 from dcgan.zoo.repository import describe_file
 
 FILE_NAME = "README.md"
@@ -53,7 +54,7 @@ def model_card(manifest: Manifest, report: ParityReport) -> str:
 
 
 def _quality(manifest: Manifest) -> str:
-    """Returns the measured figures."""
+    """Returns the measured figures, and those of real images in the same measures."""
     if not manifest.metrics:
         return (
             "## Quality\n\nNothing was measured. Judge by the samples above, which were not chosen."
@@ -61,8 +62,25 @@ def _quality(manifest: Manifest) -> str:
     rows = [
         (plain(metric.name), f"{metric.value:.4g}", plain(metric.protocol))
         for metric in manifest.metrics
+        if not is_baseline(metric)
     ]
-    return "## Quality\n\n" + table(("metric", "value", "protocol"), rows)
+    figures = "## Quality\n\n" + table(("metric", "value", "protocol"), rows)
+
+    baselines = figures_of_baselines(manifest.metrics)
+    if not baselines:
+        return figures
+    return f"{figures}\n\nReal images, by the same measures:\n\n{_baselines(baselines)}"
+
+
+def _baselines(baselines: Sequence[Figures]) -> str:
+    """Returns a table with a row for each set of real images."""
+    measures = list(dict.fromkeys(name for figures in baselines for name in figures.values))
+    rows = []
+    for figures in baselines:
+        values = [figures.values.get(name) for name in measures]
+        cells = ["-" if value is None else f"{value:.4g}" for value in values]
+        rows.append((plain(figures.images), *cells, plain(figures.protocol)))
+    return table(("images", *map(plain, measures), "protocol"), rows)
 
 
 def _hub_metadata(manifest: Manifest) -> str:
@@ -113,7 +131,7 @@ def _facts(manifest: Manifest) -> str:
     rows += [
         ("Output", f"`images`, uint8 [{image_shape}]"),
         ("Noise", f"`{manifest.noise_scheme}`: (seed, index) names one image"),
-        ("Licence", plain(manifest.license)),
+        ("Licence", plain(license_name(manifest.license))),
     ]
     for file in manifest.files:
         if file.precision is not None:  # files that compute images

@@ -15,6 +15,7 @@ from dcgan.evaluation.reference import open_reference, sample_order
 from dcgan.evaluation.report import metrics, table
 from dcgan.evaluation.subject import open_subject
 from dcgan.training.errors import TrainingError
+from dcgan.zoo.quality import figures_of_baselines, is_baseline
 
 
 def quiet(numbers, title):
@@ -99,6 +100,24 @@ def test_a_model_is_judged_by_its_exported_file(release, make_folder, extractor)
     assert "FID" not in table(report)
     assert {metric.name for metric in metrics(report)} >= {"KD-Small x1000", "FD-Small"}
     json.dumps(dataclasses.asdict(report))
+
+
+@pytest.mark.slow
+def test_baselines_are_in_the_manifest_by_all_measures(make_folder, extractor):
+    data = make_folder("data", 300, classes=2)
+    report = evaluate(
+        subject_of(data, seed=3), reference_of(data, 120), extractor, EvaluationOptions(), quiet
+    ).report
+    subject = {metric.name for metric in metrics(report) if not is_baseline(metric)}
+
+    found = figures_of_baselines(metrics(report))
+    assert [figures.images for figures in found] == list(report.baselines)
+    for figures in found:
+        assert set(figures.values) >= subject
+        real = report.baselines[figures.images]
+        error = figures.values["KD-Small x1000, standard error"]
+        assert error == pytest.approx(1000 * real.kd_error, rel=1e-3)
+        assert figures.values["precision"] == pytest.approx(real.precision, rel=1e-3)
 
 
 def test_features_of_the_reference_are_computed_once(make_folder, extractor):

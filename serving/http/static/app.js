@@ -150,7 +150,7 @@ function tags(model) {
     model.channels === 1 ? "grey" : "color",
     model.classes ? `${model.classes} classes` : "",
     `version ${model.version}`,
-    model.license,
+    model.license === "NOASSERTION" ? "licence not stated" : model.license,
   ];
   list.append(...facts.filter(Boolean).map((fact) => span("", fact)));
   return list;

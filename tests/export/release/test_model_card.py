@@ -20,6 +20,7 @@ from dcgan.export.release.model_card import model_card
 from dcgan.export.release.usage_example import usage_example
 from dcgan.export.verify.report import ParityReport
 from dcgan.zoo.manifest import Metric
+from dcgan.zoo.quality import OTHER_REAL, baseline_metric
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,7 @@ def test_the_card_has_metadata_that_the_hub_takes(release):
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     metadata = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
     assert metadata["license"] == '"unknown"'
+    assert "| Licence | not stated |" in body
     assert metadata["pipeline_tag"] == "unconditional-image-generation"
     assert "  - onnx" in head.splitlines()
     assert body.startswith("\n# small, version 1\n")
@@ -164,7 +166,10 @@ def test_text_from_a_run_is_shown_without_markup(release, labelled):
         license=HOSTILE,
         class_names=(HOSTILE,) * 3,
         training=training,
-        metrics=(Metric(name=HOSTILE, value=1.0, protocol=HOSTILE),),
+        metrics=tuple(
+            Metric(name=name, value=1.0, protocol=HOSTILE)
+            for name in (HOSTILE, baseline_metric(HOSTILE, HOSTILE))
+        ),
     )
     card = model_card(manifest, no_distances(report))
     outside_code = re.sub(r"```.*?```|(?<!\\)`[^`\n]*`", "", card, flags=re.DOTALL)
@@ -235,3 +240,21 @@ def no_distances(reference):
         versions={"torch": "2"},
         distances=(),
     )
+
+
+def test_the_card_shows_real_images_by_the_measures_of_the_model(release):
+    values = {"KD-Lite0 x1000": 0.06, "recall": 0.71}
+    figures = [
+        Metric(name="recall", value=0.3, protocol="generator.onnx, lite0-v1, n=10,000"),
+        *(
+            Metric(name=baseline_metric(name, OTHER_REAL), value=value, protocol="lite0-v1, n=10")
+            for name, value in values.items()
+        ),
+    ]
+    manifest = dataclasses.replace(release.manifest, metrics=tuple(figures))
+    card = model_card(manifest, no_distances("a network"))
+
+    assert "| recall | 0.3 | generator.onnx, lite0-v1, n=10,000 |" in card
+    assert "| images | KD-Lite0 x1000 | recall | protocol |" in card
+    assert "| other real images | 0.06 | 0.71 | lite0-v1, n=10 |" in card
+    assert "recall of other" not in card
