@@ -12,6 +12,9 @@ from pathlib import Path
 
 from dcgan.core.errors import DcganError
 
+_CURE = "check the network and try again"
+_APT_CURE = "run apt-get update, or " + _CURE
+
 
 class DatasetError(DcganError):
     """A data set that cannot be made here."""
@@ -61,7 +64,7 @@ def debian_package(name: str, version: str, sha256: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         # apt gives up root to download, and then needs a folder that everyone can write.
         Path(scratch).chmod(0o777)
-        run([apt, "download", f"{name}={version}"], cwd=Path(scratch))
+        run([apt, "download", f"{name}={version}"], cwd=Path(scratch), cure=_APT_CURE)
         (package,) = Path(scratch).glob("*.deb")
         check_sha256(package, sha256, f"the Debian package {name}")
         files = Path(scratch) / "files"
@@ -81,8 +84,13 @@ def find_program(name: str, cure: str) -> str:
     return path
 
 
-def run(words: list[str], *, cwd: Path) -> None:
+def run(words: list[str], *, cwd: Path, cure: str = _CURE) -> None:
     """Runs a program to its end.
+
+    Args:
+        words: of its command line.
+        cwd: folder to run it in.
+        cure: what to do if it fails, for the message.
 
     Raises:
         DatasetError: if it fails; the message has the first line of its errors.
@@ -91,7 +99,7 @@ def run(words: list[str], *, cwd: Path) -> None:
     if done.returncode:
         raise DatasetError(
             f"{' '.join([Path(words[0]).name, *words[1:3]])} failed ({first_line(done.stderr)}); "
-            "check the network and try again"
+            f"{cure}"
         )
 
 

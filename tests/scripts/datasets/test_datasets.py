@@ -70,6 +70,31 @@ def test_without_network_npm_fails_in_one_sentence(tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'Acquire::http::Proxy "http://127.0.0.1:9/"; Acquire::Retries "0";',
+        'Dir::State::lists "{}";',
+    ],
+    ids=["no network", "no lists of packages"],
+)
+def test_without_network_apt_fails_in_one_sentence(settings, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "apt.conf").write_text(settings.format(tmp_path / "empty"))
+    out = tmp_path / "out.zip"
+    done = run(
+        [str(FOLDER / "kanji64.py"), "--out", str(out)], APT_CONFIG=str(tmp_path / "apt.conf")
+    )
+
+    if "needs the program" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 2
+    assert "apt-get download" in done.stderr
+    assert "run apt-get update, or check the network" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
 def test_a_package_with_another_digest_is_refused(tmp_path):
     package = tmp_path / "fonts.deb"
     package.write_bytes(b"other fonts")

@@ -121,6 +121,29 @@ def test_the_page_shows_models_and_pictures(open_page):
     wait_until(page, "[...document.querySelectorAll('#models img')].every(i => i.naturalWidth)")
 
 
+def test_cards_stay_level_and_full_however_long_the_descriptions_are(open_page):
+    page = open_page("?model=tiny", viewport={"width": 1280, "height": 900})
+    wait_for_pictures(page)
+    cards = page.evaluate(
+        """() => [...document.querySelectorAll('.models button')].map((card, place) => {
+          const about = card.querySelector('.about');
+          about.textContent = place ? 'Short' : 'A long description of a model. '.repeat(4);
+          card.setAttribute('aria-pressed', 'false');
+          return card;
+        }).map((card) => {
+          const box = card.getBoundingClientRect();
+          const bottom = (part) => card.querySelector(part).getBoundingClientRect().bottom;
+          const below = (part) => box.bottom - bottom(part);
+          return { height: box.height, tags: below('.tags'), about: below('.about') };
+        })"""
+    )
+
+    long, short = cards
+    assert long["height"] == short["height"]
+    assert long["tags"] == short["tags"] < 24
+    assert short["about"] - long["about"] < 60  # two lines at most
+
+
 def test_scrolling_brings_more_and_lets_go_of_what_is_gone(open_page):
     page = open_page()
     wait_for_pictures(page)
