@@ -33,7 +33,5 @@ def test_real_images_are_told_from_files_also_where_their_name_has_an_of():
     assert [is_baseline(metric) for metric in METRICS] == [False] * 4 + [True] * 3
     assert figures_of_baselines(METRICS) == [
         Figures(images=OTHER_REAL, protocol="p, n=10,000", values={"recall": 0.9}),
-        Figures(
-            images=HALF, protocol="p, n=10,000", values={"recall": 0.7, "KD-Lite0 x1000": 6.5}
-        ),
+        Figures(images=HALF, protocol="p, n=10,000", values={"recall": 0.7, "KD-Lite0 x1000": 6.5}),
     ]
