@@ -69,7 +69,7 @@ class Lite0:
         pixels = torch.from_numpy(prepare(images, INPUT_SIZE))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            features = torch.cat([self._network(few) for few in pixels.split(_AT_ONCE)])
+            features = torch.cat([self._network(few) for few in torch.split(pixels, _AT_ONCE)])
         return np.ascontiguousarray(features.numpy())
 
 
