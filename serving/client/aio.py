@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -18,10 +18,9 @@ from dcgan.serving.client.replies import (
     ImageCollector,
     Response,
     check_parsed,
-    read_exactly,
-    read_pixels,
     to_pillow_images,
 )
+from dcgan.serving.client.reply_reader import ReplyReader, check_model
 from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.serving.client.status import translating
@@ -69,7 +68,8 @@ class AsyncClient(ClientBase):
         if n <= MAX_UNARY_IMAGES:
             try:
                 with self._translating():
-                    return read_exactly(await self._send(request, deadline.remaining_s()), n)
+                    response = await self._send(request, deadline.remaining_s())
+                return ReplyReader(request).read_all(response)
             except RefusedError as error:
                 if not needs_stream(error, n):
                     raise
@@ -106,12 +106,15 @@ class AsyncClient(ClientBase):
         deadline = self._deadline(timeout_s)
         stream = ResumableStream(seed, n, offset, options)
 
-        while True:
+        while not stream.is_complete:
             try:
                 request = stream.request()
-                async for response in self._read("GenerateStream", request, deadline.remaining_s()):
-                    yield stream.read(response)
-                return
+                async with aclosing(
+                    self._read("GenerateStream", request, deadline.remaining_s())
+                ) as responses:
+                    async for response in responses:
+                        yield stream.read(response)
+                stream.finish()
             except ClientError as error:
                 stream.retry_or_raise(error)
 
@@ -130,8 +133,11 @@ class AsyncClient(ClientBase):
         ends = {"seed_a": seed_a, "seed_b": seed_b, "offset_a": offset_a, "offset_b": offset_b}
         request = build_request(pb.InterpolateRequest, **ends, steps=steps, **options)
         left_s = self._deadline(timeout_s).remaining_s()
-        async for response in self._read("Interpolate", request, left_s):
-            yield read_pixels(response)
+        reader = ReplyReader(request)
+        async with aclosing(self._read("Interpolate", request, left_s)) as responses:
+            async for response in responses:
+                yield reader.read(response)
+        reader.finish()
 
     async def models(self) -> list[pb.Model]:
         """Returns all models of the server, the default first; see `Client.models`."""
@@ -142,7 +148,10 @@ class AsyncClient(ClientBase):
                 "ListModels", pb.ListModelsRequest(), left_s
             )
 
-        return list(check_parsed(response).models)
+        models = list(check_parsed(response).models)
+        for model in models:
+            check_model(model.name, model.version, "", None)
+        return models
 
     async def model(self, name: str = "", version: int | None = None) -> pb.Model:
         """Returns one model; see `Client.model`."""
@@ -154,7 +163,9 @@ class AsyncClient(ClientBase):
                 "GetModel", request, left_s
             )
 
-        return check_parsed(response).model
+        model = check_parsed(response).model
+        check_model(model.name, model.version, name, version)
+        return model
 
     def _set_up(self, settings: ClientSettings) -> None:
         super()._set_up(settings)
@@ -202,7 +213,7 @@ class AsyncClient(ClientBase):
         method: str,
         request: pb.GenerateStreamRequest | pb.InterpolateRequest,
         timeout_s: float,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response, None]:
         """Sends a streaming request, and yields its responses."""
         connection = await self._connect()
         call: AsyncStreamCall = connection.call(method, request, timeout_s)

@@ -61,7 +61,7 @@ class ImageCollector:
             FaultError: if more or fewer than n have arrived.
         """
         if self._images is None or self._received != self._n:
-            raise _wrong_number(self._received, self._n)
+            raise wrong_number(self._received, self._n)
         return self._images
 
     def _allocate(self, chunk: Pixels) -> Pixels:
@@ -122,7 +122,7 @@ def read_exactly(response: Response, n: int) -> Pixels:
     """
     images = read_pixels(response)
     if len(images) != n:
-        raise _wrong_number(len(images), n)
+        raise wrong_number(len(images), n)
     return images
 
 
@@ -148,5 +148,6 @@ def to_pillow_images(images: Pixels) -> list[Image.Image]:
     return [to_pillow(image) for image in images]
 
 
-def _wrong_number(found: int, wanted: int) -> FaultError:
+def wrong_number(found: int, wanted: int) -> FaultError:
+    """Returns the error for another number of images than was asked for."""
     return FaultError(f"the server sent {found} images, not {wanted}", grpc.StatusCode.INTERNAL)

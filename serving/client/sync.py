@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -16,10 +16,9 @@ from dcgan.serving.client.errors import ClientError, RefusedError, UnreachableEr
 from dcgan.serving.client.replies import (
     Response,
     collect_images,
-    read_exactly,
-    read_pixels,
     to_pillow_images,
 )
+from dcgan.serving.client.reply_reader import ReplyReader, check_model
 from dcgan.serving.client.requests import MAX_UNARY_IMAGES, ImageOptions, build_request
 from dcgan.serving.client.settings import ClientSettings
 from dcgan.serving.client.status import translating
@@ -106,7 +105,8 @@ class Client(ClientBase):
         if n <= MAX_UNARY_IMAGES:
             try:
                 with self._translating():
-                    return read_exactly(self._send(request, deadline.remaining_s()), n)
+                    response = self._send(request, deadline.remaining_s())
+                return ReplyReader(request).read_all(response)
             except RefusedError as error:
                 if not needs_stream(error, n):
                     raise
@@ -144,12 +144,14 @@ class Client(ClientBase):
         deadline = self._deadline(timeout_s)
         stream = ResumableStream(seed, n, offset, options)
 
-        while True:
+        while not stream.is_complete:
             try:
                 request = stream.request()
-                responses = self._read("GenerateStream", request, deadline.remaining_s())
-                yield from map(stream.read, responses)
-                return
+                with closing(
+                    self._read("GenerateStream", request, deadline.remaining_s())
+                ) as responses:
+                    yield from map(stream.read, responses)
+                stream.finish()
             except ClientError as error:
                 stream.retry_or_raise(error)
 
@@ -184,7 +186,7 @@ class Client(ClientBase):
         ends = {"seed_a": seed_a, "seed_b": seed_b, "offset_a": offset_a, "offset_b": offset_b}
         request = build_request(pb.InterpolateRequest, **ends, steps=steps, **options)
         left_s = self._deadline(timeout_s).remaining_s()
-        return map(read_pixels, self._read("Interpolate", request, left_s))
+        return _read_all(ReplyReader(request), self._read("Interpolate", request, left_s))
 
     def models(self) -> list[pb.Model]:
         """Returns all models of the server, the default first.
@@ -199,6 +201,8 @@ class Client(ClientBase):
                 "ListModels", pb.ListModelsRequest(), left_s
             )
 
+        for model in response.models:
+            check_model(model.name, model.version, "", None)
         return list(response.models)
 
     def model(self, name: str = "", version: int | None = None) -> pb.Model:
@@ -213,7 +217,9 @@ class Client(ClientBase):
             left_s = self._deadline(None).remaining_s()
             response: pb.GetModelResponse = connection.call("GetModel", request, left_s)
 
-        return response.model
+        model = response.model
+        check_model(model.name, model.version, name, version)
+        return model
 
     def _set_up(self, settings: ClientSettings) -> None:
         super()._set_up(settings)
@@ -256,13 +262,15 @@ class Client(ClientBase):
         method: str,
         request: pb.GenerateStreamRequest | pb.InterpolateRequest,
         timeout_s: float,
-    ) -> Iterator[Response]:
+    ) -> Generator[Response, None, None]:
         """Sends a streaming request at once, and returns an iterator of its responses."""
         connection = self._connect()
         call: StreamCall = connection.call(method, request, timeout_s)
         return self._responses(connection, call)
 
-    def _responses(self, connection: Connection, call: StreamCall) -> Iterator[Response]:
+    def _responses(
+        self, connection: Connection, call: StreamCall
+    ) -> Generator[Response, None, None]:
         try:
             with self._translating():
                 yield from call
@@ -278,3 +286,10 @@ class Client(ClientBase):
             return connection.generate(request, timeout_s)
 
         return connection.generate_hedged(request, timeout_s, delay_s, self._hedge_budget)
+
+
+def _read_all(reader: ReplyReader, responses: Generator[Response, None, None]) -> Iterator[Pixels]:
+    """Yields the images of all responses, and ends the call if one of them is refused."""
+    with closing(responses):
+        yield from map(reader.read, responses)
+    reader.finish()

@@ -29,17 +29,20 @@ class Counting(GeneratorServiceServicer):
         self.calls = calls
         self.down = down
 
-    def answer(self, context: grpc.ServicerContext) -> pb.GenerateResponse:
+    def answer(self, context: grpc.ServicerContext, seed: int = 0) -> pb.GenerateResponse:
         self.calls[self.name] += 1
         if self.name in self.down:
             context.abort(grpc.StatusCode.UNAVAILABLE, "away")
-        return pb.GenerateResponse(n=1, height=1, width=1, channels=3, pixels=b"rgb")
+        provenance = pb.Provenance(model="tiny", version=1)
+        return pb.GenerateResponse(
+            n=1, height=1, width=1, channels=3, pixels=b"rgb", seed=seed, provenance=provenance
+        )
 
     def Generate(self, request, context):  # noqa: N802
-        return self.answer(context)
+        return self.answer(context, request.seed)
 
     def GenerateStream(self, request, context):  # noqa: N802
-        yield self.answer(context)
+        yield self.answer(context, request.seed)
 
     def GetModel(self, request, context):  # noqa: N802
         self.answer(context)

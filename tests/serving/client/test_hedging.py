@@ -68,7 +68,16 @@ async def refusing(code: grpc.StatusCode, *, twin_answers: bool) -> AsyncIterato
             )  # the channel shall not try again
         come.set()
         await (refused if twin_answers else asyncio.Event()).wait()
-        return pb.GenerateResponse(pixels=b"1", n=1, height=1, width=1, channels=1)
+        provenance = pb.Provenance(model="tiny", version=1)
+        return pb.GenerateResponse(
+            pixels=b"1",
+            n=1,
+            height=1,
+            width=1,
+            channels=1,
+            seed=request.seed,
+            provenance=provenance,
+        )
 
     handler = grpc.unary_unary_rpc_method_handler(
         generate, pb.GenerateRequest.FromString, pb.GenerateResponse.SerializeToString

@@ -16,12 +16,15 @@ from dcgan.v1.generator_pb2_grpc import (
 )
 
 ESCAPES = "tiny\x1b]0;title\x07\nforged"
+PROVENANCE = pb.Provenance(model=ESCAPES, version=1, digest="\x1b[2J")
 
 
 class Hostile(GeneratorServiceServicer):
     """Names its model with terminal escapes; lists models with malformed error details."""
 
-    image = pb.GenerateResponse(n=1, height=1, width=1, channels=3, pixels=b"rgb")
+    image = pb.GenerateResponse(
+        n=1, height=1, width=1, channels=3, pixels=b"rgb", seed=7, provenance=PROVENANCE
+    )
 
     def GetModel(self, request, context):  # noqa: N802
         return pb.GetModelResponse(
@@ -131,9 +134,43 @@ async def test_a_message_above_the_limit_is_refused(answering, monkeypatch):
     "A server whose images are larger than its model states", "refused by `dcgan-generate`"
 )
 def test_images_of_another_size_than_the_model_states_are_refused(hostile, monkeypatch, tmp_path):
-    image = pb.GenerateResponse(n=1, height=4, width=4, channels=3, pixels=bytes(48))
+    image = pb.GenerateResponse(
+        n=1, height=4, width=4, channels=3, pixels=bytes(48), seed=7, provenance=PROVENANCE
+    )
     monkeypatch.setattr(Hostile, "image", image)
     arguments = ["--target", hostile, "--seed", "7", "--out", str(tmp_path / "a.png")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "sent images of the shape (4, 4, 3), and its model states (1, 1, 3)" in result.output
+
+
+@pytest.mark.hostile("A server that sends a model without a name", "an error of both clients")
+async def test_a_model_without_a_name_is_refused(answering, tmp_path):
+    one = pb.ListModelsResponse(models=[pb.Model()])
+    for reply in (b"", one.SerializeToString()):
+        target = answering(reply)
+        with Client(target) as client, pytest.raises(FaultError, match="names no model"):
+            await asyncio.to_thread(client.models if reply else client.model)
+        async with AsyncClient(target) as aio:
+            with pytest.raises(FaultError, match="names no model"):
+                await (aio.models() if reply else aio.model())
+
+    arguments = ["--target", answering(b""), "--seed", "7", "--out", str(tmp_path / "a.png")]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.output) == (
+        2,
+        "Error: the server sent a reply that names no model\n",
+    )
+
+
+@pytest.mark.hostile(
+    "A server that describes another model than was asked", "an error of the client"
+)
+@pytest.mark.parametrize(("name", "version"), [("digits", None), ("tiny", 2), ("", 2)])
+def test_another_model_than_was_asked_is_refused(answering, name, version):
+    reply = pb.GetModelResponse(model=pb.Model(name="tiny", version=1))
+    with Client(answering(reply.SerializeToString())) as client:
+        assert client.model().name == "tiny"
+        assert client.model("tiny", 1).name == "tiny"
+        with pytest.raises(FaultError, match="answered for the model tiny version 1, not "):
+            client.model(name, version)

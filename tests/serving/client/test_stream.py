@@ -11,7 +11,14 @@ def test_a_stream_goes_on_with_the_model_that_it_began_with():
     def chunk(offset: int, digest: str) -> pb.GenerateStreamResponse:
         provenance = pb.Provenance(model="photos", version=3, digest=digest)
         return pb.GenerateStreamResponse(
-            n=1, offset=offset, height=1, width=1, channels=1, pixels=b"x", provenance=provenance
+            n=1,
+            seed=7,
+            offset=offset,
+            height=1,
+            width=1,
+            channels=1,
+            pixels=b"x",
+            provenance=provenance,
         )
 
     stream = ResumableStream(7, 10, 5, {"truncation": 0.5})
