@@ -110,7 +110,8 @@ def _parameters(release: Release) -> int:
     weights = find_weights(release.manifest)
     if weights is None:
         raise ValueError(f"{release.folder} publishes no float weights")
-    return sum(tensor.numel() for tensor in read_weights(weights, release.folder).parameters())
+    network = read_weights(weights, release.folder, release.manifest)
+    return sum(tensor.numel() for tensor in network.parameters())
 
 
 def _files(manifest: Manifest) -> str:
