@@ -29,6 +29,9 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 CONNECTION = "dcgan.connection"
 """ASGI extension in which the server passes the connection of a request."""
 
+REFUSAL = "dcgan.refusal"
+"""ASGI extension with the RequestError of a request whose body turned out to be faulty."""
+
 _MAX_LOGGED = 200  # characters of a path in the access log
 
 access_logger = logging.getLogger("dcgan.serving.http.access")
@@ -101,11 +104,22 @@ class HttpApp:
         if self._config.access_log:
             _log_access(scope, status, size, time.perf_counter() - began, request_id)
 
+    def record_refusal(self, error: RequestError, status: int) -> None:
+        """Counts a request that the server refused without the application.
+
+        Args:
+            error: why.
+            status: of the response.
+        """
+        self._metrics.refused(status)
+        self._count_refusal(error.reason)
+
     async def _respond(
         self, scope: Scope, headers: Mapping[str, str], request_id: str, call: Call
     ) -> Response:
         try:
             call.check_calls()
+            _check_body(scope)
             self._check_limits(scope)
             request = Request(
                 method=scope["method"],
@@ -119,7 +133,9 @@ class HttpApp:
 
             if self._cors.is_preflight(request):
                 return self._cors.preflight_response(request)
-            return await self._handler(request)
+            response = await self._handler(request)
+            _check_body(scope)
+            return response
         except RequestError as error:
             self._count_refusal(error.reason)
             return problem_response(error, request_id)
@@ -174,6 +190,13 @@ class HttpApp:
                 connection.abort()
         finally:
             call.release()
+
+
+def _check_body(scope: Scope) -> None:
+    """Raises the error of a body that is too large or cannot be parsed, as far as it has come."""
+    refusal = scope.get("extensions", {}).get(REFUSAL)
+    if refusal is not None:
+        raise refusal
 
 
 def _resource(raw_path: bytes) -> str:

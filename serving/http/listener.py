@@ -43,7 +43,7 @@ class HttpListener:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=create_protocol(config, metrics),
+                http=create_protocol(config, metrics, app.record_refusal),
                 ws="none",
                 lifespan="off",
                 log_config=None,

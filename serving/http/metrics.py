@@ -29,7 +29,8 @@ class HttpMetrics:
 
         self._requests = Counter(
             "dcgan_http_requests",
-            "HTTP requests that ended, by kind of address and status; 499 if the client left.",
+            "HTTP requests that ended, by kind of address and status: `unread` if refused before "
+            "the address was known, 499 if the client left.",
             ["resource", "status"],
             registry=registry,
         )
@@ -44,6 +45,15 @@ class HttpMetrics:
     def started(self) -> None:
         """Counts a request that begins."""
         self._started.inc()
+
+    def refused(self, status: int) -> None:
+        """Counts a request that was refused before its address was known.
+
+        Args:
+            status: of the response.
+        """
+        self._started.inc()
+        self._requests.labels("unread", status).inc()
 
     def ended(self, resource: str, status: int, seconds: float) -> None:
         """Counts a request that ended.

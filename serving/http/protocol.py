@@ -7,14 +7,16 @@ connections without an answer, and does not stop a request whose client has left
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from dcgan.serving.address import join_address
 from dcgan.serving.errors import RequestError
-from dcgan.serving.http.app import CONNECTION
+from dcgan.serving.http.app import CONNECTION, REFUSAL
 from dcgan.serving.http.config import HttpConfig
+from dcgan.serving.http.connection import Connection
 from dcgan.serving.http.errors import (
     BodyTooLargeError,
     HeadersTooLargeError,
@@ -34,49 +36,20 @@ _MAX_LINGERING = 256  # connections over the limit that are answered; others are
 _HALF_CLOSED_S = 1.0  # time to answer a client that has stopped sending, and may have left
 
 
-class Connection:
-    """The part of a connection that the application may use.
-
-    Args:
-        protocol: of the connection.
-    """
-
-    def __init__(self, protocol: LimitedProtocol) -> None:
-        self._protocol = protocol
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def enter(self, task: asyncio.Task[Any]) -> None:
-        """Registers the task of a request, to be cancelled when the client leaves."""
-        self._tasks.add(task)
-        self._protocol.places.set_busy(self._protocol.peer)
-
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """Removes the task of a request."""
-        self._tasks.discard(task)
-        if not self._tasks:
-            self._protocol.places.set_idle(self._protocol.peer)
-
-    def cancel(self) -> None:
-        """Cancels the requests of a client that has left."""
-        for task in self._tasks:
-            task.cancel()
-
-    async def flush(self) -> None:
-        """Waits until the operating system has taken all that was sent."""
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
-
-    def abort(self) -> None:
-        """Disconnects a client that does not read."""
-        self._protocol.transport.abort()
-
-
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. Subclasses set `limits`, `metrics` and `places`."""
+    """One connection. Subclasses set the attributes.
+
+    Attributes:
+        limits: of the server.
+        metrics: of HTTP.
+        places: connections of all clients.
+        count_refusal: counts a request that is answered without the application.
+    """
 
     limits: HttpConfig
     metrics: HttpMetrics
     places: OpenConnections
+    count_refusal: Callable[[RequestError, int], None]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **options)
@@ -86,6 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._in_head = True
+        self._in_body = False
         self._is_first_data = False
         self._refused = False
 
@@ -114,7 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Keeps a half-closed connection open for a moment, so that the response can be sent."""
-        if self._refused or self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering():
             return None
         self.cycle.keep_alive = False  # that of the last request, if several wait
         self._start_timer(_HALF_CLOSED_S)
@@ -142,13 +116,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begins a request: its head must arrive in time."""
+        if self._refused:
+            return
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._connection}  # type: ignore[dict-item]
         self._in_head = True
+        self._in_body = False
         self._is_first_data = True
         self._head_bytes = 0
         self._body_bytes = 0
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering():
             self._start_timer(self.limits.header_timeout_s)
 
     def on_url(self, url: bytes) -> None:
@@ -166,6 +143,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begins to answer a request."""
+        if self._refused:
+            return
         self._in_head = False
         self._stop_timer()
         self.places.set_busy(self.peer)
@@ -177,6 +156,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
 
         super().on_headers_complete()
+        self._in_body = True
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False  # the bytes after an upgrade are not HTTP
 
@@ -195,6 +175,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Ends a request, unless it was refused before it began."""
         if not self._refused:
+            self._in_body = False
             super().on_message_complete()
 
     def _has_large_body(self) -> bool:
@@ -211,15 +192,32 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self._refuse(HeadersTooLargeError(self.limits.max_header_bytes))
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _refuse(self, error: RequestError) -> None:
-        """Answers with a problem document without the application, and closes the connection."""
+        """Answers with a problem document, and closes the connection."""
         self._refused = True
         self._stop_timer()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # an answer would be taken for that of an earlier request
+        if self._is_answering():
+            # The application answers, in order: earlier requests, and this one if it has begun.
+            self.cycle.keep_alive = False
+            if self._in_body:
+                self.scope["extensions"][REFUSAL] = error  # type: ignore[assignment]
             return
 
+        if not self._in_body:  # otherwise the request has been answered
+            self._answer(error)
+        # Read and ignore what the client still sends: to close at once would reset the connection,
+        # and the client might never see the answer.
+        self.transport.write_eof()
+        self._start_timer(_LINGER_S)
+
+    def _answer(self, error: RequestError) -> None:
+        """Sends a problem document without the application."""
         response = problem_response(error)
+        self.count_refusal(error, response.status)
+
         fields = dict(response.headers)
         fields["connection"] = "close"
         fields["content-length"] = str(len(response.body))
@@ -227,10 +225,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(
             b"".join((STATUS_LINE[response.status], *lines, b"\r\n", response.body))
         )
-        # Read and ignore what the client still sends: to close at once would reset the connection,
-        # and the client might never see the answer.
-        self.transport.write_eof()
-        self._start_timer(_LINGER_S)
 
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()
@@ -246,20 +240,30 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._refused:
-            self.transport.close()
-            return
-
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             self.transport.abort()  # it is half-closed, and its answer takes long
+        elif self._refused:
+            self.transport.close()
         elif self._in_head and self._head_bytes:
             self._refuse(HeaderTimeoutError(self.limits.header_timeout_s))
         else:
             self.transport.close()
 
 
-def create_protocol(config: HttpConfig, metrics: HttpMetrics) -> type[LimitedProtocol]:
-    """Returns the protocol class for one server."""
-    places = OpenConnections(config.max_connections)
-    attributes = {"limits": config, "metrics": metrics, "places": places}
+def create_protocol(
+    config: HttpConfig, metrics: HttpMetrics, count_refusal: Callable[[RequestError, int], None]
+) -> type[LimitedProtocol]:
+    """Returns the protocol class for one server.
+
+    Args:
+        config: limits.
+        metrics: of HTTP.
+        count_refusal: counts a request that is answered without the application, with its status.
+    """
+    attributes = {
+        "limits": config,
+        "metrics": metrics,
+        "places": OpenConnections(config.max_connections),
+        "count_refusal": staticmethod(count_refusal),
+    }
     return type("HttpProtocol", (LimitedProtocol,), attributes)

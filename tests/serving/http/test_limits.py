@@ -26,10 +26,13 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @asynccontextmanager
 async def listening(
-    handler, in_flight: InFlight | None = None, **limits
+    handler,
+    in_flight: InFlight | None = None,
+    registry: CollectorRegistry | None = None,
+    **limits,
 ) -> AsyncIterator[tuple[HttpListener, InFlight]]:
     config = HttpConfig(port=0, access_log=False, **limits)
-    metrics = HttpMetrics(CollectorRegistry())
+    metrics = HttpMetrics(registry or CollectorRegistry())
     in_flight = in_flight or InFlight()
     app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
     listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
@@ -40,6 +43,16 @@ async def listening(
     finally:
         await listener.stop(5)
         logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
+
+
+def answered(registry: CollectorRegistry) -> dict[str, float]:
+    """The number of answers by status."""
+    return {
+        sample.labels["status"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "dcgan_http_requests_total"
+    }
 
 
 async def say_ok(_) -> Response:
@@ -67,7 +80,8 @@ async def connect():
 
 @pytest.mark.hostile("HTTP requests whose head never ends", "cut off")
 async def test_a_head_that_never_ends_is_cut_off(connect):
-    async with listening(say_ok, header_timeout_s=0.5) as (listener, _):
+    registry = CollectorRegistry()
+    async with listening(say_ok, registry=registry, header_timeout_s=0.5) as (listener, _):
         reader, writer = await connect(listener)
         writer.write(b"GET / HTTP/1.1\r\n")
         reading = asyncio.create_task(reader.read())
@@ -77,6 +91,7 @@ async def test_a_head_that_never_ends_is_cut_off(connect):
         answer = reading.result()
         assert b" 408 " in answer
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "HEADER_TIMEOUT"
+    assert answered(registry) == {"408": 1}
 
 
 async def test_a_silent_connection_is_closed(connect):
@@ -139,7 +154,8 @@ async def test_too_many_connections_are_refused(connect):
         await release.wait()
         return Response(200, b"ok")
 
-    async with listening(wait, max_connections=20) as (listener, in_flight):
+    registry = CollectorRegistry()
+    async with listening(wait, registry=registry, max_connections=20) as (listener, in_flight):
         busy = [await connect(listener) for _ in range(18)]  # an address gets nine tenths
         for _, writer in busy:
             writer.write(GET)
@@ -149,6 +165,7 @@ async def test_too_many_connections_are_refused(connect):
         answer = await asyncio.wait_for(reader.read(), 60)
         assert b" 503 " in answer
         assert b"retry-after: 1" in answer
+        assert answered(registry) == {"503": 1}
 
         other, writer = await connect(listener, "127.0.0.2")
         writer.write(GET)
@@ -357,3 +374,62 @@ async def test_endless_trailers_are_cut_off(connect):
         head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
         writer.write(head + b"A: b\r\n" * 1000)
         await asyncio.wait_for(reader.read(), 10)  # to the end of the connection
+
+
+async def test_a_faulty_body_is_answered_instead_of_its_request(connect):
+    release = asyncio.Event()
+
+    async def wait(_) -> Response:
+        await release.wait()
+        return Response(200, b"ok")
+
+    registry = CollectorRegistry()
+    async with listening(wait, registry=registry) as (listener, in_flight):
+        reader, writer = await connect(listener)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not in_flight.calls.total:
+            await asyncio.sleep(0.005)
+        protocol_ = next(iter(listener._server.server_state.connections))
+        writer.write(b"ffffffffffffffffff\r\n")
+        while not protocol_._refused:
+            await asyncio.sleep(0.005)
+        release.set()
+        answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"content-length") == 1
+    assert answered(registry) == {"400": 1}
+
+
+async def test_a_faulty_body_gets_no_second_answer(connect):
+    registry = CollectorRegistry()
+    async with listening(say_ok, registry=registry) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"ok"), 60)
+        writer.write(b"ffffffffffffffffff\r\n")
+        assert await asyncio.wait_for(reader.read(), 60) == b""
+    assert answered(registry) == {"200": 1}
+
+
+async def test_a_request_is_answered_although_the_next_one_is_faulty(connect):
+    registry = CollectorRegistry()
+    async with listening(say_ok, registry=registry) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(GET + b"hello\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"ok")
+    assert answered(registry) == {"200": 1}
+
+
+async def test_nothing_is_answered_after_a_refusal(connect, caplog):
+    registry = CollectorRegistry()
+    async with listening(say_ok, registry=registry) as (listener, _):
+        reader, writer = await connect(listener)
+        large = GET.replace(b"Host: a", b"Host: a\r\nX: " + b"b" * 40_000)
+        writer.write(large + GET)
+        answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answered(registry) == {"431": 1}
+    assert "Exception" not in caplog.text

@@ -13,6 +13,7 @@ from dcgan.serving.client import Client
 from tests.serving.support import poll
 
 TINY = "/v1/models/tiny/2"
+CHUNKED = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = f"GET {TINY}/images/7.png HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 
 
@@ -53,6 +54,9 @@ def status_of(data: bytes) -> int:
         b"GET \xff HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"ffffffffffffffffff\r\n",
+        CHUNKED + b"x\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -120,6 +124,37 @@ def test_a_large_head_is_refused(raw):
     with raw() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-A: b\r\n" * 5000)
         assert status_of(read_all(connection)) == 431
+
+
+@pytest.mark.hostile("HTTP requests that are refused unread", "each is counted once, by its reason")
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (b"GET /" + b"x" * 40_000, 414, "TARGET_TOO_LONG"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "TARGET_TOO_LONG"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-A: b\r\n" * 5000, 431, "HEADERS_TOO_LARGE"),
+        (b"hello\r\n\r\n", 400, "INVALID_REQUEST"),
+        (CHUNKED + b"ffffffffffffffffff\r\n", 400, "INVALID_REQUEST"),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n", 413, "BODY_TOO_LARGE"),
+    ],
+)
+def test_every_refusal_is_counted_once(raw, server, read_metrics, *, data, status, reason):
+    def counts() -> tuple[float, float, float]:
+        metrics = read_metrics(server)
+        ended = sum(
+            value
+            for name, value in metrics.items()
+            if name.startswith("dcgan_http_requests_total") and f'status="{status}"' in name
+        )
+        rejected = metrics.get(f'dcgan_rejected_total{{reason="{reason}"}}', 0)
+        return metrics["dcgan_http_started_total"], ended, rejected
+
+    before = counts()
+    with raw() as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        assert status_of(read_all(connection)) == status
+    assert counts() == tuple(count + 1 for count in before)
 
 
 def test_an_endless_body_is_cut_off(raw):
