@@ -61,8 +61,8 @@ def parse_json(schema: type[T], text: str, where: str, schema_version: int | Non
     """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
-    except (ValueError, RecursionError) as error:  # ValueError also for thousands of digits
-        raise SchemaError(f"{where} is not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"{where} is not valid JSON: {explain_syntax_error(error)}") from None
 
     found = value.get("schema_version") if isinstance(value, dict) else None
     if isinstance(found, int) and schema_version not in (None, found):
@@ -80,6 +80,19 @@ def dump_json(value: object) -> str:
     ends with one newline.
     """
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def explain_syntax_error(error: Exception) -> str:
+    """Returns why a parser of JSON or TOML refused a text, without Python's advice to programmers.
+
+    Args:
+        error: what the parser raised; its limits are RecursionError and a bare ValueError.
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if type(error) is ValueError:
+        return "a number in it has thousands of digits"
+    return str(error)
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:

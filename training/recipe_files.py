@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from dcgan.core.schema import dump_json, parse
+from dcgan.core.schema import dump_json, explain_syntax_error, parse
 from dcgan.training.config import Recipe
 from dcgan.training.errors import TrainingError
 
@@ -36,8 +36,9 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     path = Path(name) if name.endswith(".toml") else _shipped_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"cannot read the recipe {path}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = explain_syntax_error(error)
+        raise TrainingError(f"cannot read the recipe {path}: {reason}") from None
 
     return _build(table, path.stem, changes)
 

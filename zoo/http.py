@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import threading
@@ -272,4 +273,11 @@ def _make_manager(url: str) -> urllib3.PoolManager:
 
 def _reason(error: HTTPError) -> str:
     """Returns what urllib3 reports, without the names of its objects."""
+    cause = next((each for each in error.args if isinstance(each, Exception)), None)
+    if isinstance(cause, http.client.IncompleteRead):
+        return "the response broke off"
+    if isinstance(cause, ConnectionError):
+        return "the server closed the connection"
+    if isinstance(cause, http.client.HTTPException):
+        return f"the response is not valid HTTP: {printable(first_line(cause))}"
     return printable(first_line(error).rpartition(": ")[2]) or type(error).__name__

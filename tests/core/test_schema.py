@@ -111,3 +111,16 @@ def test_any_value_gives_a_record_or_a_record_error(value):
         assert isinstance(parse(Outer, value), Outer)
     except SchemaError as error:
         assert "\n" not in str(error).replace(repr(value), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"rate": ' + "1" * 5000 + "}", "a number in it has thousands of digits"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_text_that_is_not_json_is_explained_without_advice_to_programmers(text, reason):
+    with pytest.raises(SchemaError, match=f"^it is not valid JSON: {reason}"):
+        parse_json(Outer, text, "it")

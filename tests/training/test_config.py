@@ -117,6 +117,9 @@ def test_a_recipe_file_of_the_users(tmp_path: Path):
         load_recipe(str(path))
     with pytest.raises(TrainingError, match="cannot read the recipe"):
         load_recipe(str(tmp_path / "none.toml"))
+    path.write_text("images = " + "1" * 5000)
+    with pytest.raises(TrainingError, match="a number in it has thousands of digits"):
+        load_recipe(str(path))
 
 
 def test_learning_rates_decay_linearly_to_0():

@@ -171,6 +171,31 @@ def endless_continue(handler: Handler, data: bytes) -> None:
         handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+def hundred_headers(handler: Handler, data: bytes) -> None:
+    """Sends more headers than Python's HTTP client takes."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n")
+
+
+def long_header(handler: Handler, data: bytes) -> None:
+    """Sends a header that is longer than Python's HTTP client takes."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n")
+
+
+def not_http(handler: Handler, data: bytes) -> None:
+    """Speaks another protocol."""
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+
+def bad_chunk(handler: Handler, data: bytes) -> None:
+    """Sends a chunk whose length is no number."""
+    handler.head(200, Transfer_Encoding="chunked")
+    handler.wfile.write(b"zz\r\n")
+
+
+def hang_up(handler: Handler, data: bytes) -> None:
+    """Closes the connection without a response."""
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     function.__name__: function
     for function in (
@@ -188,5 +213,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
         steady,
         trickling_headers,
         endless_continue,
+        hundred_headers,
+        long_header,
+        not_http,
+        bad_chunk,
+        hang_up,
     )
 }

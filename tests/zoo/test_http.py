@@ -144,3 +144,22 @@ def test_a_password_in_an_address_is_never_shown(target, retry, url):
     with pytest.raises(DcganError) as caught:
         download(Download(url=url), target, retry)
     assert "secret" not in str(caught.value)
+
+
+FAULTS = {
+    "hundred_headers": "the response is not valid HTTP: got more than 100 headers;",
+    "long_header": "the response is not valid HTTP: got more than 65536 bytes when reading header",
+    "not_http": "the response is not valid HTTP: SSH-2.0-OpenSSH_9.6;",
+    "bad_chunk": "the response broke off;",
+    "truncated": "the response broke off;",
+    "hang_up": "the server closed the connection;",
+}
+
+
+@pytest.mark.hostile("A download whose response is not HTTP", "one sentence says what is wrong")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_malformed_response_is_one_sentence(server, what, target, retry, fault):
+    server.script = [fault]
+    with pytest.raises(DownloadError, match=f"cannot download {what.url}: {FAULTS[fault]}") as info:
+        download(what, target, replace(retry, attempts=1))
+    assert "(" not in str(info.value)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dcgan.core.schema import explain_syntax_error
 from dcgan.training.data.source import to_utf8_text
 
 LABELS = "dataset.json"
@@ -69,7 +70,8 @@ def parse_labels(data: bytes, where: str, items: Sequence[str]) -> Labels:
     try:
         table = json.loads(data)
     except (ValueError, RecursionError) as error:
-        return Labels(problem=f"{where} is not valid JSON: {error!s:.200}; fix or remove it")
+        reason = explain_syntax_error(error)
+        return Labels(problem=f"{where} is not valid JSON: {reason:.200}; fix or remove it")
     if not isinstance(table, dict) or not table.get("labels"):
         return Labels()
 

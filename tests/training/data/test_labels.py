@@ -41,6 +41,7 @@ def test_no_labels_are_no_problem(table):
         (b"{", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b"\xff", "not valid JSON"),
+        (b"1" * 5000, "not valid JSON: a number in it has thousands of digits; fix"),
         (b'{"labels": [["other.png", 0]]}', "no label for the image a.png"),
         (b'{"labels": [["a.jpg", 0], ["b.jpg", 0]]}', "no label for the image a.png"),
         (b'{"labels": [3]}', "pairs of an image and its class"),
