@@ -136,5 +136,7 @@ def test_a_manifest_of_another_shape_is_refused(release, tmp_path):
 
 
 def test_an_unknown_name_lists_those_that_exist():
-    with pytest.raises(RepositoryError, match="there is no model 'nothing'; there is avatars64, dcgan64"):
+    with pytest.raises(
+        RepositoryError, match="there is no model 'nothing'; there is avatars64, dcgan64"
+    ):
         Generator.from_pretrained("nothing")
