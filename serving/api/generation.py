@@ -121,12 +121,11 @@ class Generation:
             EngineError: if an engine fails.
         """
         count = request.images
+        demand = self._demand(request, deadline, peer, 0, count, is_first=True)
         if request.image_format.is_png:
-            chunk = self._begin_chunk(request, deadline, peer, 0, count, is_first=True)
-            return await self._finish_chunk(request, chunk)
+            return await self._finish_chunk(request, self._begin_chunk(request, demand, 0))
 
         # Pixels need no reservation, and so take a shorter way than a chunk.
-        demand = self._demand(request, deadline, peer, 0, count, is_first=True)
         draw = partial(request.draw, 0, count)
         images = await request.model.dispatcher.submit(demand, draw)
         return GeneratedImages(0, count, images)
@@ -187,9 +186,8 @@ class Generation:
                 # Keep the engines busy with the next chunks while this one is encoded and written.
                 for start in islice(starts, _CHUNKS_AHEAD - len(pending)):
                     count = min(size, request.images - start)
-                    chunk = self._begin_chunk(
-                        request, deadline, peer, start, count, is_first=is_first
-                    )
+                    demand = self._demand(request, deadline, peer, start, count, is_first=is_first)
+                    chunk = self._begin_chunk(request, demand, start)
                     is_first = is_first and chunk.images is None
                     pending.append(chunk)
                     del chunk
@@ -230,26 +228,17 @@ class Generation:
             is_continuation=not is_first,
         )
 
-    def _begin_chunk(
-        self,
-        request: ImageRequest,
-        deadline: float,
-        peer: Peer,
-        start: int,
-        count: int,
-        *,
-        is_first: bool,
-    ) -> _PendingChunk:
+    def _begin_chunk(self, request: ImageRequest, demand: Demand, start: int) -> _PendingChunk:
         """Submits a chunk, with a reservation in the PNG queue if it needs one.
 
         A chunk whose files are in the cache needs neither.
         """
+        count = demand.images
         tags = self._tags(request, start, count)
         if tags and (files := self.cache.find_all(tags)) is not None:
             return _PendingChunk(start, count, None, None, ExitStack(), files=files)
 
         model = request.model
-        demand = self._demand(request, deadline, peer, start, count, is_first=is_first)
         reservation = None
         with ExitStack() as resources:
             if request.image_format.is_png:
