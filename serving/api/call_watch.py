@@ -28,17 +28,17 @@ async def watch_port(in_flight: InFlight, port: int, metrics: Metrics) -> None:
     """
     most = max_connections(raise_file_limit())
 
-    def disconnect(peers: Collection[str]) -> None:
-        closed = disconnect_peers(port, peers)
+    def report(closed: int, kind: str) -> None:
         metrics.dropped.inc(closed)
         if closed:
-            logger.warning("closed %s connections whose clients do not read", closed)
+            logger.warning("closed %s %s", closed, kind)
+
+    def disconnect(peers: Collection[str]) -> None:
+        report(disconnect_peers(port, peers), "connections whose clients do not read")
 
     def close_idle(busy: Collection[str]) -> None:
         closed = close_idle_connections(port, most, busy)
-        metrics.dropped.inc(closed)
-        if closed:
-            logger.warning("closed %s idle connections above the share of their address", closed)
+        report(closed, "idle connections above the share of their address")
 
     await watch_calls(in_flight, disconnect, close_idle)
 
