@@ -43,10 +43,9 @@ class ImageCollector:
         if self._images is None:
             self._images = self._allocate(chunk)
         if chunk.shape[1:] != self._images.shape[1:]:
-            raise FaultError(
+            raise fault(
                 f"the server sent images of the shape {chunk.shape[1:]} after some of the shape "
-                f"{self._images.shape[1:]}",
-                grpc.StatusCode.INTERNAL,
+                f"{self._images.shape[1:]}"
             )
 
         end = self._received + len(chunk)
@@ -94,9 +93,7 @@ def check_parsed(response: T | None) -> T:
         FaultError: if it cannot be parsed.
     """
     if response is None:
-        raise FaultError(
-            "the server sent a response that cannot be parsed", grpc.StatusCode.INTERNAL
-        )
+        raise fault("the server sent a response that cannot be parsed")
     return response
 
 
@@ -108,9 +105,8 @@ def check_shape(chunk: Pixels, model: pb.Model) -> None:
     """
     stated = (model.height, model.width, model.channels)
     if chunk.shape[1:] != stated:
-        raise FaultError(
-            f"the server sent images of the shape {chunk.shape[1:]}, and its model states {stated}",
-            grpc.StatusCode.INTERNAL,
+        raise fault(
+            f"the server sent images of the shape {chunk.shape[1:]}, and its model states {stated}"
         )
 
 
@@ -135,10 +131,7 @@ def read_pixels(response: Response) -> Pixels:
     shape = (response.n, response.height, response.width, response.channels)
     is_image = response.n == 0 or (min(shape) > 0 and response.channels in (1, 3))
     if not is_image or max(shape[1:]) > _MAX_SIDE or math.prod(shape) != len(response.pixels):
-        raise FaultError(
-            f"the server sent {len(response.pixels)} bytes as images of the shape {shape}",
-            grpc.StatusCode.INTERNAL,
-        )
+        raise fault(f"the server sent {len(response.pixels)} bytes as images of the shape {shape}")
 
     return np.frombuffer(response.pixels, dtype=np.uint8).reshape(shape).view(Images)
 
@@ -150,4 +143,9 @@ def to_pillow_images(images: Pixels) -> list[Image.Image]:
 
 def wrong_number(found: int, wanted: int) -> FaultError:
     """Returns the error for another number of images than was asked for."""
-    return FaultError(f"the server sent {found} images, not {wanted}", grpc.StatusCode.INTERNAL)
+    return fault(f"the server sent {found} images, not {wanted}")
+
+
+def fault(message: str) -> FaultError:
+    """Returns the error for a reply that is not the one to its request."""
+    return FaultError(message, grpc.StatusCode.INTERNAL)

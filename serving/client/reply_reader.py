@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import grpc
-
 from dcgan.core.images import Pixels
 from dcgan.core.text import printable
-from dcgan.serving.client.errors import FaultError
-from dcgan.serving.client.replies import Response, read_exactly, read_pixels, wrong_number
+from dcgan.serving.client.replies import Response, fault, read_exactly, read_pixels, wrong_number
 from dcgan.v1 import generator_pb2 as pb
 
 ImagesRequest: TypeAlias = pb.GenerateRequest | pb.GenerateStreamRequest | pb.InterpolateRequest
@@ -69,7 +66,7 @@ class ReplyReader:
         self._check(response)
         images = read_pixels(response)
         if not len(images):
-            raise _fault("the server sent a reply without images")
+            raise fault("the server sent a reply without images")
         received = self.received + len(images)
         if received > self._n:
             raise wrong_number(received, self._n)
@@ -98,7 +95,7 @@ class ReplyReader:
         elif provenance.digest != self.provenance.digest:
             before = _describe(self.provenance)
             now = _describe(provenance)
-            raise _fault(f"the stream began with model {before} and continues with {now}")
+            raise fault(f"the stream began with model {before} and continues with {now}")
 
 
 def check_model(name: str, version: int, asked: str, asked_version: int | None) -> None:
@@ -114,24 +111,20 @@ def check_model(name: str, version: int, asked: str, asked_version: int | None) 
         FaultError: if it is another model, or none.
     """
     if not name:
-        raise _fault("the server sent a reply that names no model")
+        raise fault("the server sent a reply that names no model")
     if asked not in ("", name) or asked_version not in (None, version):
         sent = f"{printable(name, _MAX_SHOWN)} version {version}"
         wanted = printable(asked or name, _MAX_SHOWN)
         if asked_version is not None:
             wanted += f" version {asked_version}"
-        raise _fault(f"the server answered for the model {sent}, not {wanted}")
+        raise fault(f"the server answered for the model {sent}, not {wanted}")
 
 
 def _check_field(name: str, found: int, wanted: int) -> None:
     if found != wanted:
-        raise _fault(f"the server sent images with {name} {found}, not {wanted}")
+        raise fault(f"the server sent images with {name} {found}, not {wanted}")
 
 
 def _describe(provenance: pb.Provenance) -> str:
     name = printable(provenance.model, _MAX_SHOWN)
     return f"{name} {provenance.version} ({printable(provenance.digest[:12])})"
-
-
-def _fault(message: str) -> FaultError:
-    return FaultError(message, grpc.StatusCode.INTERNAL)
