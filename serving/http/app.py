@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from dcgan.serving.address import join_address
 from dcgan.serving.api.errors import engine_fault
 from dcgan.serving.api.in_flight import Call, InFlight
 from dcgan.serving.errors import RequestError
@@ -20,6 +19,7 @@ from dcgan.serving.http.path import COLLECTIONS
 from dcgan.serving.http.problem import problem_response
 from dcgan.serving.http.request import Request, read_deadline, read_headers, read_request_id
 from dcgan.serving.http.response import Response
+from dcgan.serving.peer import name_peer
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -78,7 +78,7 @@ class HttpApp:
 
         self._metrics.started()
         client = scope.get("client") or ("", 0)
-        call = self._in_flight.begin_call(f"ip:{join_address(*client)}")
+        call = self._in_flight.begin_call(name_peer(*client))
         call.admit()
         if connection is not None:
             connection.enter(asyncio.current_task())

@@ -12,7 +12,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from dcgan.serving.address import join_address
 from dcgan.serving.errors import RequestError
 from dcgan.serving.http.app import CONNECTION, REFUSAL
 from dcgan.serving.http.config import HttpConfig
@@ -28,7 +27,7 @@ from dcgan.serving.http.errors import (
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.http.problem import problem_response
 from dcgan.serving.open_connections import OpenConnections
-from dcgan.serving.peer import LOCAL, find_peer
+from dcgan.serving.peer import LOCAL, peer_of_socket
 
 _FIELD_BYTES = 4  # of a header field beside its name and value
 _LINGER_S = 2.0  # time to go on reading from a client that was refused
@@ -69,7 +68,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # With no buffer above the operating system's, a paused flow means an unread response.
         transport.set_write_buffer_limits(high=0)
         self.metrics.connections.set(len(self.connections))
-        self.peer = find_peer(f"ip:{join_address(*(self.client or ('', id(self))))}")
+        self.peer = peer_of_socket(self.client or ("", id(self)))
         if self.places.admit(self.peer, self.transport.close):
             self._start_timer(self.limits.header_timeout_s)
         elif len(self.connections) > len(self.places) + _MAX_LINGERING:
