@@ -43,7 +43,7 @@ export async function fetchPatiently(path, signal, accept = (response) => respon
 
 function sentenceFor(response, problem) {
   if (!response) return "The server cannot be reached. Your pictures will be back as soon as it is.";
-  if (response.status === 429) return "The server is busy just now. Your pictures come in a moment.";
+  if (response.status === 429 || response.status === 504) return "The server is busy just now. Your pictures come in a moment.";
   if (problem?.reason === "LOADING") return "The server is getting ready. Your pictures come in a moment.";
   if (problem?.reason === "DRAINING") return "The server is about to restart. Your pictures will be back soon.";
   return "The server has a problem just now. Trying again in a moment.";

@@ -169,6 +169,7 @@ export function createViewer({ findModel, onChange, onClose, onPick }) {
   }
 
   dialog.addEventListener("close", () => {
+    if (dialog.open) return; // opened again before the event of its closing came
     restart();
     onClose();
   });

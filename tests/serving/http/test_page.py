@@ -26,6 +26,12 @@ BUSY = {
     "body": json.dumps({"reason": "QUEUE_FULL", "detail": "the queue is full"}),
 }
 
+LATE = BUSY | {
+    "status": 504,
+    "headers": {"content-type": "application/problem+json"},
+    "body": json.dumps({"reason": "DEADLINE_UNREACHABLE", "detail": "allow more time"}),
+}
+
 
 @pytest.fixture(scope="module")
 def site(start_server, repository, tmp_path_factory):
@@ -268,6 +274,19 @@ def test_a_walk_leads_to_a_picture_that_is_chosen_in_the_grid(open_page):
     wait_until(page, "document.getElementById('walk-picture').naturalWidth > 0")
 
 
+def test_a_walk_starts_however_fast_the_second_picture_is_chosen(open_page):
+    page = open_page("?seed=7")
+    wait_for_pictures(page, 6)
+    page.locator(".tile").nth(2).click()
+    page.evaluate(
+        """() => {
+            document.getElementById("walk-pick").click();
+            document.querySelectorAll(".tile")[5].click(); // before the dialog's event of closing
+        }"""
+    )
+    page.wait_for_selector("#walk-result:not([hidden])")
+
+
 def test_favourites_are_kept_and_exported(open_page):
     page = open_page("?picture=classy/2/7/3&truncation=0.5")
     page.wait_for_selector("#origin dd")
@@ -335,10 +354,11 @@ def test_the_keyboard_reaches_everything(open_page):
     assert page.evaluate("document.activeElement.querySelector('.number').textContent") == focused
 
 
-def test_a_busy_server_is_told_kindly_and_waited_for(open_page):
+@pytest.mark.parametrize("refusal", [BUSY, LATE])
+def test_a_busy_server_is_told_kindly_and_waited_for(open_page, refusal):
     page = open_page()
     wait_for_pictures(page)
-    with failing(page, "**/images/**", lambda route: route.fulfill(**BUSY)):
+    with failing(page, "**/images/**", lambda route: route.fulfill(**refusal)):
         page.fill("#seed", "5")
         page.wait_for_selector("#notice:has-text('busy just now')")
     page.wait_for_selector('img[alt="Picture 0 of seed 5"].shown')
