@@ -189,6 +189,8 @@ class PngQueue:
             self._encode_s(images),
         )
         if not fits_deadline(needed_s, demand.time_left_s):
+            if not self._reservations:
+                self._throughput.doubt()
             raise DeadlineUnreachableError(needed_s, demand.time_left_s)
 
     def _images_until(self, peer: Peer, images: int) -> int:

@@ -14,6 +14,9 @@ MEDIA_TYPES = {
 # Time to write a pixel, relative to PNG.
 _COSTS = {"png": 1, "webp": 2, "gif": 8, "json": 1}
 
+# Time to write an image whatever its size, as pixels that take as long.
+_OVERHEAD_PIXELS = 1024
+
 
 def encoding_cost(images: int, size: int | None, image_size: int, extension: str) -> int:
     """Returns how many PNG images of the original size take as long to write as a file.
@@ -24,7 +27,10 @@ def encoding_cost(images: int, size: int | None, image_size: int, extension: str
         image_size: original height and width.
         extension: of the file.
     """
-    return scaled_images(images * _COSTS[extension], size, image_size)
+    scale = 1.0
+    if size is not None:
+        scale = (size**2 + _OVERHEAD_PIXELS) / (image_size**2 + _OVERHEAD_PIXELS)
+    return max(1, math.ceil(images * _COSTS[extension] * scale))
 
 
 def scaled_images(images: int, size: int | None, image_size: int) -> int:

@@ -231,6 +231,8 @@ class Batcher(Generic[T]):
         needed_s = self._throughput.time_for(self._images_until(demand))
         if fits_deadline(needed_s, left_s):
             return None
+        if not self.waiting_images and not self.running_images:
+            self._throughput.doubt()
         return DeadlineUnreachableError(needed_s + demand.reserve_s, demand.time_left_s)
 
     def _images_until(self, demand: Demand) -> int:

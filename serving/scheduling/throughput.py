@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _DECAY = 0.9  # factor on the weight of older measurements at each new one
 _MAX_SLOWDOWN = 4.0  # a measurement counts as at most this many times the expected duration
+_DOUBT = 0.9  # factor on estimated times at each refusal that nothing but the estimate explains
 _SAFETY = 0.8  # fraction of the time left that an estimate may use; late images are wasted work
 _MIN_RETRY_S = 0.01
 _DEFAULT_RETRY_S = 1.0
@@ -20,6 +21,7 @@ class ThroughputEstimate:
         self._workers = workers
         self._images = 0.0
         self._seconds = 0.0
+        self._trust = 1.0  # factor on estimated times
 
     @property
     def images_per_s(self) -> float | None:
@@ -28,6 +30,8 @@ class ThroughputEstimate:
 
     def measure(self, images: int, seconds: float) -> None:
         """Adds a measurement: one worker made `images` images in `seconds` seconds."""
+        self._trust = 1.0
+
         # Limit the weight of one stall, so that it does not predict that all will stall.
         if self._seconds > 0:
             seconds = min(seconds, _MAX_SLOWDOWN * images * self._seconds / self._images)
@@ -36,9 +40,18 @@ class ThroughputEstimate:
             self._images = _DECAY * self._images + images
             self._seconds = _DECAY * self._seconds + seconds
 
+    def doubt(self) -> None:
+        """Lowers estimated times by a tenth, until the next measurement.
+
+        Call it when a request is refused because of the estimate alone, while there is no other
+        work. Otherwise nothing would be measured, and an estimate that is too high, e.g. after a
+        stall, would refuse such requests for ever.
+        """
+        self._trust *= _DOUBT
+
     def time_for(self, images: int) -> float:
         """Returns the estimated time to make images, in seconds; 0 while it is unknown."""
-        return images / self.images_per_s if self.images_per_s else 0.0
+        return self._trust * images / self.images_per_s if self.images_per_s else 0.0
 
     def retry_after_s(self, excess_images: int) -> float:
         """Returns the estimated time until a queue has worked off an excess, in seconds."""

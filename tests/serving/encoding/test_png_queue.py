@@ -62,6 +62,36 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back():
         assert queue.waiting_images() == 100
 
 
+async def test_a_wrong_estimate_does_not_refuse_for_ever(one_second_per_task):
+    queue = one_second_per_task
+    with reserve(queue, 16) as reservation:
+        await queue.encode(reservation, [make_images(16)])  # a stall: 32 images per second
+    refusals = 0
+    for _ in range(20):
+        try:
+            with reserve(queue, 320, 10.0) as reservation:
+                await queue.encode(reservation, [make_images(320)])
+        except DeadlineUnreachableError:
+            refusals += 1
+        else:
+            break
+    assert 0 < refusals < 20
+
+    # The measurement counts in full: what was doubted once is not doubted any more.
+    with pytest.raises(DeadlineUnreachableError), reserve(queue, 320, 10.0):
+        pass
+
+
+async def test_other_work_will_correct_an_estimate(one_second_per_task):
+    queue = one_second_per_task
+    with reserve(queue, 16) as reservation:
+        await queue.encode(reservation, [make_images(16)])
+    with reserve(queue, 16):
+        for _ in range(20):
+            with pytest.raises(DeadlineUnreachableError), reserve(queue, 320, 10.0):
+                pass
+
+
 async def test_a_deadline_that_cannot_be_met_is_refused(one_second_per_task):
     queue = one_second_per_task
     with reserve(queue, 16, 0.001):  # nothing is known yet

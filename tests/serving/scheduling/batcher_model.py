@@ -96,6 +96,9 @@ class Model:
     history: list[tuple[int, float]] = field(
         default_factory=list
     )  # images and seconds of batches that were made
+    doubts: dict[int, int] = field(
+        default_factory=dict
+    )  # refusals without other work, by the number of batches that were made before
 
     def __post_init__(self) -> None:
         self.line = Line(self.quantum)
@@ -133,7 +136,12 @@ class Model:
             until = self.images_until(new, rounds, self.quantum)
         else:
             until = self.images_until(new, everything, max(large, default=self.quantum))
-        return "DEADLINE_UNREACHABLE" if (at_work + until) / rate > 0.8 * (deadline - now) else None
+        trust = 0.9 ** self.doubts.get(len(self.history), 0)
+        if trust * (at_work + until) / rate <= 0.8 * (deadline - now):
+            return None
+        if not waiting and not at_work:
+            self.doubts[len(self.history)] = self.doubts.get(len(self.history), 0) + 1
+        return "DEADLINE_UNREACHABLE"
 
     def is_full_for(self, new: Asked) -> bool:
         """Up to the limit everybody is admitted; above it, only those who hold little."""

@@ -45,6 +45,15 @@ def refusal(batcher: Batcher[WorkItem], n: int, now=0.0, deadline=math.inf) -> R
     return caught.value
 
 
+def is_admitted(batcher: Batcher[WorkItem], item: WorkItem) -> bool:
+    try:
+        batcher.admit(item)
+    except RequestError:
+        return False
+    batcher.enqueue(item)
+    return True
+
+
 def test_a_free_engine_gets_whatever_waits_at_once():
     batcher = make()
     item = put(batcher, 1)
@@ -208,6 +217,25 @@ def test_a_stall_does_not_make_an_idle_engine_refuse_for_ever():
     run(batcher, seconds=60.0)  # the machine slept
     assert batcher.images_per_s > 50
     assert put(batcher, 10, deadline=0.2).state is WorkState.WAITING
+
+
+def test_a_stall_does_not_refuse_several_batches_for_ever():
+    batcher = make()
+    put(batcher, 16)
+    run(batcher, seconds=4.0)  # 4 images per second
+    item = make_item(64, 10.0, 20.0)  # 16 s
+    refusals = 0
+    while not is_admitted(batcher, item):
+        refusals += 1
+        assert refusals < 20
+    assert refusals > 0
+
+    # While other work will be measured, the estimate stays as it is.
+    batcher.cancel(item, 10.0)
+    put(batcher, 16)
+    run(batcher, 10.0, seconds=4.0)
+    put(batcher, 1)
+    assert not any(is_admitted(batcher, make_item(64, 10.0, 20.0)) for _ in range(20))
 
 
 def test_when_nothing_waits_one_batch_is_never_refused_on_an_estimate():
