@@ -224,8 +224,7 @@ class Batcher(Generic[T]):
 
         # A request that fits in the next batch is admitted whatever the estimate says: its
         # measurement corrects a wrong estimate.
-        images = demand.request_images
-        if not self.waiting_images and images <= self.max_batch:
+        if not self.waiting_images and demand.request_images <= self.max_batch:
             return None
 
         needed_s = self._throughput.time_for(self._images_until(demand))
@@ -245,8 +244,8 @@ class Batcher(Generic[T]):
             waiting = self._waiting
             large = [*self._backlog, *([self._large] if self._large else [])]
             turn = max((item.images for item in large), default=self.quantum)
-        until = waiting.amount_until(demand.peer, waiting.of_connection(demand.peer) + images, turn)
-        return self.running_images + until
+        images += waiting.of_connection(demand.peer)
+        return self.running_images + waiting.amount_until(demand.peer, images, turn)
 
     def _is_large(self, item: T) -> bool:
         return item.images > self.quantum
