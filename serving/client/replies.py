@@ -38,15 +38,9 @@ class ImageCollector:
 
         Raises:
             RefusedError: if n images do not fit in memory.
-            FaultError: if they have another shape than those before.
         """
         if self._images is None:
             self._images = self._allocate(chunk)
-        if chunk.shape[1:] != self._images.shape[1:]:
-            raise fault(
-                f"the server sent images of the shape {chunk.shape[1:]} after some of the shape "
-                f"{self._images.shape[1:]}"
-            )
 
         end = self._received + len(chunk)
         if end <= self._n:

@@ -29,6 +29,7 @@ class ReplyReader:
     def __init__(self, request: ImagesRequest) -> None:
         self.received = 0
         self.provenance: pb.Provenance | None = None
+        self._shape: tuple[int, ...] | None = None  # of each image
         self._model = request.model
         self._version = request.version if request.HasField("version") else None
         self._repeated = {
@@ -67,6 +68,7 @@ class ReplyReader:
         images = read_pixels(response)
         if not len(images):
             raise fault("the server sent a reply without images")
+        self._check_shape(images.shape[1:])
         received = self.received + len(images)
         if received > self._n:
             raise wrong_number(received, self._n)
@@ -87,6 +89,14 @@ class ReplyReader:
             _check_field(name, getattr(response, name), wanted)
         _check_field("offset", response.offset, self._first + self.received)
         self._check_model(response.provenance)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if self._shape is None:
+            self._shape = shape
+        elif shape != self._shape:
+            raise fault(
+                f"the server sent images of the shape {shape} after some of the shape {self._shape}"
+            )
 
     def _check_model(self, provenance: pb.Provenance) -> None:
         if self.provenance is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import grpc
 
 from dcgan.serving.client.channel import ChannelOptions, channel_options
+from dcgan.serving.client.replies import check_parsed
 from dcgan.serving.load_test.config import (
     REFERENCE_IMAGES,
     REFERENCE_SEEDS,
@@ -23,10 +26,20 @@ from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 
 _CONNECT_S = 10.0  # deadline of the first request
 _REFERENCE_S = 60.0  # deadline of the images of one seed to compare with
+_FAULT = grpc.StatusCode.INTERNAL.name  # of replies that do not fit their request
 
 
-Reference = dict[int, bytes]
-"""The expected images by seed; empty if replies are not compared."""
+@dataclass(frozen=True)
+class Reference:
+    """What replies are compared with.
+
+    Attributes:
+        shape: height, width and channels of images of the model.
+        images: the expected images by seed; empty if their bytes are not compared.
+    """
+
+    shape: tuple[int, int, int]
+    images: Mapping[int, bytes] = field(default_factory=dict)
 
 
 async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
@@ -40,12 +53,10 @@ async def run_load_test(config: LoadTestConfig) -> LoadTestReport:
 
 
 async def fetch_reference(config: LoadTestConfig) -> Reference:
-    """Fetches the expected images, if replies are to be compared.
-
-    In any case the server must answer.
+    """Fetches the size of images, and the expected ones if replies are to be compared with them.
 
     Raises:
-        LoadTestError: if it does not, or sends something else.
+        LoadTestError: if no server answers, or it sends another number of images.
     """
     channel = _open_channel(config.targets[0], config)
     try:
@@ -136,10 +147,7 @@ class _Sender:
             reply = await next(self._stubs).Generate(
                 request, timeout=self._config.timeout_s, metadata=self._config.metadata
             )
-            # grpc.aio returns None for a reply that cannot be parsed.
-            code = OK if reply is not None else grpc.StatusCode.INTERNAL.name
-            if reply is not None:
-                self._verify(seed, n, offset, reply)
+            code = self._check(request, reply)
         except grpc.aio.AioRpcError as error:
             code = error.code().name
 
@@ -149,12 +157,30 @@ class _Sender:
         if self._log.start <= counted < self._log.end:
             self._log.calls.append(FinishedCall(n, now - due, code))
 
-    def _verify(self, seed: int, n: int, offset: int, reply: pb.GenerateResponse) -> None:
-        if not self._reference:
-            return
-        size = len(self._reference[seed]) // REFERENCE_IMAGES
-        expected = self._reference[seed][offset * size : (offset + n) * size]
-        self._log.mismatches += (reply.n, reply.offset, reply.pixels) != (n, offset, expected)
+    def _check(self, request: pb.GenerateRequest, reply: pb.GenerateResponse | None) -> str:
+        """Returns the code under which a reply counts; compares its bytes if that was chosen.
+
+        Args:
+            request: that was sent.
+            reply: to it; grpc.aio returns None for one that cannot be parsed.
+        """
+        if reply is None:
+            return _FAULT
+
+        size = math.prod(self._reference.shape)
+        shape = (reply.height, reply.width, reply.channels)
+        is_right = (
+            (reply.n, reply.offset) == (request.n, request.offset)
+            and shape == self._reference.shape
+            and len(reply.pixels) == request.n * size
+        )
+        if not self._config.verify:
+            return OK if is_right else _FAULT
+
+        first = request.offset * size
+        expected = self._reference.images[request.seed][first : first + request.n * size]
+        self._log.mismatches += not is_right or reply.pixels != expected
+        return OK
 
 
 async def _run_closed_loop(
@@ -186,16 +212,18 @@ async def _run_open_loop(
 async def _fetch_reference(stub: GeneratorServiceStub, config: LoadTestConfig) -> Reference:
     targets = ", ".join(config.targets)
     try:
-        await stub.GetModel(
+        response = await stub.GetModel(
             pb.GetModelRequest(name=config.model), timeout=_CONNECT_S, metadata=config.metadata
         )
-
+        model = check_parsed(response).model
+        reference = Reference((model.height, model.width, model.channels))
         if not config.verify:
-            return {}
-        return {
+            return reference
+        images = {
             seed: await _fetch_images(stub, seed, config, targets)
             for seed in range(REFERENCE_SEEDS)
         }
+        return replace(reference, images=images)
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             cure = "start one with dcgan-serve, or name the right --target"

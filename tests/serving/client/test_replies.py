@@ -50,11 +50,3 @@ def test_an_impossible_shape_is_a_fault(shape):
     )
     with pytest.raises(FaultError, match="as images of the shape"):
         read_exactly(reply, n)
-
-
-@pytest.mark.hostile("A server whose chunks have several shapes", "an error of the client")
-def test_chunks_of_several_shapes_are_a_fault():
-    collector = ImageCollector(4)
-    collector.add(np.zeros((2, 2, 2, 3), np.uint8))
-    with pytest.raises(FaultError, match=r"\(1, 1, 3\) after some of the shape \(2, 2, 3\)"):
-        collector.add(np.zeros((2, 1, 1, 3), np.uint8))

@@ -112,13 +112,20 @@ class Scripted(GeneratorServiceServicer):
             context.abort(grpc.StatusCode.UNAVAILABLE, "away")
 
     def reply(self, kind, first, n, **echo):
-        fields = REPLY | {"n": n, "pixels": bytes(n), "offset": first} | echo | self.changes
-        return kind(**fields)
+        changes = {
+            name: value(first) if callable(value) else value for name, value in self.changes.items()
+        }
+        fields = REPLY | {"n": n, "offset": first} | echo | changes
+        pixels = bytes(n * fields["height"] * fields["width"] * fields["channels"])
+        return kind(**fields | {"pixels": pixels})
 
 
 @pytest.fixture
 def scripted():
-    """Starts a server that sends chunks of given sizes; returns its address and its service."""
+    """Starts a server that sends chunks of given sizes; returns its address and its service.
+
+    Changes are values of fields, or functions of the index of the first image.
+    """
     servers = []
 
     def start(*sizes, endless=False, breaks=False, **changes):
@@ -199,6 +206,14 @@ async def test_a_stream_that_goes_on_is_a_fault_and_is_cancelled(scripted, kind,
 async def test_an_empty_chunk_is_a_fault(scripted, kind, method, arguments):
     target, _ = scripted(16, 0, 4)
     with pytest.raises(FaultError, match="without images"):
+        await receive(kind, target, method, *arguments)
+
+
+@pytest.mark.hostile("A server whose chunks have several shapes", "an error of both clients")
+@each_stream
+async def test_chunks_of_several_shapes_are_a_fault(scripted, kind, method, arguments):
+    target, _ = scripted(16, 4, height=lambda first: 2 if first == 0 else 1)
+    with pytest.raises(FaultError, match=r"\(1, 1, 1\) after some of the shape \(2, 1, 1\)"):
         await receive(kind, target, method, *arguments)
 
 

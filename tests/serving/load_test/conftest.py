@@ -20,7 +20,7 @@ def serving():
             yield pb.GenerateStreamResponse(pixels=bytes(request.n), n=request.n)
 
         async def get_model(request, context):
-            return pb.GetModelResponse()
+            return pb.GetModelResponse(model=pb.Model(height=1, width=1, channels=1))
 
         unary = grpc.unary_unary_rpc_method_handler
         table = {

@@ -14,6 +14,7 @@ from dcgan.serving.load_test import (
 )
 from dcgan.serving.load_test.processes import merge, share_of
 from dcgan.serving.load_test.report import CallLog, FinishedCall
+from dcgan.serving.load_test.runner import Reference
 from dcgan.v1 import generator_pb2 as pb
 
 
@@ -41,7 +42,9 @@ async def test_a_server_that_lies_to_one_of_the_processes_is_caught(serving):
         if context.peer() not in peers:
             peers.append(context.peer())
         pixels = bytes([peers.index(context.peer())] * request.n)  # the reference is of zeros
-        return pb.GenerateResponse(pixels=pixels, n=request.n, offset=request.offset)
+        return pb.GenerateResponse(
+            pixels=pixels, n=request.n, offset=request.offset, height=1, width=1, channels=1
+        )
 
     async with serving(generate) as target:
         config = LoadTestConfig(
@@ -87,7 +90,7 @@ def test_a_process_that_fails_sends_its_error_and_releases_the_others(monkeypatc
         raise ValueError("no such address")
 
     monkeypatch.setattr(runner, "_open_channel", refuse)
-    processes._run_child(LoadTestConfig(), {}, barrier, sender)
+    processes._run_child(LoadTestConfig(), Reference((1, 1, 1)), barrier, sender)
     assert str(receiver.recv()) == "no such address"
     assert barrier.broken
 

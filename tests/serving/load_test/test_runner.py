@@ -88,7 +88,9 @@ async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_t
         if len(arrived) == 20:
             enough.set()
         await enough.wait()
-        return pb.GenerateResponse(n=1)
+        return pb.GenerateResponse(
+            pixels=bytes(1), n=1, offset=request.offset, height=1, width=1, channels=1
+        )
 
     async with serving(generate) as target:
         config = LoadTestConfig(targets=(target,), rate=100.0, duration_s=0.5, warmup_s=0, seed=3)
@@ -98,6 +100,28 @@ async def test_an_open_loop_does_not_wait_for_replies_and_times_them_from_when_t
         gaps.expovariate(100.0) for _ in range(19)
     )  # between the first and the one that frees it
     assert report.latency_ms["99.9"] >= 900 * span_s
+
+
+@pytest.mark.hostile(
+    "A server under `dcgan-bench` whose replies have another number or size of images",
+    "not counted as OK, also without `--verify`",
+)
+@pytest.mark.parametrize(
+    "changes",
+    [{"n": 1, "pixels": b"\0"}, {"n": 0, "pixels": b""}, {"pixels": b""}, {"width": 2}],
+)
+async def test_replies_of_another_number_or_size_are_not_successful(serving, changes):
+    async def generate(request, context):
+        fields = {"pixels": bytes(2), "n": 2, "height": 1, "width": 1, "channels": 1}
+        return pb.GenerateResponse(**fields | {"offset": request.offset} | changes)
+
+    async with serving(generate) as target:
+        config = LoadTestConfig(
+            targets=(target,), sizes=((2, 1.0),), duration_s=0.2, warmup_s=0.0, concurrency=2
+        )
+        report = await run_load_test(config)
+    assert report.codes == {"INTERNAL": report.requests}
+    assert report.mismatches is None
 
 
 @pytest.mark.hostile("A server whose stream never ends, under `dcgan-bench --verify`", "refused")
