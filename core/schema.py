@@ -145,7 +145,7 @@ def _convert_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
         except SchemaError:
             continue
     raise SchemaError(
-        f"{where} must be one of {', '.join(_name(kind) for kind in kinds)}, not {value!r:.60}"
+        f"{where} must be one of {', '.join(_name(kind) for kind in kinds)}, not {_show(value)}"
     )
 
 
@@ -175,7 +175,9 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < _MAX_INTEGER else math.inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+        raise SchemaError(f"{where} must be {_name(kind)}, not {_show(value)}")
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+        raise SchemaError(f"{where} must be {_name(kind)} of at most 300 digits")
     if isinstance(value, float) and not math.isfinite(value):
         raise SchemaError(f"{where} must be a finite number, not {value}")
     if isinstance(value, str) and not is_utf8(value):
@@ -185,8 +187,15 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
 
 def _expect(kind: type[T], value: object, where: str) -> T:
     if not isinstance(value, kind):
-        raise SchemaError(f"{where} must be {_name(kind)}, not {value!r:.60}")
+        raise SchemaError(f"{where} must be {_name(kind)}, not {_show(value)}")
     return value
+
+
+def _show(value: object) -> str:
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # hexadecimal numbers in TOML have no limit, decimal ones have
+        return "a number of thousands of digits"
 
 
 def _unique(pairs: list[tuple[str, object]], where: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dcgan.core.schema import SchemaError, explain_syntax_error, parse
 from dcgan.training.errors import TrainingError
 from dcgan.training.models.tensor_header import read_header
 
@@ -26,12 +27,11 @@ _MAX_FACTS = 2**16  # characters of it; JSON takes many times its size in memory
 _PARSE_ERRORS = (
     OSError,
     SafetensorError,
+    SchemaError,
     LookupError,
     ValueError,
     TypeError,
     AttributeError,
-    RecursionError,  # metadata of thousands of nested lists
-    OverflowError,  # an integer written as 1e999
 )
 
 
@@ -79,16 +79,30 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
             text = (file.metadata() or {})[_KEY]
             if len(text) > _MAX_FACTS:
                 raise ValueError(f"its metadata has {len(text):,} characters")
-            facts = json.loads(text)
-        digest = facts.pop("sha256")
-        numbers = {str(name): int(value) for name, value in facts.items()}
+        digest, facts = _parse_facts(text)
         expected = _digest(tensors, facts)
     except _PARSE_ERRORS as error:
         raise _damaged(path, str(error)) from None
 
     if digest != expected:
         raise _damaged(path, "its digest does not match")
-    return tensors, numbers
+    return tensors, facts
+
+
+def _parse_facts(text: str) -> tuple[str, dict[str, int]]:
+    """Returns the digest in the metadata of a file, and the integers beside it.
+
+    Raises:
+        ValueError, SchemaError: if it is not JSON, or has other values.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its metadata: {explain_syntax_error(error)}") from None
+
+    facts: dict[str, int | str] = parse(dict[str, int | str], values, "its metadata")
+    digest = parse(str, facts.pop("sha256", ""), "its digest")
+    return digest, parse(dict[str, int], facts, "its metadata")
 
 
 def _check_regular(path: Path) -> None:

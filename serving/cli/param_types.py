@@ -15,6 +15,7 @@ UINT32 = click.IntRange(0, 2**32 - 1)
 UINT64 = click.IntRange(0, 2**64 - 1)
 
 _MAX_REQUEST_IMAGES = 512  # of dcgan-bench
+_GPU_NUMBER = re.compile(r"[0-9]{1,9}")
 _INDEX_RANGE = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 
@@ -31,7 +32,7 @@ class GpuNumbers(click.ParamType[tuple[int, ...]]):
             return value
 
         words = value.split(",")
-        numbers = tuple(int(word) for word in words if word.isascii() and word.isdecimal())
+        numbers = tuple(int(word) for word in words if _GPU_NUMBER.fullmatch(word))
         if len(numbers) < len(words) or len(set(numbers)) < len(numbers):
             self.fail(f"{value!r:.80} is not a list of GPU numbers such as 0 or 0,1", param, ctx)
         return numbers

@@ -7,6 +7,7 @@ so the names in a list are resolved here, as often as gRPC would.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -23,6 +24,7 @@ _REFRESH_S = 30.0  # as the DNS resolver of gRPC: dns_min_time_between_resolutio
 _REFRESH_AFTER_FAILURE_S = 1.0
 # Schemes of gRPC's own resolvers. Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
+_PORT = re.compile(r"[0-9]{1,5}")
 _LOCAL = ("localhost:", "127.", "[::1]:", "unix:", "unix-abstract:")
 
 
@@ -196,7 +198,7 @@ def _parse_address(address: str) -> HostPort:
         host = host[1:-1]
     elif ":" in host:
         raise _no_address(address)
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+    if not host or not _PORT.fullmatch(port) or int(port) > 65535:
         raise _no_address(address)
     return HostPort(host, int(port))
 

@@ -120,6 +120,9 @@ def test_a_recipe_file_of_the_users(tmp_path: Path):
     path.write_text("images = " + "1" * 5000)
     with pytest.raises(TrainingError, match="a number in it has thousands of digits"):
         load_recipe(str(path))
+    path.write_text('description = "Mine"\nbatch_size = 0x1' + "0" * 5000)
+    with pytest.raises(SchemaError, match="recipe mine.batch_size must be .* of at most 300 digits"):
+        load_recipe(str(path))
 
 
 def test_learning_rates_decay_linearly_to_0():

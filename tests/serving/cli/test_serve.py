@@ -48,7 +48,7 @@ def test_options_come_from_the_command_line_then_the_environment(monkeypatch):
     assert config["engine"]["instances"] == 3
 
 
-@pytest.mark.parametrize("numbers", ["", "0,0", "one", "1,,2", "-1", "\u0663"])
+@pytest.mark.parametrize("numbers", ["", "0,0", "one", "1,,2", "-1", "\u0663", "9" * 5000])
 def test_devices_are_different_gpu_numbers(numbers):
     result = CliRunner().invoke(main, ["--dry-run", "--devices", numbers])
     assert (result.exit_code, "--devices" in result.stderr) == (2, True)

@@ -46,7 +46,16 @@ def test_what_is_no_address_is_named(target):
 
 
 @pytest.mark.parametrize(
-    "target", ["a:1,:2", "a:1,b:65536", "a:1,b:-2", "a:1,b:٣", "[::1]:1,::1:2", "a:1,[::1]"]
+    "target",
+    [
+        "a:1,:2",
+        "a:1,b:65536",
+        "a:1,b:-2",
+        "a:1,b:٣",
+        "[::1]:1,::1:2",
+        "a:1,[::1]",
+        "a:1,b:" + "9" * 5000,
+    ],
 )
 def test_each_of_several_must_have_a_host_and_a_port(target):
     with pytest.raises(UnreachableError, match="name it as host:port"):
