@@ -25,6 +25,7 @@ from dcgan.training.data.source import (
 from dcgan.training.errors import TrainingError, UnusableImageError
 
 _MAX_VISITS = 16  # of one folder, through links
+_MAX_DEPTH = 1200  # of folders; the system allows two thousand, at quadratic cost
 
 
 def open_folder(path: Path) -> ImageSource:
@@ -71,23 +72,29 @@ def _walk(root: Path) -> Iterator[Path | None]:
     Links to folders are followed, but not to a folder that contains them, which would never end.
 
     Raises:
-        TrainingError: if links lead to one folder in very many ways, as those of folders that all
-            link to each other do.
+        TrainingError: if folders are nested very deeply, or if links lead to one folder in very
+            many ways, as those of folders that all link to each other do.
     """
     visits: Counter[tuple[int, int]] = Counter()
-    pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    # Strings: a Path of two thousand folders takes milliseconds.
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [(str(root), frozenset())]
     while pending:
         folder, parents = pending.pop()
-        status = folder.stat()
+        status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in parents:
             continue
+        if len(parents) > _MAX_DEPTH:
+            raise TrainingError(
+                f"the folder {root} has folders nested over {_MAX_DEPTH:,} deep; move the images "
+                "up, or name a folder inside"
+            )
         visits[identity] += 1
         if visits[identity] > _MAX_VISITS:
             raise TrainingError(
                 to_utf8_text(
-                    f"links in {root} lead to the folder {folder.resolve()} in over {_MAX_VISITS} "
-                    "ways; remove them"
+                    f"links in {root} lead to the folder {os.path.realpath(folder)} in over "
+                    f"{_MAX_VISITS} ways; remove them"
                 )
             )
 
@@ -95,33 +102,33 @@ def _walk(root: Path) -> Iterator[Path | None]:
             if kind == "folder":
                 pending.append((path, parents | {identity}))
             elif kind == "file":
-                yield path
+                yield Path(path)
             elif kind == "unreadable":
                 yield None
 
 
-def _list(folder: Path) -> Iterator[tuple[Path, str]]:
+def _list(folder: str) -> Iterator[tuple[str, str]]:
     """Yields the entries of a folder: "folder", "file", "unreadable", or "other"."""
     try:
-        with os.scandir(folder) as entries:
-            paths = [Path(entry.path) for entry in entries]
+        with os.scandir(folder) as found:
+            entries = list(found)
     except PermissionError:
         yield folder, "unreadable"
         return
 
-    for path in paths:
-        try:
-            is_folder = path.is_dir()
-            is_file = path.is_file()
-        except PermissionError:  # a link into a folder that cannot be entered
-            is_folder = False
-            is_file = False
-        if is_folder:
-            yield path, "folder"
-        elif is_file:
-            yield path, "file"
-        else:
-            yield path, "unreadable" if path.is_symlink() else "other"
+    for entry in entries:
+        yield entry.path, _kind_of(entry)
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link to itself, or into a folder that cannot be entered
+        pass
+    return "unreadable" if entry.is_symlink() else "other"
 
 
 def _read_labels(folder: Path, items: tuple[str, ...]) -> Labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,8 +160,7 @@ def _read_labels(archive: zipfile.ZipFile, size: int | None, items: tuple[str, .
 
 def _without_common_folder(items: Sequence[str]) -> Sequence[str]:
     """Removes the folders that all items share: archivers put everything into one."""
-    while True:
-        heads = {item.partition("/")[0] for item in items}
-        if len(heads) > 1 or not all("/" in item for item in items):
-            return items
-        items = [item.partition("/")[2] for item in items]
+    # All names begin with what the first and the last in alphabetical order have in common.
+    common = os.path.commonprefix([min(items), max(items)])  # noqa: RUF071 - cut below
+    start = common.rfind("/") + 1
+    return [item[start:] for item in items]

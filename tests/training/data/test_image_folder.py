@@ -2,6 +2,7 @@
 
 import pytest
 
+from dcgan.training.data import image_folder
 from dcgan.training.data.decode import DecodeConfig, decode_to_memory
 from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
@@ -140,6 +141,14 @@ def test_folders_may_be_nested_a_thousand_deep(tmp_path, deep_folder):
     (deep_folder / "a.png").write_bytes(png(flat(1)))
     (item,) = open_source(str(tmp_path)).items
     assert item.count("/") == 1100
+
+
+@pytest.mark.hostile("Folders nested thousands deep", "refused in one sentence")
+def test_folders_nested_deeper_than_the_limit_are_refused(tmp_path, deep_folder, monkeypatch):
+    monkeypatch.setattr(image_folder, "_MAX_DEPTH", 1000)
+    (deep_folder / "a.png").write_bytes(png(flat(1)))
+    with pytest.raises(TrainingError, match="nested over 1,000 deep; move the images up"):
+        open_source(str(tmp_path))
 
 
 @pytest.mark.hostile(

@@ -219,3 +219,28 @@ def test_a_zip_in_a_reference_cycle_is_closed_without_a_warning(tmp_path, monkey
     gc.collect()
 
     assert unraisable == []
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["a/b/cats/1.png", "a/b/dogs/1.png"], ("cats", "dogs")),
+        (["a/b/cats1/1.png", "a/b/cats2/1.png"], ("cats1", "cats2")),
+        (["all/1.png", "all/2.png"], ()),
+        (["all/sub/1.png"], ()),
+        (["1.png", "2.png"], ()),
+    ],
+)
+def test_the_folders_that_all_images_share_are_no_class(tmp_path, names, classes):
+    source = open_source(str(make_zip(tmp_path / "it.zip", {name: png(flat(1)) for name in names})))
+    assert source.items == tuple(names)
+    assert source.class_names == classes
+
+
+@pytest.mark.hostile(
+    "A zip whose images lie 30,000 folders deep", "read; no time that grows with the square"
+)
+def test_a_zip_of_deep_folders_is_read(tmp_path):
+    names = [f"{'d/' * 30_000}{folder}/{i}.png" for folder in "ab" for i in range(10)]
+    source = open_source(str(make_zip(tmp_path / "it.zip", dict.fromkeys(names, png(flat(1))))))
+    assert source.class_names == ("a", "b")
