@@ -42,7 +42,7 @@ class LimitedProtocol(HttpToolsProtocol):
         limits: of the server.
         metrics: of HTTP.
         places: connections of all clients.
-        count_refusal: counts a request that is answered without the application.
+        count_refusal: counts a request or a connection that is refused without the application.
     """
 
     limits: HttpConfig
@@ -71,11 +71,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self.peer = peer_of_socket(self.client or ("", id(self)))
         if self.places.admit(self.peer, self.transport.close):
             self._start_timer(self.limits.header_timeout_s)
-        elif len(self.connections) > len(self.places) + _MAX_LINGERING:
-            self._refused = True
-            self.transport.abort()
-        else:
-            self._refuse(TooManyConnectionsError(self.limits.max_connections))
+            return
+
+        error = TooManyConnectionsError(self.limits.max_connections)
+        if len(self.connections) <= len(self.places) + _MAX_LINGERING:
+            self._refuse(error)
+            return
+        self._refused = True
+        self.count_refusal(error, problem_response(error).status)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the requests of a client that has disconnected."""
@@ -257,7 +261,8 @@ def create_protocol(
     Args:
         config: limits.
         metrics: of HTTP.
-        count_refusal: counts a request that is answered without the application, with its status.
+        count_refusal: counts a request or a connection that is refused without the application,
+            with its status.
     """
     attributes = {
         "limits": config,

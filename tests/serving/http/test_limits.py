@@ -235,7 +235,9 @@ async def test_requests_above_the_share_of_their_address_are_refused(connect):
             assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"ok"), 60)
 
 
-async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatch):
+@pytest.mark.hostile("A flood of HTTP connections in all places", "closed at once, and counted")
+async def test_a_flood_of_refused_connections_holds_no_files_and_is_counted(connect, monkeypatch):
+    registry = CollectorRegistry()
     monkeypatch.setattr(protocol, "_MAX_LINGERING", 1)
     monkeypatch.setattr(protocol, "_LINGER_S", 3600.0)
 
@@ -243,7 +245,7 @@ async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatc
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with listening(wait, max_connections=1) as (listener, in_flight):
+    async with listening(wait, registry=registry, max_connections=1) as (listener, in_flight):
         _, writer = await connect(listener)
         writer.write(GET)
         while not in_flight.calls.total:
@@ -254,6 +256,7 @@ async def test_a_flood_of_refused_connections_holds_no_files(connect, monkeypatc
             reader, _ = await connect(listener)
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.wait_for(reader.read(), 60) == b""
+        assert answered(registry) == {"503": 21}
 
 
 @pytest.mark.slow
