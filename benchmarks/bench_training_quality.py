@@ -118,7 +118,7 @@ def train_and_judge(data: str, images: int, changes: tuple[str, ...], seed: str)
         train += [f"--steps={images // batch}", f"--seed={seed}", "--device=cpu", f"--out={run}"]
         subprocess.run(train, check=True, stdout=subprocess.DEVNULL, env=one_thread)
 
-        judge = [scripts / "dcgan-evaluate", run, f"--reference={data}", f"-n={JUDGED}"]
+        judge = [scripts / "dcgan-evaluate", run, f"--reference={data}", f"-n{JUDGED}"]
         judge += ["--no-frechet", "--no-baselines", f"--json={report}"]
         subprocess.run(judge, check=True, stdout=subprocess.DEVNULL, env=one_thread)
         document: dict[str, Any] = json.loads(report.read_text())
