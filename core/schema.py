@@ -22,6 +22,7 @@ from dcgan.core.text import is_utf8, printable
 T = TypeVar("T")
 
 _MAX_INTEGER = 2**1000  # below the largest float
+_MAX_BITS = 13_000  # of an integer that Python can show: at most 4,300 digits
 
 
 class SchemaError(DcganError):
@@ -176,8 +177,8 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
         value = float(value) if abs(value) < _MAX_INTEGER else math.inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise SchemaError(f"{where} must be {_name(kind)}, not {_show(value)}")
-    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
-        raise SchemaError(f"{where} must be {_name(kind)} of at most 300 digits")
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise SchemaError(f"{where} must be {_name(kind)} of at most 4,000 digits")
     if isinstance(value, float) and not math.isfinite(value):
         raise SchemaError(f"{where} must be a finite number, not {value}")
     if isinstance(value, str) and not is_utf8(value):
