@@ -22,7 +22,8 @@ from dcgan.core.text import is_utf8, printable
 T = TypeVar("T")
 
 _MAX_INTEGER = 2**1000  # below the largest float
-_MAX_BITS = 13_000  # of an integer that Python can show: at most 4,300 digits
+_MAX_BITS = 14_280  # of an integer that Python can show, which has at most 4,300 digits
+_LONG_NUMBER = "a number of thousands of digits"
 
 
 class SchemaError(DcganError):
@@ -178,7 +179,7 @@ def _convert_scalar(kind: type[Any], value: object, where: str) -> object:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise SchemaError(f"{where} must be {_name(kind)}, not {_show(value)}")
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-        raise SchemaError(f"{where} must be {_name(kind)} of at most 4,000 digits")
+        raise SchemaError(f"{where} must be {_name(kind)}, not {_LONG_NUMBER}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SchemaError(f"{where} must be a finite number, not {value}")
     if isinstance(value, str) and not is_utf8(value):
@@ -196,7 +197,7 @@ def _show(value: object) -> str:
     try:
         return f"{value!r:.60}"
     except ValueError:  # hexadecimal numbers in TOML have no limit, decimal ones have
-        return "a number of thousands of digits"
+        return _LONG_NUMBER
 
 
 def _unique(pairs: list[tuple[str, object]], where: str) -> dict[str, object]:
