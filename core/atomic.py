@@ -121,6 +121,19 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def resolves_below(path: Path, root: Path) -> bool:
+    """Returns whether a path, with its links followed, lies in a folder.
+
+    Args:
+        path: that may be a link.
+        root: the folder, resolved.
+    """
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+
+
 def is_disk_full(error: Exception) -> TypeGuard[OSError]:
     """Returns whether an error means that the disk, or the user's quota on it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan.core.atomic import is_special, remove_leftovers
+from dcgan.core.atomic import is_special, remove_leftovers, resolves_below
 from dcgan.core.locks import LockUnsupportedError, try_lock
 from dcgan.core.origin import RecipeChange, Training
 from dcgan.core.schema import dump_json
@@ -121,7 +121,7 @@ class RunFolder:
                 raise TrainingError(
                     f"{path} is neither a file nor a folder; remove it, or choose another --out"
                 )
-            if path.is_symlink() and not _resolves_below(path, root):
+            if path.is_symlink() and not resolves_below(path, root):
                 raise TrainingError(
                     f"{path} is a link that leads out of the run folder, where files would be "
                     "replaced; put a copy in its place, or choose another --out"
@@ -155,13 +155,6 @@ class RunFolder:
     def write(self, name: str, data: bytes) -> None:
         """Writes a file atomically; see `write_file`."""
         write_file(self.path / name, data)
-
-
-def _resolves_below(path: Path, root: Path) -> bool:
-    try:
-        return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links in a circle
-        return False
 
 
 def check_free(path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcgan.core.atomic import is_special, resolves_below
 from dcgan.core.bounded import read_bounded
 from dcgan.core.errors import DcganError
 from dcgan.core.schema import SchemaError, parse_json
@@ -35,6 +36,7 @@ MAX_MANIFEST_BYTES = 2**20
 """Largest manifest that is read."""
 
 _MAX_CARD_BYTES = 2**20
+_VOLUME_PREFIX = ".."  # of ..data, through which volumes of Kubernetes are updated at once
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")  # name of a folder; not 007, nor digits of other scripts
 
 _CURE = "export the model again, or remove it with dcgan-zoo remove and fetch it again"
@@ -99,7 +101,11 @@ class Release:
             RepositoryError: if the folder cannot be read.
         """
         try:
-            found = {path.name for path in self.folder.iterdir()}
+            found = {
+                path.name
+                for path in self.folder.iterdir()
+                if not path.name.startswith(_VOLUME_PREFIX)
+            }
         except OSError as error:
             raise _unreadable(self.folder, error) from None
 
@@ -161,7 +167,8 @@ def read_release(folder: Path) -> Release:
 
     for file in manifest.files:
         path = folder / file.path
-        if path.is_symlink() or not path.is_file():
+        _check_kind(path)
+        if not path.is_file():
             raise CorruptModelError(
                 f"{folder} lacks the file {file.path} that its manifest lists; {_CURE}"
             )
@@ -256,8 +263,19 @@ def _check_digest(path: Path, file: ModelFile, found: str) -> None:
         )
 
 
+def _check_kind(path: Path) -> None:
+    """Checks that a file in a model folder is no special file, nor a link out of the folder."""
+    if path.is_symlink() and not resolves_below(path, path.parent.resolve()):
+        raise CorruptModelError(
+            f"{path} is a link that leads out of the model folder; put a copy in its place"
+        )
+    if is_special(path) or path.is_dir():
+        raise CorruptModelError(f"{path} is not a regular file; {_CURE}")
+
+
 def _read_manifest(folder: Path) -> str:
     path = folder / FILE_NAME
+    _check_kind(path)
     if not path.is_file():
         raise RepositoryError(f"{folder} is not a model folder: it has no {FILE_NAME}")
     try:

@@ -199,8 +199,34 @@ def test_a_link_out_of_the_folder_is_refused(toy: Path, tmp_path: Path):
     secret.write_bytes((toy / "generator.onnx").read_bytes())
     (toy / "generator.onnx").unlink()
     (toy / "generator.onnx").symlink_to(secret)
-    with pytest.raises(RepositoryError, match="lacks the file"):
+    with pytest.raises(RepositoryError, match="generator.onnx is a link that leads out of the"):
         read_release(toy)
+
+
+@pytest.mark.hostile("A manifest that is a link out of the model folder", "refused")
+def test_a_manifest_that_is_a_link_out_of_the_folder_is_refused(toy: Path, tmp_path: Path):
+    (toy / FILE_NAME).rename(tmp_path / "secret")
+    (toy / FILE_NAME).symlink_to(tmp_path / "secret")
+    with pytest.raises(RepositoryError, match="manifest.json is a link that leads out of the"):
+        read_release(toy)
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, "golden.png"])
+def test_a_folder_in_place_of_a_file_is_named(toy: Path, name: str):
+    (toy / name).unlink()
+    (toy / name).mkdir()
+    with pytest.raises(RepositoryError, match=f"{name} is not a regular file"):
+        read_release(toy)
+
+
+def test_links_inside_a_folder_are_followed_as_volumes_of_kubernetes_have_them(toy: Path):
+    stamped = toy / "..2026_11_26"
+    stamped.mkdir()
+    (toy / "..data").symlink_to(stamped.name)
+    for path in [path for path in toy.iterdir() if not path.name.startswith("..")]:
+        path.rename(stamped / path.name)
+        path.symlink_to(Path("..data") / path.name)
+    read_release(toy).verify_listing()
 
 
 def test_a_folder_in_the_wrong_place_is_refused(toy: Path):
