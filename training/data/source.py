@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
+from dcgan.training.data.pixel_limit import check_pixels
 from dcgan.training.errors import UnusableImageError
 
 T = TypeVar("T")
@@ -50,10 +51,6 @@ DECODE_ERRORS = (
     ArithmeticError,
 )
 """What Pillow and zipfile raise for damaged, encrypted and unknown files."""
-
-# Bounds of one image: its pixels, and each side, which is that of JPEG.
-_MAX_PIXELS = 2**27
-_MAX_SIDE = 2**16 - 1
 
 # Bounds of a TIFF: numbers of a tag, such as the offsets of strips, and tags.
 _MAX_TAG_VALUES = 2**20
@@ -278,11 +275,7 @@ def with_image(source: ImageSource, i: int, use: Callable[[Image.Image], T]) -> 
     cure = "fix it, remove it or use --skip-corrupt"
     try:
         with source.open(i) as image:
-            width, height = image.size
-            if width * height > _MAX_PIXELS or max(width, height) > _MAX_SIDE:
-                raise UnusableImageError(
-                    f"{item} is {width} x {height} pixels", "shrink or remove it"
-                )
+            check_pixels(image, item)
             return use(image)
     except Image.DecompressionBombError:
         raise UnusableImageError(f"{item} has far too many pixels", "shrink or remove it") from None
