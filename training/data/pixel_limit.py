@@ -1,6 +1,6 @@
 """How many pixels an image may have, by the memory that decoding it takes.
 
-Peak memory in bytes a pixel, measured at 17 million pixels: JPEG 0.1 (it is decoded smaller), RGB 4,
+Peak memory in bytes a pixel, measured at 17 million pixels: JPEG 0.1 (decoded smaller), RGB 4,
 grey 5, CMYK and Lab 8; transparent 9 to 13; AVIF 13, WebP 17, JPEG 2000 24; grey of 16 bits 9, of
 32 bits 20; colors of 16 bits 17 to 21.
 """
