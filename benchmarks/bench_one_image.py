@@ -5,7 +5,8 @@
 
 With 32 callers the service is compared with the bare session in its best batch, and with a ceiling:
 a session each of whose images costs a bare RPC as well. With one caller, the figure is what an idle
-server adds to the time of a bare RPC and of a run after a pause. All ratios are taken within a
+server adds to the time of a bare RPC and of a run after a pause, and, since caches are colder after
+an RPC than after a pause, to the time of both in turn. All ratios are taken within a
 round, in which the things that are compared take turns; the results have the median and the
 quartiles over the rounds, and the rates of the best round.
 
@@ -28,15 +29,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import grpc
 from bench_serving import ON_CPU, Run, open_bare, raw_p50_ms, raw_rate, run_engine
 from servers import ECHO, config, describe_machine, serving, split
 from serving_models import publish_models
 
-from dcgan.core import event_loop
+from dcgan.core import event_loop, noise
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.launch import LaunchedServer, launch_server
 from dcgan.serving.load_test import LoadTestReport, run_load_test
+from dcgan.v1 import generator_pb2 as pb
+from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
 from dcgan.zoo.repository import find_release
 
 CALLERS = (1, 32)
@@ -111,6 +115,12 @@ def measure(repository: Path, rounds: int, seconds: float) -> list[Row]:
                 "raw rate": raw_rate([session], RAW_BATCH, seconds),
                 "raw p50 ms": raw_p50_ms(engine, seconds, PAUSE_S),
                 "raw cpu us": raw_cpu_us(engine, seconds),
+                "echo and raw in turn p50 ms": event_loop.run(
+                    in_turn_p50_ms(echo_server.address, engine, seconds)
+                ),
+                "served in turn p50 ms": event_loop.run(
+                    in_turn_p50_ms(served_server.address, None, seconds)
+                ),
             }
             for callers in CALLERS:
                 for name, server in servers.items():
@@ -127,6 +137,20 @@ def raw_cpu_us(run: Run, seconds: float) -> float:
     rate = raw_rate([run], RAW_BATCH, seconds)
     images = rate * (time.perf_counter() - began)
     return 1e6 * (time.process_time() - before_s) / images
+
+
+async def in_turn_p50_ms(address: str, run: Run | None, seconds: float) -> float:
+    """Returns the median time of an RPC of one image and, if there is one, a run after it."""
+    times = []
+    ends = time.perf_counter() + seconds
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = GeneratorServiceStub(channel)
+        while (began := time.perf_counter()) < ends:
+            await stub.Generate(pb.GenerateRequest(seed=len(times), n=1))
+            if run is not None:
+                run(noise.latents(0, len(times), 1, 100))
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
 
 
 def measure_server(server: LaunchedServer, callers: int, seconds: float) -> Row:
@@ -171,6 +195,8 @@ def ratios(row: Row) -> Row:
         "cpu of raw / cpu of served x 32 and client": row["raw cpu us"] / cpu_us,
         "cpu of null x 32 / echo x 32": row["null x 32 cpu us"] / row["echo x 32 cpu us"],
         "idle p50 over echo and raw, ms": row["served x 1 p50 ms"] - beside_ms,
+        "idle p50 over echo and raw in turn, ms": row["served in turn p50 ms"]
+        - row["echo and raw in turn p50 ms"],
         "idle null p50 over echo, ms": row["null x 1 p50 ms"] - row["echo x 1 p50 ms"],
     }
 

@@ -17,17 +17,18 @@ from serving_models import IMAGE_SIZE
 from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb
 
+SHAPE = {"height": IMAGE_SIZE, "width": IMAGE_SIZE, "channels": 3}
+
 
 async def serve(ready_file: Path) -> None:
     """Serves until SIGTERM."""
 
     async def generate(request: pb.GenerateRequest, _: object) -> pb.GenerateResponse:
-        return pb.GenerateResponse(
-            pixels=bytes(IMAGE_SIZE * IMAGE_SIZE * 3 * request.n), n=request.n
-        )
+        pixels = bytes(IMAGE_SIZE * IMAGE_SIZE * 3 * request.n)
+        return pb.GenerateResponse(pixels=pixels, n=request.n, offset=request.offset, **SHAPE)
 
     async def get_model(_: object, __: object) -> pb.GetModelResponse:
-        return pb.GetModelResponse()
+        return pb.GetModelResponse(model=pb.Model(**SHAPE))
 
     unary = grpc.unary_unary_rpc_method_handler
     table = {

@@ -73,12 +73,18 @@ class NaiveService(rpc.GeneratorServiceServicer):
         images = self._generate(request.seed, request.n)
         n, height, width, channels = images.shape
         return pb.GenerateResponse(
-            pixels=images.tobytes(), n=n, height=height, width=width, channels=channels
+            pixels=images.tobytes(),
+            n=n,
+            height=height,
+            width=width,
+            channels=channels,
+            offset=request.offset,
         )
 
     def GetModel(self, _: pb.GetModelRequest, __: object) -> pb.GetModelResponse:  # noqa: N802
         """Describes the model, as the load test requires."""
-        return pb.GetModelResponse()
+        _, height, width, channels = self._generate(0, 1).shape
+        return pb.GetModelResponse(model=pb.Model(height=height, width=width, channels=channels))
 
 
 def main() -> None:

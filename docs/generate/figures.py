@@ -63,6 +63,24 @@ def serving_latency() -> str:
     return table(["measure", "value"], rows)
 
 
+def serving_one_image() -> str:
+    """Return how requests of one image compare with the bare session and an empty RPC."""
+    result = _read("serving-one-image.json")
+    ratios = {name: values[1] for name, values in result["ratios"].items()}
+    apart = ratios["idle p50 over echo and raw, ms"]
+    in_turn = ratios["idle p50 over echo and raw in turn, ms"]
+    null = ratios["idle null p50 over echo, ms"]
+    rows = [
+        ["served / bare session in batches of 64", f"{ratios['served x 32 / raw']:.2f}"],
+        ["if it cost only an empty RPC", f"{ratios['ceiling x 32 / raw']:.2f}"],
+        ["idle server: p50 beyond an empty RPC and the session", f"{apart:.2f} ms"],
+        ["beyond both in turn, which cool each other's caches", f"{in_turn:.2f} ms"],
+        ["a graph that computes nothing: p50 beyond an empty RPC", f"{null:.2f} ms"],
+    ]
+    rounds = f"\nMedian of {result['rounds']} rounds. "
+    return table(["n = 1", "value"], rows) + rounds + _machine(result["machine"]).lstrip()
+
+
 def serving_options() -> str:
     """Return what engines, threads and batch sizes change."""
     result = _read("serving-options.json")
@@ -238,6 +256,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "quality-32": lambda: quality("quality-32x32.json"),
     "quality-64": lambda: quality("quality.json"),
     "serving": serving,
+    "serving-one-image": serving_one_image,
     "serving-latency": serving_latency,
     "serving-options": serving_options,
     "training": training,
