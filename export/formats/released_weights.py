@@ -21,7 +21,7 @@ def read_weights(file: ModelFile, folder: Path, manifest: Manifest) -> FoldedGen
     Args:
         file: the file.
         folder: of the model.
-        manifest: of the model, to which the file must fit before its weights are read.
+        manifest: of the model, to which an ONNX file must fit before its weights are read.
 
     Raises:
         ExportError: if the file is damaged, or holds something else.
