@@ -22,6 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dcgan.core.atomic import write_file
 from dcgan.core.versions import library_versions
 from dcgan.training.device import describe_hardware
@@ -61,6 +63,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
+    torch.set_num_threads(1)  # of this process, as of the trainings: for the name of the hardware
     document = read_document(arguments.out, arguments.images, Path(arguments.data).name)
     results = document["kernel_distance"]
     for name in arguments.only or CHANGES:

@@ -209,6 +209,23 @@ def quality(name: str) -> str:
     return table(["images", "distance"], rows) + note
 
 
+def training_quality() -> str:
+    """Return KD-Lite0 after short trainings with changed recipes."""
+    result = _read("training-quality.json")
+    settings = result["settings"]
+    rows = []
+    for change, distances in result["kernel_distance"].items():
+        values = sorted(1000 * distance for distance in distances.values())
+        mean = sum(values) / len(values)
+        rows.append([cell(change), f"{mean:.1f}", ", ".join(f"{value:.1f}" for value in values)])
+    note = (
+        f"\n{settings['recipe']} at width {settings['width']}, {settings['images']:,} images each, "
+        f"n={settings['judged']:,}, {settings['data']}; standard error of one evaluation at most "
+        f"{1000 * result['standard_error']:.1f}; {result['hardware']}, {result['date']}.\n"
+    )
+    return table(["recipe", "KD-Lite0 x1000, mean", "each seed"], rows) + note
+
+
 def headline() -> str:
     """Return the table of the README: one line for each claim."""
     servers = _read("alternatives.json")["servers"]
@@ -260,6 +277,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "serving-latency": serving_latency,
     "serving-options": serving_options,
     "training": training,
+    "training-quality": training_quality,
 }
 
 
