@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 from dcgan.export.formats.released_weights import find_weights, read_weights
 from dcgan.zoo.manifest import Manifest
@@ -19,6 +21,8 @@ from dcgan.zoo.quality import (
 )
 from dcgan.zoo.repository import SHIPPED, Release, list_releases
 from docs.generate.markdown import cell, code, table
+
+_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 _PRECISIONS = ("fp32", "int8", "fp16")
 _NOTE = (
@@ -159,7 +163,15 @@ def _folder(manifest: Manifest) -> str:
 def _images(manifest: Manifest) -> str:
     colours = "RGB" if manifest.channels == 3 else "grey"
     classes = f", {manifest.classes} classes" if manifest.classes else ""
-    return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}"
+    place = ", only in a checkout" if manifest.name in _outside_wheel() else ""
+    return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}{place}"
+
+
+def _outside_wheel() -> set[str]:
+    """Return the names of the models that the wheel leaves out to stay small."""
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["exclude-package-data"]["dcgan.zoo"]
+    return {pattern.split("/")[1] for pattern in patterns}
 
 
 def _hardware(manifest: Manifest) -> str:

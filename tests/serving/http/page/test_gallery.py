@@ -107,7 +107,7 @@ def test_controls_change_the_pictures_and_the_url(open_page):
     assert page.locator("#models button").nth(1).get_attribute("aria-pressed") == "true"
 
     page.click("#surprise")
-    wait_until(page, "!location.search.includes('seed=42')")
+    wait_until(page, "!location.search.includes('seed=42&')")
 
 
 def test_favourites_are_kept_and_exported(open_page):
