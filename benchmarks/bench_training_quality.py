@@ -1,6 +1,6 @@
 """Quality after short trainings with changed recipes: KD-Lite0, with several seeds each.
 
-    python benchmarks/bench_training_quality.py --data cifar10-train.zip [--images 64000]
+    python benchmarks/bench_training_quality.py --data cifar10-train.zip [--images 128000]
         [--seeds 0,1,2] [--only NAME]... [--out results/training-quality.json]
 
 Every training sees the same number of images, so a change that makes a step slower gets more time.
@@ -27,9 +27,11 @@ import torch
 from dcgan.core.atomic import write_file
 from dcgan.core.versions import library_versions
 from dcgan.training.device import describe_hardware
+from dcgan.training.recipe_files import load_recipe
 
 RECIPE = "dcgan32"
-NARROW = ("generator.width=32", "discriminator.width=32")
+WIDTH = 32
+NARROW = (f"generator.width={WIDTH}", f"discriminator.width={WIDTH}")
 JUDGED = 2000  # generated images
 LIBRARIES = ("dcgan-zoo", "numpy", "torch")
 
@@ -55,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="CIFAR-10 as a StyleGAN zip, or cifar10")
-    parser.add_argument("--images", type=int, default=64000, help="that each training sees")
+    parser.add_argument("--images", type=int, default=128000, help="that each training sees")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", action="append", choices=CHANGES, help="only this change")
     parser.add_argument(
@@ -84,7 +86,7 @@ def read_document(path: Path, images: int, data: str) -> dict[str, Any]:
     """Returns the results that are there, or an empty document for these settings."""
     settings = {
         "recipe": RECIPE,
-        "width": 32,
+        "width": WIDTH,
         "images": images,
         "judged": JUDGED,
         "data": data,
@@ -106,11 +108,7 @@ def read_document(path: Path, images: int, data: str) -> dict[str, Any]:
 
 def train_and_judge(data: str, images: int, changes: tuple[str, ...], seed: str) -> dict[str, Any]:
     """Returns the report of `dcgan-evaluate` on a generator that was trained with changes."""
-    batch = 64
-    for change in changes:
-        if change.startswith("batch_size="):
-            batch = int(change.removeprefix("batch_size="))
-
+    batch = load_recipe(RECIPE, changes).batch_size
     scripts = Path(sys.executable).parent
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
