@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -167,6 +168,7 @@ def _images(manifest: Manifest) -> str:
     return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}{place}"
 
 
+@functools.cache
 def _outside_wheel() -> set[str]:
     """Return the names of the models that the wheel leaves out to stay small."""
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))
