@@ -6,9 +6,9 @@
 With 32 callers the service is compared with the bare session in its best batch, and with a ceiling:
 a session each of whose images costs a bare RPC as well. With one caller, the figure is what an idle
 server adds to the time of a bare RPC and of a run after a pause, and, since caches are colder after
-an RPC than after a pause, to the time of both in turn. All ratios are taken within a
-round, in which the things that are compared take turns; the results have the median and the
-quartiles over the rounds, and the rates of the best round.
+an RPC than after a pause, to the time of both in turn. All ratios are taken within a round, in
+which the things that are compared take turns; the results have the median and the quartiles over
+the rounds, and the rates of the best round.
 
 The processor time of a request is that of all threads of the server, or of the client. It depends
 less than rates do on what else runs on the machine: there, a server and its client get more of the
