@@ -25,7 +25,7 @@ from dcgan.serving.http.errors import (
     TooManyConnectionsError,
 )
 from dcgan.serving.http.metrics import HttpMetrics
-from dcgan.serving.http.problem import problem_response
+from dcgan.serving.http.problem import TABLE, problem_response
 from dcgan.serving.open_connections import OpenConnections
 from dcgan.serving.peer import LOCAL, peer_of_socket
 
@@ -78,7 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(error)
             return
         self._refused = True
-        self.count_refusal(error, problem_response(error).status)
+        status, _ = TABLE[type(error)]
+        self.count_refusal(error, status)
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
