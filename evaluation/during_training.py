@@ -27,17 +27,21 @@ _SEED = 0
 _BATCH = 50
 
 
-def open_evaluator(dataset: Dataset) -> Evaluator:
+def open_evaluator(dataset: Dataset, device: str) -> Evaluator:
     """Returns a function that compares a generator with training images.
 
     It computes what `dcgan-evaluate -n 2000` computes of the exported model, with the training data
-    as reference, except for the rounding of weights.
+    as reference, except for rounding: of the weights, and of the features on a GPU.
+
+    Args:
+        dataset: the training images.
+        device: where the features are computed, "cpu" or "cuda".
 
     Raises:
         ModuleNotFoundError: if the weights of the features are not installed.
         EvaluationError: if there are too few images.
     """
-    return TrainingEvaluator(dataset, Lite0())
+    return TrainingEvaluator(dataset, Lite0(device))
 
 
 class TrainingEvaluator:

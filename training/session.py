@@ -160,7 +160,7 @@ def _train(
     """Trains in a run folder; after a signal, exits with the code of that signal."""
     configure_backends(deterministic=config.deterministic)
     schedule = CheckpointSchedule(session.checkpoint_seconds, session.checkpoint_steps)
-    evaluation = _plan_evaluation(session, dataset) if context.is_main else None
+    evaluation = _plan_evaluation(session, dataset, config.device) if context.is_main else None
     folder = RunFolder(out)
     trainer = Trainer(config, dataset, context)
     stop = StopSignal()
@@ -190,10 +190,10 @@ def _train(
         raise click.exceptions.Exit(128 + stop.received)  # as a shell reports it
 
 
-def _plan_evaluation(session: Session, dataset: Dataset) -> EvaluationPlan | None:
+def _plan_evaluation(session: Session, dataset: Dataset, device: str) -> EvaluationPlan | None:
     if session.evaluate_every is None:
         return None
-    return EvaluationPlan(every=session.evaluate_every, evaluate=load_evaluator(dataset))
+    return EvaluationPlan(every=session.evaluate_every, evaluate=load_evaluator(dataset, device))
 
 
 def _prepare_folder(

@@ -84,5 +84,5 @@ def test_too_few_images_are_one_sentence(dataset_of, extractor):
 
 
 def test_training_finds_the_evaluator_by_its_entry_point(dataset_of, extractor, monkeypatch):
-    monkeypatch.setattr(during_training, "Lite0", lambda: extractor)
-    assert isinstance(load_evaluator(dataset_of(40)), TrainingEvaluator)
+    monkeypatch.setattr(during_training, "Lite0", lambda _: extractor)
+    assert isinstance(load_evaluator(dataset_of(40), "cpu"), TrainingEvaluator)

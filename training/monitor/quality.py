@@ -72,8 +72,8 @@ class EvaluationPlan:
         return step % self.every == 0
 
 
-def load_evaluator(dataset: Dataset) -> Evaluator:
-    """Returns the evaluator, prepared for the images of a run.
+def load_evaluator(dataset: Dataset, device: str) -> Evaluator:
+    """Returns the evaluator, prepared for the images of a run on a device, "cpu" or "cuda".
 
     Raises:
         TrainingError: if `dcgan.evaluation` is not installed.
@@ -81,8 +81,8 @@ def load_evaluator(dataset: Dataset) -> Evaluator:
         DcganError: if the images are too few.
     """
     for point in entry_points(group=_GROUP, name="kd-lite0"):
-        opener = cast(Callable[[Dataset], Evaluator], point.load())
-        return opener(dataset)
+        opener = cast(Callable[[Dataset, str], Evaluator], point.load())
+        return opener(dataset, device)
     raise TrainingError(
         "--evaluate-every needs dcgan.evaluation, which this installation lacks; install "
         "'dcgan-zoo[evaluate]' again"
