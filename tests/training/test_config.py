@@ -74,6 +74,8 @@ def test_values_are_changed_one_by_one():
         ("generator.classes=1", "classes must be 0 or 2 to"),
         ("generator.classes=10", "make them equal"),
         ("discriminator.norm=layer", "discriminator.norm must be one of"),
+        ("discriminator.depth=3", "discriminator.depth must be 1 or 2, not 3"),
+        ("discriminator.depth=two", "must be a whole number"),
         ("batch_size=0", "batch_size must be"),
         ("epochs=0", "epochs must be"),
         ("sample_steps=0", "sample_steps must be"),
@@ -98,6 +100,13 @@ def test_a_mistake_is_one_sentence_with_the_cure(change, message):
     with pytest.raises((TrainingError, SchemaError), match=message.replace("(", r"\(")) as caught:
         load_recipe("digits", [change])
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_from_before_there_was_a_depth_has_depth_one():
+    recipe = load_recipe("dcgan32")
+    document = json.loads(dump_json(recipe))
+    assert document["discriminator"].pop("depth") == 1
+    assert parse_json(Recipe, json.dumps(document), "it") == recipe
 
 
 def test_an_unknown_recipe_names_the_nearest():

@@ -26,7 +26,7 @@ MAX_SIDE = 4
 def gemm_conv(
     conv: nn.Conv2d, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """Returns `conv(x)`: [B, C, H, W] -> [B, O, H/2, W/2], or [B, O, 1, 1] from a 4x4 map.
+    """Returns `conv(x)`: [B, C, H, W] -> [B, O, H/stride, W/stride]; 1x1 from a 4x4 map.
 
     Args:
         conv: the layer.

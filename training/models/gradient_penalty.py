@@ -58,5 +58,7 @@ def linear_gradient(discriminator: Discriminator, images: Tensor, label: Tensor 
         area = x.shape[2] * x.shape[3]
         gradient = gradient + discriminator.projection(label)[:, :, None, None] / area
     for layer, slope in zip(reversed(layers), reversed(slopes), strict=True):
-        gradient = conv_transpose2d(gradient * slope, layer.conv.weight, None, 2, 1)
+        conv = layer.conv
+        padding = cast(tuple[int, ...], conv.padding)
+        gradient = conv_transpose2d(gradient * slope, conv.weight, None, conv.stride, padding)
     return gradient

@@ -2,12 +2,12 @@
 
 All recipes use these two classes and differ in `GeneratorConfig` and `DiscriminatorConfig`. Each
 layer doubles or halves the image with a 4x4 kernel of stride 2 and has no bias where a
-normalization follows. A 64x64 image takes five layers, a 32x32 image four.
+normalization follows. A 64x64 image takes five layers, a 32x32 image four. A discriminator of depth
+2 has a 3x3 layer of stride 1 at each size of the feature map, too.
 """
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dcgan.training.models.gemm_convolution import gemm_conv, gemm_conv_transpose
-from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.network_config import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    discriminator_layers,
+    halvings,
+)
 
 NEGATIVE_SLOPE = 0.2
 """Of the discriminator's leaky ReLU."""
@@ -83,7 +88,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
 
-        doublings = _halvings(config.image_size)  # from 4x4 to the full size
+        doublings = halvings(config.image_size)  # from 4x4 to the full size
         widths = [config.width * 2**i for i in reversed(range(doublings))]
         first = Up(config.latent_size, widths[0], stride=1, padding=0, classes=config.classes)
         others = [
@@ -134,7 +139,7 @@ class Down(nn.Module):
     def forward(
         self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        """[B, channels_in, H, W] -> [B, channels_out, H/2, W/2]."""
+        """[B, channels_in, H, W] -> [B, channels_out, H/stride, W/stride]."""
         x = self.norm(gemm_conv(self.conv, x, weight, bias))
         return nn.functional.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
 
@@ -143,7 +148,8 @@ class Discriminator(nn.Module):
     """Maps each image to a logit; its sigmoid is the probability that the image is real.
 
     For image size 64 and width 64: 3 x 64 x 64 -> 64 x 32 x 32 -> 128 x 16 x 16 -> 256 x 8 x 8 ->
-    512 x 4 x 4 -> 1. With classes, the inner product of the last features and an embedding of the
+    512 x 4 x 4 -> 1; at depth 2, a 3x3 layer makes 64 x 64 x 64 of the image, and another follows
+    each 4x4 layer. With classes, the inner product of the last features and an embedding of the
     class is added to the logit (projection discriminator, Miyato and Koyama 2018).
     """
 
@@ -152,19 +158,27 @@ class Discriminator(nn.Module):
         self.config = config
         batch = config.norm == "batch"
 
-        widths = [config.width * 2**i for i in range(_halvings(config.image_size))]
+        shapes = discriminator_layers(config)
         norms = [
-            nn.BatchNorm2d(width) if batch and i > 0 else nn.Identity()
-            for i, width in enumerate(widths)
+            nn.BatchNorm2d(shape.channels_out) if batch and i > 0 else nn.Identity()
+            for i, shape in enumerate(shapes)
         ]
         convs = [
-            nn.Conv2d(a, b, 4, 2, 1, bias=not batch)
-            for a, b in pairwise([config.channels, *widths])
+            nn.Conv2d(
+                shape.channels_in,
+                shape.channels_out,
+                shape.kernel,
+                shape.stride,
+                padding=1,
+                bias=not batch,
+            )
+            for shape in shapes
         ]
         layers = [Down(conv, norm) for conv, norm in zip(convs, norms, strict=True)]
         self.hidden = nn.ModuleList(layers)
-        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=not batch)
-        self.projection = nn.Embedding(config.classes, widths[-1]) if config.classes else None
+        features = shapes[-1].channels_out
+        self.head = nn.Conv2d(features, 1, 4, 1, 0, bias=not batch)
+        self.projection = nn.Embedding(config.classes, features) if config.classes else None
 
         if config.norm == "spectral":
             projections = [self.projection] if self.projection is not None else []
@@ -241,8 +255,3 @@ def init_weights(network: nn.Module) -> None:
 def _trained_weight(module: nn.Module) -> Tensor:
     """Returns the parameter that is trained, which spectral normalization divides by its norm."""
     return next(weight for name, weight in module.named_parameters() if name != "bias")
-
-
-def _halvings(image_size: int) -> int:
-    """Number of times that an image is halved until it is 4x4."""
-    return int(math.log2(image_size)) - 2

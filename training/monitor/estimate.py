@@ -6,7 +6,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dcgan.training.config import Recipe
-from dcgan.training.models.network_config import DiscriminatorConfig, GeneratorConfig
+from dcgan.training.models.network_config import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    discriminator_layers,
+)
 from dcgan.training.monitor.progress import format_duration
 from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import RunConfig
@@ -71,11 +75,10 @@ def generator_cost(config: GeneratorConfig) -> float:
 
 def discriminator_cost(config: DiscriminatorConfig) -> float:
     """Returns the multiply-adds of a discriminator's convolutions for one image."""
-    sides = _sides(config.image_size)[::-1]  # of the outputs: half of the image, ..., 8, 4
-    widths = [config.width * 2**i for i in range(len(sides))]
-    cost: float = 16 * widths[-1]
-    for side, (inputs, outputs) in zip(sides, pairwise([config.channels, *widths]), strict=True):
-        cost += 16 * side**2 * inputs * outputs
+    layers = discriminator_layers(config)
+    cost: float = 16 * layers[-1].channels_out
+    for layer in layers:
+        cost += (layer.kernel * layer.side) ** 2 * layer.channels_in * layer.channels_out
     return cost
 
 

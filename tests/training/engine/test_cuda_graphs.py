@@ -77,11 +77,11 @@ def test_the_captured_step_equals_the_same_step_without_a_graph(
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["switches", "compiled"])
-def test_switches_stay_near_the_plain_step(small, dataset, compiled):
+@pytest.mark.parametrize("depth", [1, 2])
+def test_switches_stay_near_the_plain_step(small, dataset, depth, compiled):
     """The losses and scores of the first step, before Adam amplifies rounding."""
-    recipe = replace(
-        small, loss="hinge", discriminator=replace(small.discriminator, norm="spectral")
-    )
+    discriminator = replace(small.discriminator, norm="spectral", depth=depth)
+    recipe = replace(small, loss="hinge", discriminator=discriminator)
     for precision, tolerance in (("fp32", 1e-4), ("bf16", 0.02)):
         plain = run(recipe, dataset, precision, recorded=False, compiled=None)[0][0]
         found = run(recipe, dataset, precision, recorded=True, compiled=compiled)[0][0]

@@ -35,6 +35,9 @@ RECIPES: dict[str, tuple[str, dict[str, object]]] = {
     "spectral norm and penalties": ("spectral", {"r1": 1.0}),
     "classes": ("spectral", {"loss": "hinge", "classes": 2}),
     "classes and penalties": ("none", {"r1": 1.0, "r2": 1.0, "classes": 2}),
+    "depth 2": ("spectral", {"loss": "hinge", "classes": 2, "depth": 2, **AUGMENTED}),
+    "depth 2 and batch norm": ("batch", {"depth": 2}),
+    "depth 2 and penalties": ("none", {"loss": "relativistic", "r1": 1.0, "depth": 2}),
 }
 
 OFF = EngineConfig(**{each.name: "off" for each in fields(EngineConfig)})
@@ -63,10 +66,11 @@ def make_recipe(small: Recipe, name: str, engine: EngineConfig) -> Recipe:
     norm, changes = RECIPES[name]
     changes = dict(changes)
     classes = changes.pop("classes", 0)
+    depth = changes.pop("depth", 1)
     return replace(
         small,
         generator=replace(small.generator, classes=classes),
-        discriminator=replace(small.discriminator, norm=norm, classes=classes),
+        discriminator=replace(small.discriminator, norm=norm, depth=depth, classes=classes),
         engine=engine,
         **changes,
     )

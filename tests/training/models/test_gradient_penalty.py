@@ -13,10 +13,11 @@ pytestmark = pytest.mark.numerical
 @pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("size", [32, 64])
-def test_without_a_second_derivative_values_and_gradients_are_the_same(size, classes):
+@pytest.mark.parametrize("depth", [1, 2])
+def test_without_a_second_derivative_values_and_gradients_are_the_same(depth, size, classes):
     torch.manual_seed(0)
     network = Discriminator(
-        DiscriminatorConfig(image_size=size, width=4, norm="none", classes=classes)
+        DiscriminatorConfig(image_size=size, width=4, norm="none", depth=depth, classes=classes)
     ).to(memory_format=torch.channels_last)
     images = torch.randn(5, 3, size, size)
     label = torch.arange(5) % classes if classes else None

@@ -12,13 +12,21 @@ from dcgan.training.models.spectral_norm import BatchedSpectralNorm, spectral_pa
 pytestmark = pytest.mark.numerical
 
 
-@pytest.fixture(params=[(3, 0), (1, 0), (3, 5)], ids=["colour", "grey", "classes"])
+@pytest.fixture(
+    params=[(3, 0, 1), (1, 0, 1), (3, 5, 1), (3, 5, 2)],
+    ids=["colour", "grey", "classes", "depth 2"],
+)
 def discriminator(request, in_float64) -> Discriminator:
-    channels, classes = request.param
+    channels, classes, depth = request.param
     torch.manual_seed(0)
     network = Discriminator(
         DiscriminatorConfig(
-            image_size=32, channels=channels, width=4, norm="spectral", classes=classes
+            image_size=32,
+            channels=channels,
+            width=4,
+            norm="spectral",
+            depth=depth,
+            classes=classes,
         )
     )
     init_weights(network)

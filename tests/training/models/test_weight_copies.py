@@ -17,9 +17,10 @@ def test_in_the_type_of_the_weights_nothing_is_copied():
         assert weight is layer.weight
 
 
-def test_only_the_layer_of_images_is_padded_and_with_zeros():
+@pytest.mark.parametrize("depth", [1, 2])
+def test_only_the_layer_of_images_is_padded_and_with_zeros(depth):
     generator = Generator(GeneratorConfig(**SHAPE))
-    discriminator = Discriminator(DiscriminatorConfig(**SHAPE))
+    discriminator = Discriminator(DiscriminatorConfig(depth=depth, **SHAPE))
 
     for network, place in ((generator, -1), (discriminator, 0)):
         network.to(memory_format=torch.channels_last)
@@ -27,7 +28,8 @@ def test_only_the_layer_of_images_is_padded_and_with_zeros():
         copies.refresh()
         own = [layer.weight for layer in network.convolutions]
         padded = copies.weights.weights[place]
-        assert padded.shape == (own[place].shape[0], 4, 4, 4)
+        kernel = own[place].shape[2:]
+        assert padded.shape == (own[place].shape[0], 4, *kernel)
         assert padded.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(padded[:, :3], own[place])
         assert not padded[:, 3:].any()
@@ -35,9 +37,10 @@ def test_only_the_layer_of_images_is_padded_and_with_zeros():
         assert sum(copied) == 1
 
 
-def test_padded_networks_compute_the_same_and_pad_their_images_with_zeros():
+@pytest.mark.parametrize("depth", [1, 2])
+def test_padded_networks_compute_the_same_and_pad_their_images_with_zeros(depth):
     generator = Generator(GeneratorConfig(latent_size=6, **SHAPE))
-    discriminator = Discriminator(DiscriminatorConfig(**SHAPE))
+    discriminator = Discriminator(DiscriminatorConfig(depth=depth, **SHAPE))
     copies = []
 
     for network in (generator, discriminator):

@@ -17,6 +17,14 @@ def test_the_cost_of_the_seed_networks_is_known():
     assert round(discriminator_cost(DiscriminatorConfig()) / 1e6, 1) == 103.8
 
 
+def test_the_cost_of_a_discriminator_is_that_of_all_its_layers():
+    """3x3 layers: 1,728 weights at 32x32, 147,456 at 16x16, 589,824 at 8x8, 2,359,296 at 4x4."""
+    config = DiscriminatorConfig(image_size=32, depth=2)
+    hidden = 1728 * 32**2 + 147_456 * 16**2 + 589_824 * 8**2 + 2_359_296 * 4**2
+    halving = 131_072 * 16**2 + 524_288 * 8**2 + 2_097_152 * 4**2
+    assert discriminator_cost(config) == hidden + halving + 8192
+
+
 def test_a_long_run_on_a_cpu_gets_a_hint_to_shorter_ones(configure):
     config = replace(configure(steps=10_000), recipe=load_recipe("dcgan64"))
     config = replace(config, data=replace(config.data, images=2_000))
