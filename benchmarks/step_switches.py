@@ -36,7 +36,7 @@ def switch_rows(
     rows = {"plain step": StepSwitches()}
     for row, engine in engines.items():
         wanted = replace(recipe, engine=EngineConfig(**(off | engine)))
-        switches = resolve_switches(wanted, device.type, precision)
+        switches = resolve_switches(wanted, device.type, precision, steps=1)
         if switches != StepSwitches():  # otherwise the recipe cannot use it
             rows[row] = switches
     return rows

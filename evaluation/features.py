@@ -73,8 +73,7 @@ class Lite0:
 
     def __call__(self, images: Pixels) -> Features:
         """Returns the features, float32 [n, 1280], of images, uint8 [n, H, H, C]."""
-        pixels = torch.from_numpy(prepare(images, INPUT_SIZE))
-        pixels = pixels.to(self._device).contiguous(memory_format=torch.channels_last)
+        pixels = prepare(images, INPUT_SIZE, self._device)
         at_once = _AT_ONCE if self._device == "cpu" else len(pixels)
         with torch.inference_mode():
             features = torch.cat([self._network(few) for few in torch.split(pixels, at_once)])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from PIL import Image
+from torch import Tensor
 
 from dcgan.core.images import Pixels, to_pillow
+
+_MAX_THREADS = 8
 
 
 def shrink(images: Pixels, size: int) -> Pixels:
@@ -24,21 +29,32 @@ def shrink(images: Pixels, size: int) -> Pixels:
     return np.stack([_resize(image, size, Image.Resampling.BOX) for image in images])
 
 
-def prepare(images: Pixels, input_size: int) -> NDArray[np.float32]:
+def prepare(images: Pixels, input_size: int, device: str = "cpu") -> Tensor:
     """Enlarges images and scales their levels as EfficientNet-Lite was trained: (x - 127) / 128.
 
     Args:
         images: uint8 [n, H, H, C], C 3 or 1; grey becomes three equal channels.
         input_size: height and width of the network's input.
+        device: where the levels are scaled.
 
     Returns:
-        float32 [n, 3, input_size, input_size].
+        float32 [n, 3, input_size, input_size] on the device, channels last.
     """
-    large = np.stack([_resize(image, input_size, Image.Resampling.BICUBIC) for image in images])
+    large = torch.from_numpy(_enlarge(images, input_size)).to(device)
     if large.shape[3] == 1:
-        large = large.repeat(3, axis=3)
-    scaled = (large.astype(np.float32) - 127.0) / 128.0
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        large = large.expand(-1, -1, -1, 3)
+    scaled = (large.float() - 127.0) / 128.0
+    return scaled.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _enlarge(images: Pixels, size: int) -> Pixels:
+    """Resizes images in threads, since Pillow lets others run meanwhile."""
+
+    def resize(image: Pixels) -> Pixels:
+        return _resize(image, size, Image.Resampling.BICUBIC)
+
+    with ThreadPoolExecutor(min(_MAX_THREADS, len(images))) as pool:
+        return np.stack(list(pool.map(resize, images)))
 
 
 def _resize(image: Pixels, size: int, method: Image.Resampling) -> Pixels:

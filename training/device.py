@@ -15,6 +15,9 @@ from dcgan.training.switches import StepSwitches
 LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
 """Libraries whose versions influence what a run computes."""
 
+# In shorter runs torch.compile takes more time than it saves.
+_MIN_COMPILED_STEPS = 10_000
+
 # Narrower networks spend more time on casts than bf16 saves (benchmarks/bench_training.py).
 _MIN_BF16_WIDTH = 32
 
@@ -53,21 +56,21 @@ def resolve_precision(requested: str, device: str, recipe: Recipe) -> str:
 
 
 def resolve_switches(
-    recipe: Recipe, device: str, precision: str, processes: int = 1
+    recipe: Recipe, device: str, precision: str, *, steps: int, processes: int = 1
 ) -> StepSwitches:
     """Decides how steps are computed.
 
-    "auto" is "on" on a GPU, except for `compile`, whose gain has not been measured there. On a CPU
-    it is "off", where these save no time, except for `linear_penalties`. A step that several
-    processes share is computed plainly. `one_pass` needs a discriminator without batch
-    normalization, and `linear_penalties` one without any. `weight_copies` has nothing to do in fp32
-    without spectral normalization, and `compile` needs it, because torch's spectral normalization
-    cannot be compiled.
+    "auto" is "on" on a GPU, `compile` only in long runs. On a CPU it is "off", where these save no
+    time, except for `linear_penalties`. A step that several processes share is computed plainly.
+    `one_pass` needs a discriminator without batch normalization, and `linear_penalties` one without
+    any. `weight_copies` has nothing to do in fp32 without spectral normalization, and `compile`
+    needs it, because torch's spectral normalization cannot be compiled.
 
     Args:
         recipe: its `engine` and its discriminator.
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
+        steps: of the run.
         processes: that train together.
     """
     gpu = device == "cuda"
@@ -76,7 +79,7 @@ def resolve_switches(
     if processes > 1:
         return StepSwitches()
 
-    compile_step = _is_on(engine.compile, auto=False)
+    compile_step = _is_on(engine.compile, auto=gpu and steps >= _MIN_COMPILED_STEPS)
     copies = compile_step or _is_on(engine.weight_copies, auto=gpu)
     spectral_or_bf16 = norm == "spectral" or precision == "bf16"
     return StepSwitches(

@@ -138,7 +138,10 @@ class TrainOptions:
         precision = resolve_precision(
             self.precision or (saved.precision if saved else "auto"), device, recipe
         )
-        switches = resolve_switches(recipe, device, precision, context.world_size)
+        steps = self._resolve_steps(recipe, len(dataset.images), saved)
+        switches = resolve_switches(
+            recipe, device, precision, steps=steps, processes=context.world_size
+        )
         if saved is not None and context.world_size == 1:
             switches = saved.switches  # another release may choose others, with other last bits
         seed = self.seed
@@ -156,7 +159,7 @@ class TrainOptions:
                 background=self.resolve_background(saved),
             ),
             seed=seed,
-            steps=self._resolve_steps(recipe, len(dataset.images), saved),
+            steps=steps,
             device=device,
             precision=precision,
             hardware=describe_hardware(device, context.world_size),

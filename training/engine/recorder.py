@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
+from time import monotonic
 
 import torch
 
@@ -36,6 +38,9 @@ from dcgan.training.run_folder import (
     RunFolder,
 )
 
+# Least time between the files of two epochs on a GPU, in seconds.
+_EPOCH_FILES_S = 5.0
+
 
 class RunRecorder:
     """Writes the files of a run and shows its progress; decides nothing about the run.
@@ -68,9 +73,9 @@ class RunRecorder:
         self._evaluation = evaluation
         self._steps_per_epoch = trainer.loader.steps_per_epoch
         self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
-        self._writer = BackgroundWriter(
-            asynchronous=host_copy.is_asynchronous(torch.device(config.device))
-        )
+        self._is_asynchronous = host_copy.is_asynchronous(torch.device(config.device))
+        self._writer = BackgroundWriter(asynchronous=self._is_asynchronous)
+        self._epoch_files_at = -math.inf
         self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
         self.restart_tensorboard()
 
@@ -130,8 +135,9 @@ class RunRecorder:
 
         if self.epoch_ends:
             epoch = trainer.step // self._steps_per_epoch
-            self._write_grid("epoch", f"epoch-{epoch:04d}")
-            self._save_weights()
+            if self._epoch_files_due():
+                self._write_grid("epoch", f"epoch-{epoch:04d}")
+                self._save_weights()
             if recipe.keep_epochs and epoch % recipe.keep_epochs == 0:
                 self._save_weights(f"epochs/{epoch:04d}/")
 
@@ -200,6 +206,17 @@ class RunRecorder:
         if finite:
             self._writer.submit(partial(self._tensorboard.write_scalars, finite[-1]))
         return rows
+
+    def _epoch_files_due(self) -> bool:
+        """Whether an epoch's grid and weights are written: on a GPU not those of every short one.
+
+        An epoch may last a tenth of a second there, less than writing its files.
+        """
+        now = monotonic()
+        due = not self._is_asynchronous or now - self._epoch_files_at >= _EPOCH_FILES_S
+        if due:
+            self._epoch_files_at = now
+        return due
 
     def _save_good(self, checkpoint: bytes) -> None:
         # A copy and not a link: damage to one file must not reach the other.

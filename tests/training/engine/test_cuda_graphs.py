@@ -36,7 +36,7 @@ def run(
     """Trains six steps; with `compiled` None without any switch, otherwise with all that apply."""
     cuda = torch.device("cuda")
     state = create_training_state(recipe, 0, cuda)
-    switches = replace(resolve_switches(recipe, "cuda", precision), compile=bool(compiled))
+    switches = replace(resolve_switches(recipe, "cuda", precision, steps=1), compile=bool(compiled))
     plain = TrainingStep(
         recipe, state, precision, switches=StepSwitches() if compiled is None else switches
     )

@@ -2,11 +2,14 @@
 
 import io
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 
+from dcgan.training import host_copy
+from dcgan.training.engine import recorder as recorder_module
 from dcgan.training.engine.checkpoint import CHECKPOINT, GOOD
 from dcgan.training.engine.recorder import RunRecorder
 from dcgan.training.engine.trainer import Trainer
@@ -71,6 +74,25 @@ def test_grids_and_weights_are_written_when_they_are_due(recorder, trainer, path
             "samples/step-000006.png",
         ],
     ]
+
+
+def test_on_a_gpu_the_files_of_short_epochs_are_left_out(configure, dataset, tmp_path, monkeypatch):
+    clock = iter([0.0, 4.9, 5.0])
+    monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
+    monkeypatch.setattr(recorder_module, "monotonic", lambda: next(clock))
+    trainer = Trainer(configure(steps=9, keep_epochs=1), dataset)
+    folder = RunFolder(tmp_path / "run")
+    folder.create(trainer.config)
+
+    with closing(RunRecorder(trainer, folder, Progress(9, out=io.StringIO()))) as recorder:
+        for _ in range(9):
+            recorder.record_step(trainer.train_step())
+            recorder.save_samples_and_weights()
+
+    grids = sorted(file.name for file in (folder.path / "samples").glob("epoch-*"))
+    assert grids == ["epoch-0001.png", "epoch-0003.png"]
+    kept = sorted(file.parent.name for file in folder.path.glob("epochs/*/generator.safetensors"))
+    assert kept == ["0001", "0002", "0003"]  # as the recipe asks
 
 
 def test_the_last_step_is_written_without_a_flush(recorder, trainer, path):

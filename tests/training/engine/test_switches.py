@@ -85,7 +85,7 @@ def in_double(batch: TrainingBatch) -> TrainingBatch:
 def train(recipe: Recipe, dataset: Dataset, precision: str = "fp32") -> dict[str, torch.Tensor]:
     """Trains three batches, the last of them smaller; returns the metrics and the state."""
     state = create_training_state(recipe, 0, CPU)
-    switches = resolve_switches(recipe, "cpu", precision)
+    switches = resolve_switches(recipe, "cpu", precision, steps=1)
     assert (switches == StepSwitches()) == (recipe.engine == OFF)
     step = TrainingStep(recipe, state, precision, switches=switches)
     loader = BatchLoader(dataset, recipe, 0, CPU)
@@ -155,7 +155,7 @@ def test_weights_are_cast_and_normalized_once_a_phase_for_all_layers(small, data
     def count(engine: EngineConfig) -> Counter[str]:
         recipe = make_recipe(small, "spectral norm", engine)
         state = create_training_state(recipe, 0, CPU)
-        switches = resolve_switches(recipe, "cpu", "bf16")
+        switches = resolve_switches(recipe, "cpu", "bf16", steps=1)
         step = TrainingStep(recipe, state, "bf16", switches=switches)
         batch = BatchLoader(dataset, recipe, 0, CPU).batch(0)
         step(batch)
