@@ -242,7 +242,7 @@ def main() -> None:
         "hardware": describe_hardware(options.device),
         "versions": library_versions(*LIBRARIES),
         "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds "
-        f"of {options.steps} steps",
+        f"of {options.steps} steps; recipes: median of these rounds, each in its batch size",
     }
     if not options.only_recipes:
         result["images_per_second"] = measure_seed_model(images, data, device, options)

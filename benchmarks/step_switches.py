@@ -101,7 +101,7 @@ def measure_recipe(
         print(
             f"{recipe.name + ': ' + row:46} {rate:8.1f} images/s {ratio:6.2f} x {count:6} kernels"
         )
-    return {"images_per_second": medians, "kernels": kernels}
+    return {"batch_size": recipe.batch_size, "images_per_second": medians, "kernels": kernels}
 
 
 def time_steps(train_step: Callable[[], None], steps: int, device: torch.device) -> float:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from docs.generate.gpu_figures import GPU_FIGURES, PRECISIONS
 from docs.generate.markdown import cell, table
-
-RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+from docs.generate.results import machine_note, read_result
 
 _LOADS = ("n=1 callers=32", "n=16 callers=8", "n=64 callers=4")
 _LOAD_NAMES = ("32 callers of n = 1", "8 callers of n = 16", "4 callers of n = 64")
@@ -17,17 +15,17 @@ _LOAD_NAMES = ("32 callers of n = 1", "8 callers of n = 16", "4 callers of n = 6
 
 def alternatives() -> str:
     """Return images/s of dcgan-serve compared with other ways to serve the same network."""
-    result = _read("alternatives.json")
+    result = read_result("alternatives.json")
     rows = [
         [cell(server), *(f"{loads[load]['images_per_s']:,.0f}" for load in _LOADS)]
         for server, loads in result["servers"].items()
     ]
-    return table(["server, images/s", *_LOAD_NAMES], rows) + _machine(result["machine"])
+    return table(["server, images/s", *_LOAD_NAMES], rows) + machine_note(result["machine"])
 
 
 def serving() -> str:
     """Return images/s through the service compared with bare ONNX Runtime sessions."""
-    result = _read("serving.json")
+    result = read_result("serving.json")
     rates = result["images_per_s"]
     pools = ("one session", "as served")
 
@@ -40,12 +38,12 @@ def serving() -> str:
         rows.append([name, f"{rates[f'served {load}']:,.0f}", *ratios])
 
     head = ["load", "images/s", "ratio to one session", "ratio to the same engines"]
-    return table(head, rows) + _machine(result["machine"])
+    return table(head, rows) + machine_note(result["machine"])
 
 
 def serving_latency() -> str:
     """Return latency, start-up, fairness and overload of one server."""
-    result = _read("serving.json")
+    result = read_result("serving.json")
     idle = result["latency_ms"]["served n=1 callers=1"]
     extra = result["claims"]["idle p50 over echo p50 and raw after a pause, ms"]
     overload = result["overload"]
@@ -65,7 +63,7 @@ def serving_latency() -> str:
 
 def serving_one_image() -> str:
     """Return how requests of one image compare with the bare session and an empty RPC."""
-    result = _read("serving-one-image.json")
+    result = read_result("serving-one-image.json")
     ratios = {name: values[1] for name, values in result["ratios"].items()}
     apart = ratios["idle p50 over echo and raw, ms"]
     in_turn = ratios["idle p50 over echo and raw in turn, ms"]
@@ -78,23 +76,23 @@ def serving_one_image() -> str:
         ["a graph that computes nothing: p50 beyond an empty RPC", f"{null:.2f} ms"],
     ]
     rounds = f"\nMedian of {result['rounds']} rounds. "
-    return table(["n = 1", "value"], rows) + rounds + _machine(result["machine"]).lstrip()
+    return table(["n = 1", "value"], rows) + rounds + machine_note(result["machine"]).lstrip()
 
 
 def serving_options() -> str:
     """Return what engines, threads and batch sizes change."""
-    result = _read("serving-options.json")
+    result = read_result("serving-options.json")
     measures = list(next(iter(result["table"].values())))
     rows = [
         [cell(name), *(f"{values[measure]:,.4g}" for measure in measures)]
         for name, values in result["table"].items()
     ]
-    return table(["server", *map(cell, measures)], rows) + _machine(result["machine"])
+    return table(["server", *map(cell, measures)], rows) + machine_note(result["machine"])
 
 
 def http() -> str:
     """Return rates of HTTP beside gRPC."""
-    result = _read("http.json")
+    result = read_result("http.json")
     rates = result["requests_per_s"]
     claims = result["claims"]
     proxy = result["proxy"]
@@ -113,14 +111,14 @@ def http() -> str:
         ],
     ]
     head = ["measure", f"{result['model']}, {', '.join(result['tools'])}"]
-    return table(head, rows) + _machine(result["machine"])
+    return table(head, rows) + machine_note(result["machine"])
 
 
 def endurance() -> str:
     """Return what was counted in the soak test and in the comparison of bytes."""
-    soak = _read("serving-soak.json")
-    same = _read("serving-same-bytes.json")
-    kills = _read("kills.json")
+    soak = read_result("serving-soak.json")
+    same = read_result("serving-same-bytes.json")
+    kills = read_result("kills.json")
     rows = [
         [
             "random requests to two servers of different settings, one of them restarted",
@@ -143,8 +141,8 @@ def endurance() -> str:
 
 def graphs() -> str:
     """Return images/s of the exported graphs in a bare session."""
-    one = _read("export-cpu-1-thread.json")
-    two = _read("export-cpu-2-threads.json")
+    one = read_result("export-cpu-1-thread.json")
+    two = read_result("export-cpu-2-threads.json")
     plain = "plain, fp32"
     rows = []
     for form, quality in two["candidates"].items():
@@ -166,28 +164,9 @@ def graphs() -> str:
     return table(head, rows) + note
 
 
-def cuda_graph_forms() -> str:
-    """Return images/s of the forms of the graph on a GPU, by batch size."""
-    result = _read("cuda-graph-forms.json")
-    sizes = list(result["rows"][0]["images_per_s"])
-    rows = []
-    for row in result["rows"]:
-        layout = ", channels last" if row["prefer_nhwc"] else ""
-        name = f"{row['form']}, {row['precision']}, {row['cudnn_conv_algo_search']}{layout}"
-        rates = [row["images_per_s"][size] for size in sizes]
-        rows.append(
-            [
-                cell(name),
-                *(f"{rate['on_device']:,.0f} / {rate['with_copies']:,.0f}" for rate in rates),
-            ]
-        )
-    note = f"\n{result['hardware']}, {result['date']}, commit {result['commit']}.\n"
-    return table(["graph", *(f"batch {size}" for size in sizes)], rows) + note
-
-
 def training() -> str:
     """Return images/s of the training step, switch by switch, on each machine measured."""
-    results = [_read(name) for name in ("training.json", "training-amx.json")]
+    results = [read_result(name) for name in ("training.json", "training-amx.json")]
     names = [name for name in results[0]["images_per_second"] if not name.startswith("peak")]
     rows = []
     for name in names:
@@ -203,7 +182,7 @@ def training() -> str:
 
 def quality(name: str) -> str:
     """Return distances from the data in the features of a small classifier."""
-    result = _read(name)
+    result = read_result(name)
     rows = [[cell(model), f"{value:.2f}"] for model, value in result["distance"].items()]
     note = f"\n{result['images']:,} images of each; {result['data']}; {result['date']}.\n"
     return table(["images", "distance"], rows) + note
@@ -211,7 +190,7 @@ def quality(name: str) -> str:
 
 def training_quality() -> str:
     """Return KD-Lite0 after short trainings with changed recipes."""
-    result = _read("training-quality.json")
+    result = read_result("training-quality.json")
     settings = result["settings"]
     rows = []
     for change, distances in result["kernel_distance"].items():
@@ -228,10 +207,14 @@ def training_quality() -> str:
 
 def headline() -> str:
     """Return the table of the README: one line for each claim."""
-    servers = _read("alternatives.json")["servers"]
-    steps = _read("training.json")["images_per_second"]
-    same = _read("serving-same-bytes.json")
-    kills = _read("kills.json")
+    servers = read_result("alternatives.json")["servers"]
+    steps = read_result("training.json")["images_per_second"]
+    same = read_result("serving-same-bytes.json")
+    kills = read_result("kills.json")
+    gpu_load = read_result("serving-gpu.json")["served"]["fp16, 8 workers, n=64, 128 callers"]
+    gpu_steps = read_result("training-gpu.json")
+    gpu_step = gpu_steps["recipes"]["dcgan64, batch 64"]["images_per_second"]
+    gpu_same = [read_result(f"serving-same-bytes-gpu-{precision}.json") for precision in PRECISIONS]
 
     def rate(server: str) -> str:
         return f"{servers[server]['n=64 callers=4']['images_per_s']:,.0f} images/s"
@@ -259,13 +242,26 @@ def headline() -> str:
             f"`kill -9` of training, {len(kills['killed_at_steps'])} times, then resumed",
             f"{kills['files_compared']} files, {len(kills['files_that_differ'])} differ",
         ],
+        [
+            "one H100: `dcgan-serve`, fp16, 8 workers, 128 callers of 64",
+            f"{gpu_load['images_per_s']:,.0f} images/s",
+        ],
+        [
+            "one H100: random requests to two servers, fp16 and fp32",
+            f"{sum(each['replies'] for each in gpu_same):,} replies, "
+            f"{sum(each['differing_bytes'] for each in gpu_same)} bytes differ",
+        ],
+        [
+            "one H100: compiled training step of `dcgan64`, bf16 / plain PyTorch loop",
+            f"{gpu_step['all of them, compiled']:,.0f} / "
+            f"{gpu_steps['images_per_second']['plain loop']:,.0f} images/s",
+        ],
     ]
     return table(["measured", "result"], rows)
 
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "alternatives": alternatives,
-    "cuda-graph-forms": cuda_graph_forms,
     "endurance": endurance,
     "graphs": graphs,
     "headline": headline,
@@ -278,22 +274,10 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "serving-options": serving_options,
     "training": training,
     "training-quality": training_quality,
+    **GPU_FIGURES,
 }
 
 
 def _graph_rate(result: Mapping[str, Any], form: str) -> float:
     rates: Mapping[str, float] = result["speed"]["CPUExecutionProvider"][form]
     return rates["images_per_s_batch_16"]
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    versions = machine["libraries"]
-    return (
-        f"\n{machine['cores']} cores of an {machine['processor']} ({machine['family']}), clients on"
-        f" the same cores, ONNX Runtime {versions['onnxruntime-gpu']}, {machine['date']}.\n"
-    )
-
-
-def _read(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    return result

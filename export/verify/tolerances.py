@@ -85,7 +85,7 @@ TOLERANCES = {
         batch_invariant=False,
         min_psnr=45.0,
         quality_levels=4,
-        reason=("weights and activations with 11 significant bits; not yet measured on a GPU"),
+        reason="weights and activations with 11 significant bits; an H100 was off by 1 level",
     ),
     ("int8", CPU): Tolerances(
         max_abs_error=2.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from importlib.metadata import distribution
 from pathlib import Path
@@ -15,6 +16,7 @@ from docs.generate.commands import command_pages
 from docs.generate.figures import FIGURES
 from docs.generate.metrics import metrics_table
 from docs.generate.models import models_gallery, models_page, models_summary
+from docs.generate.results import RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -26,6 +28,7 @@ PAGES = sorted(
     }
 )
 PAGES = [page for page in PAGES if not {"_build", "_generated"} & set(page.parts)]
+FIGURE = re.compile(r"\b\d{1,3}(?:,\d{3})+\b")
 PYTHON_API = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
 
 
@@ -75,6 +78,77 @@ def test_every_table_of_figures_is_shown(name: str):
     rows = [line for line in FIGURES[name]().splitlines() if line.startswith("|")]
     assert len(rows) >= 4
     assert len({row.count(" | ") for row in rows}) == 1
+
+
+def measured_on_a_gpu() -> set[str]:
+    """Every figure of the GPU results, as pages write it."""
+    numbers: set[str] = set()
+
+    def collect(value: object) -> None:
+        if isinstance(value, dict | list):
+            for each in value.values() if isinstance(value, dict) else value:
+                collect(each)
+        elif isinstance(value, int | float):
+            numbers.add(f"{value:,.0f}")
+
+    for path in (*RESULTS.glob("*gpu*.json"), RESULTS / "cuda-graph-forms.json"):
+        text = path.read_text(encoding="utf-8")
+        collect(json.loads(text))
+        numbers.update(FIGURE.findall(text))
+    return numbers
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "adr/0004-batch-shapes.md",
+        "adr/0012-cuda-buffers-and-graphs.md",
+        "adr/0030-how-a-step-is-computed.md",
+        "explanation/determinism-on-gpus.md",
+        "how-to/gpus.md",
+        "how-to/train-on-gpus.md",
+    ],
+)
+def test_figures_of_a_gpu_are_those_of_the_results(page: str):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = re.sub(r"^\| `promise` .*$", "", text, flags=re.MULTILINE)  # how many are requested
+    assert sorted(set(FIGURE.findall(text)) - measured_on_a_gpu()) == []
+
+
+def test_what_limits_the_service_on_a_gpu_follows_from_its_figures():
+    page = (ROOT / "docs" / "benchmarks" / "index.md").read_text(encoding="utf-8")
+    result = json.loads((RESULTS / "serving-gpu.json").read_text(encoding="utf-8"))
+
+    def rate(precision: str, workers: int, n: int) -> float:
+        load = result["served"][f"{precision}, {workers} workers, n={n}, 128 callers"]
+        return float(load["images_per_s"])
+
+    alone = result["raw"]["fp32, batch 256, 2 engines, CUDA graphs"] / 256
+    shared = rate("fp32", 8, 64) / 256
+    images_a_batch = 128 / 16
+    for figure in (
+        f"{rate('fp32', 8, 64):,.0f} images/s are {shared:.0f} full",
+        f"the engine alone makes {alone:.0f}",
+        f"gives {shared * images_a_batch:,.0f} requests/s; {rate('fp32', 8, 1):,.0f} were measured",
+        f"gives {rate('fp16', 8, 64) / 256 * images_a_batch:,.0f} requests/s of one image",
+        f"{rate('fp16', 8, 1):,.0f} were measured",
+        f"by the same factor, {rate('fp16', 8, 1) / rate('fp16', 1, 1):.1f}",
+        f"by the same factor, {rate('fp16', 8, 64) / rate('fp16', 1, 64):.1f}",
+    ):
+        assert figure in " ".join(page.split())
+
+
+def test_what_the_switches_gain_on_a_gpu_follows_from_their_figures():
+    recipes = json.loads((RESULTS / "training-gpu.json").read_text(encoding="utf-8"))["recipes"]
+    texts = [
+        " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
+        for page in ("how-to/train-on-gpus.md", "adr/0030-how-a-step-is-computed.md")
+    ]
+    for recipe in recipes.values():
+        rates = recipe["images_per_second"]
+        gain = rates["all of them, compiled"] / rates["all of them"]
+        for text in texts:
+            assert f"{gain:.2f}" in text
 
 
 def test_every_command_has_a_page_with_every_option():
