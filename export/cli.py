@@ -125,7 +125,9 @@ class ExportCommand(Command):
     help="With --check, also load TorchScript and .pt2 files. Loading them can run code.",
 )
 @click.option(
-    "--verbose", is_flag=True, help="Print what ONNX Runtime logs, which is much on CUDA."
+    "--verbose",
+    is_flag=True,
+    help="Print the seconds of each step, and what ONNX Runtime logs, which is much on CUDA.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit.")
 def main(
@@ -147,8 +149,10 @@ def main(
     """
     if verbose:
         from dcgan.core.onnx_session import show_messages
+        from dcgan.export.timing import show_timing
 
         show_messages()
+        show_timing()
 
     if check is not None:
         _reverify(check, trust_code=trust_code)
@@ -210,16 +214,22 @@ def _reverify(folder: Path, *, trust_code: bool) -> None:
 def _export(
     run: Path, repository: Path, options: ExportOptions, triton: Path | None, *, best: bool
 ) -> None:
-    from dcgan.export.formats.triton import check_free
-    from dcgan.export.pipeline import export
-    from dcgan.training.run_folder import read_run
+    from dcgan.export.timing import timed
+
+    with timed("import the libraries"):
+        from dcgan.export.formats.triton import check_free
+        from dcgan.export.pipeline import export
+        from dcgan.training.run_folder import read_run
 
     # Check before the export that the Triton repository has no such model yet.
     if triton is not None:
         check_free(triton, options.name, options.version, options.onnx_precisions)
 
     _hint_at_missing_facts(options)
-    release = export(read_run(run, best=best), repository, options, click.echo)
+    with timed("read the run"):
+        trained = read_run(run, best=best)
+    with timed("export, in all"):
+        release = export(trained, repository, options, click.echo)
     click.echo(f"published {release.folder}")
     if triton is not None:
         _add_to_triton(release.folder, triton)

@@ -15,6 +15,7 @@ from dcgan.export.int8.search import find_plan
 from dcgan.export.options import ExportOptions
 from dcgan.export.release.description import describe_release
 from dcgan.export.release.manifest import draft_manifest
+from dcgan.export.timing import timed
 from dcgan.export.verify.gate import Verification, verify_files
 from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
@@ -48,20 +49,27 @@ def export(
 
     with publish(repository, options.name, options.version) as folder:
         # Fold batch normalization, round the weights, and choose what runs in int8.
-        stages = fold_for_release(run.generator, options.weights)
-        plan = find_plan(stages.released) if options.int8 else None
+        with timed("fold the network"):
+            stages = fold_for_release(run.generator, options.weights)
+        with timed("choose what runs in int8"):
+            plan = find_plan(stages.released) if options.int8 else None
 
         # Write every format.
-        files = write_files(stages.released, folder, options, metadata=dump_json(draft), plan=plan)
+        with timed("write the files"):
+            files = write_files(
+                stages.released, folder, options, metadata=dump_json(draft), plan=plan
+            )
 
         # Load every file again, and compare it with the trained network.
-        verification = verify_files(stages, files, folder, draft)
+        with timed("verify the files, in all"):
+            verification = verify_files(stages, files, folder, draft)
         show(verification.report.table())
         verification.report.raise_failure()
         _show_speed(verification, draft, show)
 
         # Write golden images, samples, parity report, model card and manifest.
-        describe_release(draft, files, stages.released, verification, folder)
+        with timed("describe the release"):
+            describe_release(draft, files, stages.released, verification, folder)
 
     return read_release(repository / options.name / str(options.version))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from dcgan.core.processors import log_quota
 from dcgan.serving.address import check_host, join_address
 from dcgan.serving.api.call_watch import watch_port
 from dcgan.serving.api.generation import Generation
@@ -20,7 +21,6 @@ from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.api.sockets import disconnect_clients
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.encoding.response_cache import ResponseCache
-from dcgan.serving.engine.processors import log_quota
 from dcgan.serving.errors import ServingError
 from dcgan.serving.models.loader import load_model
 from dcgan.serving.models.registry import ModelRegistry

@@ -16,10 +16,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from dcgan.core.processors import log_quota, processor_limits
 from dcgan.serving.address import check_host, join_address
 from dcgan.serving.config import ServerConfig
 from dcgan.serving.engine.factory import choose_provider, share_processors
-from dcgan.serving.engine.processors import log_quota, processor_limits
 from dcgan.serving.errors import ServingError
 from dcgan.serving.models.releases import find_releases, pin_release
 from dcgan.serving.observability.log import LogConfig

@@ -39,11 +39,13 @@ class Backend(Protocol):
         file: name of the file that it runs; a description where there is no file.
         precision: of the arithmetic, as in the manifest.
         provider: what runs it.
+        is_thread_safe: whether several threads may call it at once.
     """
 
     file: str
     precision: str
     provider: str
+    is_thread_safe: bool
 
     def __call__(self, inputs: ModelInputs) -> ModelOutputs:
         """Runs one batch."""
@@ -61,9 +63,11 @@ class EagerBackend:
 
     precision = "fp32"
     provider = EAGER
+    is_thread_safe = True
 
     def __init__(self, network: nn.Module, name: str, *, double: bool = False) -> None:
         self.file = name
+        self.is_double = double
         self._dtype = torch.float64 if double else torch.float32
         self._generator = PixelGenerator(copy.deepcopy(network).double() if double else network)
 
@@ -74,12 +78,17 @@ class EagerBackend:
             floats = self._generator.float_images(z.to(self._dtype), *label)
             return ModelOutputs(to_pixels(floats).numpy(), floats.numpy())
 
+    def images(self, inputs: ModelInputs) -> Pixels:
+        """Runs one batch for its pixels only, uint8 [batch, H, W, C]."""
+        return self(inputs).images
+
 
 class TorchScriptBackend:
     """Runs a TorchScript file, loaded from disk, on the CPU."""
 
     precision = "fp32"
     provider = TORCHSCRIPT
+    is_thread_safe = False  # the first calls optimize the graph
 
     def __init__(self, path: Path) -> None:
         self.file = path.name
@@ -98,6 +107,7 @@ class Pt2Backend:
 
     precision = "fp32"
     provider = PT2
+    is_thread_safe = False
 
     def __init__(self, path: Path) -> None:
         self.file = path.name
@@ -130,6 +140,8 @@ class OnnxBackend:
         self.file = path.name
         self.precision = precision
         self.provider = provider
+        # On CUDA each thread would make cuDNN plan again, in handles of this thread alone.
+        self.is_thread_safe = provider != CUDA
         self.batch_size = DEFAULT_CUDA_BATCH_SIZE if provider == CUDA else None
         if batch_size is not None:
             self.batch_size = batch_size

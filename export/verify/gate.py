@@ -9,7 +9,7 @@ what breaks in exported models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from dcgan.core.hardware import processor_family
 from dcgan.core.onnx_session import CPU
 from dcgan.export.graph.fold import FoldedGenerator
 from dcgan.export.graph.stages import NetworkStages
+from dcgan.export.timing import timed
 from dcgan.export.verify import probes
 from dcgan.export.verify.backends import Backend, EagerBackend, OnnxBackend
 from dcgan.export.verify.distance import Distance, measure
@@ -26,7 +27,7 @@ from dcgan.export.verify.probes import run_probes
 from dcgan.export.verify.producers import producer_versions
 from dcgan.export.verify.quality import measure_quality
 from dcgan.export.verify.report import ParityReport
-from dcgan.export.verify.tolerances import TOLERANCES
+from dcgan.export.verify.tolerances import QUALITY_IMAGES, TOLERANCES
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import Manifest, ModelFile
 
@@ -63,8 +64,10 @@ def verify_files(
     Raises:
         ParityError: if a file cannot be loaded or run, or its structure or weights are wrong.
     """
-    backends = load_backends(files, folder, draft)
-    check_weights(files, folder, stages.released)
+    with timed("load the files"):
+        backends = load_backends(files, folder, draft)
+    with timed("check the weights"):
+        check_weights(files, folder, stages.released)
     report = compare_with_training(stages, backends)
     return Verification(backends, report)
 
@@ -95,8 +98,7 @@ def compare_with_training(stages: NetworkStages, backends: Sequence[Backend]) ->
         reference_outputs = _run(rounded, released)
         distances.append(measure(rounded, reference_outputs, trained_outputs))
 
-    for backend in backends:
-        distances.append(_compare(backend, reference_outputs, released, tolerance))
+    distances += _compare_all(backends, reference_outputs, released, tolerance)
     return _report(reference, distances)
 
 
@@ -108,9 +110,43 @@ def compare_with_weights(released: FoldedGenerator, backends: Sequence[Backend])
     distances = [measure(eager, _run(eager, released), reference)]
     tolerance = _ROUNDING_FACTOR * distances[0].max_abs_error
 
-    for backend in backends:
-        distances.append(_compare(backend, reference, released, tolerance))
+    distances += _compare_all(backends, reference, released, tolerance)
     return _report("the released weights, in PyTorch in double precision", distances)
+
+
+def _compare_all(
+    backends: Sequence[Backend],
+    reference: Sequence[ModelOutputs],
+    released: FoldedGenerator,
+    min_tolerance: float,
+) -> list[Distance]:
+    """Measures the backends of all files, those of reduced precision over many images, too."""
+    distances = [_compare(each, reference, released, min_tolerance) for each in backends]
+
+    judged = {
+        i: backend
+        for i, backend in enumerate(backends)
+        if isinstance(backend, OnnxBackend) and _has_quality_limit(distances[i])
+    }
+    if not judged:
+        return distances
+
+    source = EagerBackend(released, "released network")
+    with timed(f"compare {QUALITY_IMAGES} images of {_names(judged.values())}"):
+        qualities = measure_quality(
+            list(judged.values()), source, released.latent_size, released.classes
+        )
+    for i, quality in zip(judged, qualities, strict=True):
+        distances[i] = dataclasses.replace(distances[i], quality=quality)
+    return distances
+
+
+def _has_quality_limit(distance: Distance) -> bool:
+    return distance.limits is not None and distance.limits.min_psnr is not None
+
+
+def _names(backends: Iterable[Backend]) -> str:
+    return ", ".join(f"{backend.file} on {backend.provider}" for backend in backends)
 
 
 def _compare(
@@ -123,17 +159,15 @@ def _compare(
     tolerances = TOLERANCES[backend.precision, backend.provider]
     max_abs_error = max(tolerances.max_abs_error, min_tolerance)
     tolerances = dataclasses.replace(tolerances, max_abs_error=max_abs_error)
-    distance = measure(backend, _run(backend, released), reference, tolerances)
-
-    if tolerances.min_psnr is None or not isinstance(backend, OnnxBackend):
-        return distance
-    source = EagerBackend(released, "released network")
-    quality = measure_quality(backend, source, released.latent_size, released.classes)
-    return dataclasses.replace(distance, quality=quality)
+    outputs = _run(backend, released)
+    with timed(f"measure {_names([backend])}"):
+        return measure(backend, outputs, reference, tolerances)
 
 
 def _run(backend: Backend, network: FoldedGenerator) -> list[ModelOutputs]:
-    return run_probes(backend, network.latent_size, network.classes)
+    precision = " in float64" if isinstance(backend, EagerBackend) and backend.is_double else ""
+    with timed(f"run {_names([backend])}{precision}"):
+        return run_probes(backend, network.latent_size, network.classes)
 
 
 def _report(reference: str, distances: Sequence[Distance]) -> ParityReport:

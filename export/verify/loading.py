@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dcgan.core.onnx_session import available_providers
 from dcgan.export.formats.safetensors_file import read_safetensors
+from dcgan.export.timing import timed
 from dcgan.export.verify.backends import (
     Backend,
     EagerBackend,
@@ -43,7 +44,12 @@ def load_backends(files: Sequence[ModelFile], folder: Path, manifest: Manifest) 
 
 def _load_onnx(path: Path, precision: str) -> list[Backend]:
     return [
-        OnnxBackend(path, precision, provider)
+        _open(path, precision, provider)
         for provider in available_providers()
         if (precision, provider) in TOLERANCES
     ]
+
+
+def _open(path: Path, precision: str, provider: str) -> OnnxBackend:
+    with timed(f"open {path.name} on {provider}"):
+        return OnnxBackend(path, precision, provider)

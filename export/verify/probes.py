@@ -9,6 +9,7 @@ import numpy as np
 from dcgan.core import noise
 from dcgan.export.verify.backends import Backend
 from dcgan.export.verify.inputs import ModelInputs, ModelOutputs, seed_inputs
+from dcgan.export.verify.threads import run_in_threads
 
 BATCHES = (1, 2, 3, 7, 32, 64)
 
@@ -57,7 +58,8 @@ def probe_inputs(latent_size: int, classes: int = 0) -> list[ModelInputs]:
 
 def run_probes(backend: Backend, latent_size: int, classes: int = 0) -> list[ModelOutputs]:
     """Runs a model on every probe."""
-    return [backend(inputs) for inputs in probe_inputs(latent_size, classes)]
+    inputs = probe_inputs(latent_size, classes)
+    return run_in_threads(backend, inputs) if backend.is_thread_safe else list(map(backend, inputs))
 
 
 def batch_pairs(outputs: Sequence[ModelOutputs]) -> Iterator[tuple[ModelOutputs, ModelOutputs]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dcgan.core.images import Pixels
 from dcgan.export.verify.backends import EagerBackend, OnnxBackend
-from dcgan.export.verify.inputs import seed_inputs
+from dcgan.export.verify.inputs import ModelInputs, seed_inputs
+from dcgan.export.verify.threads import run_in_threads
 from dcgan.export.verify.tolerances import QUALITY_IMAGES
 
 _BATCH = 64
+_ROUND = 1024
+"""Images that are held in memory at a time: enough batches to occupy 16 threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +35,50 @@ class Quality:
 
 
 def measure_quality(
-    backend: OnnxBackend, reference: EagerBackend, latent_size: int, classes: int = 0
-) -> Quality:
-    """Compares QUALITY_IMAGES images of a file with those of the reference."""
-    squared_error = 0
-    values = 0
-    max_levels = 0
+    backends: Sequence[OnnxBackend], reference: EagerBackend, latent_size: int, classes: int = 0
+) -> list[Quality]:
+    """Compares QUALITY_IMAGES images of each of several files with those of one reference."""
+    errors = [_Errors() for _ in backends]
 
-    for offset in range(0, QUALITY_IMAGES, _BATCH):
-        inputs = seed_inputs(0, offset, _BATCH, latent_size=latent_size, classes=classes)
-        expected = reference(inputs).images.astype(np.int32)
-        difference = backend.images(inputs).astype(np.int32) - expected
-        squared_error += int((difference**2).sum())
-        values += difference.size
-        max_levels = max(max_levels, int(np.abs(difference).max()))
+    # The images of the reference are most of the work, and are computed once for all files.
+    for offset in range(0, QUALITY_IMAGES, _ROUND):
+        inputs = seed_inputs(0, offset, _ROUND, latent_size=latent_size, classes=classes)
+        expected = _images(reference, inputs)
+        for backend, error in zip(backends, errors, strict=True):
+            error.add(_images(backend, inputs), expected)
 
-    return Quality(images=QUALITY_IMAGES, psnr=_psnr(squared_error / values), max_levels=max_levels)
+    return [error.quality() for error in errors]
+
+
+class _Errors:
+    """Differences of one file from the reference, summed over the images so far."""
+
+    def __init__(self) -> None:
+        self._squares = 0
+        self._values = 0
+        self._max_levels = 0
+
+    def add(self, images: Pixels, expected: Pixels) -> None:
+        """Adds images [n, H, W, C] and those of the reference."""
+        for start in range(0, len(images), _BATCH):
+            rows = slice(start, start + _BATCH)
+            difference = images[rows].astype(np.int32) - expected[rows]
+            self._squares += int((difference**2).sum())
+            self._values += difference.size
+            self._max_levels = max(self._max_levels, int(np.abs(difference).max()))
+
+    def quality(self) -> Quality:
+        """Returns what the sums say."""
+        psnr = _psnr(self._squares / self._values)
+        return Quality(images=QUALITY_IMAGES, psnr=psnr, max_levels=self._max_levels)
+
+
+def _images(backend: OnnxBackend | EagerBackend, inputs: ModelInputs) -> Pixels:
+    """Returns the images of one round; a backend with a fixed batch size gets all of it at once."""
+    if not backend.is_thread_safe:
+        return backend.images(inputs)
+    batches = [inputs.rows(start, start + _BATCH) for start in range(0, len(inputs.z), _BATCH)]
+    return np.concatenate(run_in_threads(backend.images, batches))
 
 
 def compare_quality(images: Pixels, reference: Pixels) -> Quality:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcgan.core import onnx_session
-from dcgan.core.onnx_session import CUDA, SessionError, cuda_options
+from dcgan.core.onnx_session import CUDA, SessionError, cuda_options, session_options
 from dcgan.export.errors import WrongProviderError
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ def open_session(
     Raises:
         WrongProviderError: if the provider cannot run the model, or not all of it.
     """
-    options = cuda_options(precision) if provider == CUDA else None
+    # Threads that spin would take processors from those that run other batches.
+    options = session_options(spinning=False)
+    chosen = cuda_options(precision) if provider == CUDA else None
     try:
-        return onnx_session.open_session(model, provider, name=name, provider_options=options)
+        return onnx_session.open_session(
+            model, provider, name=name, options=options, provider_options=chosen
+        )
     except SessionError as error:
         raise WrongProviderError(str(error)) from error

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.core.onnx_session import CPU, CUDA, available_providers
+from dcgan.core.processors import processor_limits
 from dcgan.core.text import first_line
 from dcgan.serving.engine.base import Engine, EngineError
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.cpu import CpuEngine
 from dcgan.serving.engine.fixed_batch import FixedBatchEngine, check_cuda
-from dcgan.serving.engine.processors import processor_limits
 from dcgan.serving.engine.sessions import zero_inputs
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import Manifest

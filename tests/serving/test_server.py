@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dcgan.core import processors
+from dcgan.core.processors import ProcessorLimits
 from dcgan.serving.client import Client, RefusedError
-from dcgan.serving.engine import processors
-from dcgan.serving.engine.processors import ProcessorLimits
 from dcgan.serving.launch import wait_until_ready
 from tests.serving.support import poll, refuse_to_start
 

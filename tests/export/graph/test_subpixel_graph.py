@@ -40,7 +40,7 @@ def test_any_layer_can_stay_in_float(make_generator, tmp_path, floats, classes):
     network = fold(make_generator(width=4, classes=classes))
     plan = dataclasses.replace(calibrate(network), floats=frozenset(floats))
     backend = int8_backend(network, plan, tmp_path / "g.onnx")
-    quality = measure_quality(backend, EagerBackend(network, "released network"), 10, classes)
+    (quality,) = measure_quality([backend], EagerBackend(network, "released network"), 10, classes)
     assert 38 < quality.psnr < 100
     operators = optimised(tmp_path / "g.onnx")
     assert operators.count("QLinearConv") == 4 * (2 - len(floats - {"head"})) + (

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dcgan.serving.engine.processors import ProcessorLimits, processor_limits
+from dcgan.core.processors import ProcessorLimits, processor_limits
 
 
 def write(root, contents):
