@@ -47,7 +47,8 @@ class EMA:
         self._half_life = half_life
         self._batch_size = batch_size
         self._seed = seed
-        self._estimated_for: int | None = None
+        self._updates = 0
+        self._estimated_for: tuple[int, int] | None = None
         self._latents: list[Tensor] = []
 
     def update(self, generator: Generator, images_seen: int) -> None:
@@ -57,6 +58,7 @@ class EMA:
 
         targets = [weight.detach() for weight in generator.parameters()]
         torch._foreach_lerp_(list(self.generator.parameters()), targets, 1.0 - decay)
+        self._updates += 1
 
     @torch.no_grad()
     def estimate_statistics(self) -> None:
@@ -96,7 +98,7 @@ class EMA:
             ]
         return self._latents
 
-    def _weights_version(self) -> int:
-        # Torch counts in-place changes of each tensor, also those made by a checkpoint that is
-        # loaded.
-        return sum(weight._version for weight in self.generator.parameters())
+    def _weights_version(self) -> tuple[int, int]:
+        # Torch counts in-place changes of each tensor, as by a checkpoint that is loaded, but not
+        # those of `_foreach_lerp_` in every release (PyTorch 2.11 on CUDA).
+        return self._updates, sum(weight._version for weight in self.generator.parameters())

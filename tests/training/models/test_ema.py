@@ -61,13 +61,19 @@ def test_its_statistics_are_estimated_once_for_the_same_weights(small):
     assert all(torch.equal(before[name], value) for name, value in statistics(ema).items())
 
 
-@pytest.mark.parametrize("change", ["update", "load"])
-def test_its_statistics_are_estimated_again_for_other_weights(small, change):
+@pytest.mark.parametrize("change", ["update", "uncounted update", "load"])
+def test_its_statistics_are_estimated_again_for_other_weights(small, change, monkeypatch):
+    def lerp_uncounted(weights, targets, share):
+        for weight, target in zip(weights, targets, strict=True):
+            weight.data.lerp_(target, share)  # does not change weight._version
+
+    if change == "uncounted update":
+        monkeypatch.setattr(torch, "_foreach_lerp_", lerp_uncounted)
     torch.manual_seed(0)
     ema = make_ema(Generator(small.generator))
     ema.estimate_statistics()
     before = statistics(ema)
-    if change == "update":
+    if change != "load":
         ema.update(Generator(small.generator), images_seen=8)
     else:
         with torch.no_grad():  # as a checkpoint is loaded
