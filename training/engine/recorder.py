@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from time import monotonic
 
 import torch
 
@@ -38,8 +36,8 @@ from dcgan.training.run_folder import (
     RunFolder,
 )
 
-# Least time between the files of two epochs on a GPU, in seconds.
-_EPOCH_FILES_S = 5.0
+# On a GPU the files of at most one epoch in so many steps are written: 3.4 s of dcgan64 on an H100.
+_EPOCH_FILES_STEPS = 2_000
 
 
 class RunRecorder:
@@ -75,7 +73,6 @@ class RunRecorder:
         self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
         self._is_asynchronous = host_copy.is_asynchronous(torch.device(config.device))
         self._writer = BackgroundWriter(asynchronous=self._is_asynchronous)
-        self._epoch_files_at = -math.inf
         self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
         self.restart_tensorboard()
 
@@ -208,15 +205,16 @@ class RunRecorder:
         return rows
 
     def _epoch_files_due(self) -> bool:
-        """Whether an epoch's grid and weights are written: on a GPU not those of every short one.
+        """Whether this epoch's grid and weights are written: on a GPU not those of every short one.
 
-        An epoch may last a tenth of a second there, less than writing its files.
+        An epoch may last a tenth of a second there, less than writing its files. Steps decide and
+        not the time, so that a resumed run has the files of an uninterrupted one.
         """
-        now = monotonic()
-        due = not self._is_asynchronous or now - self._epoch_files_at >= _EPOCH_FILES_S
-        if due:
-            self._epoch_files_at = now
-        return due
+        step = self._trainer.step
+        before = step - self._steps_per_epoch
+        return not self._is_asynchronous or (
+            step // _EPOCH_FILES_STEPS > before // _EPOCH_FILES_STEPS
+        )
 
     def _save_good(self, checkpoint: bytes) -> None:
         # A copy and not a link: damage to one file must not reach the other.

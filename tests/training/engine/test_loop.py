@@ -114,7 +114,7 @@ def test_files_written_in_the_background_are_the_same(tmp_path, configure, datas
     recipe = {"ema_half_life": 50, "sample_steps": 2, "keep_epochs": 1}
     plain = run(configure, dataset, tmp_path / "plain", **recipe)
     monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
-    monkeypatch.setattr(recorder, "_EPOCH_FILES_S", 0.0)
+    monkeypatch.setattr(recorder, "_EPOCH_FILES_STEPS", 1)
     background = run(configure, dataset, tmp_path / "background", **recipe)
     names = {path.relative_to(plain) for path in plain.rglob("*") if path.is_file()}
     assert names

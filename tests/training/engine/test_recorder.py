@@ -76,21 +76,26 @@ def test_grids_and_weights_are_written_when_they_are_due(recorder, trainer, path
     ]
 
 
-def test_on_a_gpu_the_files_of_short_epochs_are_left_out(configure, dataset, tmp_path, monkeypatch):
-    clock = iter([0.0, 4.9, 5.0])
+@pytest.mark.parametrize("stop_after", [9, 3, 4, 6])
+def test_on_a_gpu_files_of_short_epochs_are_left_out_in_a_resumed_run_the_same(
+    configure, dataset, tmp_path, monkeypatch, stop_after
+):
     monkeypatch.setattr(host_copy, "is_asynchronous", lambda _: True)
-    monkeypatch.setattr(recorder_module, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(recorder_module, "_EPOCH_FILES_STEPS", 5)
     trainer = Trainer(configure(steps=9, keep_epochs=1), dataset)
     folder = RunFolder(tmp_path / "run")
     folder.create(trainer.config)
 
-    with closing(RunRecorder(trainer, folder, Progress(9, out=io.StringIO()))) as recorder:
-        for _ in range(9):
-            recorder.record_step(trainer.train_step())
-            recorder.save_samples_and_weights()
+    for steps in (stop_after, 9 - stop_after):
+        progress = Progress(9, out=io.StringIO())
+        with closing(RunRecorder(trainer, folder, progress)) as recorder:
+            for _ in range(steps):
+                recorder.record_step(trainer.train_step())
+                recorder.save_samples_and_weights()
+            recorder.flush_metrics()
 
     grids = sorted(file.name for file in (folder.path / "samples").glob("epoch-*"))
-    assert grids == ["epoch-0001.png", "epoch-0003.png"]
+    assert grids == ["epoch-0002.png"]  # step 6 of 9; epochs have 3 steps
     kept = sorted(file.parent.name for file in folder.path.glob("epochs/*/generator.safetensors"))
     assert kept == ["0001", "0002", "0003"]  # as the recipe asks
 
