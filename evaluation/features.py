@@ -43,7 +43,7 @@ class Extractor(Protocol):
 
     Attributes:
         name: stands in the names of the distances, e.g. "Lite0".
-        digest: identifies weights and preprocessing.
+        digest: identifies weights, preprocessing and, on a GPU, rounding.
         dimensions: length d of a feature vector.
     """
 
@@ -64,10 +64,10 @@ class Lite0:
     """
 
     name = "Lite0"
-    digest = WEIGHTS_SHA256
     dimensions = FEATURES
 
     def __init__(self, device: str = "cpu") -> None:
+        self.digest = WEIGHTS_SHA256 if device == "cpu" else f"{WEIGHTS_SHA256} on {device}"
         self._device = device
         self._network = load_efficientnet(find_weights()).to(device)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dcgan.core.images import Pixels, to_pillow
+from dcgan.core.processors import processor_limits
 
 _MAX_THREADS = 8
 
@@ -53,7 +54,8 @@ def _enlarge(images: Pixels, size: int) -> Pixels:
     def resize(image: Pixels) -> Pixels:
         return _resize(image, size, Image.Resampling.BICUBIC)
 
-    with ThreadPoolExecutor(min(_MAX_THREADS, len(images))) as pool:
+    threads = min(processor_limits().usable, _MAX_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
         return np.stack(list(pool.map(resize, images)))
 
 
