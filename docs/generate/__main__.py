@@ -1,4 +1,8 @@
-"""Write the generated parts: the site's pages and fragments, README.md's tables, zoo/MODELS.md."""
+"""Write the generated parts: the site's pages and fragments, README.md's tables, zoo/MODELS.md.
+
+`python -m docs.generate` writes the parts of the site, `... readme` README.md and zoo/MODELS.md,
+`... pictures` the charts in docs/images.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from docs.generate.commands import command_pages
 from docs.generate.errors import errors_table
 from docs.generate.figures import FIGURES
 from docs.generate.hostile import hostile_tables
+from docs.generate.long_run import long_run_chart
 from docs.generate.metrics import metrics_table
 from docs.generate.models import models_gallery, models_page, models_summary
 from docs.generate.proto import proto_head, proto_reference
@@ -18,6 +23,8 @@ from docs.generate.schemas import manifest_schema, recipe_keys, run_config_schem
 DOCS = Path(__file__).resolve().parents[1]
 README = DOCS.parent / "README.md"
 MODELS = DOCS.parent / "zoo" / "MODELS.md"
+
+LONG_RUN = DOCS / "images" / "dcgan64-seed-3600k-curves.png"
 
 MARKED_TABLES = {**FIGURES, "models": models_summary}
 """What may stand between the markers of README.md."""
@@ -64,5 +71,7 @@ if __name__ == "__main__":
     if "readme" in sys.argv[1:]:
         _write(README, fill_markers(README.read_text(encoding="utf-8")))
         _write(MODELS, models_page())
+    elif "pictures" in sys.argv[1:]:
+        LONG_RUN.write_bytes(long_run_chart())
     else:
         write_site_parts()

@@ -9,14 +9,16 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dcgan.zoo.repository import SHIPPED, list_releases
-from docs.generate.__main__ import MODELS, fill_markers
+from docs.generate.__main__ import LONG_RUN, MODELS, fill_markers
 from docs.generate.commands import command_pages
 from docs.generate.figures import FIGURES
+from docs.generate.long_run import DIGEST, RESULT, digest
 from docs.generate.metrics import metrics_table
 from docs.generate.models import models_gallery, models_page, models_summary
-from docs.generate.results import RESULTS
+from docs.generate.results import RESULTS, read_result
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -151,6 +153,50 @@ def test_what_the_switches_gain_on_a_gpu_follows_from_their_figures():
             assert f"{gain:.2f}" in text
         saved = 1 / rates["all of them"] - 1 / rates["all of them, compiled"]
         assert f"{1000 * recipe['batch_size'] * saved:.2f}" in texts[0]
+
+
+def test_the_chart_of_the_long_run_shows_its_figures():
+    with Image.open(LONG_RUN) as chart:
+        assert chart.info[DIGEST] == digest(read_result(RESULT)), (
+            "run python -m docs.generate pictures"
+        )
+
+
+def test_what_is_told_of_the_long_run_follows_from_its_figures():
+    result = read_result(RESULT)
+    page = (ROOT / "docs" / "explanation" / "long-runs.md").read_text(encoding="utf-8")
+    section = page.partition("\n## dcgan64-seed for 72 epochs\n")[2].partition("\n## ")[0]
+    text = " ".join(section.split())
+
+    rows = {row["step"]: row for row in result["evaluations"]}
+    distances = {step: row["kd_lite0_x1000"] for step, row in rows.items()}
+    best = min(distances, key=distances.__getitem__)
+    bad = [step for step, distance in distances.items() if distance > 150]
+    reported = result["collapse_reported_at_step"]
+    held = [s for s in bad if any(a <= s <= b for a, b in result["collapsed"]["steps"])]
+    jumps = sorted(row["loss_D"] for row in result["recoveries"]["steps"])
+    before = min(distance for step, distance in distances.items() if step < reported)
+    other = result["dcgan64"]
+
+    assert result["command"] in section
+    for figure in (
+        f"{result['images']:,} images in {result['seconds']} s",
+        f"jump of the discriminator's loss to {jumps[0]} to {jumps[-1]}",
+        f"was {rows[8000]['diversity']:.2f} at step 8,000, {rows[best]['diversity']:.2f} at the "
+        f"best step and {rows[result['steps']]['diversity']:.2f} at the end",
+        f"{best:,} (the best), 52,000 and {result['steps']:,} steps (the last)",
+        f"of {result['judged']:,} images was {distances[8000]} at step 8,000 and "
+        f"{distances[best]} at step {best:,}",
+        f"ended at step 52,000 would have exported a generator at {distances[52000]}",
+        f"spoke at step {reported:,}, after the evaluation at step 12,000 ({distances[12000]})",
+        f"steps {held[0]:,} and {held[1]:,}",
+        f"this run at step {reported:,}, with a best generator at {before}",
+        f"In {other['steps']:,} steps of 128 images",
+        f"below {other['lowest_mean_loss_D']} (of 2)",
+        f"diversity was never below {other['lowest_diversity']}",
+    ):
+        assert figure in text
+    assert (len(held), len(bad), best - 8000) == (2, 6, 28_000)
 
 
 def test_every_command_has_a_page_with_every_option():
