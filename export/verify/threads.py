@@ -12,7 +12,10 @@ from dcgan.core.processors import processor_limits
 from dcgan.export.verify.inputs import ModelInputs
 
 MAX_THREADS = 16
-"""Each needs memory for the activations of one batch: about 150 MB for 64x64 images, width 64."""
+"""Each needs memory for the activations of one batch.
+
+For 64 images of 64x64 and width 64 these are 50 MB in float32 and 220 MB in float64.
+"""
 
 Result = TypeVar("Result")
 
