@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 
@@ -131,7 +132,7 @@ signal.pause()
     while not (run_folder / "started").exists():
         time.sleep(0.01)
 
-    ended = trainings.wait_and_save(campaign.until(1.0), process, run_folder, campaign.out)
+    ended = trainings.wait_and_save(campaign.until(1.0), process, run_folder, campaign.out, Event())
 
     assert ended == "stopped in time"
     assert (campaign.out / "generator.safetensors").read_text() == "weights"
@@ -139,17 +140,52 @@ signal.pause()
 
 
 def test_a_model_that_fails_leaves_the_others_to_be_trained(campaign, monkeypatch):
-    def train(campaign, name, recipe, data, result):
-        if recipe == "broken":
+    def train(campaign, training, stop):
+        if training.recipe == "broken":
             raise StageError("broken has no weights")
-        result["ended"] = "finished"
+        training.result["ended"] = "finished"
 
     monkeypatch.setattr(trainings, "train", train)
     result = {}
     campaign = replace(campaign, trainings=(("broken", "digits"), ("digits", "digits")))
     with pytest.raises(StageError, match="1-broken: broken has no weights"):
         trainings.trainings(campaign, result)
-    assert result["summary"] == "broken: not started; digits: finished"
+    assert result["summary"] == "1-broken: not started; 2-digits: finished"
+
+
+def test_trainings_run_at_once_and_share_the_time(campaign, monkeypatch):
+    at_once = Barrier(trainings.AT_ONCE, timeout=60)
+    left = {}
+
+    def train(campaign, training, stop):
+        left[training.name] = campaign.seconds_left()
+        at_once.wait()  # raises if the others do not come
+
+    monkeypatch.setattr(trainings, "train", train)
+    recipes = tuple((f"recipes/r{i}.toml", "digits") for i in range(2 * trainings.AT_ONCE))
+    result = {}
+    trainings.trainings(replace(campaign.until(100.0), trainings=recipes), result)
+
+    assert sorted(left) == [f"{i + 1}-r{i}" for i in range(2 * trainings.AT_ONCE)]
+    assert all(45.0 < seconds <= 50.0 for seconds in left.values())
+
+
+def test_an_interrupt_ends_the_trainings_with_their_weights_saved(campaign, monkeypatch):
+    """As Ctrl-C does, which the threads that wait for trainings do not get."""
+    ended = []
+    both = Barrier(2, timeout=60)
+
+    def train(campaign, training, stop):
+        both.wait()
+        if training.recipe == "first":
+            raise KeyboardInterrupt
+        ended.append(stop.wait(60))
+
+    monkeypatch.setattr(trainings, "train", train)
+    campaign = replace(campaign, trainings=(("first", "digits"), ("second", "digits")))
+    with pytest.raises(KeyboardInterrupt):
+        trainings.trainings(campaign, {})
+    assert ended == [True]
 
 
 def test_a_training_names_its_recipe_and_its_images(tmp_path):
