@@ -15,8 +15,9 @@ from dcgan.training.switches import StepSwitches
 LIBRARIES = ("python", "dcgan-zoo", "numpy", "pillow", "safetensors", "torch", "torchvision")
 """Libraries whose versions influence what a run computes."""
 
-# So many steps of 64 images save 3 to 7 s on an H100; how long compiling takes was not measured.
-_MIN_COMPILED_STEPS = 10_000
+# So many steps of 64 images save 9 to 20 s on an H100. Compiling took less than a minute there, but
+# was not measured alone.
+_MIN_COMPILED_STEPS = 30_000
 
 # Narrower networks spend more time on casts than bf16 saves (benchmarks/bench_training.py).
 _MIN_BF16_WIDTH = 32

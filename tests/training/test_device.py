@@ -37,23 +37,23 @@ ON_A_GPU = {
 def test_switches_are_on_on_a_gpu_where_the_recipe_can_use_them(name):
     recipe = load_recipe(name)
     in_bf16 = replace(ON_A_GPU[name], weight_copies=True)
-    assert resolve_switches(recipe, "cuda", "fp32", steps=9_999) == ON_A_GPU[name]
-    assert resolve_switches(recipe, "cuda", "bf16", steps=9_999) == in_bf16
-    assert resolve_switches(recipe, "cuda", "bf16", steps=9_999, processes=2) == StepSwitches()
+    assert resolve_switches(recipe, "cuda", "fp32", steps=29_999) == ON_A_GPU[name]
+    assert resolve_switches(recipe, "cuda", "bf16", steps=29_999) == in_bf16
+    assert resolve_switches(recipe, "cuda", "bf16", steps=29_999, processes=2) == StepSwitches()
 
 
 def test_long_runs_on_a_gpu_are_compiled():
     recipe = load_recipe("dcgan64")
-    assert resolve_switches(recipe, "cuda", "bf16", steps=10_000).compile
-    assert not resolve_switches(recipe, "cuda", "bf16", steps=10_000, processes=2).compile
-    assert not resolve_switches(recipe, "cpu", "bf16", steps=10_000).compile
+    assert resolve_switches(recipe, "cuda", "bf16", steps=30_000).compile
+    assert not resolve_switches(recipe, "cuda", "bf16", steps=30_000, processes=2).compile
+    assert not resolve_switches(recipe, "cpu", "bf16", steps=30_000).compile
     switched_off = load_recipe("dcgan64", ["engine.compile=off"])
-    assert not resolve_switches(switched_off, "cuda", "bf16", steps=10_000).compile
+    assert not resolve_switches(switched_off, "cuda", "bf16", steps=30_000).compile
 
 
 @pytest.mark.parametrize("name", ON_A_GPU)
 def test_on_a_cpu_only_the_second_derivative_is_avoided(name):
-    found = resolve_switches(load_recipe(name), "cpu", "bf16", steps=10_000)
+    found = resolve_switches(load_recipe(name), "cpu", "bf16", steps=30_000)
     assert found == StepSwitches(linear_penalties=name == "dcgan64-r3")
 
 

@@ -85,3 +85,15 @@ def test_its_statistics_are_estimated_again_for_other_weights(small, change, mon
     name = "hidden.0.norm.running_var"
 
     assert not torch.equal(before[name], after[name])
+
+
+@pytest.mark.gpu
+def test_its_statistics_are_estimated_again_on_a_gpu(small):
+    torch.manual_seed(0)
+    ema = make_ema(Generator(small.generator).to("cuda"))
+    ema.estimate_statistics()
+    before = statistics(ema)["hidden.0.norm.running_var"]
+    ema.update(Generator(small.generator).to("cuda"), images_seen=8)
+    ema.estimate_statistics()
+
+    assert not torch.equal(before, statistics(ema)["hidden.0.norm.running_var"])

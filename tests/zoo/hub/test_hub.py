@@ -211,13 +211,13 @@ def test_a_graph_with_control_flow_is_refused(hub, model, elsewhere):
 def test_a_repository_cannot_take_the_name_of_another_model(hub, model, elsewhere):
     push(model, REPOSITORY)
     for (_, name), content in list(hub.files.items()):
-        hub.files["someone/dcgan64", name] = content
-    assert "holds the model toy" in sentence(run("pull", "someone/dcgan64"))
+        hub.files["someone/digits", name] = content
+    assert "holds the model toy" in sentence(run("pull", "someone/digits"))
 
-    manifest = replace(without_code(model.manifest), name="dcgan64")
-    hub.files["someone/dcgan64", "manifest.json"] = dump_json(manifest).encode()
-    error = sentence(run("pull", "someone/dcgan64"))
-    assert "is another dcgan64 1 than that of someone/dcgan64" in error
+    manifest = replace(without_code(model.manifest), name="digits")
+    hub.files["someone/digits", "manifest.json"] = dump_json(manifest).encode()
+    error = sentence(run("pull", "someone/digits"))
+    assert "is another digits 1 than that of someone/digits" in error
 
 
 @pytest.mark.hostile(
