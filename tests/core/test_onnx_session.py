@@ -15,9 +15,9 @@ from dcgan.core.onnx_session import (
     open_session,
     session_options,
 )
-from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release
 
-MODEL = SHIPPED / DEFAULT_MODEL / "1" / "generator.onnx"
+MODEL = find_release(SHIPPED, DEFAULT_MODEL).folder / "generator.onnx"
 
 
 @pytest.mark.parametrize("model", [MODEL, MODEL.read_bytes()], ids=["path", "content"])
