@@ -150,14 +150,7 @@ class TrainOptions:
         return RunConfig(
             schema_version=SCHEMA_VERSION,
             recipe=recipe,
-            data=DataFacts(
-                name=dataset.name,
-                images=len(dataset.images),
-                image_size=dataset.images.shape[1],
-                sha256=dataset.sha256,
-                class_names=dataset.class_names,
-                background=self.resolve_background(saved),
-            ),
+            data=self._describe_data(dataset, saved),
             seed=seed,
             steps=steps,
             device=device,
@@ -168,6 +161,16 @@ class TrainOptions:
             deterministic=self.deterministic or (saved is not None and saved.deterministic),
             init_from=_resolve_parent(saved, parent),
             switches=switches,
+        )
+
+    def _describe_data(self, dataset: Dataset, saved: RunConfig | None) -> DataFacts:
+        return DataFacts(
+            name=dataset.name,
+            images=len(dataset.images),
+            image_size=dataset.images.shape[1],
+            sha256=dataset.sha256,
+            class_names=dataset.class_names,
+            background=self.resolve_background(saved),
         )
 
     def _resolve_steps(self, recipe: Recipe, images: int, saved: RunConfig | None) -> int:
