@@ -14,7 +14,7 @@ from docs.generate.commands import command_pages
 from docs.generate.errors import errors_table
 from docs.generate.figures import FIGURES
 from docs.generate.hostile import hostile_tables
-from docs.generate.long_run import long_run_chart
+from docs.generate.long_run import long_run_chart, long_run_table
 from docs.generate.metrics import metrics_table
 from docs.generate.models import models_gallery, models_page, models_summary
 from docs.generate.proto import proto_head, proto_reference
@@ -42,6 +42,7 @@ def write_site_parts() -> None:
     fragments = {
         "errors": errors_table(),
         "hostile": hostile_tables(),
+        "long-run": long_run_table(),
         "manifest": manifest_schema(),
         "metrics": metrics_table(),
         "models": models_gallery(),

@@ -1,4 +1,4 @@
-"""The chart of a long run of dcgan64-seed, from benchmarks/results."""
+"""The chart and the table of a long run of dcgan64-seed, from benchmarks/results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dcgan.training.monitor.collapse import _MIN_LOSS
+from docs.generate.markdown import cell, code, table
 from docs.generate.results import read_result
 
 RESULT = "long-run-dcgan64-seed.json"
@@ -42,6 +43,24 @@ def long_run_chart() -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={DIGEST: digest(result)})
     return buffer.getvalue()
+
+
+def long_run_table() -> str:
+    """Return how the exported generators, and other real images, compare with real images."""
+    exported = read_result(RESULT)["exported"]
+    rows = []
+    for name, figures in exported["generators"].items():
+        recipe, _, checkpoint = name.partition(", ")
+        rows.append([f"{code(recipe)}, {cell(checkpoint)}", *_figures(figures)])
+    rows.append(["other real images", *_figures(exported["other real images"])])
+    head = [f"{exported['images']:,} images", "KD-Lite0 x1000", "FD-Lite0"]
+    return table([*head, "precision", "recall", "coverage"], rows)
+
+
+def _figures(figures: dict[str, float]) -> list[str]:
+    distance = f"{figures['kd_lite0_x1000']:.2f} ± {figures['standard_error']:.2f}"
+    shares = [f"{figures[name]:.3f}" for name in ("precision", "recall", "coverage")]
+    return [distance, f"{figures['fd']:.2f}", *shares]
 
 
 def _draw_distance(axes: Axes, evaluations: list[dict[str, float]]) -> None:

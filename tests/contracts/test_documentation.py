@@ -193,7 +193,7 @@ def test_what_is_told_of_the_long_run_follows_from_its_figures():
         f"spoke at step {reported:,}, after the evaluation at step 12,000 ({distances[12000]})",
         f"steps {held[0]:,} and {held[1]:,}",
         f"this run at step {reported:,}, with a best generator at {before}",
-        f"In {other['steps']:,} steps of 128 images",
+        f"`dcgan64` after {other['steps']:,} steps of 128 images",
         f"below {other['lowest_mean_loss_D']} (of 2)",
         f"diversity was never below {other['lowest_diversity']}",
     ):
