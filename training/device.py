@@ -57,12 +57,19 @@ def resolve_precision(requested: str, device: str, recipe: Recipe) -> str:
 
 
 def resolve_switches(
-    recipe: Recipe, device: str, precision: str, *, steps: int, processes: int = 1
+    recipe: Recipe,
+    device: str,
+    precision: str,
+    *,
+    steps: int,
+    deterministic: bool = False,
+    processes: int = 1,
 ) -> StepSwitches:
     """Decides how steps are computed.
 
-    "auto" is "on" on a GPU, `compile` only in long runs. On a CPU it is "off", where these save no
-    time, except for `linear_penalties`. A step that several processes share is computed plainly.
+    "auto" is "on" on a GPU, `compile` only in long runs that need not be deterministic. On a CPU it
+    is "off", where these save no time, except for `linear_penalties`. A step that several processes
+    share is computed plainly.
     `one_pass` needs a discriminator without batch normalization, and `linear_penalties` one without
     any. `weight_copies` has nothing to do in fp32 without spectral normalization, and `compile`
     needs it, because torch's spectral normalization cannot be compiled.
@@ -72,6 +79,8 @@ def resolve_switches(
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16".
         steps: of the run.
+        deterministic: whether the run must have the same bits each time, which has not been shown
+            for compiled steps.
         processes: that train together.
     """
     gpu = device == "cuda"
@@ -80,7 +89,8 @@ def resolve_switches(
     if processes > 1:
         return StepSwitches()
 
-    compile_step = _is_on(engine.compile, auto=gpu and steps >= _MIN_COMPILED_STEPS)
+    is_worth_compiling = gpu and steps >= _MIN_COMPILED_STEPS and not deterministic
+    compile_step = _is_on(engine.compile, auto=is_worth_compiling)
     copies = compile_step or _is_on(engine.weight_copies, auto=gpu)
     spectral_or_bf16 = norm == "spectral" or precision == "bf16"
     return StepSwitches(

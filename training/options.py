@@ -139,8 +139,14 @@ class TrainOptions:
             self.precision or (saved.precision if saved else "auto"), device, recipe
         )
         steps = self._resolve_steps(recipe, len(dataset.images), saved)
+        deterministic = self.deterministic or (saved is not None and saved.deterministic)
         switches = resolve_switches(
-            recipe, device, precision, steps=steps, processes=context.world_size
+            recipe,
+            device,
+            precision,
+            steps=steps,
+            deterministic=deterministic,
+            processes=context.world_size,
         )
         if saved is not None and context.world_size == 1:
             switches = saved.switches  # another release may choose others, with other last bits
@@ -158,7 +164,7 @@ class TrainOptions:
             hardware=describe_hardware(device, context.world_size),
             versions=library_versions(*LIBRARIES),
             commit=project_commit(),
-            deterministic=self.deterministic or (saved is not None and saved.deterministic),
+            deterministic=deterministic,
             init_from=_resolve_parent(saved, parent),
             switches=switches,
         )

@@ -213,7 +213,7 @@ def headline() -> str:
     kills = read_result("kills.json")
     gpu_load = read_result("serving-gpu.json")["served"]["fp16, 8 workers, n=64, 128 callers"]
     gpu_steps = read_result("training-gpu.json")
-    gpu_step = gpu_steps["recipes"]["dcgan64, batch 64"]["images_per_second"]
+    gpu_step = gpu_steps["recipes"]["dcgan64-seed, batch 64"]["images_per_second"]
     gpu_same = [read_result(f"serving-same-bytes-gpu-{precision}.json") for precision in PRECISIONS]
 
     def rate(server: str) -> str:
@@ -252,7 +252,7 @@ def headline() -> str:
             f"{sum(each['differing_bytes'] for each in gpu_same)} bytes differ",
         ],
         [
-            "one H100: compiled training step of `dcgan64`, bf16 / plain PyTorch loop",
+            "one H100: compiled training step in bf16 / plain PyTorch loop",
             f"{gpu_step['all of them, compiled']:,.0f} / "
             f"{gpu_steps['images_per_second']['plain loop']:,.0f} images/s",
         ],

@@ -176,6 +176,7 @@ def test_what_is_told_of_the_long_run_follows_from_its_figures():
     bad = [step for step, distance in distances.items() if distance > 150]
     reported = result["collapse_reported_at_step"]
     held = [s for s in bad if any(a <= s <= b for a, b in result["collapsed"]["steps"])]
+    starts = [f"{first:,}" for first, _ in result["collapsed"]["steps"]]
     jumps = sorted(row["loss_D"] for row in result["recoveries"]["steps"])
     before = min(distance for step, distance in distances.items() if step < reported)
     other = result["dcgan64"]
@@ -191,6 +192,7 @@ def test_what_is_told_of_the_long_run_follows_from_its_figures():
         f"{distances[best]} at step {best:,}",
         f"ended at step 52,000 would have exported a generator at {distances[52000]}",
         f"spoke at step {reported:,}, after the evaluation at step 12,000 ({distances[12000]})",
+        f"from steps {', '.join(starts[:-1])} and {starts[-1]} on",
         f"steps {held[0]:,} and {held[1]:,}",
         f"this run at step {reported:,}, with a best generator at {before}",
         f"`dcgan64` after {other['steps']:,} steps of 128 images",

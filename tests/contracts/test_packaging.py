@@ -66,6 +66,12 @@ def test_the_wheel_is_small(wheel: zipfile.ZipFile):
     assert sum(entry.compress_size for entry in wheel.infolist()) < 25 * 2**20
 
 
+def test_the_shipped_models_are_small():
+    """A clone has all of them; larger models belong into an index."""
+    files = [path for path in (ROOT / "zoo" / "models").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 40 * 2**20
+
+
 def test_every_command_can_be_imported():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     installed = {

@@ -47,6 +47,8 @@ def test_long_runs_on_a_gpu_are_compiled():
     assert resolve_switches(recipe, "cuda", "bf16", steps=30_000).compile
     assert not resolve_switches(recipe, "cuda", "bf16", steps=30_000, processes=2).compile
     assert not resolve_switches(recipe, "cpu", "bf16", steps=30_000).compile
+    fixed = resolve_switches(recipe, "cuda", "bf16", steps=30_000, deterministic=True)
+    assert not fixed.compile
     switched_off = load_recipe("dcgan64", ["engine.compile=off"])
     assert not resolve_switches(switched_off, "cuda", "bf16", steps=30_000).compile
 

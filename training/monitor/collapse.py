@@ -39,7 +39,7 @@ class Collapse:
 
 
 class CollapseDetector:
-    """Watches D's loss and the diversity of the generated images, and reports a collapse once.
+    """Watches D's loss and the diversity of the generated images, and reports each collapse once.
 
     In a healthy run D's loss stays far from 0. A mean close to 0 over hundreds of steps means that
     the discriminator has won. A diversity close to 0 means that all generated images have become
@@ -50,19 +50,22 @@ class CollapseDetector:
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._diversities: deque[float] = deque(maxlen=WINDOW)
         self._reported = False
+        self._steps_without = 0  # since the condition of the last collapse held
 
     def reset(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Starts over from the rows that lie before a resumed or rolled-back run."""
         self._losses.clear()
         self._diversities.clear()
         self._reported = False
+        self._steps_without = 0
         self._add(rows)
 
     def update(self, rows: Iterable[Mapping[str, float]]) -> Collapse | None:
         """Takes the rows of further steps.
 
         Returns:
-            A collapse if there is one. One that is not fatal is returned only once.
+            A collapse if there is one. One that is not fatal is returned once, until the run has
+            recovered for WINDOW steps.
         """
         for row in rows:
             if not is_finite(row):
@@ -71,11 +74,16 @@ class CollapseDetector:
                     fatal=True,
                 )
             self._add([row])
+            self._steps_without += 1
 
-        if self._reported or len(self._losses) < WINDOW:
+        if len(self._losses) < WINDOW:
             return None
         reason = self._reason()
         if reason is None:
+            self._reported = self._reported and self._steps_without < WINDOW
+            return None
+        self._steps_without = 0
+        if self._reported:
             return None
         self._reported = True
         return Collapse(reason=reason)

@@ -23,6 +23,15 @@ def test_a_discriminator_that_has_won_is_reported_once():
     assert detector.update(rows(*[0.0] * 1000)) is None
 
 
+def test_a_collapse_after_a_recovery_is_reported_again():
+    detector = CollapseDetector()
+    assert detector.update(rows(*[0.001] * 500)) is not None
+    assert detector.update(rows(*[1.0] * 499)) is None
+    assert detector.update(rows(*[0.001] * 500)) is None  # too short a recovery
+    assert detector.update(rows(*[1.0] * 500)) is None
+    assert "the discriminator has won" in detector.update(rows(*[0.001] * 500)).reason
+
+
 def test_images_that_have_become_the_same_are_reported():
     detector = CollapseDetector()
     assert detector.update(rows(*[1.0] * 499, diversity=0.05)) is None
