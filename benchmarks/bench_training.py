@@ -1,7 +1,7 @@
 """Training speed: the seed's plain loop, and the effect of each optimization, in one process.
 
     python benchmarks/bench_training.py [--threads 2] [--rounds 3] [--steps 4] [--compile]
-        [--recipes dcgan64 dcgan64-seed] [--out benchmarks/results/training.json]
+        [--recipes dcgan64 dcgan64:256 dcgan64-seed] [--out benchmarks/results/training.json]
 
 All rows train the seed model, batch 64, 64x64, on the same bytes. The rows take turns, so that a
 machine that slows down slows all of them; the best round of each counts. The last rows are one
@@ -9,10 +9,11 @@ large matrix product with the multiplications of a step, as images per second: i
 peak of the processor. (In fp32 torch uses the product of MKL, which on AMD is slower than the
 convolutions of oneDNN.)
 
-With `--recipes`, the step of each recipe named is measured as `dcgan-train` computes it: plain,
-with each switch of `engine` alone, and with all of them, on a GPU as CUDA graphs. These rows take
-turns, too, and the median of the rounds counts. The number of kernels (on a CPU, of operators) and
-the most expensive ones stand beside. On a GPU three recipes are measured unless others are named.
+With `--recipes`, the step of each recipe named, in batches of its own size or of the one after the
+colon, is measured as `dcgan-train` computes it: plain, with each switch of `engine` alone, and with
+all of them, on a GPU as CUDA graphs. These rows take turns, too, and the median of the rounds
+counts. The number of kernels (on a CPU, of operators) and the most expensive ones stand beside. On
+a GPU three recipes are measured unless others are named.
 
 On a GPU, float32 convolutions run in TF32 in every row, which is the default of torch;
 `dcgan-train --precision fp32` switches that off.
@@ -21,7 +22,9 @@ On a GPU, float32 convolutions run in TF32 in every row, which is the default of
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +35,9 @@ from plain_loop import BATCH, plain_loop
 from step_switches import measure_recipe, recipe_step, time_steps
 from torch.utils.flop_counter import FlopCounterMode
 
+from dcgan.core.hardware import processor_name
 from dcgan.core.images import Pixels
-from dcgan.core.versions import library_versions
+from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe
 from dcgan.training.data.dataset import Dataset
 from dcgan.training.data.loader import BatchLoader
@@ -210,6 +214,12 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read_recipe(text: str, changes: list[str]) -> Recipe:
+    """Reads NAME or NAME:BATCH, with further changes."""
+    name, _, batch = text.partition(":")
+    return load_recipe(name, [*changes, *([f"batch_size={batch}"] if batch else [])])
+
+
 def measure_seed_model(
     images: Pixels, data: Dataset, device: torch.device, options: argparse.Namespace
 ) -> dict[str, float]:
@@ -240,6 +250,9 @@ def main() -> None:
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     result: dict[str, object] = {
         "hardware": describe_hardware(options.device),
+        "host": f"{len(os.sched_getaffinity(0))} cores of {processor_name()}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": project_commit() or "unknown",
         "versions": library_versions(*LIBRARIES),
         "protocol": f"seed model, batch {BATCH}, 64x64; best of {options.rounds} rounds "
         f"of {options.steps} steps; recipes: median of these rounds, each in its batch size",
@@ -254,15 +267,15 @@ def main() -> None:
         larger = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), dtype=np.uint8)
         data = replace(data, images=larger)
         result["recipes"] = {
-            name: measure_recipe(
-                load_recipe(name, options.set),
+            f"{recipe.name}, batch {recipe.batch_size}": measure_recipe(
+                recipe,
                 data,
                 device,
                 rounds=options.rounds,
                 steps=options.steps,
                 with_compile=options.compile,
             )
-            for name in recipes
+            for recipe in (read_recipe(text, options.set) for text in recipes)
         }
 
     options.out.parent.mkdir(parents=True, exist_ok=True)

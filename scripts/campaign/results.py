@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from campaign.run import Campaign, Result
 from dcgan.core.atomic import write_file
+from dcgan.core.hardware import processor_name
 from dcgan.core.versions import project_commit
 
 NAME = "campaign.json"
@@ -44,6 +46,7 @@ def write_results(campaign: Campaign, outcomes: Sequence[Outcome]) -> None:
     """Writes campaign.json and campaign.md, each whole or not at all."""
     document = {
         "hardware": campaign.card,
+        "host": f"{len(os.sched_getaffinity(0))} cores of {processor_name()}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": project_commit() or "unknown",
         "dry_run": campaign.dry_run,
