@@ -150,14 +150,11 @@ class TrainOptions:
         )
         if saved is not None and context.world_size == 1:
             switches = saved.switches  # another release may choose others, with other last bits
-        seed = self.seed
-        if seed is None:
-            seed = saved.seed if saved else 0
         return RunConfig(
             schema_version=SCHEMA_VERSION,
             recipe=recipe,
             data=self._describe_data(dataset, saved),
-            seed=seed,
+            seed=self._resolve_seed(saved),
             steps=steps,
             device=device,
             precision=precision,
@@ -168,6 +165,11 @@ class TrainOptions:
             init_from=_resolve_parent(saved, parent),
             switches=switches,
         )
+
+    def _resolve_seed(self, saved: RunConfig | None) -> int:
+        if self.seed is not None:
+            return self.seed
+        return saved.seed if saved else 0
 
     def _describe_data(self, dataset: Dataset, saved: RunConfig | None) -> DataFacts:
         return DataFacts(
