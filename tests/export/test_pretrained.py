@@ -137,6 +137,6 @@ def test_a_manifest_of_another_shape_is_refused(release, tmp_path):
 
 def test_an_unknown_name_lists_those_that_exist():
     with pytest.raises(
-        RepositoryError, match="there is no model 'nothing'; there is avatars64, dcgan64"
+        RepositoryError, match="there is no model 'nothing'; there is avatars64, cdcgan64, dcgan64"
     ):
         Generator.from_pretrained("nothing")

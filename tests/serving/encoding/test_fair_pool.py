@@ -76,6 +76,8 @@ async def test_an_error_is_that_of_the_caller_and_a_cancelled_function_does_not_
     cancelled = asyncio.create_task(pool.run(HOG, lambda: order.append("cancelled")))
     await asyncio.sleep(0)
     cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled  # the loop has passed the cancellation on
     gate.opened.set()
     await first
     with pytest.raises(ZeroDivisionError):
