@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,7 @@ from plain_loop import BATCH, plain_loop
 from step_switches import measure_recipe, recipe_step, time_steps
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan.core.hardware import processor_name
+from dcgan.core.hardware import describe_host
 from dcgan.core.images import Pixels
 from dcgan.core.versions import library_versions, project_commit
 from dcgan.training.config import Recipe
@@ -250,7 +249,7 @@ def main() -> None:
     data = Dataset(name="noise", images=images, labels=None, class_names=(), sha256="0" * 64)
     result: dict[str, object] = {
         "hardware": describe_hardware(options.device),
-        "host": f"{len(os.sched_getaffinity(0))} cores of {processor_name()}",
+        "host": describe_host(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": project_commit() or "unknown",
         "versions": library_versions(*LIBRARIES),

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from dcgan.core.onnx_session import CUDA
+from dcgan.core.processors import processor_limits
 
 # Flags of /proc/cpuinfo that each x86-64 level adds to the one below. ONNX Runtime chooses its
 # kernels, and with them the order of sums, by these instruction sets. Source: the x86-64 psABI,
@@ -35,6 +36,11 @@ def processor_name() -> str:
     lines = _read_lines(Path("/proc/cpuinfo"))
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or "unknown processor")
+
+
+def describe_host() -> str:
+    """Returns how many processors this process may use, and their name, for measurements."""
+    return f"{processor_limits().usable} cores of {processor_name()}"
 
 
 def _cpu_family() -> str:

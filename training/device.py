@@ -69,10 +69,10 @@ def resolve_switches(
 
     "auto" is "on" on a GPU, `compile` only in long runs that need not be deterministic. On a CPU it
     is "off", where these save no time, except for `linear_penalties`. A step that several processes
-    share is computed plainly.
-    `one_pass` needs a discriminator without batch normalization, and `linear_penalties` one without
-    any. `weight_copies` has nothing to do in fp32 without spectral normalization, and `compile`
-    needs it, because torch's spectral normalization cannot be compiled.
+    share is computed plainly. `one_pass` needs a discriminator without batch normalization, and
+    `linear_penalties` one without any. `weight_copies` has nothing to do in fp32 without spectral
+    normalization, and `compile` needs it, because torch's spectral normalization cannot be
+    compiled.
 
     Args:
         recipe: its `engine` and its discriminator.

@@ -28,7 +28,7 @@ def cuda_graph_forms() -> str:
                 *(f"{rate['on_device']:,.0f} / {rate['with_copies']:,.0f}" for rate in rates),
             ]
         )
-    note = f"\n{result['hardware']}, {result['date']}, commit {result['commit']}.\n"
+    note = f"\n{_run(result)}.\n"
     return table(["graph", *(f"batch {size}" for size in sizes)], rows) + note
 
 
@@ -104,7 +104,7 @@ def gpu_batch_sizes() -> str:
         ]
         for row in result["replies"]
     ]
-    note = f"\n{result['hardware']}, {result['date']}, commit {result['commit']}.\n"
+    note = f"\n{_run(result)}.\n"
     return table(["server, batch sizes", "replies", "differing"], rows) + note
 
 

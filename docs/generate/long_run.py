@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dcgan.training.monitor.collapse import _MIN_LOSS
+from dcgan.training.monitor.collapse import MIN_LOSS
 from docs.generate.markdown import cell, code, table
 from docs.generate.results import read_result
 
@@ -80,7 +80,7 @@ def _draw_steps(loss: Axes, scores: Axes, curve: dict[str, Any]) -> None:
     values = dict(zip(curve["columns"], columns, strict=True))
 
     loss.semilogy(values["step"], values["loss_D"], linewidth=1)
-    loss.axhline(_MIN_LOSS, color="tab:red", linestyle="--", linewidth=1, label=f"{_MIN_LOSS}")
+    loss.axhline(MIN_LOSS, color="tab:red", linestyle="--", linewidth=1, label=f"{MIN_LOSS}")
     loss.set_ylabel("loss_D")
     loss.legend(loc="lower left")
 

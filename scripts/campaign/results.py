@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from campaign.run import Campaign, Result
 from dcgan.core.atomic import write_file
-from dcgan.core.hardware import processor_name
+from dcgan.core.hardware import describe_host
 from dcgan.core.versions import project_commit
 
 NAME = "campaign.json"
@@ -46,7 +45,7 @@ def write_results(campaign: Campaign, outcomes: Sequence[Outcome]) -> None:
     """Writes campaign.json and campaign.md, each whole or not at all."""
     document = {
         "hardware": campaign.card,
-        "host": f"{len(os.sched_getaffinity(0))} cores of {processor_name()}",
+        "host": describe_host(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": project_commit() or "unknown",
         "dry_run": campaign.dry_run,

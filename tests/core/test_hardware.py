@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +65,10 @@ def test_the_family_of_a_gpu_without_a_driver_is_cuda(
 def test_the_processor_has_the_name_that_its_maker_gives(machine):
     machine("x86_64", "model name\t: A Processor @ 2.0GHz", "flags : avx2")
     assert processor_name() == "A Processor @ 2.0GHz"
+
+
+def test_the_host_is_named_with_the_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch):
+    limits = SimpleNamespace(usable=3)
+    monkeypatch.setattr(hardware, "processor_limits", lambda: limits)
+    monkeypatch.setattr(hardware, "processor_name", lambda: "a processor")
+    assert hardware.describe_host() == "3 cores of a processor"

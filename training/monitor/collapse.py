@@ -14,10 +14,12 @@ from dcgan.training.monitor.step_metrics import is_finite
 # Steps over which a collapse has to last.
 WINDOW = 500
 
+# The discriminator has won if the mean of its loss is smaller.
+MIN_LOSS = 0.005
+
 # Steps that decide whether a checkpoint counts as good.
 _RECENT = 50
 
-_MIN_LOSS = 0.005
 _MIN_DIVERSITY = 0.1
 
 _RESTART = (
@@ -98,7 +100,7 @@ class CollapseDetector:
         diversities = list(self._diversities)[-_RECENT:]
         if len(losses) < _RECENT:
             return True
-        return sum(losses) / _RECENT >= _MIN_LOSS and max(diversities) >= _MIN_DIVERSITY
+        return sum(losses) / _RECENT >= MIN_LOSS and max(diversities) >= _MIN_DIVERSITY
 
     def _add(self, rows: Iterable[Mapping[str, float]]) -> None:
         for row in rows:
@@ -106,10 +108,10 @@ class CollapseDetector:
             self._diversities.append(row["diversity"])
 
     def _reason(self) -> str | None:
-        if sum(self._losses) / WINDOW < _MIN_LOSS:
+        if sum(self._losses) / WINDOW < MIN_LOSS:
             return (
                 f"the discriminator has won: its mean loss over {WINDOW} steps is below "
-                f"{_MIN_LOSS}, so the generator learns nothing more; try a lower "
+                f"{MIN_LOSS}, so the generator learns nothing more; try a lower "
                 "discriminator_adam.rate, a smaller discriminator.width, or augment"
             )
         if max(self._diversities) < _MIN_DIVERSITY:
