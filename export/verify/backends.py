@@ -67,9 +67,13 @@ class EagerBackend:
 
     def __init__(self, network: nn.Module, name: str, *, double: bool = False) -> None:
         self.file = name
-        self.is_double = double
         self._dtype = torch.float64 if double else torch.float32
         self._generator = PixelGenerator(copy.deepcopy(network).double() if double else network)
+
+    @property
+    def is_double(self) -> bool:
+        """Whether it computes in float64."""
+        return self._dtype == torch.float64
 
     def __call__(self, inputs: ModelInputs) -> ModelOutputs:
         """Runs one batch."""

@@ -27,10 +27,8 @@ def encoding_cost(images: int, size: int | None, image_size: int, extension: str
         image_size: original height and width.
         extension: of the file.
     """
-    scale = 1.0
-    if size is not None:
-        scale = (size**2 + _OVERHEAD_PIXELS) / (image_size**2 + _OVERHEAD_PIXELS)
-    return max(1, math.ceil(images * _COSTS[extension] * scale))
+    ratio = _pixel_ratio(size, image_size, overhead=_OVERHEAD_PIXELS)
+    return max(1, math.ceil(images * _COSTS[extension] * ratio))
 
 
 def scaled_images(images: int, size: int | None, image_size: int) -> int:
@@ -41,5 +39,11 @@ def scaled_images(images: int, size: int | None, image_size: int) -> int:
         size: height and width of each; None for the original size.
         image_size: original height and width.
     """
-    scale = 1.0 if size is None else (size / image_size) ** 2
-    return max(1, math.ceil(images * scale))
+    return max(1, math.ceil(images * _pixel_ratio(size, image_size)))
+
+
+def _pixel_ratio(size: int | None, image_size: int, overhead: int = 0) -> float:
+    """Returns the pixels of a scaled image by those of the original, both with an overhead."""
+    if size is None:
+        return 1.0
+    return (size**2 + overhead) / (image_size**2 + overhead)
