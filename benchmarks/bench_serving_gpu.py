@@ -31,7 +31,8 @@ from dcgan.serving.engine.factory import spread
 from dcgan.serving.engine.fixed_batch import FixedBatchEngine, check_cuda
 from dcgan.serving.load_test import LoadTestConfig, run_in_processes
 from dcgan.zoo.manifest import ModelFile
-from dcgan.zoo.repository import SHIPPED, Release, find_release
+from dcgan.zoo.release import Release
+from dcgan.zoo.repository import SHIPPED, find_release
 
 Row = dict[str, float | int]
 

@@ -26,7 +26,7 @@ from dcgan.zoo.manifest import (
     Training,
 )
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 LATENT_SIZE = 100
 IMAGE_SIZE = 64

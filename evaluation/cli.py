@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dcgan.evaluation.reference import Reference
     from dcgan.evaluation.report import Report
     from dcgan.evaluation.subject import Subject
-    from dcgan.zoo.repository import Release
+    from dcgan.zoo.release import Release
 
 
 @click.command("dcgan-evaluate", cls=Command, context_settings=CONTEXT_SETTINGS)

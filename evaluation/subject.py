@@ -24,7 +24,8 @@ from dcgan.training.run_config import CONFIG
 from dcgan.training.run_folder import read_run
 from dcgan.zoo.catalog import get_model, local_repositories
 from dcgan.zoo.manifest import FILE_NAME, check_name
-from dcgan.zoo.repository import Release, read_release, versions_of
+from dcgan.zoo.release import Release, read_release
+from dcgan.zoo.repository import versions_of
 
 LIBRARY_SOURCES = ("digits", "cifar10")
 """Data sets that libraries bring; a model of the same name comes first."""

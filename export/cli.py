@@ -244,7 +244,7 @@ def _is_model_folder(folder: Path) -> bool:
 def _republish(folder: Path, repository: Path) -> None:
     """Publishes a copy of a released model that has its weights as safetensors, too."""
     from dcgan.export.release.republish import republish
-    from dcgan.zoo.repository import read_release
+    from dcgan.zoo.release import read_release
 
     release = republish(read_release(folder), repository, safetensors=True)
     click.echo(f"published {release.folder}")
@@ -303,6 +303,6 @@ def _check_only_triton() -> None:
 
 def _add_to_triton(folder: Path, triton: Path) -> None:
     from dcgan.export.formats.triton import write_triton
-    from dcgan.zoo.repository import read_release
+    from dcgan.zoo.release import read_release
 
     write_triton(read_release(folder), triton, click.echo)

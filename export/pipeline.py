@@ -21,7 +21,7 @@ from dcgan.export.verify.speed import compare_speed
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import Release, read_release
+from dcgan.zoo.release import Release, read_release
 
 
 def export(

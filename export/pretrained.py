@@ -17,7 +17,7 @@ from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.zoo.catalog import get_model
 from dcgan.zoo.hub.pull import pull
 from dcgan.zoo.manifest import FILE_NAME, Manifest
-from dcgan.zoo.repository import Release, read_release
+from dcgan.zoo.release import Release, read_release
 
 __all__ = ["Generator"]
 

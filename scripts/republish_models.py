@@ -15,7 +15,8 @@ from dcgan.evaluation.report import Report, metrics
 from dcgan.export.release.republish import republish
 from dcgan.zoo.manifest import Metric
 from dcgan.zoo.quality import TRAINING_HOURS
-from dcgan.zoo.repository import SHIPPED, Release, list_releases
+from dcgan.zoo.release import Release
+from dcgan.zoo.repository import SHIPPED, list_releases
 
 
 def main() -> None:

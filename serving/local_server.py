@@ -60,7 +60,7 @@ def _configure(
     from dcgan.serving.engine.config import EngineConfig  # noqa: PLC0415
     from dcgan.serving.models.config import ModelConfig  # noqa: PLC0415
     from dcgan.serving.models.releases import pin_release  # noqa: PLC0415
-    from dcgan.zoo.repository import read_release  # noqa: PLC0415
+    from dcgan.zoo.release import read_release  # noqa: PLC0415
 
     releases = None
     if model is not None and (isinstance(model, os.PathLike) or Path(model).is_dir()):

@@ -31,7 +31,7 @@ from dcgan.serving.observability.metrics_server import MetricsServer
 from dcgan.serving.running_server import RunningServer
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import run_in_daemon_thread
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 if TYPE_CHECKING:
     from dcgan.serving.http.listener import HttpListener

@@ -18,7 +18,7 @@ from dcgan.core.text import printable
 from dcgan.zoo.manifest import FILE_NAME, MAX_FILES, Manifest
 from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import (
+from dcgan.zoo.release import (
     MAX_MANIFEST_BYTES,
     CorruptModelError,
     Release,

@@ -16,7 +16,8 @@ from dcgan.zoo.archive import extract_archive
 from dcgan.zoo.catalog import ModelEntry, get_model, local_repositories, model_cache
 from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
 from dcgan.zoo.manifest import Manifest, check_name
-from dcgan.zoo.repository import Release, RepositoryError, find_release, versions_of
+from dcgan.zoo.release import Release, RepositoryError
+from dcgan.zoo.repository import find_release, versions_of
 from dcgan.zoo.signature import PublicKey
 from dcgan.zoo.urls import split_url
 

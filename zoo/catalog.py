@@ -13,7 +13,8 @@ from dcgan.core.paths import cache_dir
 from dcgan.zoo.download import RetryPolicy
 from dcgan.zoo.index import IndexEntry, read_index
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
-from dcgan.zoo.repository import SHIPPED, Release, RepositoryError, find_release, versions_of
+from dcgan.zoo.release import Release, RepositoryError
+from dcgan.zoo.repository import SHIPPED, find_release, versions_of
 from dcgan.zoo.signature import PublicKey
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dcgan.zoo.catalog import ModelEntry
     from dcgan.zoo.manifest import Manifest
     from dcgan.zoo.manifest_entries import Metric
-    from dcgan.zoo.repository import Release, RepositoryError
+    from dcgan.zoo.release import Release, RepositoryError
 
 
 class VerificationError(click.ClickException):
@@ -161,7 +161,7 @@ def verify(  # noqa: PLR0917 - click passes them by name
     Exit code 1 if one is not.
     """
     from dcgan.zoo.onnx_model import UnsafeGraphError
-    from dcgan.zoo.repository import RepositoryError
+    from dcgan.zoo.release import RepositoryError
 
     if trust_code and not parity:
         raise click.UsageError("--trust-code goes with --parity")
@@ -219,7 +219,7 @@ def pack(search: SearchPath, pattern: str, out: Path) -> None:
     """
     from dcgan.zoo.catalog import list_models
     from dcgan.zoo.index import write_index
-    from dcgan.zoo.repository import RepositoryError
+    from dcgan.zoo.release import RepositoryError
 
     entries = list_models(pattern, repository=search.repository)
     releases = [
@@ -268,7 +268,7 @@ def _find_releases(
 ) -> list[Release | RepositoryError]:
     """Returns the models to verify, or the reasons why they cannot be read."""
     from dcgan.zoo.catalog import get_model, iterate_releases, local_repositories
-    from dcgan.zoo.repository import CorruptModelError
+    from dcgan.zoo.release import CorruptModelError
 
     if name is None:
         places = local_repositories(search.repository)
@@ -285,7 +285,7 @@ def _check_parity(folder: Path, *, trust_code: bool) -> list[str]:
     Returns:
         A line for each file that was skipped because loading it could run code.
     """
-    from dcgan.zoo.repository import RepositoryError
+    from dcgan.zoo.release import RepositoryError
 
     command = [sys.executable, "-m", "dcgan.export", "--check", str(folder)]
     if trust_code:

@@ -22,7 +22,7 @@ import urllib3
 
 from dcgan.core.text import public_url
 from dcgan.zoo.http import ConnectionBrokenError, DownloadError, HttpClient, Watchdog
-from dcgan.zoo.repository import sha256
+from dcgan.zoo.release import sha256
 from dcgan.zoo.urls import is_web_url, split_url
 
 __all__ = ["Download", "DownloadError", "RetryPolicy", "download"]

@@ -17,7 +17,7 @@ from dcgan.core import noise
 from dcgan.core.bounded import read_bounded
 from dcgan.core.images import Pixels, decode_png, encode_png, tile, untile
 from dcgan.zoo.manifest import Golden, Manifest
-from dcgan.zoo.repository import Release, RepositoryError
+from dcgan.zoo.release import Release, RepositoryError
 
 MAX_LEVELS = 1
 """Largest difference of golden pixels across providers and processor families, in grey levels."""

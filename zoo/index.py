@@ -21,7 +21,7 @@ from dcgan.zoo.archive import write_archive
 from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
 from dcgan.zoo.http import check_redirect
 from dcgan.zoo.manifest import Manifest, ManifestError
-from dcgan.zoo.repository import Release, sha256
+from dcgan.zoo.release import Release, sha256
 from dcgan.zoo.signature import MAX_BYTES as MAX_SIGNATURE_BYTES
 from dcgan.zoo.signature import SUFFIX as SIGNATURE_SUFFIX
 from dcgan.zoo.signature import PublicKey, SignatureError, verify_signature

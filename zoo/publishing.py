@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dcgan.core.atomic import new_folder
 from dcgan.zoo.manifest import check_name, check_version
-from dcgan.zoo.repository import RepositoryError
+from dcgan.zoo.release import RepositoryError
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from dcgan.zoo.quality import (
     figures_of_baselines,
     figures_of_file,
 )
-from dcgan.zoo.repository import SHIPPED, Release, list_releases
+from dcgan.zoo.release import Release
+from dcgan.zoo.repository import SHIPPED, list_releases
 from docs.generate.markdown import cell, code, table
 
 _PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dcgan.core.atomic import new_folder, write_file
 from dcgan.zoo.manifest import Manifest, ModelFile, Tensor
-from dcgan.zoo.repository import Release, RepositoryError
+from dcgan.zoo.release import Release, RepositoryError
 
 CONFIG = "config.pbtxt"
 MODEL = "model.onnx"

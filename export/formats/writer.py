@@ -17,7 +17,7 @@ from dcgan.export.graph.postprocess import PixelGenerator
 from dcgan.export.graph.quantization import Int8Plan
 from dcgan.export.options import ExportOptions
 from dcgan.zoo.manifest import ModelFile
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 
 def write_files(

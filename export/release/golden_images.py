@@ -10,7 +10,7 @@ from dcgan.export.verify.backends import Backend, EagerBackend, OnnxBackend
 from dcgan.export.verify.inputs import golden_inputs
 from dcgan.zoo.golden import encode_golden, golden_digest
 from dcgan.zoo.manifest import GoldenDigest, GoldenImage, Manifest, ModelFile
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 FILE_NAME = "golden.png"
 

@@ -20,7 +20,7 @@ from dcgan.export.verify.tolerances import QUALITY_IMAGES
 from dcgan.zoo.license import NO_LICENSE, license_name
 from dcgan.zoo.manifest import Manifest, ModelFile
 from dcgan.zoo.quality import Figures, figures_of_baselines, is_baseline
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 FILE_NAME = "README.md"
 

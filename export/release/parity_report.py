@@ -7,7 +7,7 @@ from pathlib import Path
 from dcgan.core.schema import dump_json
 from dcgan.export.verify.report import ParityReport
 from dcgan.zoo.manifest import ModelFile
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 FILE_NAME = "parity.json"
 

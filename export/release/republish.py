@@ -27,7 +27,7 @@ from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import FILE_NAME, GoldenDigest, Manifest, Metric, ModelFile
 from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import Release, describe_file, read_release
+from dcgan.zoo.release import Release, describe_file, read_release
 
 _SAFETENSORS = "generator.safetensors"
 _MAX_REPORT_BYTES = 2**22

@@ -8,7 +8,7 @@ from dcgan.core.images import encode_png, tile
 from dcgan.export.verify.backends import EagerBackend
 from dcgan.export.verify.inputs import seed_inputs
 from dcgan.zoo.manifest import Manifest, ModelFile
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 FILE_NAME = "samples.png"
 SEED = 0

@@ -20,7 +20,7 @@ from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.onnx_check import check_onnx_file
-from dcgan.zoo.repository import Release, read_release
+from dcgan.zoo.release import Release, read_release
 
 
 def reverify(folder: Path, show: Callable[[str], None], *, trust_code: bool = False) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcgan.zoo.repository import Release
+    from dcgan.zoo.release import Release
 
 MODEL = "dcgan64-tiny"
 

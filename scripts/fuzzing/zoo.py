@@ -60,7 +60,7 @@ def fix_tar(data: bytes) -> bytes:
 
 def run_manifest(data: bytes) -> None:
     """Reads a manifest and everything that is computed from it."""
-    from dcgan.zoo.repository import read_release  # noqa: PLC0415
+    from dcgan.zoo.release import read_release  # noqa: PLC0415
 
     with folder() as place, refusing(DcganError):
         (place / "manifest.json").write_bytes(data)

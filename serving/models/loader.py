@@ -24,7 +24,7 @@ from dcgan.serving.threads import run_in_daemon_thread
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.manifest import Manifest, ModelFile
 from dcgan.zoo.onnx_check import check_onnx_file
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 
 async def load_model(

@@ -8,14 +8,8 @@ from pathlib import Path
 
 from dcgan.serving.errors import ServingError
 from dcgan.zoo.manifest import FILE_NAME, ModelFile
-from dcgan.zoo.repository import (
-    DEFAULT_MODEL,
-    SHIPPED,
-    Release,
-    find_release,
-    list_releases,
-    read_release,
-)
+from dcgan.zoo.release import Release, read_release
+from dcgan.zoo.repository import DEFAULT_MODEL, SHIPPED, find_release, list_releases
 
 _MAX_NAMES = 20
 

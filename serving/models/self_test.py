@@ -14,7 +14,7 @@ from dcgan.serving.errors import ServingError
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
 from dcgan.zoo.manifest import Manifest, ModelFile
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 _FILLER_SEED = 2**63 + 1  # of the other images in a batch; any seed would do
 

@@ -13,7 +13,7 @@ from dcgan.serving.observability.metrics import Metrics
 from dcgan.training.models.networks import Generator, GeneratorConfig, init_weights
 from dcgan.training.run_folder import Run
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from dcgan.training.cli import main as train
 from dcgan.zoo.cli import main as dcgan_zoo
 from dcgan.zoo.index import write_index
-from dcgan.zoo.repository import SHIPPED, read_release
+from dcgan.zoo.release import read_release
+from dcgan.zoo.repository import SHIPPED
 
 
 @pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], autouse=True)

@@ -18,7 +18,8 @@ from dcgan.serving.client import Client
 from dcgan.serving.launch import launch_server
 from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.index import write_index
-from dcgan.zoo.repository import SHIPPED, read_release
+from dcgan.zoo.release import read_release
+from dcgan.zoo.repository import SHIPPED
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_home")]
 

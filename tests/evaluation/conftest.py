@@ -20,7 +20,7 @@ from dcgan.training.models.network_config import GeneratorConfig
 from dcgan.training.models.networks import Generator
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Training
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 TRAINING = Training(
     recipe="digits", data="digits", data_sha256="0" * 64, images_seen=640, seed=1, hardware="a test"

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.evaluation.cli import main
-from dcgan.zoo.repository import read_release
+from dcgan.zoo.release import read_release
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import DataFacts, RunConfig
 from dcgan.training.run_folder import RunFolder
 from dcgan.zoo.onnx_model import UnsafeGraphError
-from dcgan.zoo.repository import Release, sha256
+from dcgan.zoo.release import Release, sha256
 
 
 def quiet(numbers, title):

@@ -16,7 +16,7 @@ from dcgan.training.models.networks import Generator, init_weights
 from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import DataFacts, RunConfig
 from dcgan.training.run_folder import Run, RunFolder
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 TRAINING = Training(
     recipe="digits", data="digits", data_sha256="0" * 64, images_seen=640, seed=1, hardware="a test"

@@ -15,7 +15,7 @@ from dcgan.export import pipeline
 from dcgan.export.cli import main
 from dcgan.export.errors import ExportError, ParityError
 from dcgan.training.run_folder import RunFolder
-from dcgan.zoo.repository import read_release
+from dcgan.zoo.release import read_release
 
 
 def rewrite(path, name, tensor):

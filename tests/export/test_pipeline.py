@@ -23,7 +23,8 @@ from dcgan.export.pipeline import export
 from dcgan.export.verify.backends import OnnxBackend
 from dcgan.export.verify.inputs import ModelInputs
 from dcgan.training.run_folder import read_run
-from dcgan.zoo.repository import RepositoryError, find_release, read_release
+from dcgan.zoo.release import RepositoryError, read_release
+from dcgan.zoo.repository import find_release
 
 OPTIONS = ExportOptions(name="small", version=1)
 

@@ -19,7 +19,8 @@ from dcgan.export.pipeline import export
 from dcgan.export.pretrained import Generator
 from dcgan.zoo.golden import read_golden
 from dcgan.zoo.manifest import FILE_NAME
-from dcgan.zoo.repository import SHIPPED, CorruptModelError, RepositoryError, list_releases
+from dcgan.zoo.release import CorruptModelError, RepositoryError
+from dcgan.zoo.repository import SHIPPED, list_releases
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from dcgan.serving.server import run
 from dcgan.serving.shutdown import ShutdownRequest
 from dcgan.serving.threads import DaemonThread
 from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 from tests.serving.support import UNCHECKED
 from tests.serving.tiny_models import Network, publish_model
 

@@ -33,7 +33,7 @@ from dcgan.zoo.manifest import (
     Training,
 )
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 from tests.zoo.misbehaving_server import DATA, SHA256, Server
 
 GOLDEN_PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dcgan.core.errors import DcganError
 from dcgan.zoo.archive import extract_archive, write_archive
-from dcgan.zoo.repository import RepositoryError, read_release
+from dcgan.zoo.release import RepositoryError, read_release
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dcgan.zoo.cache import fetch_archive, fetch_model, get_or_fetch, remove_mod
 from dcgan.zoo.catalog import get_model, list_models, model_cache
 from dcgan.zoo.download import DownloadError
 from dcgan.zoo.manifest import ManifestError
-from dcgan.zoo.repository import CorruptModelError, RepositoryError
+from dcgan.zoo.release import CorruptModelError, RepositoryError
 
 
 @pytest.fixture

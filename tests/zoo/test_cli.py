@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from dcgan.zoo.catalog import model_cache
 from dcgan.zoo.cli import main
-from dcgan.zoo.repository import SHIPPED, sha256
+from dcgan.zoo.release import sha256
+from dcgan.zoo.repository import SHIPPED
 
 from .conftest import build_toy_graph
 
@@ -132,7 +133,7 @@ def test_a_file_that_may_not_be_read_is_one_sentence(repository, toy, monkeypatc
             errno.EACCES, "Permission denied", str(path)
         )  # which root does not get from the system
 
-    monkeypatch.setattr("dcgan.zoo.repository.sha256", refuse)
+    monkeypatch.setattr("dcgan.zoo.release.sha256", refuse)
     result = dcgan_zoo("--model-repository", repository, "verify", "toy")
     assert (
         result.exit_code,

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from dcgan.zoo.cli import main
-from dcgan.zoo.repository import sha256
+from dcgan.zoo.release import sha256
 from tests.zoo.misbehaving_server import Server
 
 EVIL = "x\x1b[2J\x9b31m\rok\nError: forged\u202e\u2028\x00\x07\u200b"

@@ -9,7 +9,7 @@ import pytest
 
 from dcgan.core.noise import latents
 from dcgan.zoo.golden import Agreement, compare, golden_latents, published_digest, read_golden
-from dcgan.zoo.repository import RepositoryError, read_release
+from dcgan.zoo.release import RepositoryError, read_release
 
 from .conftest import GOLDEN_PIXELS, PROCESSOR, PROVIDER
 

@@ -11,7 +11,7 @@ from dcgan.zoo.catalog import get_model, list_models, model_cache
 from dcgan.zoo.download import DownloadError
 from dcgan.zoo.index import _resolve, read_index
 from dcgan.zoo.manifest import ManifestError
-from dcgan.zoo.repository import RepositoryError
+from dcgan.zoo.release import RepositoryError
 
 
 def test_an_index_is_read_by_many_at_once(zoo, retry):

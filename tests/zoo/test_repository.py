@@ -13,15 +13,8 @@ from dcgan.core.errors import DcganError
 from dcgan.zoo.manifest import FILE_NAME, ManifestError
 from dcgan.zoo.onnx_model import UnsafeGraphError
 from dcgan.zoo.publishing import publish
-from dcgan.zoo.repository import (
-    CorruptModelError,
-    RepositoryError,
-    find_release,
-    list_releases,
-    read_release,
-    sha256,
-    versions_of,
-)
+from dcgan.zoo.release import CorruptModelError, RepositoryError, read_release, sha256
+from dcgan.zoo.repository import find_release, list_releases, versions_of
 
 from .conftest import build_toy_graph, publish_toy
 

@@ -18,14 +18,8 @@ from dcgan.zoo.hub.layout import name_in_repository, without_code
 from dcgan.zoo.hub.watched import make_watchdog, watched
 from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest, ManifestError
 from dcgan.zoo.onnx_model import UnsafeGraphError
-from dcgan.zoo.repository import (
-    MAX_MANIFEST_BYTES,
-    CorruptModelError,
-    Release,
-    find_release,
-    read_release,
-    versions_of,
-)
+from dcgan.zoo.release import MAX_MANIFEST_BYTES, CorruptModelError, Release, read_release
+from dcgan.zoo.repository import find_release, versions_of
 
 MAX_BYTES = 2**31
 """Most bytes of all files of a model together."""

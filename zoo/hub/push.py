@@ -11,7 +11,7 @@ from dcgan.core.schema import dump_json
 from dcgan.zoo.hub.errors import HubError, hub_errors
 from dcgan.zoo.hub.layout import CONFIG, hub_config, name_in_repository, without_code
 from dcgan.zoo.manifest import FILE_NAME
-from dcgan.zoo.repository import Release
+from dcgan.zoo.release import Release
 
 
 def push(release: Release, repository: str, *, private: bool = False) -> str:

@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from dcgan.export.cli import main
 from dcgan.export.formats.triton import check_free, config, write_triton
-from dcgan.zoo.repository import RepositoryError
+from dcgan.zoo.release import RepositoryError
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from dcgan.export.pipeline import export
 from dcgan.export.release.model_card import model_card
 from dcgan.export.release.republish import _read_parity_report, merge_metrics, republish
 from dcgan.zoo.manifest import FILE_NAME, Metric
-from dcgan.zoo.repository import SHIPPED, RepositoryError, list_releases, read_release
+from dcgan.zoo.release import RepositoryError, read_release
+from dcgan.zoo.repository import SHIPPED, list_releases
 
 KD = Metric(name="KD-Lite0 x1000", value=18.2, protocol="generator.onnx, lite0-v1, n=1,300, a")
 
@@ -91,7 +92,7 @@ def test_a_parity_report_of_another_release_is_made_anew(bare, tmp_path):
     report = json.loads((folder / "parity.json").read_text())
     del report["distances"][0]["batch_error"]
     (folder / "parity.json").write_text(json.dumps(report))
-    from dcgan.zoo.repository import describe_file
+    from dcgan.zoo.release import describe_file
 
     files = tuple(
         describe_file(folder / file.path, file.role, file.precision) for file in bare.manifest.files

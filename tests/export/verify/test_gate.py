@@ -17,7 +17,7 @@ from dcgan.export.verify import probes
 from dcgan.export.verify.gate import compare_with_training
 from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.weight_check import check_weights
-from dcgan.zoo.repository import describe_file
+from dcgan.zoo.release import describe_file
 
 pytestmark = pytest.mark.slow
 

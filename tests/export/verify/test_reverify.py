@@ -23,11 +23,7 @@ from dcgan.export.pipeline import export
 from dcgan.export.verify.reverify import reverify
 from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.onnx_model import UnsafeGraphError
-from dcgan.zoo.repository import (
-    RepositoryError,
-    describe_file,
-    read_release,
-)
+from dcgan.zoo.release import RepositoryError, describe_file, read_release
 
 
 @pytest.fixture

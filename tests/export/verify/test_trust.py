@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from dcgan.core.schema import dump_json
 from dcgan.export import cli as export_cli
 from dcgan.zoo import cli as zoo_cli
-from dcgan.zoo.repository import describe_file, read_release
+from dcgan.zoo.release import describe_file, read_release
 
 
 class WriteMarker:

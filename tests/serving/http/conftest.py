@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from dcgan.zoo.repository import read_release
+from dcgan.zoo.release import read_release
 
 
 @pytest.fixture(scope="session")

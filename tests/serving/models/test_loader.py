@@ -15,7 +15,7 @@ from dcgan.serving.models.config import ModelConfig
 from dcgan.serving.observability.metrics import Metrics
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.repository import describe_file, read_release
+from dcgan.zoo.release import describe_file, read_release
 from tests.serving.support import refuse_to_start
 
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from dcgan.core.schema import dump_json
 from dcgan.zoo.manifest import FILE_NAME
-from dcgan.zoo.repository import Release, describe_file, read_release
+from dcgan.zoo.release import Release, describe_file, read_release
 from tests.zoo.hub.endpoint import Endpoint
 
 

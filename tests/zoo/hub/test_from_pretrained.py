@@ -13,7 +13,8 @@ from dcgan.export.pretrained import Generator
 from dcgan.zoo.golden import read_golden
 from dcgan.zoo.hub.push import push
 from dcgan.zoo.manifest import FILE_NAME
-from dcgan.zoo.repository import SHIPPED, find_release, read_release
+from dcgan.zoo.release import read_release
+from dcgan.zoo.repository import SHIPPED, find_release
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
