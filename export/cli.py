@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.export.command_options import export_options
 from dcgan.zoo.license import NO_LICENSE, UNSTATED
 
 if TYPE_CHECKING:
@@ -40,96 +41,7 @@ class ExportCommand(Command):
 
 
 @click.command("dcgan-export", cls=ExportCommand, context_settings=CONTEXT_SETTINGS)
-@click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out",
-    "repository",
-    type=click.Path(path_type=Path),
-    help="Model repository to publish in.",
-)
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    help="Which generator of the run to export; best is the one with the smallest KD-Lite0 that "
-    "dcgan-train --evaluate-every found.",
-)
-@click.option("--name", help="Name of the model: a-z, 0-9, '.', '_', '-'.")
-@click.option(
-    "--version",
-    type=click.IntRange(1, 2**31 - 1),
-    show_default="the next one",
-    help="Version of the model.",
-)
-@click.option(
-    "--onnx",
-    is_flag=True,
-    help="Write ONNX. If none of --onnx, --torchscript, --safetensors and --pt2 is given, "
-    "the first three are written.",
-)
-@click.option("--torchscript", is_flag=True, help="Write TorchScript.")
-@click.option(
-    "--safetensors",
-    is_flag=True,
-    help="Write the weights as safetensors. RUN may then be a model folder that has none: "
-    "a copy with them is published in --out.",
-)
-@click.option(
-    "--pt2", is_flag=True, help="Write an exported program (torch.export), TorchScript's successor."
-)
-@click.option("--int8", is_flag=True, help="Also write an ONNX file quantized to int8, for CPUs.")
-@click.option(
-    "--fp16", is_flag=True, help="Also write an ONNX file that computes in float16, for CUDA."
-)
-@click.option(
-    "--target",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    help="Provider on which the float32 ONNX graph should be fast; it runs on both.",
-)
-@click.option(
-    "--weights",
-    type=click.Choice(["fp32", "fp16"]),
-    default="fp32",
-    help="Release the weights as trained, or rounded to float16 at half the size.",
-)
-@click.option(
-    "--license",
-    type=TEXT,
-    default=NO_LICENSE,
-    metavar="SPDX",
-    help="SPDX identifier of the model's licence.",
-)
-@click.option(
-    "--description",
-    type=TEXT,
-    default="",
-    show_default="the recipe's description",
-    help="What the model generates, in a sentence.",
-)
-@click.option(
-    "--triton",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Also add the ONNX files to this Triton model repository; RUN may then be a model folder.",
-)
-@click.option(
-    "--check",
-    type=click.Path(path_type=Path),
-    metavar="MODEL_FOLDER",
-    help="Verify a released model again, and exit.",
-)
-@click.option(
-    "--trust-code",
-    is_flag=True,
-    help="With --check, also load TorchScript and .pt2 files. Loading them can run code.",
-)
-@click.option(
-    "--verbose",
-    is_flag=True,
-    help="Print the seconds of each step, and what ONNX Runtime logs, which is much on CUDA.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit.")
+@export_options
 def main(
     *,
     run: Path | None,
@@ -148,42 +60,44 @@ def main(
     compared with the trained network; exit code 1 means that one of them is not the same function.
     """
     if verbose:
-        from dcgan.core.onnx_session import show_messages
-        from dcgan.export.timing import show_timing
-
-        show_messages()
-        show_timing()
+        _show_details()
+    if trust_code and check is None:
+        raise click.UsageError("--trust-code goes with --check")
 
     if check is not None:
         _reverify(check, trust_code=trust_code)
-        return
-    if trust_code:
-        raise click.UsageError("--trust-code goes with --check")
-
-    is_model_folder = (repository, name) == (None, None)
-    if run is not None and triton is not None and is_model_folder:
+    elif run is not None and triton is not None and repository is None and name is None:
         _check_only_triton()
         _add_to_triton(run, triton)
-        return
-
-    if run is not None and repository is not None and _is_model_folder(run):
+    elif run is not None and repository is not None and _is_model_folder(run):
         _check_only_safetensors(safetensors=values["safetensors"])
         _republish(run, repository)
-        return
-
-    if run is None or repository is None or name is None:
+    elif run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
-    options = _build_options(repository, name, values)
-    _check_has_float32(options, triton)
-    if dry_run:
-        from dcgan.core.schema import dump_json
+    else:
+        options = _build_options(repository, name, values)
+        _check_has_float32(options, triton)
+        if dry_run:
+            _show_options(options)
+            return
+        if values["version"] is None and options.version > 1:
+            click.echo(f"{repository / name} exists; the export becomes version {options.version}")
+        _export(run, repository, options, triton, best=values["checkpoint"] == "best")
 
-        click.echo(dump_json(options), nl=False)
-        return
 
-    if values["version"] is None and options.version > 1:
-        click.echo(f"{repository / name} exists; the export becomes version {options.version}")
-    _export(run, repository, options, triton, best=values["checkpoint"] == "best")
+def _show_details() -> None:
+    """Prints the seconds of each step, and what ONNX Runtime logs."""
+    from dcgan.core.onnx_session import show_messages
+    from dcgan.export.timing import show_timing
+
+    show_messages()
+    show_timing()
+
+
+def _show_options(options: ExportOptions) -> None:
+    from dcgan.core.schema import dump_json
+
+    click.echo(dump_json(options), nl=False)
 
 
 def _build_options(repository: Path, name: str, values: Mapping[str, Any]) -> ExportOptions:
