@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -101,53 +102,53 @@ class RpcMethods:
         The result is registered as a handler of request streams, because gRPC calls that as soon as
         the headers have arrived, and so how long the request takes can be limited.
         """
-
-        async def answer(context: Context, call: Call) -> bytes | None:
-            call.check_calls()
-            message = await read_message(context)
-            call.arrive()
-            request = parse_message(request_type, message)
-            call.admit()
-            reply = await handler(request, context, call)
-            if reply is not None:
-                call.hold(len(reply), COPIES)
-            return reply
+        answer = partial(_answer, request_type, handler)
 
         async def handle(_: object, context: Context) -> bytes | None:
-            began = time.perf_counter()
-            metrics.started.inc()
-            call = self.in_flight.begin_call(context.peer(), asyncio.current_task())
-            _on_rpc_done(context, call.end)
-
-            reply: bytes | None = None
-            failure: GrpcStatus | None = None
-            code = grpc.StatusCode.CANCELLED
-            try:
-                reply = await answer(context, call)
-                code = grpc.StatusCode.OK
-            except (asyncio.CancelledError, grpc.aio.BaseError) as error:
-                if call.error is None:
-                    # The client has left, writing to it failed, or the server has stopped.
-                    if _is_deadline_over(context):
-                        code = grpc.StatusCode.DEADLINE_EXCEEDED
-                    raise asyncio.CancelledError from error
-                failure = await self._failure(call.error, call, context)
-                code = failure.code
-            except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
-                failure = await self._failure(error, call, context)
-                code = failure.code
-            finally:  # count it before the client has the answer, and may read the metrics
-                call.answer()
-                seconds = time.perf_counter() - began
-                metrics.ended(code, seconds)
-                if logger.isEnabledFor(logging.DEBUG):
-                    _log_call(method, code, seconds, context)
-
-            if failure is not None:
-                await context.abort(failure.code, failure.message, failure.trailers)
-            return reply
+            return await self._handle(method, metrics, answer, context)
 
         return handle
+
+    async def _handle(
+        self,
+        method: str,
+        metrics: MethodMetrics,
+        answer: Callable[[Context, Call], Awaitable[bytes | None]],
+        context: Context,
+    ) -> bytes | None:
+        """Answers an RPC, counts it, and turns an error into a status."""
+        began = time.perf_counter()
+        metrics.started.inc()
+        call = self.in_flight.begin_call(context.peer(), asyncio.current_task())
+        _on_rpc_done(context, call.end)
+
+        reply: bytes | None = None
+        failure: GrpcStatus | None = None
+        code = grpc.StatusCode.CANCELLED
+        try:
+            reply = await answer(context, call)
+            code = grpc.StatusCode.OK
+        except (asyncio.CancelledError, grpc.aio.BaseError) as error:
+            if call.error is None:
+                # The client has left, writing to it failed, or the server has stopped.
+                if _is_deadline_over(context):
+                    code = grpc.StatusCode.DEADLINE_EXCEEDED
+                raise asyncio.CancelledError from error
+            failure = await self._failure(call.error, call, context)
+            code = failure.code
+        except Exception as error:  # noqa: BLE001 - it is logged, and no client sees a trace
+            failure = await self._failure(error, call, context)
+            code = failure.code
+        finally:  # count it before the client has the answer, and may read the metrics
+            call.answer()
+            seconds = time.perf_counter() - began
+            metrics.ended(code, seconds)
+            if logger.isEnabledFor(logging.DEBUG):
+                _log_call(method, code, seconds, context)
+
+        if failure is not None:
+            await context.abort(failure.code, failure.message, failure.trailers)
+        return reply
 
     async def _failure(self, error: Exception, call: Call, context: Context) -> GrpcStatus:
         """Counts an error and returns its status; one in a drain may have to wait first."""
@@ -174,6 +175,24 @@ class RpcMethods:
             return failure  # the call has lived too long
         pushback = (PUSHBACK_KEY, str(_AFTER_DRAIN_MS))
         return replace(failure, trailers=(*failure.trailers, pushback))
+
+
+async def _answer(
+    request_type: type[Request],
+    handler: Callable[[Request, Context, Call], Awaitable[bytes | None]],
+    context: Context,
+    call: Call,
+) -> bytes | None:
+    """Reads the request and runs its handler, under the limits of the client."""
+    call.check_calls()
+    message = await read_message(context)
+    call.arrive()
+    request = parse_message(request_type, message)
+    call.admit()
+    reply = await handler(request, context, call)
+    if reply is not None:
+        call.hold(len(reply), COPIES)
+    return reply
 
 
 def _is_deadline_over(context: Context) -> bool:
