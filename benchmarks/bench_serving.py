@@ -82,16 +82,9 @@ def main() -> None:
 
 def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dict[str, object]:
     """Measures everything in rounds; see the module."""
-    only_null, only_dcgan = (split(repository, name) for name in ("null", "dcgan64"))
-    shared = share_processors(EngineConfig(), CPU, len(os.sched_getaffinity(0)))
-    path = repository / "dcgan64" / "1" / "generator.onnx"
-    engines = open_engines(
-        path, find_release(repository, "dcgan64").manifest, EngineConfig(device="cpu")
-    )
-    pools = {
-        "one session": [open_bare(path)],
-        "as served": [partial(run_engine, e) for e in engines],
-    }
+    only_null = split(repository, "null")
+    only_dcgan = split(repository, "dcgan64")
+    pools = open_pools(repository)
 
     raw: dict[str, list[float]] = {}
     # Times of one image, on one of the engines.
@@ -108,8 +101,9 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
                 for n in sorted({n for n, _ in LOADS}):
                     raw.setdefault(f"raw batch={n}, {name}", []).append(raw_rate(runs, n, seconds))
 
-            alone["again and again"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.0))
-            alone["after a pause"].append(raw_p50_ms(pools["as served"][0], seconds, pause_s=0.001))
+            engine = pools["as served"][0]
+            alone["again and again"].append(raw_p50_ms(engine, seconds, pause_s=0.0))
+            alone["after a pause"].append(raw_p50_ms(engine, seconds, pause_s=0.001))
 
             # One caller first: what is subtracted from its time was measured just before.
             for n, callers in LOADS:
@@ -119,6 +113,27 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
 
         crowded = overload.measure(served, 4 * seconds, picture)
 
+    return summarise_all(raw, alone, reports) | {"ready_s": round(ready_s, 2), **crowded}
+
+
+def open_pools(repository: Path) -> dict[str, list[Run]]:
+    """Opens the bare sessions; see the module."""
+    path = repository / "dcgan64" / "1" / "generator.onnx"
+    manifest = find_release(repository, "dcgan64").manifest
+    engines = open_engines(path, manifest, EngineConfig(device="cpu"))
+    return {
+        "one session": [open_bare(path)],
+        "as served": [partial(run_engine, engine) for engine in engines],
+    }
+
+
+def summarise_all(
+    raw: dict[str, list[float]],
+    alone: dict[str, list[float]],
+    reports: dict[str, list[LoadTestReport]],
+) -> dict[str, object]:
+    """Summarises the figures of all rounds."""
+    shared = share_processors(EngineConfig(), CPU, len(os.sched_getaffinity(0)))
     raw_images = {name: round(max(rates), 1) for name, rates in raw.items()}
     table = {name: summarise(several) for name, several in reports.items()}
     added = idle(reports, alone)
@@ -131,8 +146,6 @@ def measure(repository: Path, rounds: int, seconds: float, picture: Path) -> dic
         "claims": claims(table, raw_images)
         | {f"{name}, ms": statistics.median(ms) for name, ms in added.items()},
         "claims_by_round_ms": added,
-        "ready_s": round(ready_s, 2),
-        **crowded,
     }
 
 
