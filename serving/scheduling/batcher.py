@@ -1,4 +1,4 @@
-"""The queue of one model: admission control and batch formation.
+"""The queue of one model: which images run next.
 
 The batcher is pure: it has no threads and no clock; every method that needs the time takes it as an
 argument.
@@ -16,20 +16,14 @@ be slowed down by those that came after it, and under overload all would miss th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic
 
-from dcgan.serving.errors import RequestError
+from dcgan.serving.scheduling.admission import AdmissionControl
 from dcgan.serving.scheduling.batch import Batch, Slice, T
-from dcgan.serving.scheduling.demand import Demand
-from dcgan.serving.scheduling.errors import (
-    DeadlinePassedError,
-    DeadlineUnreachableError,
-    QueueFullError,
-)
 from dcgan.serving.scheduling.fair_queue import FairQueue
-from dcgan.serving.scheduling.throughput import ThroughputEstimate, fits_deadline
+from dcgan.serving.scheduling.throughput import ThroughputEstimate
 from dcgan.serving.scheduling.work_item import WorkCounts, WorkState
-from dcgan.serving.shares import Shares, queue_room
 
 
 class Batcher(Generic[T]):
@@ -55,12 +49,15 @@ class Batcher(Generic[T]):
         self.running_images = 0
 
         self._throughput = ThroughputEstimate(engines)
+        self._admission = AdmissionControl(
+            max_batch=max_batch,
+            quantum=quantum,
+            queue_limit=queue_limit,
+            throughput=self._throughput,
+        )
         self._rotation = FairQueue[T](quantum)
         self._backlog = FairQueue[T]()  # large items outside the rotation
         self._large: T | None = None  # the one in the rotation
-        self._waiting = Shares()  # images that wait
-        self._limited = Shares()  # those that count against the queue limit
-        self._round = Shares()  # those that one full round of the rotation makes
 
     @property
     def images_per_s(self) -> float | None:
@@ -70,7 +67,7 @@ class Batcher(Generic[T]):
     @property
     def waiting_images(self) -> int:
         """Images that were admitted and not yet given to an engine."""
-        return self._waiting.total
+        return self._admission.waiting_images
 
     def admit(self, item: T) -> None:
         """Admits an item. It is not scheduled before `enqueue` is called.
@@ -81,7 +78,7 @@ class Batcher(Generic[T]):
             DeadlineUnreachableError: if its deadline cannot be met.
         """
         self.counts.offered += 1
-        error = self._admission_error(item.demand)
+        error = self._admission.check(item.demand, self.running_images, self._large_items())
         if error is not None:
             self.counts.rejected += 1
             raise error
@@ -89,7 +86,7 @@ class Batcher(Generic[T]):
         self.counts.accepted += 1
         self.counts.waiting += 1
         item.in_rotation = not self._is_large(item)
-        self._count_waiting(item, 1)
+        self._admission.add(item)
 
     def enqueue(self, item: T) -> None:
         """Schedules an admitted item, unless it was cancelled in the meantime."""
@@ -210,42 +207,10 @@ class Batcher(Generic[T]):
             state = WorkState.EXPIRED if item.is_expired(now) else WorkState.CANCELLED
             self._settle(item, state)
 
-    def _admission_error(self, demand: Demand) -> RequestError | None:
-        left_s = demand.engine_deadline - demand.arrived
-        if left_s <= 0:
-            return DeadlinePassedError()
-        if demand.is_continuation:
-            return None
-
-        counted = min(demand.images, self.queue_limit)
-        if self._limited.exceeds(queue_room(self.queue_limit), demand.peer, counted):
-            excess = self._limited.total + counted - self.queue_limit
-            return QueueFullError(self.queue_limit, self._throughput.retry_after_s(excess))
-
-        # A request that fits in the next batch is admitted whatever the estimate says: its
-        # measurement corrects a wrong estimate.
-        if not self.waiting_images and demand.request_images <= self.max_batch:
-            return None
-
-        needed_s = self._throughput.time_for(self._images_until(demand))
-        if fits_deadline(needed_s, left_s):
-            return None
-        if not self.waiting_images and not self.running_images:
-            self._throughput.doubt()
-        return DeadlineUnreachableError(needed_s + demand.reserve_s, demand.time_left_s)
-
-    def _images_until(self, demand: Demand) -> int:
-        """Returns how many images are made until the last one of a new request."""
-        images = demand.request_images
-        if images <= self.quantum:
-            waiting = self._round
-            turn = self.quantum
-        else:
-            waiting = self._waiting
-            large = [*self._backlog, *([self._large] if self._large else [])]
-            turn = max((item.images for item in large), default=self.quantum)
-        images += waiting.of_connection(demand.peer)
-        return self.running_images + waiting.amount_until(demand.peer, images, turn)
+    def _large_items(self) -> Iterator[T]:
+        yield from self._backlog
+        if self._large is not None:
+            yield self._large
 
     def _is_large(self, item: T) -> bool:
         return item.images > self.quantum
@@ -255,8 +220,9 @@ class Batcher(Generic[T]):
         if self._large is None and self._backlog:
             item = self._backlog.pop()
             self._large = item
+            self._admission.subtract(item)
             item.in_rotation = True
-            self._round.add(item.demand.peer, min(item.undispatched, self.quantum))
+            self._admission.add(item)
             self._rotation.push(item.demand.peer, item)
 
     def _leave(self, item: T) -> None:
@@ -271,9 +237,9 @@ class Batcher(Generic[T]):
     def _dispatch(self, item: T, count: int, now: float) -> Slice[T]:
         piece = Slice(item, item.dispatched, count)
 
-        self._count_waiting(item, -1)
+        self._admission.subtract(item)
         item.dispatched += count
-        self._count_waiting(item, 1)
+        self._admission.add(item)
 
         item.started = min(item.started, now)
         self.running_images += count
@@ -281,20 +247,8 @@ class Batcher(Generic[T]):
 
     def _settle(self, item: T, state: WorkState) -> None:
         self._leave(item)
-        self._count_waiting(item, -1)
+        self._admission.subtract(item)
 
         item.state = state
         self.counts.waiting -= 1
         self.counts.settled[state] += 1
-
-    def _count_waiting(self, item: T, sign: int) -> None:
-        """Adds the images of an item that wait to the sums, or subtracts them."""
-        peer = item.demand.peer
-        images = item.undispatched
-        if not images:
-            return
-        self._waiting.add(peer, sign * images)
-        if not item.demand.is_continuation:
-            self._limited.add(peer, sign * min(images, self.queue_limit))
-        if item.in_rotation:
-            self._round.add(peer, sign * min(images, self.quantum))
