@@ -1,115 +1,21 @@
 """Clients that send nothing, read nothing or never end, with a clock of the test's own."""
 
 import asyncio
-from collections import Counter
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from grpc_health.v1.health_pb2 import HealthCheckRequest
-from grpc_health.v1.health_pb2_grpc import HealthStub
+from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
-from dcgan.serving.api import listener, request_stream
+from dcgan.serving.api import request_stream
 from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.call_watch import end_late_calls, watch_calls
-from dcgan.serving.api.generation import Generation
-from dcgan.serving.api.health import Readiness
 from dcgan.serving.api.in_flight import InFlight
-from dcgan.serving.api.listener import bind, create_grpc_server
-from dcgan.serving.api.service import SERVICE, GeneratorService
-from dcgan.serving.api.sockets import close_idle_connections, disconnect_peers
-from dcgan.serving.config import ConnectionConfig
-from dcgan.serving.engine.config import EngineConfig
-from dcgan.serving.models.config import ModelConfig
-from dcgan.serving.models.loader import load_model
-from dcgan.serving.models.registry import ModelRegistry
-from dcgan.serving.observability.metrics import Metrics
+from dcgan.serving.api.sockets import disconnect_peers
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo.repository import find_release
+from tests.serving.api.hosting import Host, reason, until
 from tests.serving.http2_peer import Peer
-
-HEALTH = "grpc.health.v1.Health"
-
-
-@dataclass
-class Host:
-    """A server in this process, whose time the test decides."""
-
-    port: int
-    in_flight: InFlight
-    metrics: Metrics
-    now: float = 1000.0
-
-    @property
-    def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def read(self, family: str, label: str) -> dict[str, float]:
-        """The samples of a counter, by one of its labels, without zeros."""
-        found: Counter[str] = Counter()
-        for metric in self.metrics.registry.collect():
-            for sample in metric.samples:
-                if sample.name == family and sample.value:
-                    found[sample.labels[label]] += sample.value
-        return dict(found)
-
-    def handled(self) -> dict[str, float]:
-        return self.read("grpc_server_handled_total", "grpc_code")
-
-    def rejected(self) -> dict[str, float]:
-        return self.read("dcgan_rejected_total", "reason")
-
-    def is_writing(self) -> bool:
-        """Whether a chunk of a stream waits to be read."""
-        calls = self.in_flight.timed
-        return any(call.unread_since is not None and not call.is_committed for call in calls)
-
-    def end_late_calls(self, after_s: float) -> set[str]:
-        self.now += after_s
-        return end_late_calls(self.in_flight)
-
-
-@pytest.fixture
-def hosting(only):
-    """Starts a server with limits: an asynchronous context manager."""
-
-    @asynccontextmanager
-    async def host(model: str = "tiny", **limits):
-        metrics = Metrics()
-        release = find_release(only(model), model)
-        engine = EngineConfig(device="cpu")
-        served = await load_model(release, engine, ModelConfig(), metrics)
-        in_flight = InFlight(CallLimits(**limits), clock=lambda: hosted.now)
-        generation = Generation(in_flight)
-        generation.open(ModelRegistry([served]))
-
-        service = GeneratorService(generation, metrics)
-        readiness = Readiness(SERVICE)
-        server = create_grpc_server(ConnectionConfig(), service, readiness, reuse_port=False)
-        hosted = Host(bind(server, "127.0.0.1", 0), in_flight, metrics)
-        await server.start()
-        try:
-            yield hosted
-        finally:
-            await server.stop(None)
-            await served.dispatcher.stop()
-
-    return host
-
-
-async def until(holds) -> None:
-    """Waits until something holds, a minute at most."""
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
-def reason(error: grpc.aio.AioRpcError) -> str:
-    return ErrorInfo.FromString(rpc_status.from_call(error).details[0].value).reason
 
 
 @pytest.mark.hostile(
@@ -237,151 +143,6 @@ async def test_no_call_lives_for_ever(hosting):
         status = rpc_status.from_call(caught.value)
         assert (caught.value.code().name, reason(caught.value)) == ("UNAVAILABLE", "CALL_TIMEOUT")
         assert RetryInfo.FromString(status.details[1].value).retry_delay.seconds == 1
-
-
-@pytest.mark.hostile(
-    "One connection with all calls",
-    "refused above its share; others are served",
-)
-async def test_one_connection_has_a_share_of_the_calls(hosting):
-    async with hosting(max_calls=9) as host, grpc.aio.insecure_channel(host.target) as channel:
-        with Peer(host.target) as peer:
-            for i in range(10):
-                peer.begin(2 * i + 1)
-            await until(lambda: host.rejected() == {"TOO_MANY_CALLS": 4})
-            await until(lambda: host.in_flight.calls.total == 6)
-            assert host.handled() == {"RESOURCE_EXHAUSTED": 4}
-            assert (await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())).n == 1
-        await until(lambda: host.in_flight.calls.total == 0)
-        assert host.handled() == {"RESOURCE_EXHAUSTED": 4, "CANCELLED": 6, "OK": 1}
-
-
-@pytest.mark.hostile(
-    "One connection with all streams",
-    "refused above its share; others are served",
-)
-async def test_one_connection_has_a_share_of_the_streams(hosting):
-    async with hosting(max_streams=9) as host, grpc.aio.insecure_channel(host.target) as channel:
-        with Peer(host.target) as peer:
-            for i in range(10):
-                peer.ask(2 * i + 1, pb.GenerateStreamRequest(n=1000), "GenerateStream")
-            await until(lambda: host.rejected() == {"TOO_MANY_STREAMS": 4})
-            assert host.in_flight.streams.total == 6
-            other = GeneratorServiceStub(channel).GenerateStream(pb.GenerateStreamRequest(n=200))
-            assert sum([reply.n async for reply in other]) == 200
-
-
-@pytest.mark.hostile(
-    "Many streams that are never read",
-    "their memory stays within the share of their connection",
-)
-async def test_streams_that_are_not_read_count_as_unread(hosting):
-    chunk = 3 * 64 * 192
-    async with hosting(max_unread_bytes=9 * chunk) as host:
-        with Peer(host.target) as peer:
-            for i in range(9):
-                peer.ask(2 * i + 1, pb.GenerateStreamRequest(n=1000), "GenerateStream")
-            await until(lambda: sum(host.rejected().values()) >= 4)
-            assert set(host.rejected()) == {"REPLIES_UNREAD"}
-            assert host.in_flight.unread_bytes.total <= 6 * chunk
-
-
-@pytest.mark.hostile("4,000 calls at once on a connection", "all answered and counted")
-@pytest.mark.slow
-async def test_thousands_of_calls_at_once_are_all_answered_and_counted(hosting):
-    async with hosting() as host:
-        with Peer(host.target, window=2**20) as peer:
-            reading = asyncio.ensure_future(asyncio.to_thread(peer.is_disconnected))
-
-            def ask() -> None:
-                for i in range(4000):
-                    peer.ask(2 * i + 1, pb.GenerateRequest(seed=i))
-
-            await asyncio.to_thread(ask)
-            await until(lambda: host.in_flight._begun == 4000 and not host.in_flight.calls.total)
-            peer.hang_up()
-            await reading
-        assert sum(host.handled().values()) == 4000
-        assert host.handled().keys() <= {"OK", "RESOURCE_EXHAUSTED"}
-
-
-@pytest.mark.hostile(
-    "Calls of the health service without end",
-    "the same limits of number and time",
-)
-async def test_other_services_have_the_same_limits(hosting):
-    async with hosting(max_calls=9) as host, grpc.aio.insecure_channel(host.target) as channel:
-        with Peer(host.target) as peer:
-            for i in range(6):
-                peer.begin(2 * i + 1, ("Check", "Watch")[i % 2], HEALTH)
-            await until(lambda: host.in_flight.calls.total == 6)
-            peer.begin(13, "Check", HEALTH)
-            await until(lambda: host.rejected() == {"TOO_MANY_CALLS": 1})
-            assert (await HealthStub(channel).Check(HealthCheckRequest())).status == 1
-            host.end_late_calls(after_s=11)
-            await until(lambda: host.in_flight.calls.total == 0)
-            assert host.rejected() == {"TOO_MANY_CALLS": 1, "REQUEST_TIMEOUT": 6}
-
-
-def is_disconnected_at_once(target: str) -> bool:
-    """Connects; whether the server ends the connection, before or after it has read a frame."""
-    try:
-        with Peer(target) as peer:
-            return peer.is_disconnected()
-    except ConnectionError:
-        return True
-
-
-@pytest.mark.hostile(
-    "Thousands of idle gRPC connections",
-    "above a limit they are closed at once; HTTP and metrics keep their files",
-)
-async def test_connections_above_the_limit_are_closed_at_once(hosting, monkeypatch):
-    monkeypatch.setattr(listener, "raise_file_limit", lambda: 8)
-    async with hosting() as host:
-        with Peer(host.target) as first, Peer(host.target) as second:
-            assert await asyncio.to_thread(first.ping)
-            assert await asyncio.to_thread(second.ping)
-            assert await asyncio.to_thread(is_disconnected_at_once, host.target)
-            assert await asyncio.to_thread(second.ping)
-
-
-@pytest.mark.hostile(
-    "Idle gRPC connections of one address in all places",
-    "closed above its share; others and those with calls stay",
-)
-async def test_idle_connections_above_the_share_of_an_address_are_closed(hosting):
-    async with hosting() as host:
-        with ExitStack() as stack:
-            peers = [stack.enter_context(Peer(host.target)) for _ in range(10)]
-            other = stack.enter_context(Peer(host.target, source="127.0.0.2"))
-            for peer in (*peers, other):
-                assert await asyncio.to_thread(peer.ping)
-            for peer in peers[:7]:
-                peer.begin(1)
-            await until(lambda: host.in_flight.calls.total == 7)
-            busy = host.in_flight.calls.names()
-
-            assert close_idle_connections(host.port, 14, busy) == 0  # 10 are less than 4 x 3
-            assert close_idle_connections(host.port, 12, busy) == 2
-            left = [await asyncio.to_thread(is_connected, peer) for peer in (*peers, other)]
-            assert (sum(left), left[:7], left[-1]) == (9, [True] * 7, True)
-            assert close_idle_connections(host.port, 9, busy) == 1  # no more are idle
-
-
-def is_connected(peer: Peer) -> bool:
-    try:
-        return peer.ping()
-    except (AssertionError, ConnectionError):
-        return False
-
-
-async def test_connections_without_a_call_are_forgotten(hosting):
-    async with hosting() as host, grpc.aio.insecure_channel(host.target) as channel:
-        await GeneratorServiceStub(channel).Generate(pb.GenerateRequest())
-        await until(lambda: host.in_flight.calls.total == 0)
-        assert not host.in_flight.calls._connections
-        assert not host.in_flight.calls._addresses
 
 
 async def test_the_watch_disconnects_what_is_stuck():

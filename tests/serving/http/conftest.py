@@ -1,5 +1,7 @@
 """Manifests and connections for tests of HTTP."""
 
+import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -67,3 +69,22 @@ def problem():
         return json.loads(response.content)
 
     return read
+
+
+@pytest.fixture
+async def connect():
+    """Opens connections to a listener, which are closed after the test."""
+    writers = []
+
+    async def open_connection(listener, source="127.0.0.1"):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", listener.port, local_addr=(source, 0)
+        )
+        writers.append(writer)
+        return reader, writer
+
+    yield open_connection
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
