@@ -48,6 +48,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "R1 of 0.1 every 8 steps": ("r1=0.1", "penalty_every=8"),
     "EMA with a half-life of 5,000 images": ("average_images=5000",),
     "seven convolutions": ("discriminator.depth=2",),
+    "ADA with a target of 0.6": ("augment_probability=0", "augment_target=0.6"),
     "rates of 2e-4": ("generator_adam.rate=2e-4", "discriminator_adam.rate=2e-4"),
 }
 
