@@ -29,7 +29,7 @@ def cache_dir() -> Path:
 
 
 def private_folder(*parts: str) -> Path:
-    """Creates a folder of the cache that only this user can write to, so that nobody plants files.
+    """Creates a folder of the cache that only this user can write to.
 
     Args:
         parts: path of the folder below the cache.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--background",
     metavar="COLOR",
     default="white",
-    help="What transparent images of the reference are laid on, as in training: white, black or "
+    help="Background color of transparent images of the reference, as in training: white, black or "
     "#rrggbb.",
 )
 @click.option(

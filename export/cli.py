@@ -165,7 +165,7 @@ def _republish(folder: Path, repository: Path) -> None:
 
 
 def _hint_at_missing_facts(options: ExportOptions) -> None:
-    """Prints which facts about the model, that only the user knows, are not given."""
+    """Names the facts about the model that only the user knows and that are not given."""
     missing = []
     if options.license == NO_LICENSE:
         missing.append(f"--license, an SPDX identifier such as CC-BY-4.0 (now: {UNSTATED})")

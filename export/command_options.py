@@ -106,7 +106,7 @@ _OPTIONS = (
     click.option(
         "--verbose",
         is_flag=True,
-        help="Print the seconds of each step, and what ONNX Runtime logs, which is much on CUDA.",
+        help="Print the seconds of each step, and what ONNX Runtime logs (a lot on CUDA).",
     ),
     click.option("--dry-run", is_flag=True, help="Print the resolved options, and exit."),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--background",
     metavar="COLOR",
     show_default="white",
-    help="What transparent images are laid on: white, black or #rrggbb.",
+    help="Background color of transparent images: white, black or #rrggbb.",
 )
 @click.option("--recipe", show_default="dcgan64", help="Name of a shipped recipe, or a .toml file.")
 @click.option(
@@ -83,13 +83,13 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint-steps",
     type=click.IntRange(min=1),
-    help="Also write a checkpoint every this many steps.",
+    help="Steps between two checkpoints, in addition to --checkpoint-seconds.",
 )
 @click.option(
     "--evaluate-every",
     type=click.IntRange(min=1),
     metavar="STEPS",
-    help="Measure KD-Lite0 of 2,000 images every this many steps, and keep the best generator for "
+    help="Steps between two measurements of KD-Lite0 of 2,000 images; keeps the best generator for "
     "dcgan-export --checkpoint best. Needs the extra `evaluate`.",
 )
 @click.option(

@@ -77,7 +77,7 @@ def versions_of(repository: Path, name: str) -> list[int]:
 
 
 def _read_placed(folder: Path) -> Release:
-    """Reads a model folder whose path must be that of its manifest's name and version."""
+    """Reads a model folder, and checks that its path has the name and version of its manifest."""
     release = read_release(folder)
     place = (folder.parent.name, folder.name)
     if place != (release.manifest.name, str(release.manifest.version)):

@@ -24,7 +24,7 @@ class Readiness(health.aio.HealthServicer):  # type: ignore[misc,name-defined]
         self._is_shut_down = False
 
     async def set_ready(self, *, is_ready: bool) -> None:
-        """Reports whether the service is ready."""
+        """Sets whether the service is reported as ready."""
         self.is_ready = is_ready and not self._is_shut_down
         status = HealthCheckResponse.SERVING if is_ready else HealthCheckResponse.NOT_SERVING
         await self.set(self._service, status)

@@ -146,7 +146,7 @@ class Call:
         self.unread_since = None
 
     def answer(self) -> None:
-        """Records that the reply is sent, and only the client has to read it."""
+        """Records that the reply is sent and only has to be read by the client."""
         self.is_committed = True
         self.unread_since = self._in_flight.clock()
 

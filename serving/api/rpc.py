@@ -99,8 +99,8 @@ class RpcMethods:
     ) -> Handler:
         """Wraps a handler: reads the request, counts the RPC, and turns errors into statuses.
 
-        The result is registered as a handler of request streams, because gRPC calls that as soon as
-        the headers have arrived, and so how long the request takes can be limited.
+        The result is registered as a handler of request streams, because gRPC calls those when the
+        headers arrive, so that the time until the request arrives can be limited.
         """
         answer = partial(_answer, request_type, handler)
 
@@ -163,8 +163,8 @@ class RpcMethods:
     async def _postpone(self, failure: GrpcStatus, call: Call, context: Context) -> GrpcStatus:
         """Keeps an attempt that is not the first until the end of the drain.
 
-        A drain can take longer than all attempts of a client that balances its load over this
-        server and slow ones. The trailer lets its next attempt come when the port is closed.
+        A client that balances its load over this server and slow ones could use up all attempts
+        before a drain ends. The trailer delays its next attempt until the port is closed.
         """
         left_s = context.time_remaining()
         try:

@@ -69,7 +69,7 @@ from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 @click.option(
     "--verify",
     is_flag=True,
-    help="Compare every reply, to any process, with images that were fetched once before.",
+    help="Compare every reply of all processes with images fetched before the measurement.",
 )
 @click.option(
     "--seed", type=UINT64, default=0, help="Seed of the requests, and of their times at a --rate."

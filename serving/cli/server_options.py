@@ -22,12 +22,13 @@ model_options = with_options(
     ),
     click.option(
         "--model",
-        help="Model of requests that name none; without --model-repository, the only one that is "
-        "served.  [default: the only model of the repository, or dcgan64 of the package]",
+        help="Default model, for requests that name none; without --model-repository, the only "
+        "one that is served.  [default: the only model of the repository, or dcgan64 of the "
+        "package]",
     ),
     click.option(
         "--fetch-from",
-        help="Index of models to fetch --model from, if it is not here; not with "
+        help="Index to fetch --model from, if it is not on this machine; not with "
         "--model-repository.  [default: nothing is fetched]",
     ),
     click.option(
@@ -47,11 +48,9 @@ model_options = with_options(
 # Where the server listens, and HTTP.
 port_options = with_options(
     click.option("--host", default="127.0.0.1", help="Address to listen on."),
-    click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any that is free."),
-    click.option(
-        "--http-port", type=PORT, default=8000, help="Port of HTTP; 0 for any that is free."
-    ),
-    click.option("--no-http", is_flag=True, help="Leave HTTP and the page out."),
+    click.option("--port", type=PORT, default=8001, help="Port of gRPC; 0 for any free port."),
+    click.option("--http-port", type=PORT, default=8000, help="Port of HTTP; 0 for any free port."),
+    click.option("--no-http", is_flag=True, help="Do not serve HTTP and the web page."),
     click.option(
         "--http-cors-origin",
         "http_cors_origins",
@@ -67,7 +66,7 @@ port_options = with_options(
         "--metrics-port",
         type=PORT,
         default=8002,
-        help="Port of /metrics, /healthz and /readyz; 0 for any that is free.",
+        help="Port of /metrics, /healthz and /readyz; 0 for any free port.",
     ),
     click.option(
         "--metrics-host", help="Address to listen on for --metrics-port.  [default: that of --host]"
@@ -80,14 +79,14 @@ engine_options = with_options(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
-        help="auto takes CUDA where there is a GPU.",
+        help="Device to run on; auto is CUDA where there is a GPU.",
     ),
     click.option(
         "--workers",
         type=click.IntRange(1, 256),
         default=1,
-        help="Server processes on the port, each with its own queue, and with metrics on its own "
-        "port, counted from --metrics-port.",
+        help="Server processes that share the ports, each with its own queue; their metrics are on "
+        "--metrics-port and the ports that follow.",
     ),
     click.option(
         "--instances",
@@ -109,14 +108,14 @@ engine_options = with_options(
         "--max-batch-size",
         type=click.IntRange(1, 65536),
         default=16,
-        help="Most images in a batch on the CPU.",
+        help="Maximum number of images in a batch on the CPU.",
     ),
     click.option(
         "--cuda-batch-size",
         type=click.IntRange(1, 4096),
         default=DEFAULT_CUDA_BATCH_SIZE,
-        help="Images in every batch on CUDA, padding included. Part of what an image is there: "
-        "servers with different values give different bytes.",
+        help="Images in every batch on CUDA, padding included. Servers with different "
+        "values return different bytes for the same image.",
     ),
     click.option(
         "--cuda-graphs/--no-cuda-graphs",
@@ -150,18 +149,21 @@ limit_options = with_options(
         "--max-reply-bytes",
         type=click.IntRange(1),
         default=4 * 2**20,
-        help="Size of a reply, and so the most images of a request; gRPC clients accept no more "
-        "than the default, unless they are configured to.",
+        help="Maximum size of a reply, which also bounds the images of a request; gRPC clients "
+        "accept no more than the default, unless they are configured to.",
     ),
     click.option(
-        "--max-request-bytes", type=click.IntRange(1), default=64 * 2**10, help="Size of a request."
+        "--max-request-bytes",
+        type=click.IntRange(1),
+        default=64 * 2**10,
+        help="Maximum size of a request.",
     ),
     click.option(
         "--max-unread-bytes",
         type=click.IntRange(1),
         default=CallLimits.max_unread_bytes,
-        help="Memory of replies that clients have not read. A client above its share is refused: "
-        "one connection has two thirds at most, one address four fifths.",
+        help="Maximum memory of replies that clients have not read. A client above its share is "
+        "refused: one connection gets two thirds at most, one address four fifths.",
     ),
     click.option(
         "--cache-bytes",
@@ -177,19 +179,21 @@ grpc_options = with_options(
         "--max-concurrent-rpcs",
         type=click.IntRange(0),
         default=CallLimits.max_calls,
-        help="Most RPCs and HTTP requests at once, shared like --max-unread-bytes; 0 for no limit.",
+        help="Maximum number of RPCs and HTTP requests at once, shared like --max-unread-bytes; "
+        "0 for no limit.",
     ),
     click.option(
         "--max-streams",
         type=click.IntRange(1),
         default=CallLimits.max_streams,
-        help="Most streaming RPCs at once, shared like --max-unread-bytes.",
+        help="Maximum number of streaming RPCs at once, shared like --max-unread-bytes.",
     ),
     click.option(
         "--max-connection-streams",
         type=click.IntRange(1, 2**31 - 1),
         default=4096,
-        help="Most RPCs at once on a connection; gRPC refuses more with REFUSED_STREAM.",
+        help="Maximum number of RPCs at once on a connection; gRPC refuses more with "
+        "REFUSED_STREAM.",
     ),
     click.option(
         "--arrival-timeout-s",
@@ -201,7 +205,7 @@ grpc_options = with_options(
         "--read-timeout-s",
         type=POSITIVE_SECONDS,
         default=CallLimits.read_timeout_s,
-        help="Time in which a client must read a reply, or the next chunk of a stream, beside a "
+        help="Time in which a client must read a reply, or the next chunk of a stream, plus a "
         "second for each 64 KiB. After that a stream is ended, and then the connection closed.",
     ),
     click.option(
@@ -214,7 +218,7 @@ grpc_options = with_options(
         "--max-connection-age-s",
         type=SECONDS,
         default=0.0,
-        help="Age of a connection; 0 for no limit.",
+        help="Maximum age of a connection; 0 for no limit.",
     ),
     click.option(
         "--keepalive-s",
@@ -226,8 +230,8 @@ grpc_options = with_options(
         "--min-ping-interval-s",
         type=SECONDS,
         default=10.0,
-        help="Interval of keepalive pings that clients may use; those that ping more often are "
-        "disconnected.",
+        help="Shortest interval between keepalive pings of a client; clients that ping more often "
+        "are disconnected.",
     ),
 )
 
@@ -249,18 +253,18 @@ lifetime_options = with_options(
         "--drain-delay-s",
         type=SECONDS,
         default=0.0,
-        help="At the end, time between turning readiness off and refusing requests.",
+        help="Time at shutdown between turning readiness off and refusing requests.",
     ),
     click.option(
         "--exit-timeout-s",
         type=SECONDS,
         default=30.0,
-        help="At the end, time that accepted requests have to finish.",
+        help="Time at shutdown that accepted requests have to finish.",
     ),
     click.option(
         "--longest-batch-s",
         type=click.FloatRange(0, 86400, min_open=True),
         default=60.0,
-        help="Time at one batch after which an engine counts as stuck.",
+        help="Time on one batch after which an engine counts as stuck.",
     ),
 )

@@ -13,8 +13,8 @@ from dcgan.training.data.loader import BatchLoader, TrainingBatch
 class Prefetcher:
     """Returns the batches of a loader, the next of which it prepares ahead of time.
 
-    A batch is a pure function of its step, so one that was prepared in vain, before a rollback, is
-    dropped. On a CPU nothing is prepared ahead, because it would take time from the step.
+    A batch is a pure function of its step, so one that was prepared before a rollback is dropped.
+    On a CPU nothing is prepared ahead, because it would take time from the step.
 
     Args:
         loader: of the batches.

@@ -86,7 +86,7 @@ class _ForFullBatches:
 
 
 def _cause(error: Exception) -> Exception:
-    """Return the error of the compiler, which torch wraps in one that says "inductor raised:"."""
+    """Returns the error of the compiler, which torch wraps in one that says "inductor raised:"."""
     cause = getattr(error, "inner_exception", None)
     return cause if isinstance(cause, Exception) else error
 
