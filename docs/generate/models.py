@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan.export.formats.released_weights import find_weights, read_weights
+from dcgan.zoo.archive import extract_archive
+from dcgan.zoo.index import read_index
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.quality import (
     ERROR,
@@ -24,7 +27,10 @@ from dcgan.zoo.release import Release
 from dcgan.zoo.repository import SHIPPED, list_releases
 from docs.generate.markdown import cell, code, table
 
-_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+_ROOT = Path(__file__).resolve().parents[2]
+_PROJECT = _ROOT / "pyproject.toml"
+ARCHIVES = _ROOT / "zoo" / "archives"
+"""Models that are fetched through the index in this folder."""
 
 _PRECISIONS = ("fp32", "int8", "fp16")
 _NOTE = (
@@ -52,22 +58,27 @@ def models_summary() -> str:
 
 
 def models_page() -> str:
-    """Return zoo/MODELS.md: all shipped models, with links from the folder zoo."""
+    """Return zoo/MODELS.md: all models of the repository, with links from the folder zoo."""
     return "\n".join(
         [
-            "# Models of the package",
+            "# Models",
             "",
-            "`make readme` writes this page from the manifests in `models/`. "
+            "`make readme` writes this page from the manifests in `models/` and `archives/`. "
             "The figures are those of [dcgan-evaluate](../docs/reference/evaluation.md).",
             "",
-            *_models("models"),
+            *_models(""),
         ]
     )
 
 
+def archived_models() -> list[Manifest]:
+    """Return the manifests of the models in `ARCHIVES`."""
+    return [entry.manifest for entry in read_index(str(ARCHIVES)).models]
+
+
 def models_gallery() -> str:
     """Return the generated part of the site's gallery, which has no pages for model cards."""
-    return "\n".join(_models("../zoo/models", has_cards=False))
+    return "\n".join(_models("../zoo/", has_cards=False))
 
 
 def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
@@ -75,20 +86,45 @@ def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
     yield _overview()
     yield _NOTE + "\n"
     for manifest in _shipped():
-        folder = f"{root}/{_folder(manifest)}"
-        yield f"## {manifest.name}\n"
+        folder = f"{root}models/{_folder(manifest)}"
         card = f" [Model card]({folder}/README.md)" if has_cards else ""
-        yield f"{cell(manifest.description)}.{card}\n"
-        yield f"![First images of seed 0 of {manifest.name}, none chosen]({folder}/samples.png)\n"
-        yield _files(manifest)
-        yield from _baselines(manifest)
+        yield from _section(manifest, f"{folder}/samples.png", card)
+    for manifest in archived_models():
+        picture = f"{root}archives/{manifest.name}-{manifest.version}.png"
+        yield from _section(manifest, picture, "")
+        yield _fetching(manifest)
+
+
+def _fetching(manifest: Manifest) -> str:
+    """Return how to get a model that is in `ARCHIVES`."""
+    return (
+        "Not in the wheel, and served only after it was fetched. In a checkout:\n\n"
+        "```bash\n"
+        f"dcgan-zoo --index zoo/archives fetch {manifest.name}\n"
+        f"dcgan-serve --model {manifest.name}\n"
+        "```\n\n"
+        "Elsewhere, `--index` takes the address of a copy of the folder, with a slash at the end.\n"
+    )
+
+
+def _section(manifest: Manifest, picture: str, card: str) -> Iterator[str]:
+    yield f"## {manifest.name}\n"
+    yield f"{cell(manifest.description)}.{card}\n"
+    yield f"![First images of seed 0 of {manifest.name}, none chosen]({picture})\n"
+    yield _files(manifest)
+    yield from _baselines(manifest)
 
 
 def _overview() -> str:
     head = ["model", "images", "parameters", "images seen", "trained on", "hours"]
     head += [f"{KERNEL_DISTANCE}: fp32", "int8", "fp16", FRECHET_DISTANCE, "precision", "recall"]
     head += ["real: KD", "FD", "precision", "recall"]
-    return table(head, [_overview_row(release) for release in list_releases(SHIPPED)])
+    rows = [_overview_row(release) for release in list_releases(SHIPPED)]
+    with tempfile.TemporaryDirectory() as folder:
+        for manifest in archived_models():
+            archive = ARCHIVES / f"{manifest.name}-{manifest.version}.tar"
+            rows.append(_overview_row(extract_archive(archive, Path(folder), archive.name)))
+    return table(head, rows)
 
 
 def _overview_row(release: Release) -> list[str]:
@@ -165,8 +201,14 @@ def _folder(manifest: Manifest) -> str:
 def _images(manifest: Manifest) -> str:
     colours = "RGB" if manifest.channels == 3 else "grey"
     classes = f", {manifest.classes} classes" if manifest.classes else ""
-    place = ", only in a checkout" if manifest.name in _outside_wheel() else ""
-    return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}{place}"
+    return f"{manifest.image_size}x{manifest.image_size} {colours}{classes}{_place(manifest)}"
+
+
+def _place(manifest: Manifest) -> str:
+    """Return where a model is, unless it is in the wheel."""
+    if manifest in archived_models():
+        return ", through the index"
+    return ", only in a checkout" if manifest.name in _outside_wheel() else ""
 
 
 @functools.cache
@@ -174,7 +216,8 @@ def _outside_wheel() -> set[str]:
     """Return the names of the models that the wheel leaves out to stay small."""
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["exclude-package-data"]["dcgan.zoo"]
-    return {pattern.split("/")[1] for pattern in patterns}
+    folders = [pattern.split("/") for pattern in patterns]
+    return {name for parent, name, *_ in folders if parent == "models"}
 
 
 def _hardware(manifest: Manifest) -> str:
