@@ -205,6 +205,18 @@ def training_quality() -> str:
     return table(["recipe", "KD-Lite0 x1000, mean", "each seed"], rows) + note
 
 
+def jpeg_cost() -> str:
+    """Return distances from real images that were never compressed."""
+    result = read_result("jpeg-cost.json")
+    rows = []
+    for name, row in result["against images without loss"].items():
+        distance = f"{row['kd_lite0_x1000']:.2f} ± {row['standard_error']:.2f}"
+        shares = [f"{row[measure]:.3f}" for measure in ("precision", "recall", "coverage")]
+        rows.append([cell(name), distance, f"{row['fd']:.2f}", *shares])
+    head = [f"{result['images']:,} images each", "KD-Lite0 x1000", "FD-Lite0"]
+    return table([*head, "precision", "recall", "coverage"], rows)
+
+
 def headline() -> str:
     """Return the table of the README: one line for each claim."""
     servers = read_result("alternatives.json")["servers"]
@@ -266,6 +278,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "graphs": graphs,
     "headline": headline,
     "http": http,
+    "jpeg-cost": jpeg_cost,
     "quality-32": lambda: quality("quality-32x32.json"),
     "quality-64": lambda: quality("quality.json"),
     "serving": serving,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dcgan.zoo.repository import SHIPPED, list_releases
+from dcgan.zoo.repository import SHIPPED, find_release, list_releases
 from docs.generate.__main__ import LONG_RUN, MODELS, fill_markers
 from docs.generate.commands import command_pages
 from docs.generate.figures import FIGURES
@@ -204,6 +204,27 @@ def test_what_is_told_of_the_long_run_follows_from_its_figures():
     ):
         assert figure in text
     assert (len(held), len(bad), best - 8000) == (2, 6, 28_000)
+
+
+def test_what_is_told_of_the_cost_of_jpeg_follows_from_its_figures():
+    result = read_result("jpeg-cost.json")
+    page = (ROOT / "docs" / "benchmarks" / "index.md").read_text(encoding="utf-8")
+    _, mirror, model = (
+        row["kd_lite0_x1000"] for row in result["against images without loss"].values()
+    )
+    near = result["dcgan64 against the mirror"]["kd_lite0_x1000"]
+    manifest = find_release(SHIPPED, "dcgan64").manifest
+    assert result["model"] in {file.sha256 for file in manifest.files}
+    assert near in {metric.value for metric in manifest.metrics}
+    for figure in (
+        f"reference is {result['images']:,} images of CIFAR-10 without loss",
+        f"a perfect model of the mirror would be at {mirror}",
+        f"at {model} from images without loss and at {near} from the mirror",
+        f"Of the {model}, the JPEG alone accounts for {100 * mirror / model:.0f} %",
+        f"the model alone for {100 * near / model:.0f} %",
+        f"the other {100 * (model - mirror - near) / model:.0f} %",
+    ):
+        assert figure in " ".join(page.split())
 
 
 def test_every_command_has_a_page_with_every_option():
