@@ -1,11 +1,17 @@
-"""Markdown: tables and escaping."""
+"""Markdown: paragraphs, tables and escaping."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 
 _NUMBER = re.compile(r"[\d., ()/]+( ms| dB| MiB)?")
+
+
+def paragraph(text: str) -> str:
+    """Return text in lines of at most 128 columns, as all pages have."""
+    return textwrap.fill(text, 128, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

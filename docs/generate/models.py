@@ -25,7 +25,7 @@ from dcgan.zoo.quality import (
 )
 from dcgan.zoo.release import Release
 from dcgan.zoo.repository import SHIPPED, list_releases
-from docs.generate.markdown import cell, code, table
+from docs.generate.markdown import cell, code, paragraph, table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROJECT = _ROOT / "pyproject.toml"
@@ -63,9 +63,10 @@ def models_page() -> str:
         [
             "# Models",
             "",
-            "`make readme` writes this page from the manifests in `models/` and `archives/`. "
-            "The figures are those of [dcgan-evaluate](../docs/reference/evaluation.md).",
-            "",
+            paragraph(
+                "`make readme` writes this page from the manifests in `models/` and `archives/`. "
+                "The figures are those of [dcgan-evaluate](../docs/reference/evaluation.md)."
+            ),
             *_models(""),
         ]
     )
@@ -84,7 +85,7 @@ def models_gallery() -> str:
 def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
     """Yield lines: a table of all models, and a section with figures for each."""
     yield _overview()
-    yield _NOTE + "\n"
+    yield paragraph(_NOTE)
     for manifest in _shipped():
         folder = f"{root}models/{_folder(manifest)}"
         card = f" [Model card]({folder}/README.md)" if has_cards else ""
@@ -109,7 +110,7 @@ def _fetching(manifest: Manifest) -> str:
 
 def _section(manifest: Manifest, picture: str, card: str) -> Iterator[str]:
     yield f"## {manifest.name}\n"
-    yield f"{cell(manifest.description)}.{card}\n"
+    yield paragraph(f"{cell(manifest.description)}.{card}")
     yield f"![First images of seed 0 of {manifest.name}, none chosen]({picture})\n"
     yield _files(manifest)
     yield from _baselines(manifest)
