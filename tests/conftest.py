@@ -35,6 +35,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no settings of the user's environment."""
+    for variable in ("DCGAN_ZOO_INDEX", "DCGAN_ZOO_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def write_holes() -> Callable[[Path], None]:
     """Writes a safetensors file whose tensor of 2 GiB is a hole on the disk."""
 

@@ -10,8 +10,8 @@ from onnx import GraphProto, numpy_helper
 
 from dcgan.core.onnx_session import CPU
 from dcgan.export.formats.onnx_file import write_onnx
-from dcgan.export.graph.fold import FoldedGenerator
-from dcgan.export.graph.onnx_graph import SUBPIXEL, build_onnx
+from dcgan.export.graph.fold import FoldedGenerator, round_to_float16
+from dcgan.export.graph.onnx_graph import PLAIN, SUBPIXEL, build_onnx
 from dcgan.export.graph.quantization import Int8Plan
 from dcgan.export.verify.backends import OnnxBackend
 
@@ -30,6 +30,13 @@ def written(network: FoldedGenerator, path: Path) -> OnnxBackend:
     """Writes a network and opens the file on the CPU."""
     write_onnx(build_onnx(network), path)
     return OnnxBackend(path, "fp32", CPU)
+
+
+def write_float16(network: FoldedGenerator, path: Path) -> Path:
+    """Writes a network that computes in float16."""
+    rounded = round_to_float16(network)
+    write_onnx(build_onnx(rounded, float16_weights=True, form=PLAIN, float16_compute=True), path)
+    return path
 
 
 def int8_backend(network: FoldedGenerator, plan: Int8Plan, path: Path) -> OnnxBackend:

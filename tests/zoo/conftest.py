@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
 from dcgan.core.images import Pixels
 from dcgan.core.noise import SCHEME
 from dcgan.core.schema import dump_json
 from dcgan.zoo.catalog import list_models
+from dcgan.zoo.cli import main
 from dcgan.zoo.download import Download, RetryPolicy
 from dcgan.zoo.golden import encode_golden, golden_digest
 from dcgan.zoo.index import write_index
@@ -159,12 +161,19 @@ def retry() -> RetryPolicy:
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and no settings of the user's environment."""
-    for variable in ("DCGAN_ZOO_INDEX", "DCGAN_ZOO_MODEL_REPOSITORY", "http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("DCGAN_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+def _isolated(own_home: Path) -> None:
+    """Gives every test an empty cache."""
+
+
+def dcgan_zoo(*arguments: object) -> Result:
+    """Runs the command."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def repository(toy: Path) -> Path:
+    """The repository of the toy."""
+    return toy.parent.parent
 
 
 @pytest.fixture

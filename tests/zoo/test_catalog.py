@@ -17,11 +17,6 @@ from dcgan.zoo.manifest import ManifestError
 from dcgan.zoo.release import CorruptModelError, RepositoryError
 
 
-@pytest.fixture
-def repository(toy):
-    return toy.parent.parent
-
-
 def test_models_are_listed_by_name_the_newest_version_first(repository, copy_as):
     copy_as("toy", 2)
     copy_as("toy", 10)

@@ -10,8 +10,9 @@ from dcgan.core import noise
 from dcgan.core.onnx_session import CPU
 from dcgan.export.formats.onnx_file import write_onnx
 from dcgan.export.graph.fold import fold, round_to_float16
-from dcgan.export.graph.onnx_graph import METADATA_KEY, PLAIN, build_onnx
+from dcgan.export.graph.onnx_graph import METADATA_KEY, build_onnx
 from dcgan.export.graph.postprocess import PixelGenerator
+from tests.export.onnx_files import write_float16
 
 
 def test_the_graph_in_onnx_runtime_rounds_as_pytorch_does(generator, tmp_path):
@@ -45,17 +46,11 @@ def test_the_graph_has_no_doc_strings_metadata_or_second_file(release):
     assert {prop.key for prop in model.metadata_props} == {METADATA_KEY}
 
 
-def written(network, path):
-    rounded = round_to_float16(network)
-    write_onnx(build_onnx(rounded, float16_weights=True, form=PLAIN, float16_compute=True), path)
-    return path
-
-
 def test_everything_from_z_to_the_last_convolution_is_float16_and_the_tail_float32(
     generator, tmp_path
 ):
     model = onnx.shape_inference.infer_shapes(
-        onnx.load(written(fold(generator), tmp_path / "g.onnx"))
+        onnx.load(write_float16(fold(generator), tmp_path / "g.onnx"))
     )
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     for node in model.graph.node:
@@ -73,7 +68,9 @@ def test_the_cpu_has_no_float16_kernel_for_a_transposed_convolution(generator, t
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    ort.InferenceSession(written(fold(generator), tmp_path / "g.onnx"), options, providers=[CPU])
+    ort.InferenceSession(
+        write_float16(fold(generator), tmp_path / "g.onnx"), options, providers=[CPU]
+    )
     model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "optimized.onnx"))
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     convolutions = [node for node in model.graph.node if node.op_type == "ConvTranspose"]

@@ -17,7 +17,7 @@ from dcgan.export.verify.weight_check import (
     check_same_weights,
     check_torchscript_weights,
 )
-from tests.export.onnx_files import change_table, edited
+from tests.export.onnx_files import change_table, edited, write_float16
 
 ROUNDS = 20
 
@@ -89,15 +89,9 @@ def test_safetensors_has_the_weights_of_its_network_and_of_no_other(network, tmp
             check_same_weights("g.safetensors", again, nudged(network, seed))
 
 
-def written(network, path):
-    rounded = round_to_float16(network)
-    write_onnx(build_onnx(rounded, float16_weights=True, form=PLAIN, float16_compute=True), path)
-    return path
-
-
 def test_its_weights_are_those_of_the_network_rounded_once(generator, tmp_path):
     network = fold(generator)
-    path = written(network, tmp_path / "g.onnx")
+    path = write_float16(network, tmp_path / "g.onnx")
 
     check_same_weights("g.onnx", read_onnx_weights(path), round_to_float16(network))
     model = onnx.load(path)
