@@ -156,9 +156,9 @@ class FixedBatchSession:
         images = self.run(z, label)
 
         if not np.array_equal(self._inputs["z"].numpy(), z):
-            raise TransferError("latent vectors reach the device changed")
+            raise TransferError("latent vectors changed on their way to the device")
         if not np.array_equal(self._images.numpy(), images):
-            raise TransferError("images leave the device changed")
+            raise TransferError("images changed on their way from the device")
 
     def _upload(self, name: str, values: NDArray[np.generic]) -> None:
         padded = self._padded[name]

@@ -68,7 +68,7 @@ def _check_folder(folder: Path, *, link_allowed: bool) -> None:
     status = folder.stat() if link_allowed else folder.lstat()
 
     if not stat.S_ISDIR(status.st_mode):
-        raise CacheError(f"{folder} in the way of the cache is not a folder; {cure}")
+        raise CacheError(f"{folder} is in the path of the cache and is not a folder; {cure}")
     if status.st_uid != os.geteuid():
         raise CacheError(f"the cache folder {folder} belongs to another user; {cure}")
     if not link_allowed and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -195,7 +195,7 @@ def _check_only_safetensors(*, safetensors: bool) -> None:
     """Checks that the user gave a model folder, --out and --safetensors, and nothing else."""
     if not safetensors or len(_given()) > 3:
         raise click.UsageError(
-            "of a model folder, --out DIR --safetensors publishes a copy with its weights; "
+            "with a model folder, --out DIR --safetensors publishes a copy that has its weights; "
             "leave other options out"
         )
 

@@ -88,7 +88,9 @@ def _check_constants(file: str, constants: Sequence[Tensor], released: FoldedGen
     expected = {(array.shape, array.tobytes()) for array in _arrays(released).values()}
     if found != expected:
         unknown = len(found - expected)
-        raise WeightMismatchError(f"{file} has {unknown} weights that the released network has not")
+        raise WeightMismatchError(
+            f"{file} has {unknown} weights that the released network does not have"
+        )
 
 
 def _arrays(network: FoldedGenerator) -> dict[str, Array]:

@@ -58,7 +58,7 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
 @click.option(
     "--model-version",
     type=click.IntRange(1, 2**32 - 1),
-    help="Version of it.  [default: the newest]",
+    help="Version of the model.  [default: the newest]",
 )
 @click.option(
     "--label",
@@ -99,7 +99,9 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
     type=click.IntRange(1, 65535),
     help="Images in a row of a grid.  [default: as many as rows, or one more]",
 )
-@click.option("--captions", is_flag=True, help="Write its number under each image of a grid.")
+@click.option(
+    "--captions", is_flag=True, help="Write the number of each image under it, in a grid."
+)
 @click.option(
     "--format",
     "named",

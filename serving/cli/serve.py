@@ -91,7 +91,7 @@ def main(
 
         config = build_server_config(options)
         if opens_page and config.http is None:
-            raise UserError("--open shows the page, which is on HTTP; leave --no-http out")
+            raise UserError("--open shows the web page, which needs HTTP; leave --no-http out")
         if dry_run:
             click.echo(json.dumps({"workers": workers, **asdict(config)}, indent=2, default=str))
             return

@@ -137,7 +137,7 @@ def _newest_releases(repository: Path, name: str | None, precision: str) -> list
         # Were it the first by name, a new model could become the default unnoticed.
         names = ", ".join(list(newest)[:_MAX_NAMES])
         problem = f"{repository} holds {len(newest)} models: {names:.1000}"
-        raise ServingError(f"{problem}; name the one of requests that name none with --model")
+        raise ServingError(f"{problem}; choose the default one with --model")
 
     served_file(default, precision)
     others = []

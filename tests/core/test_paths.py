@@ -54,7 +54,9 @@ def test_a_planted_link_is_refused(home: Path):
     (home / "target").mkdir()
     private_folder()
     (cache_dir() / "downloads").symlink_to(home / "target")
-    with pytest.raises(CacheError, match="downloads in the way of the cache is not a folder"):
+    with pytest.raises(
+        CacheError, match="downloads is in the path of the cache and is not a folder"
+    ):
         private_folder("downloads")
 
 

@@ -86,8 +86,8 @@ def _walk(root: Path) -> Iterator[Path | None]:
             continue
         if len(parents) > _MAX_DEPTH:
             raise TrainingError(
-                f"the folder {root} has folders nested over {_MAX_DEPTH:,} deep; move the images "
-                "up, or name a folder inside"
+                f"the folder {root} has folders nested more than {_MAX_DEPTH:,} deep; move the "
+                "images up, or name a folder inside"
             )
         visits[identity] += 1
         if visits[identity] > _MAX_VISITS:

@@ -146,8 +146,8 @@ def test_only_requested_images_are_copied_from_the_device(repository, monkeypatc
     [
         ({"refuse": "cuMemHostAlloc"}, "cuMemHostAlloc of the CUDA driver failed"),
         ({"refuse": "cuDevicePrimaryCtxRetain"}, "cuDevicePrimaryCtxRetain of the CUDA driver"),
-        ({"damage": "cuMemcpyHtoDAsync_v2"}, "latent vectors reach the device changed"),
-        ({"damage": "cuMemcpyDtoHAsync_v2"}, "images leave the device changed"),
+        ({"damage": "cuMemcpyHtoDAsync_v2"}, "latent vectors changed on their way to the device"),
+        ({"damage": "cuMemcpyDtoHAsync_v2"}, "images changed on their way from the device"),
     ],
 )
 def test_where_page_locked_memory_fails_onnx_runtime_copies_and_the_log_says_why(

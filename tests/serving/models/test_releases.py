@@ -51,7 +51,7 @@ def test_without_a_repository_all_models_of_the_package_are_served():
 
 def test_of_several_models_the_default_must_be_named(repository, only):
     said = refuse_to_start(repository)
-    assert "holds 4 models: classy, poisoned, slow, tiny; name the" in said
+    assert "holds 4 models: classy, poisoned, slow, tiny; choose the" in said
     assert "--model" in said
     assert find(repository, "tiny")[0] == "tiny"
     assert find(only("tiny")) == ["tiny"]

@@ -147,7 +147,7 @@ def test_folders_may_be_nested_a_thousand_deep(tmp_path, deep_folder):
 def test_folders_nested_deeper_than_the_limit_are_refused(tmp_path, deep_folder, monkeypatch):
     monkeypatch.setattr(image_folder, "_MAX_DEPTH", 1000)
     (deep_folder / "a.png").write_bytes(png(flat(1)))
-    with pytest.raises(TrainingError, match="nested over 1,000 deep; move the images up"):
+    with pytest.raises(TrainingError, match="nested more than 1,000 deep; move the images up"):
         open_source(str(tmp_path))
 
 
