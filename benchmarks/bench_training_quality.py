@@ -50,11 +50,6 @@ CHANGES: dict[str, tuple[str, ...]] = {
         "generator_adam.rate=2e-4",
         "discriminator_adam.rate=2e-4",
     ),
-    "no bCR, ADA with a target of 0.6": (
-        "consistency=0",
-        "augment_probability=0",
-        "augment_target=0.6",
-    ),
     "no bCR, R1 of 0.1 every 8 steps": ("consistency=0", "r1=0.1", "penalty_every=8"),
     "no bCR, EMA with a half-life of 5,000 images": ("consistency=0", "average_images=5000"),
     "bCR and augmentation": ("consistency=10", "augment_below=0"),

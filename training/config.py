@@ -54,12 +54,7 @@ class Recipe:
         loss: one of LOSSES.
         flip: mirror half of the real images horizontally, chosen at random.
         augment: any of AUGMENTATIONS, for real and generated images (DiffAugment).
-        augment_probability: share of the images that are augmented; with `augment_target`, at the
-            start of the run.
-        augment_target: let that share follow how far D overfits (adaptive discriminator
-            augmentation, ADA): it rises while the mean sign of D's logits of real images is above
-            this target, and falls while it is below; 0 keeps the share as it is.
-        augment_images: images in which that share can go from 0 to 1.
+        augment_probability: share of the images that are augmented.
         augment_below: augment only data sets with fewer images than this; 0 for no limit.
         ema_half_life: half-life, in images, of the EMA of G's weights, which is what a run
             releases; 0 releases the trained weights themselves. Its key is `average_images`.
@@ -93,8 +88,6 @@ class Recipe:
     flip: bool = False
     augment: tuple[str, ...] = ()
     augment_probability: float = 1.0
-    augment_target: float = 0.0
-    augment_images: int = 100_000
     augment_below: int = 0
     ema_half_life: int = field(default=0, metadata={"key": "average_images"})
     decay_from: float = 1.0
@@ -114,7 +107,6 @@ class Recipe:
     def __post_init__(self) -> None:
         self._check_choices()
         self._check_ranges()
-        self._check_augment_target()
         self._check_shapes()
 
     def _check_choices(self) -> None:
@@ -126,7 +118,7 @@ class Recipe:
     def _check_ranges(self) -> None:
         fits = 1 <= self.batch_size <= 2**16
         _check(fits, f"batch_size must be 1 to 65536, not {self.batch_size}")
-        for name in ("epochs", "sample_steps", "penalty_every", "augment_images"):
+        for name in ("epochs", "sample_steps", "penalty_every"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be 1 or more, not {value}")
         counts = {
@@ -145,23 +137,6 @@ class Recipe:
         fits = self.consistency >= 0
         _check(fits, f"consistency must be 0 or more, not {self.consistency}")
 
-    def _check_augment_target(self) -> None:
-        target = self.augment_target
-        _check(0 <= target < 1, f"augment_target must be at least 0 and below 1, not {target}")
-        if target == 0:
-            return
-        _check(
-            bool(self.augment),
-            "augment_target needs augmentation, and augment is empty; name changes in augment, or "
-            "set augment_target to 0",
-        )
-        # That loss compares logits of real and generated images; their signs mean nothing.
-        _check(
-            self.loss != "relativistic",
-            "augment_target does not work with the relativistic loss; choose another loss, or set "
-            "augment_target to 0",
-        )
-
     def _check_shapes(self) -> None:
         for name in ("image_size", "channels", "classes"):
             ours = getattr(self.generator, name)
@@ -174,7 +149,7 @@ class Recipe:
     def for_images(self, n: int) -> Recipe:
         """Returns the recipe for a data set of n images: without augmentation if it is large."""
         if 0 < self.augment_below <= n:
-            return replace(self, augment=(), augment_target=0.0)
+            return replace(self, augment=())
         return self
 
     def learning_rate_factor(self, step: int, steps: int) -> float:

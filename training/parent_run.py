@@ -92,8 +92,7 @@ def inherit_recipe(config: RunConfig, changes: tuple[str, ...]) -> Recipe:
     """
     recipe = config.recipe
     if 0 < recipe.augment_below <= config.data.images and recipe.name in recipe_names():
-        shipped = load_recipe(recipe.name)
-        recipe = replace(recipe, augment=shipped.augment, augment_target=shipped.augment_target)
+        recipe = replace(recipe, augment=load_recipe(recipe.name).augment)
     return change_recipe(recipe, changes)
 
 

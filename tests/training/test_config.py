@@ -62,10 +62,6 @@ def test_values_are_changed_one_by_one():
         ("augment=['rotate']", "colour, translation, cutout"),
         ("augment_below=-1", "augment_below must be 0 or more"),
         ("augment_probability=1.5", "augment_probability must be 0 to 1"),
-        ("augment_target=1", "augment_target must be at least 0 and below 1, not 1"),
-        ("augment_target=-0.1", "augment_target must be at least 0 and below 1, not -0.1"),
-        ("augment_target=0.6", "augment_target needs augmentation, and augment is empty; name"),
-        ("augment_images=0", "augment_images must be 1 or more, not 0"),
         ("generator_adam.rate=0", "above 0"),
         ("generator_adam.rate=nan", "finite"),
         ("generator_adam.beta1=1.0", "below 1"),
@@ -104,19 +100,6 @@ def test_a_mistake_is_one_sentence_with_the_cure(change, message):
     with pytest.raises((TrainingError, SchemaError), match=message.replace("(", r"\(")) as caught:
         load_recipe("digits", [change])
     assert "\n" not in str(caught.value)
-
-
-def test_a_target_needs_a_loss_whose_logits_have_a_sign():
-    changes = ["augment=['colour']", "augment_target=0.6", "loss=relativistic"]
-    with pytest.raises(TrainingError, match="does not work with the relativistic loss; choose"):
-        load_recipe("digits", changes)
-
-
-def test_many_images_turn_adaptive_augmentation_off():
-    recipe = load_recipe("dcgan64", ["augment_target=0.6"])
-    assert recipe.for_images(recipe.augment_below - 1) == recipe
-    without = recipe.for_images(recipe.augment_below)
-    assert (without.augment, without.augment_target) == ((), 0.0)
 
 
 def test_a_recipe_from_before_there_was_a_depth_has_depth_one():

@@ -56,8 +56,7 @@ def gradients(
     found = {f"D.{name}": p.grad.clone() for name, p in state.discriminator.named_parameters()}
     found["metrics"] = step.train_generator(batch, phase)
     found |= {f"G.{name}": p.grad.clone() for name, p in state.generator.named_parameters()}
-    adaptive = {} if state.adaptive is None else state.adaptive.tensors()
-    return found | _buffers(state) | adaptive
+    return found | _buffers(state)
 
 
 def _buffers(state: TrainingState) -> Pairs:
@@ -141,7 +140,6 @@ def cases(small: Recipe) -> dict[str, tuple[Recipe, int]]:
         "relativistic, R1 and R2": (with_norm("none", loss="relativistic", r1=1.0, r2=2.0), 0),
         "R1 through batch norm": (replace(small, r1=1.0), 0),
         "classes": (replace(small, **networks), 1),
-        "adaptive augmentation": (with_norm("spectral", augment_target=0.6, **everything), 2),
     }
 
 
@@ -173,8 +171,7 @@ def resume(rank: int, port: int, config: RunConfig, dataset: Dataset, out: Path)
 
 
 def test_a_distributed_run_resumes_to_the_same_bits(run_both, configure, dataset, tmp_path):
-    adaptive = {"augment": ("colour",), "augment_target": 0.6, "augment_probability": 0.0}
-    run_both(resume, configure(steps=4, ema_half_life=50, **adaptive), dataset, tmp_path)
+    run_both(resume, configure(steps=4, ema_half_life=50), dataset, tmp_path)
     assert (tmp_path / "checkpoint-0").read_bytes() == (tmp_path / "checkpoint-1").read_bytes()
 
 

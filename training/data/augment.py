@@ -17,7 +17,7 @@ DRAWS = 8
 
 
 def augment(
-    images: Tensor, names: tuple[str, ...], draws: Tensor, probability: float | Tensor = 1.0
+    images: Tensor, names: tuple[str, ...], draws: Tensor, probability: float = 1.0
 ) -> Tensor:
     """Augments each image by its own random numbers.
 
@@ -25,9 +25,8 @@ def augment(
         images: [B, C, H, W] in [-1, 1].
         names: any of "colour", "translation" and "cutout".
         draws: uniform random numbers in [0, 1), [B, DRAWS], on the same device.
-        probability: of an image to be augmented, a number or a scalar on the same device. The
-            other images show D what images are like; without them, traces of the augmentation leak
-            into G's images (Karras et al. 2020).
+        probability: of an image to be augmented. The other images show D what images are like;
+            without them, traces of the augmentation leak into G's images (Karras et al. 2020).
 
     Returns:
         [B, C, H, W].
@@ -43,7 +42,7 @@ def augment(
     if "cutout" in names:
         augmented = _cut_out(augmented, draws[:, 5:7])
 
-    if isinstance(probability, float) and probability == 1:  # a tensor is never read
+    if probability == 1:
         return augmented
     return torch.where(draws[:, 7, None, None, None] < probability, augmented, images)
 

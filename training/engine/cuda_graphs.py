@@ -46,7 +46,7 @@ class CudaGraphStep:
         self._captures: dict[bool, _Capture] = {}  # steps with and without gradient penalties
 
     def __call__(self, batch: TrainingBatch) -> Tensor:
-        """Updates D, then G; returns the metrics (`step_metrics`), on the device."""
+        """Updates D, then G; returns the metrics (STEP_METRICS), on the device."""
         if len(batch.real) != self._batch_size:
             return self._step(batch)
         if batch.penalized not in self._captures:

@@ -33,14 +33,12 @@ class DiscriminatorLosses(NamedTuple):
         score_real: mean probability that D gives real images.
         score_fake: mean probability that D gives generated images.
         penalty: consistency regularization with its weight, which is no part of the loss.
-        sign_real: mean sign of D's logits of real images; None unless augmentation adapts to it.
     """
 
     loss: Tensor
     score_real: Tensor
     score_fake: Tensor
     penalty: Tensor | float
-    sign_real: Tensor | None
 
 
 class GeneratorLosses(NamedTuple):
@@ -120,10 +118,7 @@ class ForwardPasses:
                 penalty = self._recipe.consistency * squares
 
         loss = discriminator_loss(self._recipe.loss, logits_real, logits_fake)
-        sign_real = None
-        if self._state.adaptive is not None:
-            sign_real = logits_real.detach().sign().mean()
-        return DiscriminatorLosses(loss, score(logits_real), score(logits_fake), penalty, sign_real)
+        return DiscriminatorLosses(loss, score(logits_real), score(logits_fake), penalty)
 
     def generator_losses(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor
@@ -151,9 +146,7 @@ class ForwardPasses:
 
     def augment(self, images: Tensor, draws: Tensor) -> Tensor:
         """Augments images as the recipe says, each by its own random numbers."""
-        adaptive = self._state.adaptive
-        share = self._recipe.augment_probability if adaptive is None else adaptive.probability
-        return augment(images, self._recipe.augment, draws, share)
+        return augment(images, self._recipe.augment, draws, self._recipe.augment_probability)
 
     def _judge_changed(
         self, real: Tensor, fake: Tensor, label: Tensor | None, draws: Tensor

@@ -23,7 +23,7 @@ from dcgan.training.monitor.samples import (
     fixed_latents,
     to_array,
 )
-from dcgan.training.monitor.step_metrics import is_finite, step_metrics
+from dcgan.training.monitor.step_metrics import is_finite
 from dcgan.training.monitor.tensorboard import TensorBoardWriter
 from dcgan.training.run_folder import (
     ANIMATION,
@@ -73,12 +73,7 @@ class RunRecorder:
         self._latents = fixed_latents(config.seed, config.recipe.generator.latent_size)
         self._is_asynchronous = host_copy.is_asynchronous(torch.device(config.device))
         self._writer = BackgroundWriter(asynchronous=self._is_asynchronous)
-        self.log = MetricsLog(
-            folder.path / METRICS,
-            torch.device(config.device),
-            trainer.step,
-            step_metrics(config.recipe),
-        )
+        self.log = MetricsLog(folder.path / METRICS, torch.device(config.device), trainer.step)
         self.restart_tensorboard()
 
     @property

@@ -1,4 +1,4 @@
-"""The training state: both networks, their optimizers, and what else a step changes."""
+"""The training state: both networks and their optimizers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,18 @@ from torch import Tensor, nn
 
 from dcgan.training.config import AdamConfig, Recipe
 from dcgan.training.distributed import SINGLE_PROCESS, DistributedContext
-from dcgan.training.engine.adaptive_augmentation import AdaptiveAugmentation
 from dcgan.training.models.networks import Discriminator, Generator, init_weights
 from dcgan.training.models.sync_batch_norm import convert_sync_batch_norm
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Both networks and their optimizers, on one device, in channels-last order.
-
-    The share of augmented images is among it if it changes (`augment_target` of a recipe).
-    """
+    """Both networks and their optimizers, on one device, in channels-last order."""
 
     generator: Generator
     discriminator: Discriminator
     generator_adam: torch.optim.Adam
     discriminator_adam: torch.optim.Adam
-    adaptive: AdaptiveAugmentation | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns every tensor that a step changes, by name; the tensors themselves, no copies."""
@@ -41,8 +36,6 @@ class TrainingState:
             for name, parameter in network.named_parameters():
                 for key, tensor in optimizer.state[parameter].items():
                     tensors[f"{prefix}_adam.{name}.{key}"] = tensor
-        if self.adaptive is not None:
-            tensors |= self.adaptive.tensors()
         return tensors
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -81,7 +74,6 @@ def create_training_state(
         discriminator=discriminator,
         generator_adam=_create_adam(generator, recipe.generator_adam),
         discriminator_adam=_create_adam(discriminator, recipe.discriminator_adam),
-        adaptive=AdaptiveAugmentation(recipe, device) if recipe.augment_target else None,
     )
 
 

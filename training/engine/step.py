@@ -65,7 +65,7 @@ class TrainingStep:
         """Updates D, then G.
 
         Returns:
-            The metrics of the step (`step_metrics`), float32 [M], on the device. Reading them waits
+            The metrics of the step, float32 [len(STEP_METRICS)], on the device. Reading them waits
             for the step, so the caller reads those of many steps at once.
         """
         phase = self.train_discriminator(batch)
@@ -118,16 +118,7 @@ class TrainingStep:
             losses.score_fake,
             diversity(batch.real, passes.without_padding(phase.fake), self._context),
         ]
-        adaptive = state.adaptive
-        if adaptive is None or phase.losses.sign_real is None:
-            return self._context.all_reduce_sum(torch.stack(metrics) * batch.share)
-
-        # The mean sign travels with the metrics; the share of augmented images takes its place.
-        metrics.append(phase.losses.sign_real)
-        means = self._context.all_reduce_sum(torch.stack(metrics) * batch.share)
-        metrics_of_step = torch.cat([means[:-1], adaptive.probability[None]])
-        adaptive.update(means[-1])
-        return metrics_of_step
+        return self._context.all_reduce_sum(torch.stack(metrics) * batch.share)
 
     def _update(
         self,

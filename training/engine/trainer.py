@@ -83,7 +83,7 @@ class Trainer:
         return self.loader.images_seen(self.step)
 
     def train_step(self) -> torch.Tensor:
-        """Trains one step; returns its metrics (`step_metrics`), float32 [M], on the device."""
+        """Trains one step; returns its metrics, float32 [len(STEP_METRICS)], on the device."""
         # Set the learning rates of this step.
         recipe = self.config.recipe
         if recipe.decay_from < 1:

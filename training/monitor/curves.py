@@ -1,4 +1,4 @@
-"""history.png: the curves of the metrics of a run."""
+"""history.png: the curves of losses, scores and diversity of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.training.monitor.quality import QUALITY, QUALITY_ERROR
-from dcgan.training.monitor.step_metrics import AUGMENT_PROBABILITY, STEP_METRICS
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 # Matplotlib refuses to be imported if MPLBACKEND names a backend that is not installed, such as a
 # notebook's. The curves need none.
@@ -40,13 +40,10 @@ def draw_curves(metrics: Path) -> bytes:
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     images = _downsample(np.array([row["images"] for row in rows], dtype=np.float64))
 
-    # Metrics that only some runs have get axes of their own.
     evaluated = [row for row in rows if QUALITY in row]
-    adaptive = any(AUGMENT_PROBABILITY in row for row in rows)
-    more = bool(evaluated) + adaptive
-    figure = Figure(figsize=(8, 8 + 3 * more), layout="constrained")
+    figure = Figure(figsize=(8, 11 if evaluated else 8), layout="constrained")
     FigureCanvasAgg(figure)
-    all_axes = figure.subplots(len(_AXIS_LABELS) + more, 1, sharex=True)
+    all_axes = figure.subplots(len(_AXIS_LABELS) + bool(evaluated), 1, sharex=True)
     for axes, (prefix, label) in zip(all_axes, _AXIS_LABELS.items(), strict=False):
         for name in STEP_METRICS:
             if name.startswith(prefix):
@@ -58,9 +55,6 @@ def draw_curves(metrics: Path) -> bytes:
 
     all_axes[1].set_ylim(0, 1)
     all_axes[2].set_ylim(bottom=0)
-    if adaptive:
-        shares = np.array([row.get(AUGMENT_PROBABILITY, np.nan) for row in rows])
-        _draw_share(all_axes[len(_AXIS_LABELS)], images, _downsample(shares))
     if evaluated:
         _draw_quality(all_axes[-1], evaluated)
     all_axes[-1].set_xlabel("real images seen")
@@ -68,14 +62,6 @@ def draw_curves(metrics: Path) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
-
-
-def _draw_share(axes: Axes, images: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
-    """Draws the share of the images that were augmented."""
-    axes.plot(images, shares, linewidth=1)
-    axes.set_ylabel("share of augmented images")
-    axes.set_ylim(0, 1)
-    axes.grid(alpha=0.3)
 
 
 def _draw_quality(axes: Axes, rows: list[dict[str, float]]) -> None:

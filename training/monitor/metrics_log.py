@@ -29,7 +29,7 @@ _MAX_LINE_BYTES = 2**14  # those of a row have under 2**10; a file of holes is a
 _MAX_VALUE = 2.0**63  # NaN and infinity are not below it
 
 MetricsRow = dict[str, float]
-"""Step, epoch, images seen and the metrics of one step; its quality if it was evaluated."""
+"""Step, epoch, images seen and the STEP_METRICS of one step; its quality if it was evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class _Group:
     """Metrics of successive steps on their way to the host.
 
     Attributes:
-        values: float32 [steps, metrics].
+        values: float32 [steps, len(STEP_METRICS)].
         positions: step, epoch and images seen of each.
     """
 
@@ -57,7 +57,6 @@ class MetricsLog:
         path: of the file. Rows after `step` are removed; a resumed run writes them again.
         device: on which the metrics are computed.
         step: steps that the run has done.
-        names: of the metrics of a step; see `step_metrics`.
 
     Attributes:
         latest: the metrics of the last row written, empty before the first.
@@ -69,16 +68,9 @@ class MetricsLog:
         TrainingError: if the file lacks some of the first steps, or is damaged.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        device: torch.device,
-        step: int,
-        names: tuple[str, ...] = STEP_METRICS,
-    ) -> None:
+    def __init__(self, path: Path, device: torch.device, step: int) -> None:
         self._path = path
-        self._names = names
-        self._buffer = torch.zeros((flush_interval(device), len(names)), device=device)
+        self._buffer = torch.zeros((flush_interval(device), len(STEP_METRICS)), device=device)
         self._positions: list[dict[str, float]] = []
         self._asynchronous = host_copy.is_asynchronous(device)
         self._sent: _Group | None = None
@@ -98,7 +90,7 @@ class MetricsLog:
         """Buffers the metrics of one step, which stay on the device until `flush`.
 
         Args:
-            metrics: float32, one for each name.
+            metrics: float32 [len(STEP_METRICS)].
             step: steps done, this one included.
             epoch: number of the epoch, from 1.
             images: real images seen so far.
@@ -212,14 +204,14 @@ class MetricsLog:
         finite = np.isfinite(values).all(axis=1)
         count = int(finite.cumprod().sum())  # rows before the first that is not finite
         rows: list[MetricsRow] = [
-            position | dict(zip(self._names, row, strict=True))
+            position | dict(zip(STEP_METRICS, row, strict=True))
             for position, row in zip(group.positions, values.tolist(), strict=True)
         ]
 
         written = rows[:count]
         if written:
             self._write(written)
-            self.latest = {name: written[-1][name] for name in self._names}
+            self.latest = {name: written[-1][name] for name in STEP_METRICS}
         return rows[: count + 1]
 
     def _abandoned_rows(self) -> Iterator[MetricsRow]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dcgan.training.config import Recipe
 from dcgan.training.distributed import DistributedContext
 
 STEP_METRICS = ("loss_D", "loss_G", "score_D", "score_G1", "score_G2", "diversity")
@@ -20,22 +19,11 @@ score_G1, score_G2: mean probability that D gives generated images, before and a
 diversity: see `diversity`.
 """
 
-AUGMENT_PROBABILITY = "augment_probability"
-"""Name of the metric that comes after them in runs with `augment_target`.
-
-It is the share of the images that the step augmented.
-"""
-
 # Added to both standard deviations, in units of [-1, 1], so that identical images have a ratio.
 _MIN_DEVIATION = 0.01
 
 # Diversity is computed from every fourth row and column, because it is computed at each step.
 _STRIDE = 4
-
-
-def step_metrics(recipe: Recipe) -> tuple[str, ...]:
-    """Returns the names of the metrics of a step, in the order in which it returns them."""
-    return (*STEP_METRICS, AUGMENT_PROBABILITY) if recipe.augment_target else STEP_METRICS
 
 
 def is_finite(row: Mapping[str, float]) -> bool:

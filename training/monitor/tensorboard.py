@@ -12,7 +12,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from dcgan.core.images import Pixels, encode_png
 from dcgan.training.monitor.metrics_log import MetricsRow
-from dcgan.training.monitor.step_metrics import AUGMENT_PROBABILITY, STEP_METRICS
+from dcgan.training.monitor.step_metrics import STEP_METRICS
 
 FOLDER = "tensorboard"
 
@@ -39,8 +39,7 @@ class TensorBoardWriter:
 
     def write_scalars(self, row: MetricsRow) -> None:
         """Writes the metrics of one step."""
-        names = [name for name in (*STEP_METRICS, AUGMENT_PROBABILITY) if name in row]
-        values = [Summary.Value(tag=name, simple_value=row[name]) for name in names]
+        values = [Summary.Value(tag=name, simple_value=row[name]) for name in STEP_METRICS]
         self._write_summary(int(row["step"]), values)
 
     def write_values(self, values: Mapping[str, float], step: int) -> None:

@@ -96,7 +96,6 @@ def test_steps_between_two_flushes_do_not_wait(configure, small, dataset, norm):
             ema_half_life=50,
             flip=True,
             augment=("colour", "translation", "cutout"),
-            augment_target=0.6,
             decay_from=0.5,
             discriminator=replace(small.discriminator, norm=norm),
         ),
