@@ -68,7 +68,10 @@ def _metrics_of(release: Release, reports: list[Report], hours: dict[str, float]
     ]
     name = release.manifest.name
     if name in hours:
-        how = f"wall clock, {release.manifest.training.hardware}"
+        training = release.manifest.training
+        how = f"wall clock, {training.hardware}"
+        if training.init_from is not None:
+            how = f"wall clock of this run and those it began from, at last {training.hardware}"
         found.append(Metric(name=TRAINING_HOURS, value=hours[name], protocol=how))
     return list(dict.fromkeys(found))
 

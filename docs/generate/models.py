@@ -138,7 +138,7 @@ def _overview_row(release: Release) -> list[str]:
         f"[`{manifest.name}`](#{manifest.name})",
         _images(manifest),
         f"{_parameters(release):,}",
-        f"{manifest.training.images_seen:,}",
+        f"{_images_seen(manifest):,}",
         cell(_hardware(manifest)),
         _value(hours[-1] if hours else None),
         *(_distance(_figures(manifest, precision)) for precision in _PRECISIONS),
@@ -146,6 +146,13 @@ def _overview_row(release: Release) -> list[str]:
         _distance(floor),
         *(_value(floor.get(name)) for name in shares),
     ]
+
+
+def _images_seen(manifest: Manifest) -> int:
+    """Return the number of images of the run and of those it began from."""
+    training = manifest.training
+    earlier = 0 if training.init_from is None else training.init_from.images_seen
+    return earlier + training.images_seen
 
 
 def _parameters(release: Release) -> int:
