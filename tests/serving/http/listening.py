@@ -1,7 +1,8 @@
 """An HTTP listener in this process, with limits of the test's choice."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
@@ -49,3 +50,18 @@ def answered(registry: CollectorRegistry) -> dict[str, float]:
 
 async def say_ok(_) -> Response:
     return Response(200, b"ok")
+
+
+def say_ok_after(event: asyncio.Event) -> Callable[[object], Awaitable[Response]]:
+    """A handler that answers once the event is set."""
+
+    async def answer(_) -> Response:
+        await event.wait()
+        return Response(200, b"ok")
+
+    return answer
+
+
+async def never_answer(_) -> Response:
+    await asyncio.Event().wait()
+    raise AssertionError

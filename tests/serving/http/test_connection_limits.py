@@ -10,20 +10,23 @@ from prometheus_client import CollectorRegistry
 from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.api.in_flight import InFlight
 from dcgan.serving.http import protocol
-from dcgan.serving.http.response import Response
-from tests.serving.http.listening import GET, answered, listening, say_ok
+from tests.serving.http.listening import (
+    GET,
+    answered,
+    listening,
+    never_answer,
+    say_ok,
+    say_ok_after,
+)
 
 
 @pytest.mark.hostile("Too many HTTP connections", "refused; others are served")
 async def test_too_many_connections_are_refused(connect):
     release = asyncio.Event()
 
-    async def wait(_) -> Response:
-        await release.wait()
-        return Response(200, b"ok")
-
     registry = CollectorRegistry()
-    async with listening(wait, registry=registry, max_connections=20) as (listener, in_flight):
+    limits = {"registry": registry, "max_connections": 20}
+    async with listening(say_ok_after(release), **limits) as (listener, in_flight):
         busy = [await connect(listener) for _ in range(18)]  # an address gets nine tenths
         for _, writer in busy:
             writer.write(GET)
@@ -59,11 +62,7 @@ async def test_the_connection_idle_longest_makes_room(connect):
 
 
 async def test_a_client_that_leaves_gives_its_place_back(connect):
-    async def wait(_) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with listening(wait, max_connections=3) as (listener, in_flight):
+    async with listening(never_answer, max_connections=3) as (listener, in_flight):
         for _ in range(3):  # two at a time are the share of an address
             busy = [await connect(listener) for _ in range(2)]
             for _, writer in busy:
@@ -80,12 +79,8 @@ async def test_a_client_that_leaves_gives_its_place_back(connect):
 async def test_requests_above_the_share_of_their_address_are_refused(connect):
     release = asyncio.Event()
 
-    async def wait(_) -> Response:
-        await release.wait()
-        return Response(200, b"ok")
-
     limited = InFlight(CallLimits(max_calls=9))
-    async with listening(wait, limited) as (listener, in_flight):
+    async with listening(say_ok_after(release), limited) as (listener, in_flight):
         waiting = [await connect(listener) for _ in range(8)]
         for _, writer in waiting:
             writer.write(GET)
@@ -109,11 +104,8 @@ async def test_a_flood_of_refused_connections_holds_no_files_and_is_counted(conn
     monkeypatch.setattr(protocol, "_MAX_LINGERING", 1)
     monkeypatch.setattr(protocol, "_LINGER_S", 3600.0)
 
-    async def wait(_) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with listening(wait, registry=registry, max_connections=1) as (listener, in_flight):
+    limits = {"registry": registry, "max_connections": 1}
+    async with listening(never_answer, **limits) as (listener, in_flight):
         _, writer = await connect(listener)
         writer.write(GET)
         while not in_flight.calls.total:

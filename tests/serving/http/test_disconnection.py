@@ -7,7 +7,7 @@ import pytest
 
 from dcgan.serving.http import protocol
 from dcgan.serving.http.response import Response
-from tests.serving.http.listening import GET, listening, say_ok
+from tests.serving.http.listening import GET, listening, never_answer, say_ok
 
 
 @pytest.mark.slow
@@ -63,11 +63,7 @@ async def test_a_half_closed_client_gets_its_answer(connect, monkeypatch, sees_t
 
 @pytest.mark.slow
 async def test_a_half_closed_client_is_given_a_moment(connect):
-    async def wait_for_ever(_) -> Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with listening(wait_for_ever) as (listener, in_flight):
+    async with listening(never_answer) as (listener, in_flight):
         reader, writer = await connect(listener)
         writer.write(GET)
         writer.write_eof()

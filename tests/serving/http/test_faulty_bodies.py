@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dcgan.serving.http.response import Response
-from tests.serving.http.listening import GET, answered, listening, say_ok
+from tests.serving.http.listening import GET, answered, listening, say_ok, say_ok_after
 
 
 @pytest.mark.hostile("Endless trailers of a request", "cut off after 64 KiB, none are kept")
@@ -21,12 +20,8 @@ async def test_endless_trailers_are_cut_off(connect):
 async def test_a_faulty_body_is_answered_instead_of_its_request(connect):
     release = asyncio.Event()
 
-    async def wait(_) -> Response:
-        await release.wait()
-        return Response(200, b"ok")
-
     registry = CollectorRegistry()
-    async with listening(wait, registry=registry) as (listener, in_flight):
+    async with listening(say_ok_after(release), registry=registry) as (listener, in_flight):
         reader, writer = await connect(listener)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         while not in_flight.calls.total:

@@ -11,18 +11,13 @@ from dcgan.serving.http import protocol
 from dcgan.serving.http.config import HttpConfig
 from dcgan.serving.http.listener import HttpListener
 from dcgan.serving.http.metrics import HttpMetrics
-from dcgan.serving.http.response import Response
-from tests.serving.http.listening import GET, listening, say_ok
+from tests.serving.http.listening import GET, listening, say_ok, say_ok_after
 
 
 async def test_stopping_waits_for_requests_and_closes_idle_connections(connect):
     release = asyncio.Event()
 
-    async def wait(_) -> Response:
-        await release.wait()
-        return Response(200, b"ok")
-
-    async with listening(wait) as (listener, _):
+    async with listening(say_ok_after(release)) as (listener, _):
         idle, _ = await connect(listener)
         reader, writer = await connect(listener)
         writer.write(GET)
