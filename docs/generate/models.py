@@ -72,9 +72,10 @@ def models_page() -> str:
     )
 
 
-def archived_models() -> list[Manifest]:
+@functools.cache
+def archived_models() -> tuple[Manifest, ...]:
     """Return the manifests of the models in `ARCHIVES`."""
-    return [entry.manifest for entry in read_index(str(ARCHIVES)).models]
+    return tuple(entry.manifest for entry in read_index(str(ARCHIVES)).models)
 
 
 def models_gallery() -> str:
