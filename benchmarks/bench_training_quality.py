@@ -1,7 +1,7 @@
 """Quality after short trainings with changed recipes: KD-Lite0, with several seeds each.
 
-    python benchmarks/bench_training_quality.py --data cifar10-train.zip [--recipe dcgan32]
-        [--images 128000] [--seeds 0,1,2] [--only NAME]... [--out results/training-quality.json]
+    python benchmarks/bench_training_quality.py --data cifar10-train.zip [--images 128000]
+        [--seeds 0,1,2] [--only NAME]... [--out results/training-quality.json]
 
 Every training sees the same number of images, so a change that makes a step slower gets more time.
 Each is run by `dcgan-train` on one thread and judged by `dcgan-evaluate`. Results are written after
@@ -29,6 +29,7 @@ from dcgan.core.versions import library_versions
 from dcgan.training.device import describe_hardware
 from dcgan.training.recipe_files import load_recipe
 
+RECIPE = "dcgan32"
 WIDTH = 32
 NARROW = (f"generator.width={WIDTH}", f"discriminator.width={WIDTH}")
 JUDGED = 2000  # generated images
@@ -52,7 +53,6 @@ CHANGES: dict[str, tuple[str, ...]] = {
     ),
     "no bCR, R1 of 0.1 every 8 steps": ("consistency=0", "r1=0.1", "penalty_every=8"),
     "no bCR, EMA with a half-life of 5,000 images": ("consistency=0", "average_images=5000"),
-    "bCR and augmentation": ("consistency=10", "augment_below=0"),
     "seven convolutions": ("discriminator.depth=2",),
 }
 
@@ -63,7 +63,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="CIFAR-10 as a StyleGAN zip, or cifar10")
-    parser.add_argument("--recipe", default="dcgan32", help="that is changed")
     parser.add_argument("--images", type=int, default=128000, help="that each training sees")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", action="append", choices=CHANGES, help="only this change")
@@ -73,17 +72,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)  # of this process, as of the trainings: for the name of the hardware
-    document = read_document(
-        arguments.out, arguments.recipe, arguments.images, Path(arguments.data).name
-    )
+    document = read_document(arguments.out, arguments.images, Path(arguments.data).name)
     results = document["kernel_distance"]
     for name in arguments.only or CHANGES:
         for seed in arguments.seeds.split(","):
             if seed in results.setdefault(name, {}):
                 continue
-            report = train_and_judge(
-                arguments.data, arguments.recipe, arguments.images, CHANGES[name], seed
-            )
+            report = train_and_judge(arguments.data, arguments.images, CHANGES[name], seed)
             results[name][seed] = report["scores"]["kd"]
             document["standard_error"] = max(
                 document["standard_error"], report["scores"]["kd_error"]
@@ -93,10 +88,10 @@ def main() -> None:
             write_file(arguments.out, (json.dumps(document, indent=2) + "\n").encode())
 
 
-def read_document(path: Path, recipe: str, images: int, data: str) -> dict[str, Any]:
+def read_document(path: Path, images: int, data: str) -> dict[str, Any]:
     """Returns the results that are there, or an empty document for these settings."""
     settings = {
-        "recipe": recipe,
+        "recipe": RECIPE,
         "width": WIDTH,
         "images": images,
         "judged": JUDGED,
@@ -117,18 +112,16 @@ def read_document(path: Path, recipe: str, images: int, data: str) -> dict[str, 
     }
 
 
-def train_and_judge(
-    data: str, recipe: str, images: int, changes: tuple[str, ...], seed: str
-) -> dict[str, Any]:
+def train_and_judge(data: str, images: int, changes: tuple[str, ...], seed: str) -> dict[str, Any]:
     """Returns the report of `dcgan-evaluate` on a generator that was trained with changes."""
-    batch = load_recipe(recipe, changes).batch_size
+    batch = load_recipe(RECIPE, changes).batch_size
     scripts = Path(sys.executable).parent
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         report = Path(folder) / "report.json"
         options = [f"--set={change}" for change in (*NARROW, *changes)]
-        train = [scripts / "dcgan-train", f"--data={data}", f"--recipe={recipe}", *options]
+        train = [scripts / "dcgan-train", f"--data={data}", f"--recipe={RECIPE}", *options]
         train += [f"--steps={images // batch}", f"--seed={seed}", "--device=cpu", f"--out={run}"]
         subprocess.run(train, check=True, stdout=subprocess.DEVNULL, env=one_thread)
 
