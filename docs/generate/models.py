@@ -7,6 +7,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dcgan.export.formats.released_weights import find_weights, read_weights
@@ -37,8 +38,7 @@ _NOTE = (
     "KD-Lite0 and FD-Lite0 are distances from real images, the smaller the better; the last four "
     "columns have other real images of the same source, which no model can be expected to beat. "
     "FD-Lite0 falls with the number of images n: compare it at equal n only, which the tables of "
-    "each model name. FD-Lite0, precision and recall are those of the fp32 file, parameters those "
-    "of the network that is served, and hours those of the training, where they were recorded."
+    "each model name. FD-Lite0, precision and recall are those of the fp32 file."
 )
 
 
@@ -85,7 +85,9 @@ def models_gallery() -> str:
 
 def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
     """Yield lines: a table of all models, and a section with figures for each."""
-    yield _overview()
+    with _all_releases() as releases:
+        yield _trainings(releases)
+        yield _judgements(releases)
     yield paragraph(_NOTE)
     for manifest in _shipped():
         folder = f"{root}models/{_folder(manifest)}"
@@ -117,36 +119,67 @@ def _section(manifest: Manifest, picture: str, card: str) -> Iterator[str]:
     yield from _baselines(manifest)
 
 
-def _overview() -> str:
-    head = ["model", "images", "parameters", "images seen", "trained on", "hours"]
-    head += [f"{KERNEL_DISTANCE}: fp32", "int8", "fp16", FRECHET_DISTANCE, "precision", "recall"]
-    head += ["real: KD", "FD", "precision", "recall"]
-    rows = [_overview_row(release) for release in list_releases(SHIPPED)]
-    with tempfile.TemporaryDirectory() as folder:
-        for manifest in archived_models():
-            archive = ARCHIVES / f"{manifest.name}-{manifest.version}.tar"
-            rows.append(_overview_row(extract_archive(archive, Path(folder), archive.name)))
+def _trainings(releases: list[Release]) -> str:
+    """Return how big each model is and how it was trained."""
+    head = ["model", "images", "parameters", "images seen", "trained on", "training time"]
+    rows = [
+        [
+            _link(release.manifest),
+            _images(release.manifest),
+            f"{_parameters(release):,}",
+            f"{_images_seen(release.manifest):,}",
+            cell(_hardware(release.manifest)),
+            training_time(release.manifest),
+        ]
+        for release in releases
+    ]
     return table(head, rows)
 
 
-def _overview_row(release: Release) -> list[str]:
-    manifest = release.manifest
+def _judgements(releases: list[Release]) -> str:
+    """Return how far the images of each model are from real ones."""
+    head = ["model", f"{KERNEL_DISTANCE}: fp32", "int8", "fp16"]
+    head += [FRECHET_DISTANCE, "precision", "recall"]
+    head += ["real: KD", "FD", "precision", "recall"]
     shares = (FRECHET_DISTANCE, "precision", "recall")
-    figures = _figures(manifest, "fp32")
-    floor = _floor(manifest)
+    rows = []
+    for manifest in (release.manifest for release in releases):
+        figures = _figures(manifest, "fp32")
+        floor = _floor(manifest)
+        rows.append(
+            [
+                _link(manifest),
+                *(_distance(_figures(manifest, precision)) for precision in _PRECISIONS),
+                *(_value(figures.get(name)) for name in shares),
+                _distance(floor),
+                *(_value(floor.get(name)) for name in shares),
+            ]
+        )
+    return table(head, rows)
+
+
+@contextmanager
+def _all_releases() -> Iterator[list[Release]]:
+    """Give the shipped models and, unpacked for as long as the block lasts, the archived ones."""
+    releases = list_releases(SHIPPED)
+    with tempfile.TemporaryDirectory() as folder:
+        for manifest in archived_models():
+            archive = ARCHIVES / f"{manifest.name}-{manifest.version}.tar"
+            releases.append(extract_archive(archive, Path(folder), archive.name))
+        yield releases
+
+
+def _link(manifest: Manifest) -> str:
+    return f"[`{manifest.name}`](#{manifest.name})"
+
+
+def training_time(manifest: Manifest) -> str:
+    """Return hours and minutes of training, where they were recorded."""
     hours = [metric.value for metric in manifest.metrics if metric.name == TRAINING_HOURS]
-    return [
-        f"[`{manifest.name}`](#{manifest.name})",
-        _images(manifest),
-        f"{_parameters(release):,}",
-        f"{_images_seen(manifest):,}",
-        cell(_hardware(manifest)),
-        _value(hours[-1] if hours else None),
-        *(_distance(_figures(manifest, precision)) for precision in _PRECISIONS),
-        *(_value(figures.get(name)) for name in shares),
-        _distance(floor),
-        *(_value(floor.get(name)) for name in shares),
-    ]
+    if not hours:
+        return "not recorded"
+    minutes = round(60 * hours[-1])
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _images_seen(manifest: Manifest) -> int:

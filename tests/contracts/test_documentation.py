@@ -5,19 +5,28 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from dcgan.zoo.manifest import Metric
+from dcgan.zoo.quality import TRAINING_HOURS
 from dcgan.zoo.repository import SHIPPED, find_release, list_releases
 from docs.generate.__main__ import LONG_RUN, MODELS, fill_markers
 from docs.generate.commands import command_pages
 from docs.generate.figures import FIGURES
 from docs.generate.long_run import DIGEST, RESULT, digest
 from docs.generate.metrics import metrics_table
-from docs.generate.models import archived_models, models_gallery, models_page, models_summary
+from docs.generate.models import (
+    archived_models,
+    models_gallery,
+    models_page,
+    models_summary,
+    training_time,
+)
 from docs.generate.results import RESULTS, read_result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +76,19 @@ def test_the_tables_of_the_models_are_those_of_the_manifests():
         for text in texts[1:]:
             assert f"`{manifest.name}`" in text
         for metric in manifest.metrics:
-            assert f"{metric.value:.2f}" in page or f"{metric.value:.3f}" in page
+            if metric.name != TRAINING_HOURS:
+                assert f"{metric.value:.2f}" in page or f"{metric.value:.3f}" in page
+
+
+@pytest.mark.parametrize(
+    ("hours", "shown"),
+    [(0.05, "3 min"), (0.16, "10 min"), (0.999, "1 h 0 min"), (3.85, "3 h 51 min")],
+)
+def test_the_training_time_is_shown_in_hours_and_minutes(hours: float, shown: str):
+    time = Metric(name=TRAINING_HOURS, value=hours, protocol="")
+    manifest = replace(list_releases(SHIPPED)[0].manifest, metrics=(time,))
+    assert training_time(manifest) == shown
+    assert training_time(replace(manifest, metrics=())) == "not recorded"
 
 
 def test_the_readme_is_short():
