@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Self, Unpack
@@ -101,7 +101,7 @@ class AsyncClient(ClientBase):
         offset: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
-    ) -> AsyncIterator[Pixels]:
+    ) -> AsyncGenerator[Pixels, None]:
         """Generates any number of images, in chunks; see `Client.stream`."""
         deadline = self._deadline(timeout_s)
         stream = ResumableStream(seed, n, offset, options)
@@ -128,7 +128,7 @@ class AsyncClient(ClientBase):
         offset_b: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
-    ) -> AsyncIterator[Pixels]:
+    ) -> AsyncGenerator[Pixels, None]:
         """Interpolates from an image of one seed to one of another; see `Client.interpolate`."""
         ends = {"seed_a": seed_a, "seed_b": seed_b, "offset_a": offset_a, "offset_b": offset_b}
         request = build_request(pb.InterpolateRequest, **ends, steps=steps, **options)

@@ -90,7 +90,7 @@ class AsyncConnection(ConnectionBase[AsyncChannels]):
 def open_connection(target: str, settings: ClientSettings) -> AsyncConnection:
     """Opens a channel to a resolved target, or several in the running event loop."""
     channels = [_open_channel(each, settings) for each in channel_targets(target, settings)]
-    stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    stubs = [GeneratorServiceStub(channel) for channel in channels]
     if len(stubs) == 1:
         return AsyncConnection(target, channels[0], stubs[0], settings.metadata)
 

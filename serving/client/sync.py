@@ -135,10 +135,10 @@ class Client(ClientBase):
         offset: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
-    ) -> Iterator[Pixels]:
+    ) -> Generator[Pixels, None, None]:
         """Generates any number of images, in chunks: each uint8 [k, H, W, C].
 
-        The server works only a little ahead of the reader. Closing the iterator ends the request.
+        The server works only a little ahead of the reader. Closing the generator ends the request.
         See `generate` for arguments and errors.
         """
         deadline = self._deadline(timeout_s)
@@ -165,7 +165,7 @@ class Client(ClientBase):
         offset_b: int = 0,
         timeout_s: float | None = None,
         **options: Unpack[ImageOptions],
-    ) -> Iterator[Pixels]:
+    ) -> Generator[Pixels, None, None]:
         """Interpolates from an image of one seed to an image of another, or of the same seed.
 
         Args:
@@ -288,7 +288,9 @@ class Client(ClientBase):
         return connection.generate_hedged(request, timeout_s, delay_s, self._hedge_budget)
 
 
-def _read_all(reader: ReplyReader, responses: Generator[Response, None, None]) -> Iterator[Pixels]:
+def _read_all(
+    reader: ReplyReader, responses: Generator[Response, None, None]
+) -> Generator[Pixels, None, None]:
     """Yields the images of all responses, and ends the call if one of them is refused."""
     with closing(responses):
         yield from map(reader.read, responses)

@@ -99,7 +99,7 @@ class Connection(ConnectionBase[Channels]):
 def open_connection(target: str, settings: ClientSettings) -> Connection:
     """Opens a channel to a resolved target, or several; it connects at the first call."""
     channels = [_open_channel(each, settings) for each in channel_targets(target, settings)]
-    stubs = [GeneratorServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    stubs = [GeneratorServiceStub(channel) for channel in channels]
     if len(stubs) == 1:
         return Connection(target, channels[0], stubs[0], settings.metadata)
 

@@ -60,7 +60,7 @@ async def fetch_reference(config: LoadTestConfig) -> Reference:
     """
     channel = _open_channel(config.targets[0], config)
     try:
-        stub = GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = GeneratorServiceStub(channel)
         return await _fetch_reference(stub, config)
     finally:
         await channel.close(None)
@@ -81,10 +81,7 @@ async def send_requests(
     addresses = [target for target in config.targets for _ in range(config.connections)]
     channels = [_open_channel(address, config) for address in addresses]
     try:
-        stubs = [
-            GeneratorServiceStub(channel)  # type: ignore[no-untyped-call]
-            for channel in channels
-        ]
+        stubs = [GeneratorServiceStub(channel) for channel in channels]
         if wait_for_others is not None:
             await wait_for_others()
 
