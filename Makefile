@@ -77,6 +77,7 @@ types: install ## Check the types
 	@for part in core zoo training export evaluation serving; do ln -sfn ../../../$$part build/typing/dcgan/$$part; done
 	@ln -sfn ../../../protos/dcgan/v1 build/typing/dcgan/v1
 	$(BIN)/mypy $(addprefix -p dcgan.,$(PARTS))
+	$(BIN)/mypy benchmarks docs scripts
 
 docs: install ## Build the documentation site into docs/_build/html; any warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -127,7 +127,9 @@ def measure_with(program: list[str]) -> Measure:
 
     def ask(target: str, n: int, callers: int, seconds: float) -> dict[str, float]:
         words = [*program, target, str(n), str(callers), str(seconds)]
-        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        reply = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        measured: dict[str, float] = json.loads(reply)
+        return measured
 
     return ask
 

@@ -15,11 +15,11 @@ it (the runtime's NHWC kernels on the CPU are for int8, where it chooses them it
 
 from __future__ import annotations
 
-import collections
 import json
 import platform
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -144,10 +144,11 @@ def profile_of(model: bytes, threads: int) -> dict[str, float]:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             key = (event["args"]["op_name"], event["name"])
             best[key] = min(best.get(key, float("inf")), event["dur"] / len(z))
-    kinds: collections.Counter[str] = collections.Counter()
+    kinds: defaultdict[str, float] = defaultdict(float)
     for (kind, _), microseconds in best.items():
         kinds[kind] += microseconds
-    return {kind: round(microseconds, 1) for kind, microseconds in kinds.most_common()}
+    most_first = sorted(kinds.items(), key=lambda item: -item[1])
+    return {kind: round(microseconds, 1) for kind, microseconds in most_first}
 
 
 def errors(models: dict[str, bytes], label: str) -> dict[str, dict[str, float]]:

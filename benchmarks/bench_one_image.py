@@ -141,7 +141,7 @@ def raw_cpu_us(run: Run, seconds: float) -> float:
 
 async def in_turn_p50_ms(address: str, run: Run | None, seconds: float) -> float:
     """Returns the median time of an RPC of one image and, if there is one, a run after it."""
-    times = []
+    times: list[float] = []
     ends = time.perf_counter() + seconds
     async with grpc.aio.insecure_channel(address) as channel:
         stub = GeneratorServiceStub(channel)

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -149,7 +149,7 @@ def summarise_all(
     }
 
 
-def claims(table: dict[str, dict], raw: dict[str, float]) -> dict[str, float]:
+def claims(table: dict[str, dict[str, Any]], raw: dict[str, float]) -> dict[str, float]:
     """Ratios of the speed targets; the ceiling is a bare session whose images each cost an echo."""
     result = {}
     for pool in ("one session", "as served"):
@@ -221,7 +221,7 @@ def raw_rate(runs: list[Run], n: int, seconds: float) -> float:
 
 def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
     """Median time of one image; after a pause, as in an idle server, caches are colder."""
-    times = []
+    times: list[float] = []
     ends = time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends:
         run(noise.latents(0, len(times), 1, 100))
@@ -231,7 +231,7 @@ def raw_p50_ms(run: Run, seconds: float, pause_s: float) -> float:
     return statistics.median(times) * 1000
 
 
-def summarise(reports: list[LoadTestReport]) -> dict:
+def summarise(reports: list[LoadTestReport]) -> dict[str, Any]:
     """Returns the best throughput and latency of several reports."""
     percentiles = reports[0].latency_ms
     return {

@@ -83,20 +83,22 @@ def main() -> None:
     plan = small_plan(arguments.device) if arguments.small else Plan(device=arguments.device)
     release = find_release(arguments.model_repository, arguments.model)
     provider = CUDA if plan.device == "cuda" else CPU
+    raw: dict[str, object] = {}
+    served: dict[str, object] = {}
     document = {
         "machine": describe_machine(),
         "gpu": processor_family(provider) if provider == CUDA else None,
         "model": release.manifest.name,
-        "raw": {},
-        "served": {},
+        "raw": raw,
+        "served": served,
     }
 
     for table, rows in (
-        ("raw", measure_raw(release, plan, provider)),
-        ("served", measure_served(arguments.model_repository, release, plan)),
+        (raw, measure_raw(release, plan, provider)),
+        (served, measure_served(arguments.model_repository, release, plan)),
     ):
         for name, row in rows:
-            document[table][name] = row
+            table[name] = row
             arguments.out.write_text(json.dumps(document, indent=2) + "\n")
     if not arguments.quiet:
         print(json.dumps(document, indent=2))

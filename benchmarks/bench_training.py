@@ -69,9 +69,8 @@ def our_loop(
 ) -> Callable[[], None]:
     """Our step; each option that is off is put back to what the plain loop does."""
     state = create_state(recipe, device, options)
-    step: TrainingStep | CudaGraphStep = TrainingStep(recipe, state, options.precision)
-    if options.graphs:
-        step = CudaGraphStep(step, state, BATCH)
+    eager = TrainingStep(recipe, state, options.precision)
+    step = CudaGraphStep(eager, state, BATCH) if options.graphs else eager
     loader = BatchLoader(data, recipe, 0, device)
     number = 0
 
@@ -108,7 +107,7 @@ def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> 
         def keep_gradients(_: bool = True) -> Discriminator:
             return state.discriminator
 
-        state.discriminator.requires_grad_ = keep_gradients  # type: ignore[method-assign]
+        state.discriminator.requires_grad_ = keep_gradients  # type: ignore[method-assign, assignment]
     return state
 
 
@@ -175,7 +174,7 @@ def peak(
 
 def multiplications(recipe: Recipe, passes_of_discriminator: int) -> float:
     """Multiplications of a step: three passes through G (forward, two gradients), and D's."""
-    counts = []
+    counts: list[float] = []
     for network, shape in (
         (Generator(recipe.generator), (1, recipe.generator.latent_size)),
         (Discriminator(recipe.discriminator), (1, 3, 64, 64)),

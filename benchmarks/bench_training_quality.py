@@ -121,11 +121,11 @@ def train_and_judge(data: str, images: int, changes: tuple[str, ...], seed: str)
         run = Path(folder) / "run"
         report = Path(folder) / "report.json"
         options = [f"--set={change}" for change in (*NARROW, *changes)]
-        train = [scripts / "dcgan-train", f"--data={data}", f"--recipe={RECIPE}", *options]
+        train = [str(scripts / "dcgan-train"), f"--data={data}", f"--recipe={RECIPE}", *options]
         train += [f"--steps={images // batch}", f"--seed={seed}", "--device=cpu", f"--out={run}"]
         subprocess.run(train, check=True, stdout=subprocess.DEVNULL, env=one_thread)
 
-        judge = [scripts / "dcgan-evaluate", run, f"--reference={data}", f"-n{JUDGED}"]
+        judge = [str(scripts / "dcgan-evaluate"), str(run), f"--reference={data}", f"-n{JUDGED}"]
         judge += ["--no-frechet", "--no-baselines", f"--json={report}"]
         subprocess.run(judge, check=True, stdout=subprocess.DEVNULL, env=one_thread)
         document: dict[str, Any] = json.loads(report.read_text())

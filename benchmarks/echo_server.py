@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import grpc
 from serving_models import IMAGE_SIZE
@@ -17,7 +18,7 @@ from serving_models import IMAGE_SIZE
 from dcgan.serving.ready_file import ReadyReport, write_ready_file
 from dcgan.v1 import generator_pb2 as pb
 
-SHAPE = {"height": IMAGE_SIZE, "width": IMAGE_SIZE, "channels": 3}
+SHAPE: dict[str, Any] = {"height": IMAGE_SIZE, "width": IMAGE_SIZE, "channels": 3}
 
 
 async def serve(ready_file: Path) -> None:

@@ -94,6 +94,7 @@ def first_as_convolution(network: FoldedGenerator, model: onnx.ModelProto) -> on
     other.CopyFrom(model)
     kept = [node for node in other.graph.node if not node.output[0].startswith("hidden.0.")]
     graph, layer = GraphBuilder(float16_weights=False), network.layers[0]
+    assert layer.bias is not None  # folding gives every layer one
     grid = graph.node("Unsqueeze", ["z", graph.int64_constant([2, 3])], "first.grid")
     inputs = [
         grid,

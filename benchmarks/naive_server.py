@@ -41,10 +41,9 @@ def torch_eager(run: Path) -> Generate:
             n, network.config.latent_size, generator=torch.Generator().manual_seed(seed)
         )
         with torch.inference_mode():
-            images = network(z)
-        return (
-            ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-        )
+            levels = ((network(z) + 1) * 127.5).round().to(torch.uint8)
+        images: np.ndarray = levels.permute(0, 2, 3, 1).contiguous().numpy()
+        return images
 
     return generate
 
@@ -57,7 +56,8 @@ def onnxruntime_session(path: Path) -> Generate:
 
     def generate(seed: int, n: int) -> np.ndarray:
         z = np.random.default_rng(seed).standard_normal((n, 100), dtype=np.float32)
-        return session.run(None, {"z": z})[0]
+        images: np.ndarray = session.run(None, {"z": z})[0]
+        return images
 
     return generate
 

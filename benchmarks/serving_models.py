@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,7 +53,7 @@ def build_dcgan(width: int) -> onnx.ModelProto:
             0, 1.4 / np.sqrt(before * 4), (before, after, 4, 4)
         ).astype(np.float32)
         constants[f"b{i}"] = np.zeros(after, np.float32)
-        stride = {} if i == 0 else {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+        stride: dict[str, Any] = {} if i == 0 else {"strides": [2, 2], "pads": [1, 1, 1, 1]}
         nodes.append(node("ConvTranspose", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], **stride))
         nodes.append(node("Relu" if i < 4 else "Tanh", [f"c{i}"], [f"x{i + 1}"]))
     constants["half"] = np.array(127.5, np.float32)

@@ -42,9 +42,10 @@ def serve(path: str, ready_file: str) -> None:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    @batch
+    @batch  # type: ignore[untyped-decorator]  # pytriton has no types
     def infer(z: np.ndarray) -> list[np.ndarray]:
-        return session.run(None, {"z": z})
+        images: list[np.ndarray] = session.run(None, {"z": z})
+        return images
 
     ports = dict(zip(("http_port", "grpc_port", "metrics_port"), free_ports(3), strict=True))
     with Triton(config=TritonConfig(log_verbose=0, **ports)) as triton:

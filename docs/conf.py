@@ -39,7 +39,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = f"dcgan-zoo {version}"
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict[str, list[str]] = {"top_of_page_buttons": []}
 copybutton_exclude = ".linenos, .gp, .go"
 
 write_site_parts()

@@ -91,8 +91,9 @@ def _read_cases(path: Path, name: str) -> Iterator[HostileCase]:
                 yield _read_case(decorator, node.name, name)
 
     for marker in ast.walk(tree):
-        is_marker = isinstance(marker, ast.Attribute) and ast.unparse(marker) == _MARKER
-        if is_marker and id(marker) not in on_tests:
+        if not isinstance(marker, ast.Attribute) or ast.unparse(marker) != _MARKER:
+            continue
+        if id(marker) not in on_tests:
             raise MarkerError(f"{name}:{marker.lineno}: {_MARKER} stands on no test function")
 
 

@@ -43,7 +43,7 @@ def proto_reference() -> str:
         tuple(place.path): place.leading_comments for place in file.source_code_info.location
     }
 
-    sections = []
+    sections: list[str] = []
     for i, service in enumerate(file.service):
         sections += _service(service, (_SERVICES, i), comments)
     for i, message in enumerate(file.message_type):

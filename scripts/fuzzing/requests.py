@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,12 @@ def grpc_seeds() -> list[bytes]:
     """Returns one message of each kind, after a byte that says which."""
     from dcgan.v1 import generator_pb2 as pb  # noqa: PLC0415
 
-    single = pb.GenerateRequest(seed=7, n=3, offset=5, label=1, truncation=0.5, format=1)
-    stream = pb.GenerateStreamRequest(seed=7, n=3, offset=5, label=1, truncation=0.5, format=1)
+    single = pb.GenerateRequest(
+        seed=7, n=3, offset=5, label=1, truncation=0.5, format=pb.IMAGE_FORMAT_RGB8
+    )
+    stream = pb.GenerateStreamRequest(
+        seed=7, n=3, offset=5, label=1, truncation=0.5, format=pb.IMAGE_FORMAT_RGB8
+    )
     walk = pb.InterpolateRequest(seed_a=7, seed_b=8, steps=5, truncation=0.5)
     messages = (single, stream, walk)
     return [bytes([i]) + message.SerializeToString() for i, message in enumerate(messages)]
@@ -47,7 +52,7 @@ def run_grpc(data: bytes) -> None:
     from dcgan.serving.errors import RequestError  # noqa: PLC0415
     from dcgan.v1 import generator_pb2 as pb  # noqa: PLC0415
 
-    kinds = (
+    kinds: tuple[tuple[Any, Callable[[Any, Any], Any]], ...] = (
         (pb.GenerateRequest, requests.read_unary_request),
         (pb.GenerateStreamRequest, requests.read_stream_request),
         (pb.InterpolateRequest, requests.read_interpolation),
