@@ -97,7 +97,7 @@ def contenders(folder: Path, triton: Path | None) -> dict[str, tuple[list[str], 
 def measure_all(
     rows: dict[str, tuple[list[str], Measure]], rounds: int, seconds: float
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """The best of several rounds for each server and load."""
+    """Returns the best of several rounds for each server and load."""
     best: dict[str, dict[str, dict[str, float]]] = {name: {} for name in rows}
     with ExitStack() as stack:
         targets = {

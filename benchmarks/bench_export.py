@@ -62,7 +62,7 @@ def random_network(width: int) -> FoldedGenerator:
 
 
 def trained_network() -> FoldedGenerator:
-    """The shipped model, read back from its ONNX file."""
+    """Returns the shipped model, read back from its ONNX file."""
     return read_onnx_weights(find_release(SHIPPED, "dcgan64-tiny").folder / "generator.onnx")
 
 
@@ -121,7 +121,7 @@ def session(
 
 
 def images_per_second(running: ort.InferenceSession, batch: int, seconds: float) -> float:
-    """The best of many batches: what the graph can do while nothing disturbs it."""
+    """Returns the best of many batches: what the graph can do while nothing disturbs it."""
     z = noise.latents(0, 0, batch, 100)
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:

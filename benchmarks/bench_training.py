@@ -87,7 +87,7 @@ def our_loop(
 
 
 def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> TrainingState:
-    """The networks and optimizers of our step."""
+    """Returns the networks and optimizers of our step."""
     state = create_training_state(recipe, 0, device)
     networks = (state.generator, state.discriminator)
     if not options.channels_last:
@@ -112,7 +112,7 @@ def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> 
 
 
 def option_rows(device: torch.device) -> dict[str, StepOptions]:
-    """The rows of our step: each optimization alone, and all of them."""
+    """Returns the rows of our step: each optimization alone, and all of them."""
     every = StepOptions(frozen=True, fused=True, channels_last=True, gemm=device.type == "cpu")
     bf16 = replace(every, precision="bf16")
     rows = {
@@ -186,7 +186,7 @@ def multiplications(recipe: Recipe, passes_of_discriminator: int) -> float:
 
 
 def parse_options() -> argparse.Namespace:
-    """The options of the command line."""
+    """Returns the options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -74,7 +74,7 @@ def joined(network: FoldedGenerator, *, depth_to_space: bool) -> onnx.ModelProto
 
 
 def float_tail(network: FoldedGenerator, plan: Int8Plan | None) -> onnx.ModelProto:
-    """The form of release 0.1.0: last convolution in float32, depth to space before rounding."""
+    """Returns the form of release 0.1.0: last layer in float32, depth to space before rounding."""
     graph = GraphBuilder(float16_weights=False)
     x = add_first(graph, network, plan)
     for i in range(1, len(network.hidden)):
@@ -89,7 +89,7 @@ def float_tail(network: FoldedGenerator, plan: Int8Plan | None) -> onnx.ModelPro
 
 
 def first_as_convolution(network: FoldedGenerator, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The exported graph with its first layer as a transposed convolution again."""
+    """Returns the exported graph with its first layer as a transposed convolution again."""
     other = onnx.ModelProto()
     other.CopyFrom(model)
     kept = [node for node in other.graph.node if not node.output[0].startswith("hidden.0.")]

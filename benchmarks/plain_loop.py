@@ -40,7 +40,7 @@ def plain_networks(device: torch.device) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def plain_loop(images: Pixels, device: torch.device) -> Callable[[], None]:
-    """The seed's loop: fp32, nn.Sequential, sigmoid and BCELoss, default Adam, .item()."""
+    """Returns the seed's loop: fp32, nn.Sequential, sigmoid and BCELoss, default Adam, .item()."""
     generator, discriminator = plain_networks(device)
     adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))

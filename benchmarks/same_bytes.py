@@ -219,7 +219,7 @@ async def ask_on(
 
 
 async def ask(stub: Stub, request: pb.GenerateRequest, *, stream: bool) -> np.ndarray:
-    """The pixels of a request, in whichever format it asks for them."""
+    """Returns the pixels of a request, in whichever format it asks for them."""
     if not stream:
         return read(await stub.Generate(request, timeout=120), request.format)
     same = pb.GenerateStreamRequest(
@@ -251,7 +251,7 @@ async def call_off(stub: Stub, source: random.Random, findings: Findings) -> Non
 
 
 def options_of_second(serving: Serving) -> tuple[str, ...]:
-    """The options of the second server that differ from those of the first."""
+    """Returns the options of the second server that differ from those of the first."""
     workers = serving.second_workers
     return (*ODD, "--workers", str(workers)) if workers > 1 else ODD
 

@@ -39,7 +39,7 @@ def started(command: list[str]) -> Iterator[tuple[str, float]]:
 
 
 def serving(repository: Path, *options: str) -> list[str]:
-    """The command line of a dcgan-serve for a repository."""
+    """Returns the command line of a dcgan-serve for a repository."""
     return [*SERVE, "--model-repository", str(repository), *options]
 
 

@@ -43,7 +43,7 @@ def publish_models(repository: Path) -> None:
 
 
 def build_dcgan(width: int) -> onnx.ModelProto:
-    """The generator of the seed recipe, folded: five transposed convolutions."""
+    """Returns the generator of the seed recipe, folded: five transposed convolutions."""
     random, node = np.random.default_rng(0), helper.make_node
     channels = [LATENT_SIZE, width * 8, width * 4, width * 2, width, 3]
     nodes = [node("Reshape", ["z", "square"], ["x0"])]

@@ -24,7 +24,7 @@ from dcgan.training.switches import EngineConfig, StepSwitches
 def switch_rows(
     recipe: Recipe, device: torch.device, *, with_compile: bool
 ) -> dict[str, StepSwitches]:
-    """The rows of a recipe: plain, with each switch that it can use, and with all of them."""
+    """Returns the rows of a recipe: plain, with each switch that it can use, and with all."""
     names = [each.name for each in fields(EngineConfig) if each.name != "compile"]
     engines = {name: {name: "on"} for name in names}
     engines["all of them"] = dict.fromkeys(names, "on")

@@ -126,7 +126,7 @@ def check_channels(source: ImageSource, channels: int) -> None:
 
 
 def is_grey(image: Image.Image) -> bool:
-    """Whether an image has no color channels."""
+    """Returns whether an image has no color channels."""
     return image.mode in _GREY_MODES
 
 

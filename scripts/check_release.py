@@ -26,7 +26,7 @@ NEEDED = (
 
 
 def version_problems(version: str, changelog: str, citation: str) -> list[str]:
-    """Return what contradicts the version in the changelog and the citation."""
+    """Returns what contradicts the version in the changelog and the citation."""
     problems = []
     if not re.search(
         rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
@@ -45,7 +45,7 @@ def version_problems(version: str, changelog: str, citation: str) -> list[str]:
 
 
 def tag_problems(version: str) -> list[str]:
-    """Return what is wrong with the tag of the version, or with what is not committed."""
+    """Returns what is wrong with the tag of the version, or with what is not committed."""
     problems = []
     if _git("status", "--porcelain"):
         problems.append("there are changes that are not committed")
@@ -57,7 +57,7 @@ def tag_problems(version: str) -> list[str]:
 
 
 def build_wheel(version: str) -> Path:
-    """Build the wheel into dist/ from the commit, without untracked files."""
+    """Builds the wheel into dist/ from the commit, without untracked files."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "source.tar")
         source = Path(folder, "source")
@@ -69,7 +69,7 @@ def build_wheel(version: str) -> Path:
 
 
 def wheel_problems(wheel: Path) -> list[str]:
-    """Return what is wrong with the contents of a wheel."""
+    """Returns what is wrong with the contents of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
@@ -87,7 +87,7 @@ def wheel_problems(wheel: Path) -> list[str]:
 
 
 def installation_problems(wheel: Path, version: str, commands: list[str]) -> list[str]:
-    """Install a wheel without extras into a fresh environment; return what does not work there."""
+    """Installs a wheel without extras in a fresh environment; returns what does not work there."""
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder, "env")
         _uv("venv", "--python", sys.executable, str(environment))
@@ -110,7 +110,7 @@ def installation_problems(wheel: Path, version: str, commands: list[str]) -> lis
 
 
 def main() -> None:
-    """Run all checks, print every problem, and exit with 1 if there is one."""
+    """Runs all checks, prints every problem, and exits with 1 if there is one."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version: str = project["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ MOST = 72
 
 
 def problem_with(message: str) -> str | None:
-    """Return what is wrong with a commit message, or None."""
+    """Returns what is wrong with a commit message, or None."""
     subject, _, body = message.partition("\n")
     if not subject.strip():
         return "the subject is empty"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def is_asynchronous(device: torch.device) -> bool:
-    """Whether the device computes while the host goes on, so that reading a value waits."""
+    """Returns whether the device computes while the host goes on, so that reading a value waits."""
     return device.type == "cuda"
 
 

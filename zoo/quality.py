@@ -38,7 +38,7 @@ def baseline_metric(measure: str, images: str) -> str:
 
 
 def is_baseline(metric: Metric) -> bool:
-    """Whether a metric is one of real images."""
+    """Returns whether a metric is one of real images."""
     return _OF in metric.name
 
 

@@ -1,4 +1,4 @@
-"""Write the generated parts: the site's pages and fragments, README.md's tables, zoo/MODELS.md.
+"""Writes the generated parts: the site's pages and fragments, README.md's tables, zoo/MODELS.md.
 
 `python -m docs.generate` writes the parts of the site, `... readme` README.md and zoo/MODELS.md,
 `... pictures` the charts in docs/images.
@@ -35,7 +35,7 @@ _MARKED = re.compile(
 
 
 def write_site_parts() -> None:
-    """Write the command pages and the fragments that pages include; unchanged files stay."""
+    """Writes the command pages and the fragments that pages include; unchanged files stay."""
     for name, page in command_pages().items():
         _write(DOCS / "reference" / "commands" / f"{name}.md", page)
 
@@ -58,7 +58,7 @@ def write_site_parts() -> None:
 
 
 def fill_markers(text: str) -> str:
-    """Return text with every marked part generated anew."""
+    """Returns text with every marked part generated anew."""
     return _MARKED.sub(lambda match: f"{match[1]}{MARKED_TABLES[match[2]]()}{match[3]}", text)
 
 

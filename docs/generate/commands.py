@@ -12,7 +12,7 @@ from docs.generate.markdown import cell, code
 
 
 def command_pages() -> dict[str, str]:
-    """Return a page for each installed command, by its name."""
+    """Returns a page for each installed command, by its name."""
     points = distribution("dcgan-zoo").entry_points.select(group="console_scripts")
     return {point.name: _page(point.name, point.load()) for point in points}
 
@@ -37,7 +37,7 @@ def _context(
 
 
 def _describe(context: click.Context) -> Iterator[str]:
-    """Yield the help text, the usage line and every option of one command."""
+    """Yields the help text, the usage line and every option of one command."""
     command = context.command
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"{_prose(command.help or '')}\n"
@@ -64,7 +64,7 @@ def _option(option: click.Option, context: click.Context) -> str:
 
 
 def _fact(text: str) -> str:
-    """Return a fact that click shows in brackets as a sentence."""
+    """Returns a fact that click shows in brackets as a sentence."""
     if text == "required":
         return "Required."
     if not text.startswith("default: "):
@@ -76,7 +76,7 @@ def _fact(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    r"""Return help text as Markdown: paragraphs after \b keep their line breaks."""
+    r"""Returns help text as Markdown: paragraphs after \b keep their line breaks."""
     paragraphs = []
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("\b"):

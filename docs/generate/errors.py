@@ -9,7 +9,7 @@ from docs.generate.markdown import cell, code, table
 
 
 def errors_table() -> str:
-    """Return every reason with its gRPC code, its HTTP status and whether a retry may help."""
+    """Returns every reason with its gRPC code, its HTTP status and whether a retry may help."""
     rows = []
     for error in dict.fromkeys([*HTTP, *GRPC]):
         status, title = HTTP.get(error, ("", ""))

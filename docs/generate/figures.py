@@ -14,7 +14,7 @@ _LOAD_NAMES = ("32 callers of n = 1", "8 callers of n = 16", "4 callers of n = 6
 
 
 def alternatives() -> str:
-    """Return images/s of dcgan-serve compared with other ways to serve the same network."""
+    """Returns images/s of dcgan-serve compared with other ways to serve the same network."""
     result = read_result("alternatives.json")
     rows = [
         [cell(server), *(f"{loads[load]['images_per_s']:,.0f}" for load in _LOADS)]
@@ -24,7 +24,7 @@ def alternatives() -> str:
 
 
 def serving() -> str:
-    """Return images/s through the service compared with bare ONNX Runtime sessions."""
+    """Returns images/s through the service compared with bare ONNX Runtime sessions."""
     result = read_result("serving.json")
     rates = result["images_per_s"]
     pools = ("one session", "as served")
@@ -42,7 +42,7 @@ def serving() -> str:
 
 
 def serving_latency() -> str:
-    """Return latency, start-up, fairness and overload of one server."""
+    """Returns latency, start-up, fairness and overload of one server."""
     result = read_result("serving.json")
     idle = result["latency_ms"]["served n=1 callers=1"]
     extra = result["claims"]["idle p50 over echo p50 and raw after a pause, ms"]
@@ -62,7 +62,7 @@ def serving_latency() -> str:
 
 
 def serving_one_image() -> str:
-    """Return how requests of one image compare with the bare session and an empty RPC."""
+    """Returns how requests of one image compare with the bare session and an empty RPC."""
     result = read_result("serving-one-image.json")
     ratios = {name: values[1] for name, values in result["ratios"].items()}
     apart = ratios["idle p50 over echo and raw, ms"]
@@ -80,7 +80,7 @@ def serving_one_image() -> str:
 
 
 def serving_options() -> str:
-    """Return what engines, threads and batch sizes change."""
+    """Returns what engines, threads and batch sizes change."""
     result = read_result("serving-options.json")
     measures = list(next(iter(result["table"].values())))
     rows = [
@@ -91,7 +91,7 @@ def serving_options() -> str:
 
 
 def http() -> str:
-    """Return rates of HTTP beside gRPC."""
+    """Returns rates of HTTP beside gRPC."""
     result = read_result("http.json")
     rates = result["requests_per_s"]
     claims = result["claims"]
@@ -115,7 +115,7 @@ def http() -> str:
 
 
 def endurance() -> str:
-    """Return what was counted in the soak test and in the comparison of bytes."""
+    """Returns what was counted in the soak test and in the comparison of bytes."""
     soak = read_result("serving-soak.json")
     same = read_result("serving-same-bytes.json")
     kills = read_result("kills.json")
@@ -140,7 +140,7 @@ def endurance() -> str:
 
 
 def graphs() -> str:
-    """Return images/s of the exported graphs in a bare session."""
+    """Returns images/s of the exported graphs in a bare session."""
     one = read_result("export-cpu-1-thread.json")
     two = read_result("export-cpu-2-threads.json")
     plain = "plain, fp32"
@@ -165,7 +165,7 @@ def graphs() -> str:
 
 
 def training() -> str:
-    """Return images/s of the training step, switch by switch, on each machine measured."""
+    """Returns images/s of the training step, switch by switch, on each machine measured."""
     results = [read_result(name) for name in ("training.json", "training-amx.json")]
     names = [name for name in results[0]["images_per_second"] if not name.startswith("peak")]
     rows = []
@@ -181,7 +181,7 @@ def training() -> str:
 
 
 def quality(name: str) -> str:
-    """Return distances from the data in the features of a small classifier."""
+    """Returns distances from the data in the features of a small classifier."""
     result = read_result(name)
     rows = [[cell(model), f"{value:.2f}"] for model, value in result["distance"].items()]
     note = f"\n{result['images']:,} images of each; {result['data']}; {result['date']}.\n"
@@ -189,7 +189,7 @@ def quality(name: str) -> str:
 
 
 def training_quality() -> str:
-    """Return KD-Lite0 after short trainings with changed recipes."""
+    """Returns KD-Lite0 after short trainings with changed recipes."""
     result = read_result("training-quality.json")
     settings = result["settings"]
     rows = []
@@ -206,7 +206,7 @@ def training_quality() -> str:
 
 
 def jpeg_cost() -> str:
-    """Return distances from real images that were never compressed."""
+    """Returns distances from real images that were never compressed."""
     result = read_result("jpeg-cost.json")
     rows = []
     for name, row in result["against images without loss"].items():
@@ -218,7 +218,7 @@ def jpeg_cost() -> str:
 
 
 def headline() -> str:
-    """Return the table of the README: one line for each claim."""
+    """Returns the table of the README: one line for each claim."""
     servers = read_result("alternatives.json")["servers"]
     steps = read_result("training.json")["images_per_second"]
     same = read_result("serving-same-bytes.json")

@@ -14,7 +14,7 @@ _CLIENTS = ", clients on the same cores"
 
 
 def cuda_graph_forms() -> str:
-    """Return images/s of the forms of the graph on a GPU, by batch size."""
+    """Returns images/s of the forms of the graph on a GPU, by batch size."""
     result = read_result("cuda-graph-forms.json")
     sizes = list(result["rows"][0]["images_per_s"])
     rows = []
@@ -33,7 +33,7 @@ def cuda_graph_forms() -> str:
 
 
 def gpu_engine() -> str:
-    """Return images/s of engines in one process, by batch size, engines and CUDA graphs."""
+    """Returns images/s of engines in one process, by batch size, engines and CUDA graphs."""
     result = read_result("serving-gpu.json")
     rates = result["raw"]
     rows = []
@@ -51,7 +51,7 @@ def gpu_engine() -> str:
 
 
 def gpu_served() -> str:
-    """Return images/s and latency of the service, by number of workers and load."""
+    """Returns images/s and latency of the service, by number of workers and load."""
     result = read_result("serving-gpu.json")
     rows = []
     for precision in PRECISIONS:
@@ -74,7 +74,7 @@ def gpu_served() -> str:
 
 
 def gpu_same_bytes() -> str:
-    """Return what comparing every byte of two servers on a GPU found."""
+    """Returns what comparing every byte of two servers on a GPU found."""
     rows = []
     result: Mapping[str, Any] = {}
     for precision in PRECISIONS:
@@ -94,7 +94,7 @@ def gpu_same_bytes() -> str:
 
 
 def gpu_batch_sizes() -> str:
-    """Return how many replies differed where a server had several batch sizes."""
+    """Returns how many replies differed where a server had several batch sizes."""
     result = read_result("gpu-a54a341.json")
     rows = [
         [
@@ -109,7 +109,7 @@ def gpu_batch_sizes() -> str:
 
 
 def gpu_training() -> str:
-    """Return images/s of the training step of recipes, switch by switch."""
+    """Returns images/s of the training step of recipes, switch by switch."""
     result = read_result("training-gpu.json")
     recipes = result["recipes"]
     rows = []
@@ -127,7 +127,7 @@ def gpu_training() -> str:
 
 
 def gpu_training_loop() -> str:
-    """Return images/s of the seed model's step compared with the plain loop."""
+    """Returns images/s of the seed model's step compared with the plain loop."""
     result = read_result("training-gpu.json")
     rates = result["images_per_second"]
     rows = [
@@ -140,7 +140,7 @@ def gpu_training_loop() -> str:
 
 
 def gpu_campaign() -> str:
-    """Return what each stage of the campaign found."""
+    """Returns what each stage of the campaign found."""
     result = read_result("gpu-campaign.json")
     rows = []
     for stage in result["stages"]:

@@ -45,7 +45,7 @@ class HostileCase:
 
 
 def hostile_tables(tests: Path = TESTS) -> str:
-    """Return a table of cases for each part of the project.
+    """Returns a table of cases for each part of the project.
 
     Raises:
         MarkerError: if a marker has not two texts, stands on something other than a test, or

@@ -20,12 +20,12 @@ DIGEST = "Data-SHA256"
 
 
 def digest(result: dict[str, Any]) -> str:
-    """Return the SHA-256 of a result, whatever the layout of its file."""
+    """Returns the SHA-256 of a result, whatever the layout of its file."""
     return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 def long_run_chart() -> bytes:
-    """Return a PNG file: distance, D's loss, and scores with diversity, over the steps."""
+    """Returns a PNG file: distance, D's loss, and scores with diversity, over the steps."""
     result = read_result(RESULT)
     figure = Figure(figsize=(8, 8), layout="constrained")
     distance, loss, scores = figure.subplots(3, 1, sharex=True)
@@ -46,7 +46,7 @@ def long_run_chart() -> bytes:
 
 
 def long_run_table() -> str:
-    """Return how the exported generators, and other real images, compare with real images."""
+    """Returns how the exported generators, and other real images, compare with real images."""
     exported = read_result(RESULT)["exported"]
     rows = []
     for name, figures in exported["generators"].items():

@@ -10,12 +10,12 @@ _NUMBER = re.compile(r"[\d., ()/]+( ms| dB| MiB)?")
 
 
 def paragraph(text: str) -> str:
-    """Return text in lines of at most 128 columns, as all pages have."""
+    """Returns text in lines of at most 128 columns, as all pages have."""
     return textwrap.fill(text, 128, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of Markdown cells in pipe syntax; columns of numbers are aligned right."""
+    """Returns a table of Markdown cells in pipe syntax; columns of numbers are aligned right."""
     rows = list(rows)
     columns = zip(*rows, strict=True)
     rules = ["---:" if all(map(_NUMBER.fullmatch, column)) else "---" for column in columns]
@@ -24,10 +24,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text as one table cell: on one line, with pipes and angle brackets escaped."""
+    """Returns text as one table cell: on one line, with pipes and angle brackets escaped."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def code(text: str) -> str:
-    """Return text as inline code, which may stand in a table."""
+    """Returns text as inline code, which may stand in a table."""
     return f"`{text}`" if text else ""

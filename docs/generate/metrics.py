@@ -11,7 +11,7 @@ from docs.generate.markdown import cell, code, table
 
 
 def metrics_table() -> str:
-    """Return a table of every series that a server exports: name, type, labels, meaning."""
+    """Returns a table of every series that a server exports: name, type, labels, meaning."""
     registry = Metrics().registry
     HttpMetrics(registry)
     ResponseCache(registry=registry)

@@ -43,7 +43,7 @@ _NOTE = (
 
 
 def models_summary() -> str:
-    """Return the table of README.md: one line for each shipped model."""
+    """Returns the table of README.md: one line for each shipped model."""
     head = ["model", "images", f"{KERNEL_DISTANCE}: fp32", "int8", "fp16", OTHER_REAL]
     rows = [
         [
@@ -58,7 +58,7 @@ def models_summary() -> str:
 
 
 def models_page() -> str:
-    """Return zoo/MODELS.md: all models of the repository, with links from the folder zoo."""
+    """Returns zoo/MODELS.md: all models of the repository, with links from the folder zoo."""
     return "\n".join(
         [
             "# Models",
@@ -74,17 +74,17 @@ def models_page() -> str:
 
 @functools.cache
 def archived_models() -> tuple[Manifest, ...]:
-    """Return the manifests of the models in `ARCHIVES`."""
+    """Returns the manifests of the models in `ARCHIVES`."""
     return tuple(entry.manifest for entry in read_index(str(ARCHIVES)).models)
 
 
 def models_gallery() -> str:
-    """Return the generated part of the site's gallery, which has no pages for model cards."""
+    """Returns the generated part of the site's gallery, which has no pages for model cards."""
     return "\n".join(_models("../zoo/", has_cards=False))
 
 
 def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
-    """Yield lines: a table of all models, and a section with figures for each."""
+    """Yields lines: a table of all models, and a section with figures for each."""
     with _all_releases() as releases:
         yield _trainings(releases)
         yield _judgements(releases)
@@ -100,7 +100,7 @@ def _models(root: str, *, has_cards: bool = True) -> Iterator[str]:
 
 
 def _fetching(manifest: Manifest) -> str:
-    """Return how to get a model that is in `ARCHIVES`."""
+    """Returns how to get a model that is in `ARCHIVES`."""
     return (
         "Not in the wheel, and served only after it was fetched. In a checkout:\n\n"
         "```bash\n"
@@ -120,7 +120,7 @@ def _section(manifest: Manifest, picture: str, card: str) -> Iterator[str]:
 
 
 def _trainings(releases: list[Release]) -> str:
-    """Return how big each model is and how it was trained."""
+    """Returns how big each model is and how it was trained."""
     head = ["model", "images", "parameters", "images seen", "trained on", "training time"]
     rows = [
         [
@@ -137,7 +137,7 @@ def _trainings(releases: list[Release]) -> str:
 
 
 def _judgements(releases: list[Release]) -> str:
-    """Return how far the images of each model are from real ones."""
+    """Returns how far the images of each model are from real ones."""
     head = ["model", f"{KERNEL_DISTANCE}: fp32", "int8", "fp16"]
     head += [FRECHET_DISTANCE, "precision", "recall"]
     head += ["real: KD", "FD", "precision", "recall"]
@@ -160,7 +160,7 @@ def _judgements(releases: list[Release]) -> str:
 
 @contextmanager
 def _all_releases() -> Iterator[list[Release]]:
-    """Give the shipped models and, unpacked for as long as the block lasts, the archived ones."""
+    """Gives the shipped models and, unpacked for as long as the block lasts, the archived ones."""
     releases = list_releases(SHIPPED)
     with tempfile.TemporaryDirectory() as folder:
         for manifest in archived_models():
@@ -174,7 +174,7 @@ def _link(manifest: Manifest) -> str:
 
 
 def training_time(manifest: Manifest) -> str:
-    """Return hours and minutes of training, where they were recorded."""
+    """Returns hours and minutes of training, where they were recorded."""
     hours = [metric.value for metric in manifest.metrics if metric.name == TRAINING_HOURS]
     if not hours:
         return "not recorded"
@@ -183,14 +183,14 @@ def training_time(manifest: Manifest) -> str:
 
 
 def _images_seen(manifest: Manifest) -> int:
-    """Return the number of images of the run and of those it began from."""
+    """Returns the number of images of the run and of those it began from."""
     training = manifest.training
     earlier = 0 if training.init_from is None else training.init_from.images_seen
     return earlier + training.images_seen
 
 
 def _parameters(release: Release) -> int:
-    """Return the number of weights of the served network."""
+    """Returns the number of weights of the served network."""
     weights = find_weights(release.manifest)
     if weights is None:
         raise ValueError(f"{release.folder} publishes no float weights")
@@ -199,7 +199,7 @@ def _parameters(release: Release) -> int:
 
 
 def _files(manifest: Manifest) -> str:
-    """Return what each ONNX file weighs and scores, a row for each way of measuring."""
+    """Returns what each ONNX file weighs and scores, a row for each way of measuring."""
     head = ["file", "MiB", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "measured as"]
     rows = []
     for file in manifest.files:
@@ -216,7 +216,7 @@ def _files(manifest: Manifest) -> str:
 
 
 def _baselines(manifest: Manifest) -> Iterator[str]:
-    """Yield the figures of real images, as they are and damaged."""
+    """Yields the figures of real images, as they are and damaged."""
     rows = [
         [cell(figures.images), *_scores(figures.values), cell(figures.protocol)]
         for figures in figures_of_baselines(manifest.metrics)
@@ -227,7 +227,7 @@ def _baselines(manifest: Manifest) -> Iterator[str]:
 
 
 def _scores(values: dict[str, float]) -> list[str]:
-    """Return the cells from the kernel distance to the last measure."""
+    """Returns the cells from the kernel distance to the last measure."""
     rest = [_value(values.get(name)) for name in (FRECHET_DISTANCE, *MEASURES)]
     return [_distance(values), *rest]
 
@@ -247,7 +247,7 @@ def _images(manifest: Manifest) -> str:
 
 
 def _place(manifest: Manifest) -> str:
-    """Return where a model is, unless it is in the wheel."""
+    """Returns where a model is, unless it is in the wheel."""
     if manifest in archived_models():
         return ", through the index"
     return ", only in a checkout" if manifest.name in _outside_wheel() else ""
@@ -255,7 +255,7 @@ def _place(manifest: Manifest) -> str:
 
 @functools.cache
 def _outside_wheel() -> set[str]:
-    """Return the names of the models that the wheel leaves out to stay small."""
+    """Returns the names of the models that the wheel leaves out to stay small."""
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["exclude-package-data"]["dcgan.zoo"]
     folders = [pattern.split("/") for pattern in patterns]
@@ -268,14 +268,14 @@ def _hardware(manifest: Manifest) -> str:
 
 
 def _figures(manifest: Manifest, precision: str) -> dict[str, float]:
-    """Return the newest figures of the ONNX file in a precision; none if it was not measured."""
+    """Returns the newest figures of the ONNX file in a precision; none if it was not measured."""
     file = manifest.file("onnx", precision)
     found = [] if file is None else figures_of_file(manifest.metrics, file.path)
     return found[-1].values if found else {}
 
 
 def _floor(manifest: Manifest) -> dict[str, float]:
-    """Return the newest figures of other real images."""
+    """Returns the newest figures of other real images."""
     found = [
         figures.values
         for figures in figures_of_baselines(manifest.metrics)
@@ -285,7 +285,7 @@ def _floor(manifest: Manifest) -> dict[str, float]:
 
 
 def _distance(figures: dict[str, float]) -> str:
-    """Return the kernel distance with its standard error."""
+    """Returns the kernel distance with its standard error."""
     if KERNEL_DISTANCE not in figures:
         return "-"
     error = figures.get(ERROR)

@@ -29,7 +29,7 @@ _Comments = dict[tuple[int, ...], str]
 
 
 def proto_head() -> str:
-    """Return the comment at the head of generator.proto, which is the contract in prose."""
+    """Returns the comment at the head of generator.proto, which is the contract in prose."""
     lines = (ROOT / "protos" / PROTO).read_text(encoding="utf-8").splitlines()
     end = next(i for i, line in enumerate(lines) if not line.startswith("//"))
     text = "\n".join(line[3:] for line in lines[:end])
@@ -37,7 +37,7 @@ def proto_head() -> str:
 
 
 def proto_reference() -> str:
-    """Return every method, message and enum of the contract."""
+    """Returns every method, message and enum of the contract."""
     file = _descriptor()
     comments: _Comments = {
         tuple(place.path): place.leading_comments for place in file.source_code_info.location

@@ -11,13 +11,13 @@ RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
 def read_result(name: str) -> dict[str, Any]:
-    """Return a result by the name of its file."""
+    """Returns a result by the name of its file."""
     result: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
     return result
 
 
 def machine_note(machine: Mapping[str, Any]) -> str:
-    """Return the line below a table that says on which processor it was measured."""
+    """Returns the line below a table that says on which processor it was measured."""
     versions = machine["libraries"]
     return (
         f"\n{machine['cores']} cores of an {machine['processor']} ({machine['family']}), clients on"

@@ -20,22 +20,22 @@ _NAMES = {str: "text", int: "integer", float: "number", bool: "boolean", types.N
 
 
 def manifest_schema() -> str:
-    """Return the keys of manifest.json."""
+    """Returns the keys of manifest.json."""
     return _document(Manifest)
 
 
 def run_config_schema() -> str:
-    """Return the keys of config.json, but for those of the recipe."""
+    """Returns the keys of config.json, but for those of the recipe."""
     return _document(RunConfig, skip=(Recipe,))
 
 
 def recipe_keys() -> str:
-    """Return every key of a recipe: its type, default and meaning."""
+    """Returns every key of a recipe: its type, default and meaning."""
     return table(["key", "type", "default", "meaning"], _recipe_rows(Recipe, ""))
 
 
 def shipped_recipes() -> str:
-    """Return a table of the recipes that come with the package."""
+    """Returns a table of the recipes that come with the package."""
     rows = []
     for path in sorted(RECIPES.glob("*.toml")):
         recipe = load_recipe(path.stem)
@@ -61,7 +61,7 @@ def _norm(recipe: Recipe) -> str:
 
 
 def _document(root: type, skip: tuple[type, ...] = ()) -> str:
-    """Return a section with a table of keys for a dataclass and each one that it refers to."""
+    """Returns a section with a table of keys for a dataclass and each one that it refers to."""
     sections = []
     for record in _reachable(root, skip):
         about = _about(record)
@@ -106,7 +106,7 @@ def _fields(record: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 
 def _reachable(record: type, skip: tuple[type, ...]) -> list[type]:
-    """Return a dataclass and those that its fields refer to, in order of appearance."""
+    """Returns a dataclass and those that its fields refer to, in order of appearance."""
     found = [record]
     for _, hint in _fields(record):
         for inner in _dataclasses_in(hint):
@@ -122,7 +122,7 @@ def _dataclasses_in(hint: Any) -> list[type]:  # noqa: ANN401 - a type expressio
 
 
 def _label(record: type, root: type) -> str:
-    """Return the label of a record's section; several documents may have such a record."""
+    """Returns the label of a record's section; several documents may have such a record."""
     return f"{root.__name__}-{record.__name__}-keys".lower()
 
 
@@ -142,7 +142,7 @@ def _type_name(hint: Any, root: type) -> str:  # noqa: ANN401 - a type expressio
 
 
 def _about(record: type) -> dict[str, str]:
-    """Return what the section Attributes of a docstring says about each field."""
+    """Returns what the section Attributes of a docstring says about each field."""
     section = (inspect.getdoc(record) or "").partition("Attributes:\n")[2]
     entries = re.split(r"^ {4}(\w+): ", section, flags=re.MULTILINE)[1:]
     return dict(zip(entries[::2], entries[1::2], strict=True))

@@ -49,15 +49,15 @@ class Int8Plan:
         return [*(f"hidden.{i}" for i in range(1, len(self.activations))), HEAD]
 
     def is_int8(self, name: str) -> bool:
-        """Whether a convolution runs in int8."""
+        """Returns whether a convolution runs in int8."""
         return name in self.names and name not in self.floats
 
     def feeds_int8(self, i: int) -> bool:
-        """Whether the convolution after hidden layer i runs in int8."""
+        """Returns whether the convolution after hidden layer i runs in int8."""
         return self.is_int8(f"hidden.{i + 1}" if i + 1 < len(self.activations) else HEAD)
 
     def is_quantized(self, i: int) -> bool:
-        """Whether the activations after hidden layer i are 8 bits.
+        """Returns whether the activations after hidden layer i are 8 bits.
 
         They are if the next convolution takes 8 bits, or if this one produces them.
         """

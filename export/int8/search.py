@@ -66,7 +66,7 @@ def search(
 
 
 def is_good_enough(quality: Quality) -> bool:
-    """Whether int8 images are within the tolerances of the parity gate, with a margin."""
+    """Returns whether int8 images are within the tolerances of the parity gate, with a margin."""
     tolerances = TOLERANCES["int8", CPU]
     min_psnr = (tolerances.min_psnr or 0.0) + _MARGIN_DB
     max_levels = (tolerances.quality_levels or tolerances.max_levels) - _MARGIN_LEVELS

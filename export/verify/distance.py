@@ -102,7 +102,7 @@ def _levels(output: ModelOutputs, reference: ModelOutputs) -> NDArray[np.int16]:
 
 
 def _is_batch_invariant(outputs: Sequence[ModelOutputs]) -> bool:
-    """Whether each image of a seed has the same bytes in the batch of every size."""
+    """Returns whether each image of a seed has the same bytes in the batch of every size."""
     return all(
         smaller.images.tobytes() == largest.images.tobytes()
         and smaller.floats.tobytes() == largest.floats.tobytes()

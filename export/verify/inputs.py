@@ -36,12 +36,12 @@ class ModelInputs(NamedTuple):
         return tuple(torch.from_numpy(array) for array in self.feeds.values())
 
     def rows(self, start: int, stop: int) -> ModelInputs:
-        """The inputs of images `start` to `stop - 1`."""
+        """Returns the inputs of images `start` to `stop - 1`."""
         label = None if self.label is None else self.label[start:stop]
         return ModelInputs(self.z[start:stop], label)
 
     def padded_to(self, batch_size: int) -> ModelInputs:
-        """The inputs followed by zeros, up to a batch size."""
+        """Returns the inputs followed by zeros, up to a batch size."""
         missing = batch_size - len(self.z)
         label = None if self.label is None else np.pad(self.label, (0, missing))
         return ModelInputs(np.pad(self.z, ((0, missing), (0, 0))), label)

@@ -15,7 +15,7 @@ expressions in it. ONNX and safetensors files hold data only.
 
 
 def can_hold_code(file: ModelFile) -> bool:
-    """Whether loading a file could run code that its author put there."""
+    """Returns whether loading a file could run code that its author put there."""
     return file.role in CODE_ROLES
 
 

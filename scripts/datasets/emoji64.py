@@ -96,7 +96,7 @@ def _label(category: str) -> int | None:
 
 
 def _is_drawn(variant: dict[str, Any], vendor: str) -> bool:
-    """Whether the vendor drew this emoji; a fallback to another vendor's picture does not count."""
+    """Returns whether the vendor drew this emoji, and did not fall back to another's picture."""
     return bool(variant[f"has_img_{vendor}"])
 
 

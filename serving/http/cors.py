@@ -24,7 +24,7 @@ class Cors:
         self._origins = frozenset(origins)
 
     def is_preflight(self, request: Request) -> bool:
-        """Whether a request is a CORS preflight request."""
+        """Returns whether a request is a CORS preflight request."""
         return (
             request.method == "OPTIONS"
             and "origin" in request.headers

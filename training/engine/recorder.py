@@ -205,7 +205,7 @@ class RunRecorder:
         return rows
 
     def _epoch_files_due(self) -> bool:
-        """Whether this epoch's grid and weights are written: on a GPU not those of every short one.
+        """Returns whether to write this epoch's grid and weights; a GPU skips many short epochs.
 
         An epoch may last a tenth of a second there, less than writing its files. Steps decide and
         not the time, so that a resumed run has the files of an uninterrupted one.

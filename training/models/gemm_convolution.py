@@ -80,7 +80,7 @@ def _padding(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[int, ...]:
 
 
 def _is_faster(x: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, smaller_side: int) -> bool:
-    """Whether the matrix product is faster: only in training under bf16 autocast on a CPU."""
+    """Returns whether the matrix product is faster: in training under bf16 autocast on a CPU."""
     if not ENABLED or x.device.type != "cpu" or not torch.is_grad_enabled():
         return False
     if torch.compiler.is_compiling():

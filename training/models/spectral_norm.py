@@ -149,7 +149,7 @@ def _as_matrix(weight: Tensor) -> Tensor:
 
 
 def _is_matrix(weight: Tensor) -> bool:
-    """Whether `_as_matrix` is possible; not for a part of the channels."""
+    """Returns whether `_as_matrix` is possible; not for a part of the channels."""
     return weight.ndim == 2 or weight.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -189,7 +189,7 @@ def _copy_all(targets: list[Tensor], sources: list[Tensor]) -> None:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether a tensor fills its memory, in plain or in channels-last order."""
+    """Returns whether a tensor fills its memory, in plain or in channels-last order."""
     return tensor.is_contiguous() or (
         tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     )
