@@ -129,8 +129,10 @@ def resolves_below(path: Path, root: Path) -> bool:
         root: the folder, resolved.
     """
     try:
-        return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links in a circle
+        target = path.resolve()
+        is_loop = target.is_symlink()  # Python 3.13 and newer stop there, older ones raise
+        return target.is_relative_to(root) and not is_loop
+    except (OSError, RuntimeError):
         return False
 
 

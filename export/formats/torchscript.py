@@ -135,6 +135,8 @@ def _reproducible(archive: bytes) -> bytes:
 def _deprecation_silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings(
-            "ignore", message=r"`torch\.jit\.(trace_method|trace|freeze|save|load)` is deprecated"
+            "ignore",
+            message=r"`torch\.jit\.(trace_method|trace|freeze|save|load)` is "
+            r"(deprecated|not supported in Python 3\.14)",
         )
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.error import HTTPError
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -39,6 +41,8 @@ def open_cifar10() -> ImageSource:
         with wait_for_lock(folder.with_suffix(".lock"), "download CIFAR-10"):
             data = CIFAR10(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the body of the response
         if is_disk_full(error):
             raise TrainingError(
                 f"cannot keep CIFAR-10 in {folder}: {error.strerror}; free some space or set "

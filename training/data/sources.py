@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from dcgan.training.data.builtin import open_cifar10, open_digits
@@ -27,12 +28,24 @@ def open_source(name: str) -> ImageSource:
 
     path = Path(name)
     try:
-        if path.is_dir():
+        mode = _mode(path)
+        if stat.S_ISDIR(mode):
             return open_folder(path)
-        if path.is_file():
+        if stat.S_ISREG(mode):
             return open_zip(path)
     except OSError as error:
         raise TrainingError(f"cannot read {to_utf8_text(name):.200}: {error.strerror}") from None
     raise TrainingError(
         f"there is no data source {name!r:.200}; name a folder of images, a .zip, cifar10 or digits"
     )
+
+
+def _mode(path: Path) -> int:
+    """Returns the type and the permissions of a path, 0 if there is none.
+
+    `Path.is_dir` hides other errors since Python 3.14, such as a path that is too long.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        return 0
