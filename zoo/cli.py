@@ -18,8 +18,6 @@ from dcgan.zoo.progress import progress_bar
 
 if TYPE_CHECKING:
     from dcgan.zoo.catalog import ModelEntry
-    from dcgan.zoo.manifest import Manifest
-    from dcgan.zoo.manifest_entries import Metric
     from dcgan.zoo.release import Release, RepositoryError
 
 
@@ -123,7 +121,15 @@ def fetch(search: SearchPath, name: str, version: int | None, sha256: str | None
     from dcgan.zoo.cache import fetch_archive, fetch_model
     from dcgan.zoo.catalog import get_model
 
-    if "/" in name or name.endswith(".tar"):
+    is_archive = "/" in name or name.endswith(".tar")
+    if is_archive and version is not None:
+        raise click.UsageError("--version goes with the NAME of a model, not with a URL")
+    if not is_archive and sha256 is not None:
+        raise click.UsageError(
+            "--sha256 goes with the URL of an archive; the index has the digests of its models"
+        )
+
+    if is_archive:
         with progress_bar(None) as progress:
             entry = fetch_archive(name, sha256, progress=progress)
     else:
@@ -167,6 +173,8 @@ def verify(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--trust-code goes with --parity")
     if everything == (name is not None):
         raise click.UsageError("give the NAME of a model, or --all")
+    if everything and version is not None:
+        raise click.UsageError("--version goes with the NAME of a model, not with --all")
 
     found = _find_releases(search, name, version)
     failures = 0
@@ -191,7 +199,12 @@ def verify(  # noqa: PLR0917 - click passes them by name
 
 @main.command()
 @NAME
-@VERSION
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    show_default="all versions",
+    help="Version to remove.",
+)
 def remove(name: str, version: int | None) -> None:
     """Remove a fetched model: all versions, or one."""
     from dcgan.zoo.cache import remove_model
@@ -233,7 +246,9 @@ def pack(search: SearchPath, pattern: str, out: Path) -> None:
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
-    metric = _headline_metric(entry.manifest)
+    from dcgan.zoo.quality import headline_metric
+
+    metric = headline_metric(entry.manifest)
     quality = "not measured"
     if metric is not None:
         quality = f"{printable(metric.name, 40)} {metric.value:.4g}"
@@ -247,20 +262,6 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
         printable(license_name(entry.manifest.license), 40),
         entry.source,
     )
-
-
-def _headline_metric(manifest: Manifest) -> Metric | None:
-    """Returns the kernel distance measured last on the fp32 file, else the first metric."""
-    file = manifest.file("onnx", "fp32")
-    path = "" if file is None else file.path
-    distances = [
-        metric
-        for metric in manifest.metrics
-        if metric.name == "KD-Lite0 x1000" and metric.protocol.partition(", ")[0] == path
-    ]
-    if distances:
-        return distances[-1]
-    return next(iter(manifest.metrics), None)
 
 
 def _find_releases(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcgan.zoo.manifest import Metric
+from dcgan.zoo.manifest import Manifest, Metric
 
 KERNEL_DISTANCE = "KD-Lite0 x1000"
 FRECHET_DISTANCE = "FD-Lite0"
@@ -30,6 +30,20 @@ class Figures:
     images: str
     protocol: str
     values: dict[str, float]
+
+
+def headline_metric(manifest: Manifest) -> Metric | None:
+    """Returns the kernel distance measured last on the fp32 file, else the first metric."""
+    file = manifest.file("onnx", "fp32")
+    path = "" if file is None else file.path
+    distances = [
+        metric
+        for metric in manifest.metrics
+        if metric.name == KERNEL_DISTANCE and metric.protocol.partition(", ")[0] == path
+    ]
+    if distances:
+        return distances[-1]
+    return next(iter(manifest.metrics), None)
 
 
 def baseline_metric(measure: str, images: str) -> str:

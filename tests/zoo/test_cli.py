@@ -197,6 +197,25 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("fetch", "toy", "--sha256", "0" * 64), "--sha256"),
+        (("fetch", "toy.tar", "--version", 7), "--version"),
+        (("verify", "--all", "--version", 99), "--version"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(arguments, option, zoo):
+    result = dcgan_zoo("--index", zoo, *arguments)
+    assert result.exit_code == 2
+    assert f"Error: {option} goes with the " in result.stderr
+
+
+def test_the_help_of_remove_says_what_goes_without_a_version():
+    text = " ".join(dcgan_zoo("remove", "--help").stdout.split())
+    assert "Version to remove. [default: (all versions)" in text
+
+
 @pytest.mark.hostile("A model card of 2 GB", "refused after 1 MiB")
 def test_a_card_of_gigabytes_is_not_read(repository, toy):
     manifest = json.loads((toy / "manifest.json").read_text())
