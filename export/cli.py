@@ -61,17 +61,18 @@ def main(
     """
     if verbose:
         _show_details()
-    if trust_code and check is None:
-        raise click.UsageError("--trust-code goes with --check")
+    republishes = run is not None and repository is not None and _is_model_folder(run)
+    if trust_code and check is None and not republishes:
+        raise click.UsageError("--trust-code goes with --check, or with a model folder")
 
     if check is not None:
         _reverify(check, trust_code=trust_code)
     elif run is not None and triton is not None and repository is None and name is None:
         _check_only_triton()
         _add_to_triton(run, triton)
-    elif run is not None and repository is not None and _is_model_folder(run):
+    elif run is not None and repository is not None and republishes:
         _check_only_safetensors(safetensors=values["safetensors"])
-        _republish(run, repository)
+        _republish(run, repository, trust_code=trust_code)
     elif run is None or repository is None or name is None:
         raise click.UsageError("give RUN, --out and --name; or --check and a model folder")
     else:
@@ -155,12 +156,12 @@ def _is_model_folder(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file()
 
 
-def _republish(folder: Path, repository: Path) -> None:
+def _republish(folder: Path, repository: Path, *, trust_code: bool) -> None:
     """Publishes a copy of a released model that has its weights as safetensors, too."""
     from dcgan.export.release.republish import republish
     from dcgan.zoo.release import read_release
 
-    release = republish(read_release(folder), repository, safetensors=True)
+    release = republish(read_release(folder), repository, safetensors=True, trust_code=trust_code)
     click.echo(f"published {release.folder}")
 
 
@@ -192,8 +193,8 @@ def _check_has_float32(options: ExportOptions, triton: Path | None) -> None:
 
 
 def _check_only_safetensors(*, safetensors: bool) -> None:
-    """Checks that the user gave a model folder, --out and --safetensors, and nothing else."""
-    if not safetensors or len(_given()) > 3:
+    """Checks that --safetensors was given, and nothing that a model folder does not take."""
+    if not safetensors or set(_given()) - {"run", "repository", "safetensors", "trust_code"}:
         raise click.UsageError(
             "with a model folder, --out DIR --safetensors publishes a copy that has its weights; "
             "leave other options out"

@@ -101,7 +101,8 @@ _OPTIONS = (
     click.option(
         "--trust-code",
         is_flag=True,
-        help="With --check, also load TorchScript and .pt2 files. Loading them can run code.",
+        help="With --check or a model folder, also load TorchScript and .pt2 files, which can run "
+        "code.",
     ),
     click.option(
         "--verbose",

@@ -23,9 +23,9 @@ from dcgan.export.release.parity_report import write_parity_report
 from dcgan.export.verify.gate import compare_with_weights
 from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.report import ParityReport
+from dcgan.export.verify.trust import can_hold_code
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import FILE_NAME, GoldenDigest, Manifest, Metric, ModelFile
-from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.publishing import publish
 from dcgan.zoo.release import Release, describe_file, read_release
 
@@ -40,6 +40,7 @@ def republish(
     *,
     metrics: Sequence[Metric] = (),
     safetensors: bool = False,
+    trust_code: bool = False,
 ) -> Release:
     """Publishes a copy of a model in another repository, with a new card.
 
@@ -52,15 +53,20 @@ def republish(
         repository: folder of model folders.
         metrics: added to those that it has; one of the same name, file and reference is replaced.
         safetensors: also write the weights of the float32 ONNX file as safetensors.
+        trust_code: if the gate runs again, also load files that can hold code.
 
     Returns:
         The copy.
 
     Raises:
-        ExportError: if the model has no float weights.
+        ExportError: if the model has no float weights, or if the gate must run again on a file that
+            can hold code, which is not trusted.
         ParityError: if the gate runs again and a file does not pass.
-        RepositoryError: if the version exists there, or the repository cannot be written.
+        RepositoryError: if the model is damaged, the version exists there, or the repository cannot
+            be written.
+        UnsafeGraphError: if an ONNX file holds what no released graph needs.
     """
+    release.verify()
     manifest = release.manifest
     with publish(repository, manifest.name, manifest.version) as folder:
         # Copy everything but the card and the report, and add the weights.
@@ -77,6 +83,8 @@ def republish(
         # Keep the parity report if it is complete, or else run the gate again.
         report = None if adds_weights else _read_parity_report(release)
         if report is None:
+            if not trust_code:
+                _check_holds_no_code(release)
             draft, report = _verify_again(draft, folder)
 
         # Write the report, the card and the manifest.
@@ -104,12 +112,26 @@ def _read_parity_report(release: Release) -> ParityReport | None:
     file = release.manifest.file("parity")
     if file is None:
         return None
-    release.verify_file(file)
     try:
         text = read_bounded(release.path(file), _MAX_REPORT_BYTES).decode("utf-8")
         return parse_json(ParityReport, text, file.path)
     except (OSError, UnicodeDecodeError, SchemaError):
         return None
+
+
+def _check_holds_no_code(release: Release) -> None:
+    """Checks that no file can hold code, which would run while it is verified again.
+
+    Raises:
+        ExportError: names the first file that can.
+    """
+    for file in release.manifest.files:
+        if can_hold_code(file):
+            raise ExportError(
+                f"{file.path} would have to be verified again, and loading it can run code; if you "
+                f"trust its author, run dcgan-export {release.folder} --out DIR --safetensors "
+                "--trust-code"
+            )
 
 
 def _verify_again(draft: Manifest, folder: Path) -> tuple[Manifest, ParityReport]:
@@ -161,9 +183,7 @@ def _write_weights(release: Release, folder: Path) -> ModelFile:
     graph = release.manifest.file("onnx", "fp32")
     if graph is None:
         raise ExportError(f"{release.folder} has no float32 ONNX file; export the model again")
-    release.verify_file(graph)
     source = release.path(graph)
-    check_onnx_file(source, release.manifest)
     network = read_onnx_weights(source)
 
     float16 = _is_rounded(network)

@@ -19,7 +19,6 @@ from dcgan.export.verify.trust import can_hold_code, without_code
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo import golden
 from dcgan.zoo.golden import Agreement
-from dcgan.zoo.onnx_check import check_onnx_file
 from dcgan.zoo.release import Release, read_release
 
 
@@ -48,9 +47,6 @@ def reverify(folder: Path, show: Callable[[str], None], *, trust_code: bool = Fa
         files = without_code(files)
         _show_skipped(release, show)
 
-    for file in files:
-        if file.role == "onnx":
-            check_onnx_file(release.path(file), release.manifest)
     backends = load_backends(files, folder, release.manifest)
     _check_golden_images(release, backends, show)
 

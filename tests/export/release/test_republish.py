@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -13,7 +14,7 @@ from dcgan.export.pipeline import export
 from dcgan.export.release.model_card import model_card
 from dcgan.export.release.republish import _read_parity_report, merge_metrics, republish
 from dcgan.zoo.manifest import FILE_NAME, Metric
-from dcgan.zoo.release import RepositoryError, read_release
+from dcgan.zoo.release import CorruptModelError, RepositoryError, read_release
 from dcgan.zoo.repository import SHIPPED, list_releases
 
 KD = Metric(name="KD-Lite0 x1000", value=18.2, protocol="generator.onnx, lite0-v1, n=1,300, a")
@@ -108,10 +109,22 @@ def test_a_model_without_float_weights_is_refused(bare, tmp_path):
     files = tuple(file for file in bare.manifest.files if file.role not in ("onnx", "parity"))
     golden = dataclasses.replace(bare.manifest.golden, digests=())
     manifest = dataclasses.replace(bare.manifest, files=files, golden=golden, parity=())
-    release = dataclasses.replace(bare, manifest=manifest)
+    release = dataclasses.replace(bare, folder=tmp_path / "bare", manifest=manifest)
+    release.folder.mkdir()
+    for file in files:
+        shutil.copyfile(bare.path(file), release.path(file))
     with pytest.raises(ExportError, match="publishes no float weights"):
-        republish(release, tmp_path)
-    assert not list(tmp_path.iterdir())
+        republish(release, tmp_path / "models")
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_a_damaged_model_is_not_published_again(bare, tmp_path):
+    shutil.copytree(bare.folder, tmp_path / "bare")
+    release = dataclasses.replace(bare, folder=tmp_path / "bare")
+    graph = release.path(bare.manifest.file("onnx"))
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    with pytest.raises(CorruptModelError, match=r"generator\.onnx"):
+        republish(release, tmp_path / "models")
 
 
 def test_figures_on_more_images_replace_those_on_fewer():

@@ -152,11 +152,33 @@ def test_verify_of_a_fetched_model_runs_no_code_and_says_what_it_skipped(hostile
         assert f"skipped {name}" in result.stdout
 
 
+def publish_again(models, *arguments):
+    folder = models / "labelled" / "1"
+    arguments = [str(folder), "--out", str(models / "again"), "--safetensors", *arguments]
+    return CliRunner().invoke(export_cli.main, arguments)
+
+
+@pytest.mark.hostile(
+    "A model folder with such files, published again with `dcgan-export MODEL --safetensors`",
+    "refused without `--trust-code`; no code runs",
+)
+def test_a_model_that_is_published_again_runs_no_code(hostile_pt2, marker):
+    replace_file(hostile_pt2 / "labelled" / "1", "parity", b"{}")  # so that the gate runs again
+    result = publish_again(hostile_pt2)
+    assert not marker.exists()
+    assert result.exit_code == 2, result.output
+    assert "generator.ts would have to be verified again" in result.stderr
+    assert not list((hostile_pt2 / "again").rglob("manifest.json"))
+
+    publish_again(hostile_pt2, "--trust-code")
+    assert marker.exists()
+
+
 def test_trust_without_a_check_is_refused(tmp_path):
     arguments = ["run", "--out", str(tmp_path), "--name", "a", "--trust-code"]
     result = CliRunner().invoke(export_cli.main, arguments)
     assert result.exit_code == 2
-    assert "--trust-code goes with --check" in result.stderr
+    assert "--trust-code goes with --check, or with a model folder" in result.stderr
     result = CliRunner().invoke(zoo_cli.main, ["verify", "labelled", "--trust-code"])
     assert result.exit_code == 2
     assert "--trust-code goes with --parity" in result.stderr
