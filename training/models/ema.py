@@ -5,6 +5,8 @@ Its half-life is `ema_half_life` of the recipe, whose key is `average_images`.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from dcgan.training.rng import Purpose
 # al. 2020).
 _RAMPUP_RATIO = 0.05
 
-# Batches from which batch-norm statistics are estimated.
+# Batches from which batch-norm statistics are estimated, more if a class would be left out.
 _STATISTICS_BATCHES = 16
 
 
@@ -76,13 +78,15 @@ class EMA:
         for norm in norms:
             norm.reset_running_stats()
 
-        config = self.generator.config
         latents = self._statistics_latents()
-        label = cyclic_labels(self._batch_size, config.classes, latents[0].device)
+        images = len(latents) * self._batch_size
+        labels = cyclic_labels(images, self.generator.config.classes, latents[0].device)
         self.generator.train()
-        for number, z in enumerate(latents, 1):
+        for number, z in enumerate(latents):
             for norm in norms:
-                norm.momentum = 1.0 / number
+                norm.momentum = 1.0 / (number + 1)
+            start = number * self._batch_size
+            label = None if labels is None else labels[start : start + self._batch_size]
             self.generator(z, label)
         self.generator.eval()
         self._estimated_for = version
@@ -91,10 +95,12 @@ class EMA:
         """Returns latent vectors, which are always the same, on the device."""
         if not self._latents:
             device = next(self.generator.parameters()).device
-            shape = (self._batch_size, self.generator.config.latent_size)
+            config = self.generator.config
+            shape = (self._batch_size, config.latent_size)
+            batches = max(_STATISTICS_BATCHES, math.ceil(config.classes / self._batch_size))
             self._latents = [
                 rng.normals(self._seed, Purpose.STATISTICS, number, shape).to(device)
-                for number in range(_STATISTICS_BATCHES)
+                for number in range(batches)
             ]
         return self._latents
 

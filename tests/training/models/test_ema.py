@@ -1,5 +1,7 @@
 """The EMA of the generator."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -49,6 +51,19 @@ def test_its_statistics_are_those_of_its_own_weights(small):
     variance = features.var(dim=(0, 2, 3))
     assert torch.allclose(found["hidden.0.norm.running_mean"], mean, atol=0.05)
     assert torch.allclose(found["hidden.0.norm.running_var"], variance, rtol=0.2)
+
+
+@pytest.mark.parametrize("classes", [12, 200])
+def test_its_statistics_are_those_of_all_classes(small, classes, monkeypatch):
+    config = replace(small.generator, classes=classes)
+    ema = make_ema(Generator(config))  # in batches of 8
+    labels = []
+    forward = ema.generator.forward
+    monkeypatch.setattr(
+        ema.generator, "forward", lambda z, label: labels.extend(label) or forward(z, label)
+    )
+    ema.estimate_statistics()
+    assert {int(label) for label in labels} == set(range(classes))
 
 
 def test_its_statistics_are_estimated_once_for_the_same_weights(small):
