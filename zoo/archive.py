@@ -17,7 +17,7 @@ from dcgan.core.schema import parse_json
 from dcgan.core.text import printable
 from dcgan.zoo.manifest import FILE_NAME, MAX_FILES, Manifest
 from dcgan.zoo.onnx_model import UnsafeGraphError
-from dcgan.zoo.publishing import publish
+from dcgan.zoo.publishing import check_not_fetched, publish
 from dcgan.zoo.release import (
     MAX_MANIFEST_BYTES,
     CorruptModelError,
@@ -81,7 +81,7 @@ def extract_archive(
         manifest = parse_json(Manifest, text, f"the manifest of {source}")
         _check_promise(manifest, promised, source)
         _check_entries(entries, manifest, source)
-        _check_absent(repository, manifest)
+        check_not_fetched(repository, manifest)
 
         with publish(repository, manifest.name, manifest.version) as folder:
             for name, entry in entries.items():
@@ -168,15 +168,6 @@ def _check_entries(entries: dict[str, _Entry], manifest: Manifest, source: str) 
     missing = sorted(sizes.keys() - entries.keys())
     if missing:
         raise RepositoryError(f"{source} lacks the file {missing[0]} that its manifest lists")
-
-
-def _check_absent(repository: Path, manifest: Manifest) -> None:
-    target = repository / manifest.name / str(manifest.version)
-    if target.exists():
-        raise RepositoryError(
-            f"{target} exists and a released model is never changed; to replace it, first run "
-            f"dcgan-zoo remove {manifest.name} --version {manifest.version}"
-        )
 
 
 def _verify(folder: Path, source: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dcgan.core.atomic import new_folder
-from dcgan.zoo.manifest import check_name, check_version
+from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name, check_version
 from dcgan.zoo.release import RepositoryError
 
 
@@ -43,6 +44,22 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
                 raise _refusal(target, error) from None
     finally:
         _remove_if_empty(target.parent)
+
+
+def check_not_fetched(cache: Path, manifest: Manifest) -> None:
+    """Checks that the place of a model in the cache is free.
+
+    Raises:
+        RepositoryError: if it is not; it names the way to free it.
+    """
+    target = cache / manifest.name / str(manifest.version)
+    if (target / FILE_NAME).exists():
+        raise RepositoryError(
+            f"{target} exists and a released model is never changed; to replace it, first run "
+            f"dcgan-zoo remove {manifest.name} --version {manifest.version}"
+        )
+    if os.path.lexists(target):
+        raise RepositoryError(f"{target} is not a model and in the way of one; remove it first")
 
 
 def _refusal(target: Path, error: OSError) -> RepositoryError:

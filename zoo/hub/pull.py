@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dcgan.core.atomic import new_folder
 from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import private_folder
 from dcgan.core.schema import SchemaError, dump_json, parse_json
@@ -18,6 +17,7 @@ from dcgan.zoo.hub.layout import name_in_repository, without_code
 from dcgan.zoo.hub.watched import make_watchdog, watched
 from dcgan.zoo.manifest import FILE_NAME, SCHEMA_VERSION, Manifest, ManifestError
 from dcgan.zoo.onnx_model import UnsafeGraphError
+from dcgan.zoo.publishing import check_not_fetched, publish
 from dcgan.zoo.release import MAX_MANIFEST_BYTES, CorruptModelError, Release, read_release
 from dcgan.zoo.repository import find_release, versions_of
 
@@ -44,6 +44,7 @@ def pull(repository: str, revision: str | None = None) -> Release:
     Raises:
         HubError: if it cannot be downloaded, is no model of dcgan-zoo, is damaged, or has the name
             of another model on this machine.
+        RepositoryError: if the model cannot be written, or something else is in its place.
         CacheError: if the cache cannot be written.
     """
     watchdog = make_watchdog(_RETRY)
@@ -61,15 +62,16 @@ def _pull(repository: str, revision: str | None, watchdog: Watchdog) -> Release:
         known = _find_known(manifest, repository)
         if known is not None:
             return known
-        target = model_cache() / manifest.name / str(manifest.version)
-        with new_folder(target) as folder:
+        cache = model_cache()
+        check_not_fetched(cache, manifest)
+        with publish(cache, manifest.name, manifest.version) as folder:
             for file in manifest.files:
                 name = name_in_repository(file)
                 source = _download(repository, name, revision, file.bytes, watchdog)
                 shutil.copyfile(source, folder / file.path)
             (folder / FILE_NAME).write_text(dump_json(manifest), encoding="utf-8")
             _verify(folder, repository)
-    return read_release(target)
+    return find_release(cache, manifest.name, manifest.version)
 
 
 def _read_manifest(repository: str, revision: str | None, watchdog: Watchdog) -> Manifest:

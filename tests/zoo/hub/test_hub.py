@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -134,6 +136,23 @@ def test_a_model_without_safetensors_is_not_pushed(hub, model, toy):
 def test_what_cannot_be_done_is_one_sentence(hub, model, elsewhere, arguments, expected):
     push(model, REPOSITORY)
     assert expected in sentence(run("--model-repository", model.folder.parents[1], *arguments))
+
+
+def test_a_full_disk_is_one_sentence(hub, model, elsewhere, monkeypatch):
+    push(model, REPOSITORY)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("dcgan.zoo.hub.pull.shutil.copyfile", Mock(side_effect=full))
+    assert "No space left on device; nothing was published" in sentence(run("pull", REPOSITORY))
+    assert list((elsewhere / "models").iterdir()) == []
+
+
+def test_something_in_the_place_of_the_model_is_one_sentence(hub, model, elsewhere):
+    push(model, REPOSITORY)
+    place = elsewhere / "models" / "toy" / "1"
+    place.mkdir(parents=True)
+    (place / "notes.txt").write_text("mine")
+    assert f"{place} is not a model and in the way of one" in sentence(run("pull", REPOSITORY))
+    assert (place / "notes.txt").read_text() == "mine"
 
 
 def test_a_hub_that_refuses_is_one_sentence(hub, elsewhere):
