@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     "--baselines/--no-baselines",
     "with_baselines",
     default=True,
-    help="Also evaluate real images that are blurred, noisy or lack half of the classes.",
+    help="Also evaluate real images that are blurred, noisy, compressed as JPEG, or lack half of "
+    "the classes.",
 )
 @click.option(
     "--fid-weights",

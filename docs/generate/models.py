@@ -38,7 +38,8 @@ _NOTE = (
     "KD-Lite0 and FD-Lite0 are distances from real images, the smaller the better; the last four "
     "columns have other real images of the same source, which no model can be expected to beat. "
     "FD-Lite0 falls with the number of images n: compare it at equal n only, which the tables of "
-    "each model name. FD-Lite0, precision and recall are those of the fp32 file."
+    "each model name. FD-Lite0, precision and recall are those of the fp32 file. `lite0-v1` is the "
+    "protocol of dcgan-evaluate; `features` are the first digits of the SHA-256 of its weights."
 )
 
 
@@ -121,7 +122,7 @@ def _section(manifest: Manifest, picture: str, card: str) -> Iterator[str]:
 
 def _trainings(releases: list[Release]) -> str:
     """Returns how big each model is and how it was trained."""
-    head = ["model", "images", "parameters", "images seen", "trained on", "training time"]
+    head = ["model", "output", "parameters", "images seen", "hardware", "training time"]
     rows = [
         [
             _link(release.manifest),
@@ -200,7 +201,7 @@ def _parameters(release: Release) -> int:
 
 def _files(manifest: Manifest) -> str:
     """Returns what each ONNX file weighs and scores, a row for each way of measuring."""
-    head = ["file", "MiB", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "measured as"]
+    head = ["file", "MiB", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "protocol"]
     rows = []
     for file in manifest.files:
         if file.role != "onnx":
@@ -222,7 +223,7 @@ def _baselines(manifest: Manifest) -> Iterator[str]:
         for figures in figures_of_baselines(manifest.metrics)
     ]
     if rows:
-        head = ["real images", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "measured as"]
+        head = ["real images", KERNEL_DISTANCE, FRECHET_DISTANCE, *MEASURES, "protocol"]
         yield table(head, rows)
 
 

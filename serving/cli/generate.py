@@ -25,7 +25,11 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
 
 
 @click.command("dcgan-generate", cls=Command, context_settings=CONTEXT_SETTINGS)
-@click.option("--seed", type=UINT64, help="Any 64-bit number; it names the images.")
+@click.option(
+    "--seed",
+    type=UINT64,
+    help="Seed of the images, any 64-bit number. Required unless --from is given.",
+)
 @click.option("-n", "n", type=click.IntRange(1, 2**32 - 1), default=1, help="How many images.")
 @click.option("--offset", type=UINT64, default=0, help="Index of the first image.")
 @click.option(
