@@ -83,7 +83,7 @@ class RunningServer:
             elif was_healthy and not is_healthy:
                 self.generation.close(EngineStuckError)
 
-            await self.readiness.set_ready(is_ready=is_healthy)
+            self.readiness.set_ready(is_ready=is_healthy)
 
     async def watch_grpc(self) -> None:
         """Waits until gRPC ends by itself, and nothing answers on its port any more.
@@ -108,7 +108,7 @@ class RunningServer:
             delay_s: time in which requests are still admitted, for load balancers to notice.
             timeout_s: time that admitted requests have to finish.
         """
-        await self.readiness.shut_down()
+        self.readiness.shut_down()
         await asyncio.sleep(delay_s)
         self.generation.close()
 

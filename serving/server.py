@@ -86,7 +86,7 @@ async def run(
         )
         watchdog.cancel()  # it must not turn readiness on again
         if grpc_ended.done():
-            await server.readiness.shut_down()
+            server.readiness.shut_down()
             await grpc_ended  # raises why
         grpc_ended.cancel()
 
@@ -124,7 +124,7 @@ async def start(
     found = None if config.fetch_from else await _find_releases(config, releases)
 
     readiness = Readiness(SERVICE)
-    await readiness.set_ready(is_ready=False)
+    readiness.set_ready(is_ready=False)
     metrics_server = _start_metrics_server(config, stack, readiness, metrics)
     generation = Generation(
         in_flight=InFlight(config.connection.limits),
@@ -144,7 +144,7 @@ async def start(
         found = await _find_releases(config, releases)
     registry = ModelRegistry(await _load_models(config, metrics, stack, found))
     generation.open(registry)
-    await readiness.set_ready(is_ready=True)
+    readiness.set_ready(is_ready=True)
     port, http = ports or await listen()
 
     return RunningServer(

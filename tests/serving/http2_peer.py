@@ -36,9 +36,11 @@ class Peer:
     def __exit__(self, *error: object) -> None:
         self._socket.close()
 
-    def ask(self, stream: int, request: Message, method: str = "Generate") -> None:
+    def ask(
+        self, stream: int, request: Message, method: str = "Generate", service: str = SERVICE
+    ) -> None:
         """Sends a request; the numbers of streams are odd, and rise."""
-        self.begin(stream, method)
+        self.begin(stream, method, service)
         message = request.SerializeToString()
         self._send(
             self.DATA, self.END_STREAM, stream, struct.pack(">?I", False, len(message)) + message
