@@ -215,7 +215,8 @@ def test_what_is_told_of_the_long_run_follows_from_its_figures():
         f"of {result['judged']:,} images was {distances[8000]} at step 8,000 and "
         f"{distances[best]} at step {best:,}",
         f"ended at step 52,000 would have exported a generator at {distances[52000]}",
-        f"reported a collapse at step {reported:,}, after the evaluation at step 12,000 ({distances[12000]})",
+        f"reported a collapse at step {reported:,}, after the evaluation at step 12,000 "
+        f"({distances[12000]})",
         f"became true at steps {', '.join(starts[:-1])} and {starts[-1]} (grey in the chart)",
         f"steps {held[0]:,} and {held[1]:,}",
         f"this run at step {reported:,}, with a best generator at {before}",
