@@ -23,13 +23,13 @@ class Connection:
     def enter(self, task: asyncio.Task[Any]) -> None:
         """Registers the task of a request, to be cancelled when the client leaves."""
         self._tasks.add(task)
-        self._protocol.places.set_busy(self._protocol.peer)
+        self._protocol.places.set_busy(self._protocol)
 
     def leave(self, task: asyncio.Task[Any]) -> None:
         """Removes the task of a request."""
         self._tasks.discard(task)
         if not self._tasks:
-            self._protocol.places.set_idle(self._protocol.peer)
+            self._protocol.places.set_idle(self._protocol)
 
     def cancel(self) -> None:
         """Cancels the requests of a client that has left."""

@@ -27,7 +27,7 @@ from dcgan.serving.http.errors import (
 from dcgan.serving.http.metrics import HttpMetrics
 from dcgan.serving.http.problem import TABLE, problem_response
 from dcgan.serving.open_connections import OpenConnections
-from dcgan.serving.peer import LOCAL, peer_of_socket
+from dcgan.serving.peer import peer_of_socket
 
 _FIELD_BYTES = 4  # of a header field beside its name and value
 _LINGER_S = 2.0  # time to go on reading from a client that was refused
@@ -52,7 +52,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **options)
-        self.peer = LOCAL
         self._connection = Connection(self)
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -68,8 +67,8 @@ class LimitedProtocol(HttpToolsProtocol):
         # With no buffer above the operating system's, a paused flow means an unread response.
         transport.set_write_buffer_limits(high=0)
         self.metrics.connections.set(len(self.connections))
-        self.peer = peer_of_socket(self.client or ("", id(self)))
-        if self.places.admit(self.peer, self.transport.close):
+        peer = peer_of_socket(self.client or ("", id(self)))
+        if self.places.admit(self, peer, self.transport.close):
             self._start_timer(self.limits.header_timeout_s)
             return
 
@@ -87,7 +86,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.metrics.connections.set(len(self.connections))
         self._stop_timer()
-        self.places.remove(self.peer)
+        self.places.remove(self)
         self._connection.cancel()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -151,7 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._stop_timer()
-        self.places.set_busy(self.peer)
+        self.places.set_busy(self)
         if self._head_bytes > self.limits.max_header_bytes:
             self._refuse_head()
             return

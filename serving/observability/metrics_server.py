@@ -176,8 +176,7 @@ class MetricsServer:
         if address is None:  # the client has left
             transport.abort()
             return
-        peer = peer_of_socket(address)
-        if not self._connections.admit(peer, transport.abort):
+        if not self._connections.admit(writer, peer_of_socket(address), transport.abort):
             transport.abort()
             return
 
@@ -185,9 +184,9 @@ class MetricsServer:
         try:
             async with asyncio.timeout(_CONNECTION_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                self._connections.set_busy(peer)
+                self._connections.set_busy(writer)
                 response = await self._answer(head)
-                self._connections.set_idle(peer)
+                self._connections.set_idle(writer)
                 writer.write(response)
                 await writer.drain()
                 writer.close()
@@ -195,7 +194,7 @@ class MetricsServer:
         except (TimeoutError, EOFError, ValueError, OSError, asyncio.LimitOverrunError):
             pass  # an incomplete or oversized request, or a client that has left
         finally:
-            self._connections.remove(peer)
+            self._connections.remove(writer)
             transport.abort()
 
     async def _answer(self, head: bytes) -> bytes:
