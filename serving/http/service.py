@@ -99,6 +99,8 @@ class HttpService:
                 rendering.request, request.deadline, peer, rendering.write, rendering.cost
             )
             self._generation.cache.add(rendering.etag, body)
+        if request.call is not None:  # the replies of other requests have come meanwhile
+            request.call.check_unread(len(body))
         return Response(200, body, headers)
 
     def _respond_with_document(self, request: Request, path: Path) -> Response:

@@ -18,6 +18,7 @@ from dcgan.serving.api.service import SERVICE, GeneratorService
 from dcgan.serving.config import ConnectionConfig
 from dcgan.serving.encoding.png_queue import PngQueue
 from dcgan.serving.encoding.replies import ReplyEncoder
+from dcgan.serving.encoding.response_cache import ResponseCache
 from dcgan.serving.engine.config import EngineConfig
 from dcgan.serving.engine.factory import open_engines
 from dcgan.serving.http import rendering
@@ -96,7 +97,7 @@ def hosting(only):
     """Starts a server with a PNG queue of a size: an asynchronous context manager."""
 
     @asynccontextmanager
-    async def host(png_images: int = 64, **limits: int):
+    async def host(png_images: int = 64, cache_bytes: int = 0, **limits: int):
         metrics = Metrics()
         release = find_release(only("tiny"), "tiny")
         file = release.manifest.file("onnx")
@@ -111,7 +112,7 @@ def hosting(only):
             release.manifest, file, "CPU", Agreement.EXACT, dispatcher, queue, replies
         )
 
-        generation = Generation(InFlight(CallLimits(**limits)))
+        generation = Generation(InFlight(CallLimits(**limits)), ResponseCache(cache_bytes))
         generation.open(ModelRegistry([model]))
         readiness = Readiness(SERVICE)
         service = GeneratorService(generation, metrics)
@@ -248,3 +249,18 @@ async def test_all_images_of_a_grid_count_before_they_are_made(hosting):
 
         unread.end()
         assert await host.get("grids/7.png?n=64", OTHER) == 200
+
+
+@pytest.mark.hostile("Files of the cache that are left unread", "`REPLIES_UNREAD`, as for new ones")
+async def test_files_of_the_cache_count_as_unread_too(hosting):
+    async with hosting(png_images=10_000, cache_bytes=2**20, max_unread_bytes=10**5) as host:
+        host.release(10_000)
+        assert await host.get("images/7.json?n=64", HOG) == 200
+        made = host.model.dispatcher.counts().offered
+        unread = host.in_flight.begin_call(f"ip:{HOG}:1")
+        unread.count_unread(99_000)
+        assert await host.get("images/7.json?n=64", HOG) == 429
+
+        unread.end()
+        assert await host.get("images/7.json?n=64", HOG) == 200
+        assert host.model.dispatcher.counts().offered == made
