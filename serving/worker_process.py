@@ -64,19 +64,18 @@ class Worker:
         """Starts the process and waits until it is ready.
 
         Raises:
-            ServingError: if it cannot serve, stops answering, or ends without saying why.
+            ServingError: if it cannot be started or cannot serve, stops answering, or ends without
+                saying why.
         """
-        self._silence = _Silence()
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child_end = context.Pipe()
-        # A daemon process is terminated by the interpreter if the parent ends by an error.
-        self._process = context.Process(
-            target=_main, args=(self._config, self._releases, self._log, child_end), daemon=True
-        )
-        with _blocked_signals():
-            self._process.start()
-        child_end.close()
+        try:
+            self._process, self._pipe = self._spawn()
+        except OSError as error:  # e.g. the system has no room for another process now
+            raise ServingError(
+                f"cannot start a worker process: {error.strerror}; "
+                "use fewer --workers, or raise the limits of this system"
+            ) from None
 
+        self._silence = _Silence()
         watch = asyncio.create_task(self._kill_if_silent())
         try:
             message = await self._receive_report(self._pipe)
@@ -115,6 +114,24 @@ class Worker:
     def abort(self) -> None:
         """Asks the process to end at once."""
         self._send(_ABORT)
+
+    def _spawn(self) -> tuple[SpawnProcess, Connection]:
+        """Starts a process; returns it, and the end of its pipe."""
+        context = multiprocessing.get_context("spawn")
+        pipe, child_end = context.Pipe()
+        # A daemon process is terminated by the interpreter if the parent ends by an error.
+        process = context.Process(
+            target=_main, args=(self._config, self._releases, self._log, child_end), daemon=True
+        )
+        try:
+            with _blocked_signals():
+                process.start()
+        except OSError:
+            pipe.close()
+            raise
+        finally:
+            child_end.close()
+        return process, pipe
 
     def _send(self, message: str) -> None:
         with contextlib.suppress(OSError):  # it has ended

@@ -6,7 +6,6 @@ import select
 import shutil
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -14,19 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dcgan.serving import worker_process, workers
+from dcgan.serving import workers
 from dcgan.serving.cli.serve import main
 from dcgan.serving.client import Client
-from dcgan.serving.config import ServerConfig
-from dcgan.serving.errors import ServingError
 from dcgan.serving.launch import launch_server
 from dcgan.serving.load_test import LoadTestConfig, LoadTestReport, run_load_test
-from dcgan.serving.models.releases import pin_release
-from dcgan.serving.observability.log import LogConfig
-from dcgan.serving.worker_process import Worker
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import GeneratorServiceStub
-from dcgan.zoo.repository import find_release
 from tests.serving.support import poll
 from tests.serving.tiny_models import Network, publish_model
 
@@ -179,25 +172,6 @@ def test_a_port_of_others_is_not_shared(only, reuse):
         )
 
 
-async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(only):
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
-    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
-    team = [Worker(config, pinned, LogConfig(level="error")) for _ in range(2)]
-    await asyncio.gather(*(worker.start() for worker in team))
-    ended = [asyncio.ensure_future(worker.wait()) for worker in team]
-    try:
-        os.kill(team[1].pid, signal.SIGKILL)
-        assert await asyncio.wait_for(asyncio.shield(ended[1]), timeout=30) == -signal.SIGKILL
-        assert not ended[0].done()
-    finally:
-        for worker in team:
-            worker.drain()
-        codes = await asyncio.gather(*ended)
-
-    assert codes == [0, -signal.SIGKILL]
-
-
 async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
     class Reluctant:
         """A worker that dies, for which the system then has no room, and then has."""
@@ -270,40 +244,7 @@ def test_a_release_that_has_changed_is_not_served_by_a_worker_that_comes_back(
             log += read_log(server)
 
 
-@pytest.mark.hostile(
-    "SIGSTOP of one worker",
-    "noticed by its missing heartbeat, killed and replaced",
-)
-async def test_a_worker_that_is_frozen_is_killed(only, monkeypatch, caplog):
-    monkeypatch.setattr(worker_process, "_HEARTBEAT_INTERVAL_S", 0.05)
-    monkeypatch.setattr(worker_process, "_HEARTBEAT_TIMEOUT_S", 3.0)  # those of the worker: 1 s
-    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
-    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
-    worker = Worker(config, pinned, LogConfig(level="error"))
-    await worker.start()
-    ended = asyncio.ensure_future(worker.wait())
-    os.kill(worker.pid, signal.SIGSTOP)
-    assert await asyncio.wait_for(ended, timeout=60) == -signal.SIGKILL
-    assert f"worker {worker.pid} has not answered" in caplog.text
-
-
 @pytest.mark.hostile("A worker that is restarted", "takes no connection before its model is ready")
-async def test_a_worker_that_is_frozen_while_it_starts_is_killed(only, monkeypatch, caplog):
-    monkeypatch.setattr(worker_process, "_HEARTBEAT_INTERVAL_S", 0.05)
-    monkeypatch.setattr(worker_process, "_FIRST_HEARTBEAT_TIMEOUT_S", 0.2)
-    config = ServerConfig(model_repository=only("tiny"), port=0, metrics_port=0)
-    pinned = [pin_release(find_release(only("tiny"), "tiny"), "fp32")]
-    worker = Worker(config, pinned, LogConfig(level="error"))
-    starting = asyncio.create_task(worker.start())
-    while worker.pid is None:
-        await asyncio.sleep(0)
-    os.kill(worker.pid, signal.SIGSTOP)
-    with pytest.raises(ServingError, match="ended before it was ready"):
-        await asyncio.wait_for(starting, timeout=60)
-    assert await asyncio.wait_for(worker.wait(), timeout=60) == -signal.SIGKILL
-    assert f"worker {worker.pid} has not answered" in caplog.text
-
-
 def test_a_worker_takes_no_connection_before_it_is_ready(start_server, only):
     with start_server(only("slow"), *TWO, noisy=True) as server:
         victim, _ = children(server.process.pid)
