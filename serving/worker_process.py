@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
@@ -87,6 +88,10 @@ class Worker:
             watch.cancel()
         if not isinstance(message, ReadyReport):
             raise ServingError(str(message))
+
+        # When it is started again, its metrics are where this report says.
+        _, _, metrics_port = message.metrics_addresses[0].rpartition(":")
+        self._config = replace(self._config, metrics_port=int(metrics_port))
         return message
 
     async def wait(self) -> int | None:

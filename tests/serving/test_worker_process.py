@@ -64,6 +64,21 @@ async def test_a_worker_that_cannot_be_started_is_as_it_was(create_worker, refus
 
 
 @pytest.mark.slow
+async def test_a_worker_that_is_restarted_keeps_the_port_of_its_metrics(create_worker, request):
+    worker = create_worker()
+    report = await worker.start()
+    os.kill(worker.pid, signal.SIGKILL)
+    assert await asyncio.wait_for(worker.wait(), timeout=60) == -signal.SIGKILL
+
+    refused = request.getfixturevalue("refused")
+    with pytest.raises(ServingError):
+        await worker.start()
+    config, *_ = refused[0]._args
+    assert report.metrics_addresses == (f"127.0.0.1:{config.metrics_port}",)
+    assert await worker.wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
 async def test_a_worker_that_dies_is_noticed_however_few_threads_there_are(create_worker):
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     team = [create_worker() for _ in range(2)]
