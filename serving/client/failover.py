@@ -7,8 +7,10 @@ they go to one server after the other, and to the next one if a server does not 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError
 from threading import Lock
 from typing import Any
 
@@ -102,10 +104,9 @@ class _UnaryMethod(_Method):
                 attempt.succeed()
                 return response
 
-    def future(self, request: Message, *, timeout: float, metadata: Metadata) -> object:
-        """Starts a call of one server; a hedged call tries the next one by itself."""
-        call = self._calls[self._turns.order()[0]]
-        return call.future(request, timeout=timeout, metadata=metadata)
+    def future(self, request: Message, *, timeout: float, metadata: Metadata) -> _UnaryFuture:
+        """Starts a call, which goes on in the background."""
+        return _UnaryFuture(self._calls, _Attempt(self._turns, timeout), request, metadata)
 
 
 class _AsyncUnaryMethod(_Method):
@@ -159,6 +160,53 @@ class _Attempt:
         if is_begun or not is_retryable(error) or not self._others or not self.remaining_s:
             raise error
         self.server, *self._others = self._others
+
+
+class _UnaryFuture(Future[object]):
+    """A unary call under way, which moves to the next server if one does not answer."""
+
+    def __init__(
+        self, calls: Sequence[Any], attempt: _Attempt, request: Message, metadata: Metadata
+    ) -> None:
+        super().__init__()
+        self._calls = calls
+        self._attempt = attempt
+        self._request = request
+        self._metadata = metadata
+        self._start()
+
+    def cancel(self) -> bool:
+        """Ends the call, unless it has ended."""
+        is_cancelled = super().cancel()
+        self._call.cancel()
+        return is_cancelled
+
+    def _start(self) -> None:
+        self._call = self._calls[self._attempt.server].future(
+            self._request, timeout=self._attempt.remaining_s, metadata=self._metadata
+        )
+        if self.cancelled():  # before this call was there to be cancelled
+            self._call.cancel()
+        self._call.add_done_callback(self._end)
+
+    def _end(self, call: Any) -> None:  # noqa: ANN401 - a call of grpcio
+        """Runs in a thread of the channel when a call has ended."""
+        if self.cancelled():
+            return
+        with contextlib.suppress(InvalidStateError):  # it was cancelled meanwhile
+            try:
+                self._go_on(call)
+            except Exception as error:  # noqa: BLE001 - e.g. a channel that was closed
+                self.set_exception(error)
+
+    def _go_on(self, call: Any) -> None:  # noqa: ANN401 - a call of grpcio
+        error = call.exception()
+        if error is None:
+            self._attempt.succeed()
+            self.set_result(call.result())
+        else:
+            self._attempt.next_or_raise(error)
+            self._start()
 
 
 class _StreamBase:

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from dcgan.serving.client import AsyncClient, Client, UnreachableError, failover
-from dcgan.serving.client.failover import Turns
+from dcgan.serving.client.failover import FailoverStub, Turns
 from dcgan.serving.client.retry import SERVICE_CONFIG
 from dcgan.v1 import generator_pb2 as pb
 from dcgan.v1.generator_pb2_grpc import (
@@ -174,6 +174,29 @@ async def test_hedged_calls_go_to_both_servers(both, ca, calls):
     assert calls == {"localhost": 2, "127.0.0.1": 2}
 
 
+async def test_hedged_calls_pass_over_a_server_that_does_not_answer(
+    both, ca, calls, down, monkeypatch
+):
+    monkeypatch.setattr(failover, "_PASS_OVER_S", 3600.0)
+    down.add("localhost")
+    with Client(both, ca=ca, hedge_after_s=30) as client:
+        for _ in range(4):
+            assert client.generate(7).tobytes() == b"rgb"
+    assert calls == {"localhost": 2, "127.0.0.1": 4}  # gRPC repeats the first call
+
+    calls.clear()
+    async with AsyncClient(both, ca=ca, hedge_after_s=30) as aio:
+        for _ in range(4):
+            assert (await aio.generate(7)).tobytes() == b"rgb"
+    assert calls == {"localhost": 2, "127.0.0.1": 4}
+
+
+def test_if_no_server_answers_a_hedged_call_the_last_error_is_told(both, ca, down):
+    down.update(("localhost", "127.0.0.1"))
+    with Client(both, ca=ca, hedge_after_s=30) as client, pytest.raises(UnreachableError):
+        client.generate(7)
+
+
 class SilentError(grpc.RpcError):
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNAVAILABLE
@@ -187,3 +210,36 @@ def test_servers_take_turns_and_silent_ones_come_last(monkeypatch):
     assert [turns.order() for _ in range(3)] == [[1, 2, 0], [1, 2, 0], [2, 1, 0]]
     turns.report(0, None)
     assert turns.order() == [0, 1, 2]
+
+
+class FakeCall:
+    """A call under way of a server that does not answer; the stub of its server, too."""
+
+    def __init__(self) -> None:
+        self.Generate = self
+        self.started = 0
+        self.is_cancelled = False
+
+    def future(self, request, *, timeout, metadata):  # noqa: ARG002
+        self.started += 1
+        return self
+
+    def add_done_callback(self, callback) -> None:
+        self.end = lambda: callback(self)
+
+    def exception(self) -> grpc.RpcError:
+        return SilentError()
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def test_a_call_that_is_cancelled_goes_to_no_other_server():
+    servers = [FakeCall(), FakeCall(), FakeCall()]
+    call = FailoverStub(servers).Generate.future(pb.GenerateRequest(), timeout=60, metadata=())
+    servers[0].end()
+    assert [server.started for server in servers] == [1, 1, 0]
+    assert call.cancel()
+    assert servers[1].is_cancelled
+    servers[1].end()
+    assert [server.started for server in servers] == [1, 1, 0]
