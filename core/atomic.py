@@ -15,9 +15,11 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeGuard
+
+from dcgan.core.locks import LockUnsupportedError, folder_lock
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.part", re.DOTALL)
 
@@ -65,26 +67,28 @@ def write_file(path: Path, data: bytes) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder to fill, and moves it to `path` at the end.
 
+    The folder is locked meanwhile, so that `remove_leftovers` of other processes leaves it alone.
+
     Raises:
         OSError: if the folder cannot be written, or if `path` exists and is not an empty folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_path(path)
-    temporary.mkdir()
-
-    try:
-        yield temporary
-        flush(*temporary.rglob("*"), temporary)
-        temporary.rename(path)
-        flush(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with ExitStack() as stack:
+        temporary = _make_locked_folder(path, stack)
+        try:
+            yield temporary
+            flush(*temporary.rglob("*"), temporary)
+            temporary.rename(path)
+            flush(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, target: str | None = None) -> None:
     """Removes the temporary files and folders that killed processes have left behind.
 
-    Call it only while no other process writes there, for instance under a lock.
+    Folders that a process is still filling stay, and so do all on a file system without locks.
+    Call it only while no other process writes files there, for instance under a lock.
 
     Args:
         folder: where to look, at any depth.
@@ -96,7 +100,8 @@ def remove_leftovers(folder: Path, target: str | None = None) -> None:
             continue
 
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError), folder_lock(path):
+                shutil.rmtree(path, ignore_errors=True)
         else:
             with suppress(OSError):
                 path.unlink()
@@ -139,6 +144,21 @@ def resolves_below(path: Path, root: Path) -> bool:
 def is_disk_full(error: Exception) -> TypeGuard[OSError]:
     """Returns whether an error means that the disk, or the user's quota on it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _make_locked_folder(target: Path, stack: ExitStack) -> Path:
+    """Creates the temporary folder of a target, which is locked until the stack ends."""
+    while True:
+        temporary = _temporary_path(target)
+        temporary.mkdir()
+        try:
+            stack.enter_context(folder_lock(temporary))
+        except LockUnsupportedError:
+            return temporary
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another process removed it as a leftover before it was locked
+        if temporary.exists():
+            return temporary
 
 
 def _temporary_path(target: Path) -> Path:

@@ -15,7 +15,8 @@ from typing import BinaryIO, cast
 from dcgan.core.errors import CacheError
 
 logger = logging.getLogger(__name__)
-_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# EBADF: of a folder on NFS, where only what is open for writing can be locked.
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 
 
 class LockUnsupportedError(OSError):
@@ -79,6 +80,23 @@ def try_lock(path: Path) -> BinaryIO:
     return file
 
 
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Holds an exclusive lock of a folder; does not wait for it.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+        LockUnsupportedError: if the file system has no locks.
+        OSError: if there is no such folder, or it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 @cache
 def _warn_once(message: str) -> None:
     logger.warning(message)
@@ -90,7 +108,7 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0))
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: BinaryIO | int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

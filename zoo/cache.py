@@ -6,9 +6,11 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from dcgan.core.atomic import remove_leftovers
 from dcgan.core.locks import wait_for_lock
 from dcgan.core.paths import private_folder
 from dcgan.core.text import printable, public_url
@@ -16,12 +18,15 @@ from dcgan.zoo.archive import extract_archive
 from dcgan.zoo.catalog import ModelEntry, get_model, local_repositories, model_cache
 from dcgan.zoo.download import Download, DownloadError, RetryPolicy, download
 from dcgan.zoo.manifest import Manifest, check_name
+from dcgan.zoo.publishing import remove_if_empty
 from dcgan.zoo.release import Release, RepositoryError
 from dcgan.zoo.repository import find_release, versions_of
 from dcgan.zoo.signature import PublicKey
 from dcgan.zoo.urls import split_url
 
 Progress = Callable[[int], None]
+
+_TRASH = ".removed-"  # begins the names of folders that are being deleted
 
 
 def fetch_model(
@@ -103,22 +108,20 @@ def remove_model(name: str, version: int | None = None) -> list[Path]:
         ManifestError: if the name is not allowed.
     """
     check_name(name)
-    cache = model_cache()
-    versions = [found for found in versions_of(cache, name) if version in (None, found)]
-    if not versions:
+    cache = private_folder("models")
+    with _removing(cache):
+        remove_leftovers(cache / name, None if version is None else str(version))
+        versions = [found for found in versions_of(cache, name) if version in (None, found)]
+        folders = [cache / name / str(found) for found in versions]
+        for folder in folders:
+            _remove_folder(folder, cache)
+        remove_if_empty(cache / name)
+
+    if not folders:
         which = name if version is None else f"version {version} of {name}"
         raise RepositoryError(
             f"{which} is not among the fetched models in {cache}; other models are never removed"
         )
-
-    folders = [cache / name / str(found) for found in versions]
-    try:
-        for folder in folders:
-            _remove_folder(folder, cache)
-        if not any((cache / name).iterdir()):
-            (cache / name).rmdir()
-    except OSError as error:
-        raise RepositoryError(f"cannot remove {folder}: {error.strerror}") from None
     return folders
 
 
@@ -129,7 +132,8 @@ def _fetch(
     progress: Progress | None,
 ) -> Release:
     """Downloads and extracts an archive; of several processes one does it, and the others wait."""
-    private_folder("models")
+    with _removing(private_folder("models")):
+        pass  # only the leftovers
     downloads = private_folder("downloads")
     key = file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
     archive = downloads / f"{key}.tar"
@@ -155,8 +159,20 @@ def _find_fetched(manifest: Manifest) -> Release:
     return release
 
 
+@contextmanager
+def _removing(cache: Path) -> Iterator[None]:
+    """Lets one process at a time remove models; removes what killed ones have left."""
+    with wait_for_lock(private_folder("downloads") / "remove.lock", "remove a model"):
+        for trash in cache.glob(f"{_TRASH}*"):
+            shutil.rmtree(trash, ignore_errors=True)
+        yield
+
+
 def _remove_folder(folder: Path, cache: Path) -> None:
     """Removes a folder; it disappears for all readers immediately, before it is deleted."""
-    trash = Path(tempfile.mkdtemp(prefix=".removed-", dir=cache))
-    folder.rename(trash / folder.name)
-    shutil.rmtree(trash)
+    try:
+        trash = Path(tempfile.mkdtemp(prefix=_TRASH, dir=cache))
+        folder.rename(trash / folder.name)
+        shutil.rmtree(trash)
+    except OSError as error:
+        raise RepositoryError(f"cannot remove {folder}: {error.strerror}") from None

@@ -12,9 +12,9 @@ from dcgan.core.errors import CacheError, DcganError
 from dcgan.core.paths import cache_dir
 from dcgan.zoo.download import RetryPolicy
 from dcgan.zoo.index import IndexEntry, read_index
-from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name
+from dcgan.zoo.manifest import Manifest, check_name
 from dcgan.zoo.release import Release, RepositoryError
-from dcgan.zoo.repository import SHIPPED, find_release, versions_of
+from dcgan.zoo.repository import SHIPPED, find_release, names_in, versions_of
 from dcgan.zoo.signature import PublicKey
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def get_model(
 
 def iterate_releases(repository: Path) -> Iterator[Release | RepositoryError]:
     """Yields every model of a repository, or why it cannot be read, by name and version."""
-    for name in sorted({path.parent.parent.name for path in repository.glob(f"*/*/{FILE_NAME}")}):
+    for name in names_in(repository):
         for version in reversed(versions_of(repository, name)):
             try:
                 yield find_release(repository, name, version)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dcgan.core.atomic import new_folder
+from dcgan.core.atomic import new_folder, remove_leftovers
 from dcgan.zoo.manifest import FILE_NAME, Manifest, check_name, check_version
 from dcgan.zoo.release import RepositoryError
 
@@ -28,6 +28,7 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
             f"{target} exists and a released model is never changed; "
             "choose another --name or --version"
         )
+    remove_leftovers(target.parent, target.name)  # of processes that were killed
     try:
         with ExitStack() as stack:
             try:
@@ -43,7 +44,7 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
             except OSError as error:
                 raise _refusal(target, error) from None
     finally:
-        _remove_if_empty(target.parent)
+        remove_if_empty(target.parent)
 
 
 def check_not_fetched(cache: Path, manifest: Manifest) -> None:
@@ -62,6 +63,14 @@ def check_not_fetched(cache: Path, manifest: Manifest) -> None:
         raise RepositoryError(f"{target} is not a model and in the way of one; remove it first")
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Removes the folder of a model that has no version."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # it holds other versions
+
+
 def _refusal(target: Path, error: OSError) -> RepositoryError:
     if target.exists():
         return RepositoryError(
@@ -70,10 +79,3 @@ def _refusal(target: Path, error: OSError) -> RepositoryError:
     return RepositoryError(
         f"cannot write the model to {target}: {error.strerror or error}; nothing was published"
     )
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # it holds other versions

@@ -34,12 +34,7 @@ def list_releases(repository: Path) -> list[Release]:
             f"{str(repository)!r:.200} is not a folder that can be read; "
             f"name a model repository, laid out as <name>/<version>/{FILE_NAME}"
         )
-    folders = [
-        path.parent
-        for path in repository.glob(f"*/*/{FILE_NAME}")
-        if _VERSION.fullmatch(path.parent.name)
-    ]
-    releases = [_read_placed(folder) for folder in folders]
+    releases = [_read_placed(folder) for folder in _model_folders(repository)]
     return sorted(releases, key=lambda release: (release.manifest.name, -release.manifest.version))
 
 
@@ -53,10 +48,9 @@ def find_release(repository: Path, name: str, version: int | None = None) -> Rel
     check_name(name)
     versions = versions_of(repository, name)
     if not versions:
-        names = sorted({path.parent.parent.name for path in repository.glob(f"*/*/{FILE_NAME}")})
+        known = printable(", ".join(names_in(repository)))
         raise RepositoryError(
-            f"there is no model {name!r} in {repository}; "
-            f"it has {printable(', '.join(names)) or 'no model at all'}"
+            f"there is no model {name!r} in {repository}; it has {known or 'no model at all'}"
         )
 
     if version is not None and version not in versions:
@@ -67,6 +61,11 @@ def find_release(repository: Path, name: str, version: int | None = None) -> Rel
     return _read_placed(repository / name / str(version or versions[-1]))
 
 
+def names_in(repository: Path) -> list[str]:
+    """Returns the names of the models in a repository, sorted."""
+    return sorted({folder.parent.name for folder in _model_folders(repository)})
+
+
 def versions_of(repository: Path, name: str) -> list[int]:
     """Returns the versions of a model in a repository, the oldest first."""
     return sorted(
@@ -74,6 +73,15 @@ def versions_of(repository: Path, name: str) -> list[int]:
         for path in repository.glob(f"{name}/*/{FILE_NAME}")
         if _VERSION.fullmatch(path.parent.name)
     )
+
+
+def _model_folders(repository: Path) -> list[Path]:
+    """Returns the folders of all models; hidden ones are those that are being removed."""
+    return [
+        path.parent
+        for path in repository.glob(f"*/*/{FILE_NAME}")
+        if _VERSION.fullmatch(path.parent.name) and not path.parent.parent.name.startswith(".")
+    ]
 
 
 def _read_placed(folder: Path) -> Release:

@@ -252,6 +252,31 @@ def test_only_leftovers_are_removed(tmp_path: Path):
     assert all((tmp_path / name).exists() for name in kept)
 
 
+def test_a_folder_that_is_still_being_filled_is_no_leftover(tmp_path: Path):
+    with new_folder(tmp_path / "folder") as temporary:
+        (temporary / "file").write_bytes(b"content")
+        remove_leftovers(tmp_path)
+    assert (tmp_path / "folder" / "file").read_bytes() == b"content"
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real_mkdir = Path.mkdir
+    taken: list[Path] = []
+
+    def mkdir(folder: Path, *arguments: int, **options: bool) -> None:
+        real_mkdir(folder, *arguments, **options)
+        if folder.suffix == ".part" and not taken:
+            taken.append(folder)
+            remove_leftovers(tmp_path)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with new_folder(tmp_path / "folder") as temporary:
+        assert [temporary] != taken
+    assert os.listdir(tmp_path) == ["folder"]
+
+
 def test_names_as_long_as_the_file_system_allows_are_written(tmp_path: Path):
     for name in ("x" * 255, "ü" * 127):
         write_file(tmp_path / name, b"content")

@@ -16,7 +16,7 @@ import pytest
 
 from dcgan.core import locks
 from dcgan.core.errors import CacheError
-from dcgan.core.locks import LockUnsupportedError, try_lock, wait_for_lock
+from dcgan.core.locks import LockUnsupportedError, folder_lock, try_lock, wait_for_lock
 
 HOLD = """
 import sys
@@ -45,7 +45,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
             process.stdin.close()
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
 def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that refuses to lock, as network disks do."""
 
@@ -105,6 +105,13 @@ def test_a_free_lock_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert caplog.text == ""
 
 
+def test_a_folder_is_locked_once(tmp_path: Path):
+    with folder_lock(tmp_path), pytest.raises(BlockingIOError), folder_lock(tmp_path):
+        pass
+    with folder_lock(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("no_locks")
 def test_a_cache_without_locks_works_and_warns_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -122,6 +129,11 @@ def test_a_cache_without_locks_works_and_warns_once(
 def test_a_lock_that_is_needed_names_the_file_system(tmp_path: Path):
     with pytest.raises(LockUnsupportedError, match=f"the file system of {tmp_path} has no"):
         try_lock(tmp_path / "lock")
+    with (
+        pytest.raises(LockUnsupportedError, match="has no file locks"),
+        folder_lock(tmp_path),
+    ):
+        pass
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path):

@@ -1,6 +1,7 @@
 """The catalog: models are listed once, found by name, fetched once by many processes, removed."""
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dcgan.zoo.catalog import get_model, list_models, model_cache
 from dcgan.zoo.download import DownloadError
 from dcgan.zoo.manifest import ManifestError
 from dcgan.zoo.release import CorruptModelError, RepositoryError
+from dcgan.zoo.repository import list_releases
 
 
 def test_models_are_listed_by_name_the_newest_version_first(repository, copy_as):
@@ -197,6 +199,40 @@ def test_only_fetched_models_are_removed(zoo, repository, copy_as, retry):
     assert remove_model("toy") == [model_cache() / "toy" / "1"]
     assert list(model_cache().iterdir()) == []
     assert get_model("toy", repository=repository).source == "folder"
+
+
+@pytest.mark.parametrize("cure", ["fetch", "remove"])
+def test_what_a_killed_removal_leaves_is_no_model_and_is_removed(zoo, retry, caplog, cure):
+    folder = fetch_model(get_model("toy", index=zoo, retry=retry), retry).folder
+    trash = model_cache() / ".removed-x"
+    trash.mkdir()
+    folder.rename(trash / "1")
+
+    assert list_models("toy") == []
+    assert list_releases(model_cache()) == []
+    assert caplog.text == ""
+    if cure == "fetch":
+        fetch_model(get_model("toy", index=zoo, retry=retry), retry)
+    else:
+        with pytest.raises(RepositoryError, match="not among the fetched"):
+            remove_model("toy")
+    assert not trash.exists()
+
+
+@pytest.mark.parametrize("cure", ["fetch", "remove"])
+def test_what_a_killed_fetch_leaves_is_removed(zoo, retry, cure):
+    entry = get_model("toy", index=zoo, retry=retry)
+    part = model_cache() / "toy" / ".1.0123456789abcdef.part"
+    fetch_model(entry, retry)
+    shutil.copytree(part.parent / "1", part)
+
+    if cure == "fetch":
+        shutil.rmtree(part.parent / "1")
+        fetch_model(entry, retry)
+        assert [path.name for path in part.parent.iterdir()] == ["1"]
+    else:
+        remove_model("toy")
+        assert list(model_cache().iterdir()) == []
 
 
 @pytest.mark.parametrize("digest", ["abc", "../" * 22, "g" * 64])
