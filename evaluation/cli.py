@@ -107,8 +107,11 @@ def main(
     from dcgan.evaluation.fidelity import check_inception
     from dcgan.evaluation.progress import show_progress
     from dcgan.evaluation.subject import open_subject
+    from dcgan.zoo.publishing import check_publishable
 
     # Check everything that can be wrong before the long work.
+    for path, option in ((report_path, "--json"), (grid, "--grid")):
+        _check_output(path, option)
     if fid_weights is not None:
         check_inception(fid_weights)
     extractor = Lite0()
@@ -117,6 +120,9 @@ def main(
     )
     if repository is not None and subject.release is None:
         raise click.UsageError("--publish takes a model; export the run or name a model folder")
+    if repository is not None and subject.release is not None:
+        manifest = subject.release.manifest
+        check_publishable(repository, manifest.name, manifest.version)
     real = _open_reference(reference, subject, n=n, seed=seed, background=background)
     options = EvaluationOptions(
         size=size or 0, seed=seed, frechet=frechet, with_baselines=with_baselines
@@ -124,12 +130,21 @@ def main(
     evaluation = evaluate(subject, real, extractor, options, show_progress)
     report = _add_fid(evaluation, real, fid_weights)
     _show(report)
-    if repository is not None and subject.release is not None:
-        _publish(subject.release, report, repository)
     if report_path is not None:
         _write_report(report, report_path)
     if grid is not None:
         _write_grid(evaluation, real, grid)
+    if repository is not None and subject.release is not None:
+        _publish(subject.release, report, repository)
+
+
+def _check_output(path: Path | None, option: str) -> None:
+    from dcgan.core.output import check_writable, explaining
+
+    if path is not None:
+        with explaining(path, option):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path, option)
 
 
 def _open_reference(
@@ -178,15 +193,15 @@ def _publish(release: Release, report: Report, repository: Path) -> None:
 
 
 def _write_report(report: Report, path: Path) -> None:
-    from dcgan.core.atomic import write_file
+    from dcgan.core.output import write_output
     from dcgan.core.schema import dump_json
 
-    write_file(path, dump_json(report).encode())
+    write_output(path, "--json", dump_json(report).encode())
 
 
 def _write_grid(evaluation: Evaluation, real: Reference, path: Path) -> None:
-    from dcgan.core.atomic import write_file
+    from dcgan.core.output import write_output
     from dcgan.evaluation.grid import draw_grid
 
     png = draw_grid(evaluation.images, real.sample.images, evaluation.neighbours)
-    write_file(path, png)
+    write_output(path, "--grid", png)

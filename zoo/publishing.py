@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,14 +21,8 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
         RepositoryError: if that version exists, or the repository cannot be written.
         ManifestError: if the name or version is not allowed.
     """
-    check_name(name)
-    check_version(version)
+    _check_free(repository, name, version)
     target = repository / name / str(version)
-    if target.exists():
-        raise RepositoryError(
-            f"{target} exists and a released model is never changed; "
-            "choose another --name or --version"
-        )
     remove_leftovers(target.parent, target.name)  # of processes that were killed
     try:
         with ExitStack() as stack:
@@ -45,6 +40,23 @@ def publish(repository: Path, name: str, version: int) -> Iterator[Path]:
                 raise _refusal(target, error) from None
     finally:
         remove_if_empty(target.parent)
+
+
+def check_publishable(repository: Path, name: str, version: int) -> None:
+    """Checks that a model can be published, before the work whose result it is to hold.
+
+    Raises:
+        RepositoryError: if that version exists, or the repository cannot be written.
+        ManifestError: if the name or version is not allowed.
+    """
+    _check_free(repository, name, version)
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=repository).close()
+    except OSError as error:
+        raise RepositoryError(
+            f"cannot write to the repository {repository}: {error.strerror}"
+        ) from None
 
 
 def check_not_fetched(cache: Path, manifest: Manifest) -> None:
@@ -69,6 +81,17 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         return  # it holds other versions
+
+
+def _check_free(repository: Path, name: str, version: int) -> None:
+    check_name(name)
+    check_version(version)
+    target = repository / name / str(version)
+    if target.exists():
+        raise RepositoryError(
+            f"{target} exists and a released model is never changed; "
+            "choose another name, version or repository"
+        )
 
 
 def _refusal(target: Path, error: OSError) -> RepositoryError:

@@ -98,8 +98,8 @@ def main(
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are one sentence of ours
     from dcgan.core import event_loop
+    from dcgan.core.output import check_writable, write_output
     from dcgan.core.schema import dump_json
-    from dcgan.serving.cli.output import check_writable, write_output
     from dcgan.serving.client.settings import check_settings
     from dcgan.serving.load_test import LoadTestConfig, run_in_processes, run_load_test
 

@@ -13,8 +13,8 @@ import numpy as np
 from dcgan.core.atomic import new_folder, replacing
 from dcgan.core.captions import add_captions, caption_height
 from dcgan.core.images import Pixels, encode_png, tile
+from dcgan.core.output import OutputError, explaining
 from dcgan.core.picture_files import MAX_SIDES, enlarge, resize, write_animation, write_picture
-from dcgan.serving.cli.output import OutputError, explaining
 from dcgan.serving.cli.selection import Selection
 
 MAX_PICTURE_PIXELS = 2**28

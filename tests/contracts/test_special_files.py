@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from dcgan.core.errors import DcganError
+from dcgan.core.output import check_writable, write_output
 from dcgan.serving.cli.image_files import OutputPlan, write_images
-from dcgan.serving.cli.output import check_writable, write_output
 from dcgan.serving.cli.selection import ImageRange, SeedSelection
 from dcgan.serving.launch import launch_server
 from dcgan.serving.ready_file import ReadyReport, write_ready_file

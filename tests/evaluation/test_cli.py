@@ -1,10 +1,12 @@
+import errno
 import json
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
 
 from dcgan.evaluation.cli import main
-from dcgan.zoo.release import read_release
+from dcgan.zoo.release import RepositoryError, read_release
 
 
 @pytest.fixture
@@ -60,6 +62,44 @@ def test_a_small_reference_lowers_n_and_that_is_said(evaluate, make_folder):
 
     assert done.exit_code == 0, done.output
     assert "allows 150 images in each set, not 10,000" in done.output
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(
+    evaluate, release, make_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dcgan.evaluation.evaluate.evaluate", Mock(side_effect=AssertionError))
+    words = (release.folder, "--reference", make_folder("data", 60), "-n", 20, "--no-frechet")
+    (tmp_path / "file").write_text("")
+
+    fails(evaluate(*words, "--json", tmp_path), "is a folder; name a file for --json")
+    fails(evaluate(*words, "--grid", tmp_path), "is a folder; name a file for --grid")
+    fails(evaluate(*words, "--grid", tmp_path / "file" / "x.png"), "name another --grid")
+    fails(evaluate(*words, "--publish", release.folder.parents[1]), "is never changed")
+    fails(evaluate(*words, "--publish", tmp_path / "file"), "cannot write to the repository")
+
+
+def test_the_report_is_written_before_the_model_is_published(
+    evaluate, release, make_folder, tmp_path, monkeypatch
+):
+    full = RepositoryError("cannot write the model")
+    monkeypatch.setattr("dcgan.export.release.republish.republish", Mock(side_effect=full))
+    words = (release.folder, "--reference", make_folder("data", 60), "-n", 20, "--no-frechet")
+    outputs = ("--json", tmp_path / "new" / "a.json", "--grid", tmp_path / "a.png")
+    done = evaluate(*words, "--no-baselines", *outputs, "--publish", tmp_path / "models")
+
+    fails(done, "cannot write the model")
+    assert json.loads((tmp_path / "new" / "a.json").read_text())["n"] == 20
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_disk_that_fills_meanwhile_is_one_sentence(
+    evaluate, release, make_folder, tmp_path, monkeypatch
+):
+    full = OSError(errno.EDQUOT, "Disk quota exceeded")
+    monkeypatch.setattr("dcgan.core.output.replacing", Mock(side_effect=full))
+    words = (release.folder, "--reference", make_folder("data", 60), "-n", 20, "--no-frechet")
+    done = evaluate(*words, "--no-baselines", "--json", tmp_path / "a.json")
+    fails(done, "Disk quota exceeded; name another --json")
 
 
 def fails(done, *words):

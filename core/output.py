@@ -1,4 +1,4 @@
-"""The files that `dcgan-generate` and `dcgan-bench` write: whole or not at all."""
+"""Files that commands write for their users: whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OutputError(DcganError):
 
 
 def write_output(out: Path, option: str, data: bytes) -> None:
-    """Writes a file atomically.
+    """Writes a file atomically into a folder that exists.
 
     Raises:
         OutputError: if it cannot be written; the message names the option.
@@ -29,7 +29,7 @@ def check_writable(out: Path, option: str) -> None:
     """Checks that a file can be written, before the work whose result it is to hold.
 
     Raises:
-        OutputError: if it cannot be written; the message names the option.
+        OutputError: if it cannot be written or is a folder; the message names the option.
     """
     if is_special(out):  # written into, not replaced
         return
@@ -37,6 +37,8 @@ def check_writable(out: Path, option: str) -> None:
     with explaining(out, option):
         with suppress(FileNotFoundError):
             out.stat()  # fails if the name is too long
+        if out.is_dir():
+            raise OutputError(f"{str(out)!r:.100} is a folder; name a file for {option}")
         tempfile.TemporaryFile(dir=out.parent).close()
 
 
