@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from dcgan.core.origin import Training
 from dcgan.core.schema import dump_json
 from dcgan.export.formats.writer import write_files
@@ -18,12 +16,14 @@ from dcgan.export.release.manifest import draft_manifest
 from dcgan.export.timing import timed
 from dcgan.export.verify.gate import Verification, verify_files
 from dcgan.export.verify.speed import compare_speed
+from dcgan.export.verify.threads import one_torch_thread
 from dcgan.training.run_folder import Run
 from dcgan.zoo.manifest import Manifest
 from dcgan.zoo.publishing import publish
 from dcgan.zoo.release import Release, read_release
 
 
+@one_torch_thread()
 def export(
     run: Run, repository: Path, options: ExportOptions, show: Callable[[str], None]
 ) -> Release:
@@ -41,9 +41,6 @@ def export(
         RepositoryError: if the version exists or the repository cannot be written.
         In each case nothing is published.
     """
-    # With more threads PyTorch's sums, and with them parity.json, would vary with their number.
-    torch.set_num_threads(1)
-
     draft = draft_manifest(run, options)
     _warn_if_stopped_early(draft.training, show)
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from dcgan.core.bounded import read_bounded
 from dcgan.core.schema import SchemaError, dump_json, parse_json
 from dcgan.export.errors import ExportError, LevelMismatchError
@@ -23,6 +21,7 @@ from dcgan.export.release.parity_report import write_parity_report
 from dcgan.export.verify.gate import compare_with_weights
 from dcgan.export.verify.loading import load_backends
 from dcgan.export.verify.report import ParityReport
+from dcgan.export.verify.threads import one_torch_thread
 from dcgan.export.verify.trust import can_hold_code
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo.manifest import FILE_NAME, GoldenDigest, Manifest, Metric, ModelFile
@@ -134,6 +133,7 @@ def _check_holds_no_code(release: Release) -> None:
             )
 
 
+@one_torch_thread()  # as in the export
 def _verify_again(draft: Manifest, folder: Path) -> tuple[Manifest, ParityReport]:
     """Runs the parity gate on files that were published, against the weights that they hold.
 
@@ -144,7 +144,6 @@ def _verify_again(draft: Manifest, folder: Path) -> tuple[Manifest, ParityReport
     Raises:
         ParityError: if a file is not the function that was released.
     """
-    torch.set_num_threads(1)  # as in the export
     network = _released_network(draft, folder)
     backends = load_backends(draft.files, folder, draft)
     check_weights(draft.files, folder, network)

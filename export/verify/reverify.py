@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from dcgan.core.hardware import processor_family
 from dcgan.export.errors import LevelMismatchError
 from dcgan.export.formats.released_weights import find_weights, read_weights
@@ -15,6 +13,7 @@ from dcgan.export.verify.backends import Backend, OnnxBackend
 from dcgan.export.verify.gate import compare_with_weights
 from dcgan.export.verify.inputs import golden_inputs
 from dcgan.export.verify.loading import load_backends
+from dcgan.export.verify.threads import one_torch_thread
 from dcgan.export.verify.trust import can_hold_code, without_code
 from dcgan.export.verify.weight_check import check_weights
 from dcgan.zoo import golden
@@ -22,6 +21,7 @@ from dcgan.zoo.golden import Agreement
 from dcgan.zoo.release import Release, read_release
 
 
+@one_torch_thread()  # as in the export; a second thread gains nothing in batches this small
 def reverify(folder: Path, show: Callable[[str], None], *, trust_code: bool = False) -> None:
     """Verifies a model folder: digests, structure, golden images, weights and parity.
 
@@ -36,9 +36,6 @@ def reverify(folder: Path, show: Callable[[str], None], *, trust_code: bool = Fa
         ExportError: if the weights cannot be read.
         ParityError: if a file is not the function that was released.
     """
-    torch.set_num_threads(
-        1
-    )  # as in the export; a second thread gains nothing in batches this small
     release = read_release(folder)
     release.verify()
 

@@ -1,9 +1,10 @@
-"""Runs a function on batches in several threads, without a change of any result."""
+"""Threads that change no result: one in PyTorch, or several that compute batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,20 @@ For 64 images of 64x64 and width 64 these are 50 MB in float32 and 220 MB in flo
 """
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Lets PyTorch compute in one thread, and in as many as before at the end.
+
+    With more threads its sums, and with them parity.json, would vary with their number.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_in_threads(

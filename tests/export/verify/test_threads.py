@@ -15,7 +15,19 @@ from dcgan.export.graph.onnx_graph import build_onnx
 from dcgan.export.verify import threads
 from dcgan.export.verify.backends import Backend, EagerBackend, OnnxBackend
 from dcgan.export.verify.probes import probe_inputs
-from dcgan.export.verify.threads import run_in_threads
+from dcgan.export.verify.threads import one_torch_thread, run_in_threads
+
+
+def test_one_thread_of_pytorch_is_used_and_then_as_many_as_before():
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with pytest.raises(ZeroDivisionError), one_torch_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("runtime", ["PyTorch", "ONNX Runtime"])
