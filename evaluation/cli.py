@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
-    help="Which ONNX file of a model to evaluate.",
+    help="Which ONNX file of a model to evaluate; runs and images have fp32 only.",
 )
 @click.option(
     "--background",

@@ -19,6 +19,7 @@ from dcgan.evaluation.progress import show_decoding
 from dcgan.evaluation.reference import is_grey, sample_order
 from dcgan.training.data.cache import load_dataset
 from dcgan.training.data.decode import DecodeConfig
+from dcgan.training.data.source import with_image
 from dcgan.training.data.sources import open_source
 from dcgan.training.run_config import CONFIG
 from dcgan.training.run_folder import read_run
@@ -77,15 +78,26 @@ def open_subject(
     if (path / FILE_NAME).is_file():
         return _of_model(read_release(path), precision, seed, progress)
     if (path / CONFIG).is_file():
+        _check_precision(precision, f"the run {path.name}")
         return _of_run(path, seed, progress, show)
-    if path.exists():
+    if path.exists() or _is_library_source(what):
+        _check_precision(precision, f"{what:.100}, a source of images,")
         return _of_source(what, seed)
 
+    return _of_model(get_model(what).release, precision, seed, progress)
+
+
+def _is_library_source(what: str) -> bool:
     check_name(what)
     is_model = any(versions_of(repository, what) for repository in local_repositories())
-    if not is_model and what in LIBRARY_SOURCES:
-        return _of_source(what, seed)
-    return _of_model(get_model(what).release, precision, seed, progress)
+    return not is_model and what in LIBRARY_SOURCES
+
+
+def _check_precision(precision: str, what: str) -> None:
+    if precision != "fp32":
+        raise EvaluationError(
+            f"{what} has no file in {precision}; --precision goes with an exported model"
+        )
 
 
 def _of_model(release: Release, precision: str, seed: int, progress: Progress) -> Subject:
@@ -141,9 +153,9 @@ def _of_run(folder: Path, seed: int, progress: Progress, show: Callable[[str], N
 
 def _of_source(source: str, seed: int) -> Subject:
     opened = open_source(source)
-    with opened.open(0) as image:
-        size = min(*image.size, _LARGEST)
-        channels = 1 if is_grey(image) else 3
+    first_size, grey = with_image(opened, 0, lambda image: (image.size, is_grey(image)))
+    size = min(*first_size, _LARGEST)
+    channels = 1 if grey else 3
     dataset = load_dataset(opened, DecodeConfig(image_size=size, channels=channels), show_decoding)
 
     def images(n: int, _: NDArray[np.int64] | None) -> Pixels:

@@ -11,6 +11,7 @@ from dcgan.core import noise
 from dcgan.core.onnx_session import CPU, open_session
 from dcgan.evaluation.errors import EvaluationError
 from dcgan.evaluation.subject import open_subject
+from dcgan.training.errors import TrainingError
 from dcgan.training.models.networks import Generator, init_weights
 from dcgan.training.recipe_files import load_recipe
 from dcgan.training.run_config import DataFacts, RunConfig
@@ -89,6 +90,33 @@ def test_a_data_set_of_a_library_is_taken_where_no_model_has_its_name(monkeypatc
 
     assert (subject.image_size, subject.channels) == (10, 1)
     assert subject.images(10, None).shape == (10, 10, 10, 1)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_source_whose_first_image_is_damaged_is_named(tmp_path, kind):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"no image")
+    source = tmp_path / "images"
+    if kind == "zip":
+        source = shutil.make_archive(str(source), "zip", source)
+    with pytest.raises(TrainingError, match=r"a\.png in .* cannot be decoded"):
+        open_quietly(source)
+
+
+def test_a_precision_goes_with_a_model_only(run_folder, make_folder):
+    for what in (run_folder, make_folder("few", 20)):
+        with pytest.raises(EvaluationError, match="--precision goes with an exported model"):
+            open_quietly(what, precision="int8")
+
+
+def test_the_export_of_a_run_leaves_the_number_of_threads(run_folder):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        open_quietly(run_folder)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_more_images_than_a_source_has_are_an_error(make_folder):
