@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ _RIDGE = 1.0
 
 
 def choose_labels(
-    classes: int, n: int, real_labels: NDArray[np.int64] | None, class_names: Sequence[str]
+    classes: int, n: int, real_labels: NDArray[np.int64] | None, real_classes: int
 ) -> NDArray[np.int64] | None:
     """Returns the labels to generate, int64 [n]; None without classes.
 
@@ -25,11 +23,11 @@ def choose_labels(
         classes: number of classes of the generator; 0 without labels.
         n: number of images.
         real_labels: of the real images, int64 [n]; None if they have none.
-        class_names: of the real images.
+        real_classes: number of classes of the data set of the real images; 0 without labels.
     """
     if classes == 0:
         return None
-    if real_labels is not None and len(class_names) == classes:
+    if real_labels is not None and real_classes == classes:
         return real_labels
     return noise.labels(0, n, classes)
 

@@ -60,7 +60,7 @@ class TrainingEvaluator:
 
         sample = sample_order(len(dataset.images), _SEED)[: self._images]
         self._labels = None if dataset.labels is None else dataset.labels[sample]
-        self._class_names = dataset.class_names
+        self._classes = dataset.classes
         self._real = self._reference(dataset, sample)
         kernel_distance(self._real, self._real)  # raises if there are too few images
 
@@ -92,7 +92,7 @@ class TrainingEvaluator:
         """Returns uint8 [n, H, H, C]."""
         config = generator.config
         device = next(generator.parameters()).device
-        labels = choose_labels(config.classes, self._images, self._labels, self._class_names)
+        labels = choose_labels(config.classes, self._images, self._labels, self._classes)
 
         batches = []
         for start in range(0, self._images, _BATCH):

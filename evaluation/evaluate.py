@@ -71,7 +71,7 @@ def evaluate(
     scorer = _Scorer(reference, extractor, options, size, progress)
 
     real_labels = reference.sample.labels
-    labels = choose_labels(subject.classes, n, real_labels, reference.class_names)
+    labels = choose_labels(subject.classes, n, real_labels, reference.classes)
     images = subject.images(n, labels)
     features = extract(images, extractor, size, progress, "generated")
     neighbours = compare_neighbours(scorer.real, features)
@@ -156,15 +156,18 @@ class _Scorer:
         return found
 
     def _half_of_classes(self, features: Features) -> Scores | None:
-        """Scores the real images of the first half of the classes; None without classes.
+        """Scores the real images of the first half of the classes; None with fewer than two.
 
         The images are repeated to the size of the other sets, so that the Frechet distance has
         the same bias.
         """
         labels = self._reference.others.labels
-        if labels is None or labels.max() == 0:
+        if labels is None:
             return None
-        kept = np.flatnonzero(labels < (labels.max() + 1) // 2)
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            return None
+        kept = np.flatnonzero(np.isin(labels, classes[: len(classes) // 2]))
         indices = np.resize(kept, len(labels))
         return self._score_baseline(features[indices], labels[indices])
 

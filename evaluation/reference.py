@@ -46,14 +46,14 @@ class Reference:
     Attributes:
         name: to show in reports.
         sha256: digest of all its images and labels.
-        class_names: one for each class, or none.
+        classes: number of classes of the source, named or not; 0 without labels.
         sample: what is compared with.
         others: as many other images of the source, for the baselines.
     """
 
     name: str
     sha256: str
-    class_names: tuple[str, ...]
+    classes: int
     sample: Sample
     others: Sample
 
@@ -89,7 +89,7 @@ def open_reference(
     return Reference(
         name=dataset.name,
         sha256=dataset.sha256,
-        class_names=dataset.class_names,
+        classes=dataset.classes,
         sample=_take(dataset, order[:count]),
         others=_take(dataset, order[count : 2 * count]),
     )

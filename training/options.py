@@ -220,9 +220,7 @@ def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
             f"the recipe {recipe.name} needs {expected} classes but {dataset.labels_problem}"
         )
 
-    found = 0
-    if dataset.labels is not None:
-        found = max(int(dataset.labels.max()) + 1, len(dataset.class_names))
+    found = dataset.classes
     if expected != found:
         cure = "a recipe without classes"
         if found:

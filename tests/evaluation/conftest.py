@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dcgan.core.images import Pixels, to_pillow
+from dcgan.core.images import Pixels, encode_png, to_pillow
 from dcgan.evaluation.efficientnet import find_weights
 from dcgan.evaluation.features import Features
 from dcgan.export.options import ExportOptions
@@ -83,6 +85,24 @@ def make_folder(make_images: Callable[..., Pixels], tmp_path: Path) -> Callable[
             path.parent.mkdir(parents=True, exist_ok=True)
             to_pillow(shade.astype(np.uint8)).save(path)
         return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def make_unnamed(make_images: Callable[..., Pixels], tmp_path: Path) -> Callable[..., Path]:
+    """Writes a StyleGAN2-ADA zip with labels but no names; labels differ in brightness."""
+
+    def make(labels: list[int], name: str = "unnamed") -> Path:
+        files = [f"{i:04d}.png" for i in range(len(labels))]
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            images = make_images(len(labels))
+            for file, image, label in zip(files, images, labels, strict=True):
+                shade = (image // 2 + 127 * (label % 2)).astype(np.uint8)
+                archive.writestr(file, encode_png(shade))
+            pairs = [list(pair) for pair in zip(files, labels, strict=True)]
+            archive.writestr("dataset.json", json.dumps({"labels": pairs}))
+        return tmp_path / f"{name}.zip"
 
     return make
 

@@ -78,6 +78,18 @@ def test_evaluating_changes_no_weights_and_no_random_numbers(generator, dataset_
     assert all(torch.equal(generator.state_dict()[name], before[name]) for name in before)
 
 
+def test_labels_without_names_have_the_shares_of_the_data(
+    generator, extractor, make_unnamed, monkeypatch
+):
+    source = open_source(str(make_unnamed([0, 0, 1] * 20)))
+    dataset = load_dataset(source, DecodeConfig(image_size=32, channels=3), iter)
+    shown = []
+    record = generator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[1]))
+    TrainingEvaluator(dataset, extractor)(generator)
+    record.remove()
+    assert torch.cat(shown).sum() == 20
+
+
 def test_too_few_images_are_one_sentence(dataset_of, extractor):
     with pytest.raises(EvaluationError, match="needs 20 images or more"):
         TrainingEvaluator(dataset_of(12), extractor)

@@ -164,11 +164,30 @@ def test_the_order_of_a_sample_is_that_of_the_documentation():
 
 def test_labels_have_the_shares_of_the_reference(make_folder):
     reference = reference_of(make_folder("data", 300, classes=3), 100)
-    real = (reference.sample.labels, reference.class_names)
+    real = (reference.sample.labels, reference.classes)
 
     assert choose_labels(0, 100, *real) is None
     assert choose_labels(3, 100, *real).tolist() == reference.sample.labels.tolist()
     assert choose_labels(4, 6, *real).tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_labels_without_names_have_the_shares_of_the_reference(make_unnamed):
+    reference = reference_of(make_unnamed([0, 0, 1] * 20), 30)
+    labels = choose_labels(2, 30, reference.sample.labels, reference.classes)
+    assert labels.tolist() == reference.sample.labels.tolist()
+
+
+def test_half_of_the_classes_are_those_that_there_are(make_unnamed, extractor):
+    data = make_unnamed([1, 2] * 150)
+    subject = subject_of(make_unnamed([1] * 300, "ones"))
+    report = evaluate(subject, reference_of(data), extractor, EvaluationOptions(), quiet).report
+    half = report.baselines["real, half of the classes"]
+    assert half.diversity > report.baselines["other real images"].diversity / 4
+    assert half.class_accuracy > 0.8
+
+    one = reference_of(make_unnamed([5] * 300, "fives"))
+    report = evaluate(subject, one, extractor, EvaluationOptions(), quiet).report
+    assert "real, half of the classes" not in report.baselines
 
 
 def test_a_reference_of_another_kind_of_colour_is_refused(make_folder):

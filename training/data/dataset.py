@@ -40,6 +40,13 @@ class Dataset:
     labels_problem: str | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def classes(self) -> int:
+        """Number of classes, 0 without labels; names are optional, and a class may be unused."""
+        if self.labels is None:
+            return 0
+        return max(int(self.labels.max()) + 1, len(self.class_names))
+
 
 def dataset_digest(images: Pixels, labels: NDArray[np.int64] | None) -> str:
     """Returns the SHA-256 of the shape, the pixels and the labels."""
