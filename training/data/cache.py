@@ -38,7 +38,7 @@ _LABELS = "labels.npy"
 _FACTS = "facts.json"
 
 # Counts changes of how images are decoded.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)

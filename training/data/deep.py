@@ -24,7 +24,7 @@ Levels = NDArray[np.integer]
 
 
 def read_levels(image: Image.Image, reopen: Callable[[], Image.Image]) -> Levels | None:
-    """Reads an image if it has more than 8 bits per channel.
+    """Reads an image if it has more than 8 bits per channel, or integers that may have more.
 
     Args:
         image: not loaded yet; it is loaded in any case.
@@ -36,10 +36,8 @@ def read_levels(image: Image.Image, reopen: Callable[[], Image.Image]) -> Levels
     has_deep_color = is_deep_color(image)
     image.load()
     if image.mode.startswith("I"):
-        levels = np.asarray(image).clip(0, _MAX_LEVEL)
-        # Pillow's mode "I" also holds images of 8 bits.
-        is_8_bit = image.mode == "I" and levels.max(initial=0) < 2**8
-        return None if is_8_bit else levels
+        # Pillow's mode "I" may hold 8 bits only, which the other images of the source tell.
+        return np.asarray(image).clip(0, _MAX_LEVEL)
     if not has_deep_color:
         return None
 

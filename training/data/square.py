@@ -106,8 +106,6 @@ def decode_square(
 
     if levels is not None:
         image = scale_levels(levels, depth.bits())
-    elif image.mode == "I":
-        image = image.convert("L")  # 8 bits in 32, as read_levels has found
     flat = background.flatten(turn_upright(image, orientation))
     if profile is not None:
         flat = to_profile_mode(flat)

@@ -75,9 +75,20 @@ def test_images_of_8_bits_are_not_deep():
     assert read(png(np.full((2, 2, 3), 9, dtype=np.uint8))) is None
 
 
-def test_plain_integers_below_256_are_not_deep():
-    image = Image.fromarray(np.array([[100]], dtype=np.int32))
-    assert read_levels(image, pytest.fail) is None
+@pytest.mark.parametrize(("brightest", "expected"), [(255, 100), (60_000, 0)])
+def test_the_whole_source_tells_whether_integers_are_of_8_bits(tmp_path, brightest, expected):
+    for name, level in (("a", 100), ("b", brightest)):
+        Image.fromarray(np.full((40, 40), level, dtype=np.int32)).save(tmp_path / f"{name}.tif")
+    dark, bright = load(tmp_path).images
+    assert (dark == expected).all()
+    assert (bright == {255: 255, 60_000: 234}[brightest]).all()
+
+
+def test_a_dark_frame_of_16_bits_stays_dark(tmp_path):
+    for name, level in (("a", 200), ("b", 60_000)):
+        pixels = np.full((40, 40), level, dtype=">u2").tobytes()
+        (tmp_path / f"{name}.pgm").write_bytes(b"P5\n40 40\n65535\n" + pixels)
+    assert [image.max() for image in load(tmp_path).images] == [0, 234]
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
