@@ -21,6 +21,12 @@ def open_source(name: str) -> ImageSource:
     Raises:
         TrainingError: if there is no such source, it cannot be read, or it has no images.
     """
+    if not name:
+        # As a path it would be the current folder.
+        raise TrainingError(
+            "the name of the data source is empty; name a folder of images, a .zip, cifar10 or "
+            "digits"
+        )
     if name == "digits":
         return open_digits()
     if name == "cifar10":

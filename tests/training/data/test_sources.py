@@ -1,10 +1,11 @@
 """What `--data` names."""
 
+import numpy as np
 import pytest
 
 from dcgan.training.data.sources import open_source
 from dcgan.training.errors import TrainingError
-from tests.training.data.image_files import load, make_zip
+from tests.training.data.image_files import load, make_zip, png
 
 
 def test_digits_are_kept_at_their_own_size_with_a_margin():
@@ -20,6 +21,14 @@ def test_digits_are_kept_at_their_own_size_with_a_margin():
 def test_a_source_that_is_not_there(name):
     with pytest.raises(TrainingError, match="there is no data source"):
         open_source(name)
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(png(np.zeros((8, 8, 3), np.uint8)))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingError, match="the name of the data source is empty"):
+        open_source("")
+    assert len(open_source(".").items) == 1
 
 
 def test_empty_and_unreadable_sources(tmp_path):
