@@ -11,7 +11,7 @@ from dcgan.training.recipe_values import recipe_values
 
 
 def recipe_changes(
-    used: Recipe, *, images: int, planned_steps: int
+    used: Recipe, *, images: int, planned_steps: int, precision: str
 ) -> tuple[RecipeChange, ...] | None:
     """Compares what a run used with the shipped recipe of that name.
 
@@ -19,6 +19,7 @@ def recipe_changes(
         used: the recipe in the run's configuration.
         images: in the data set, for which a recipe may turn augmentation off.
         planned_steps: of the run.
+        precision: of the run, "fp32" or "bf16"; a recipe may require one.
 
     Returns:
         One entry for each value that differs, `steps` among them; None if no recipe of that name is
@@ -30,6 +31,8 @@ def recipe_changes(
     recipe = load_recipe(used.name).for_images(images)
     values = recipe_values(used)
     expected = recipe_values(recipe)
+    if recipe.precision != "auto":
+        values["precision"] = precision
     values["steps"] = planned_steps
     expected["steps"] = recipe.epochs * recipe.steps_per_epoch(images)
 

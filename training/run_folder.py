@@ -202,7 +202,12 @@ def read_run(folder: Path, *, best: bool = False) -> Run:
     weights = folder / (BEST if best else GENERATOR)
     generator, facts = _load_generator(config.recipe.generator, weights)
 
-    changes = recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
+    changes = recipe_changes(
+        config.recipe,
+        images=config.data.images,
+        planned_steps=config.steps,
+        precision=config.precision,
+    )
     planned_steps: int | None = config.steps
     if best:
         # The run was not stopped there: later checkpoints were worse.

@@ -32,7 +32,12 @@ def run_config(data: bytes) -> None:
     with folder() as place, refusing(DcganError):
         (place / "config.json").write_bytes(data)
         config = read_config(place)
-        recipe_changes(config.recipe, images=config.data.images, planned_steps=config.steps)
+        recipe_changes(
+            config.recipe,
+            images=config.data.images,
+            planned_steps=config.steps,
+            precision=config.precision,
+        )
 
 
 def tensors_seeds() -> list[bytes]:
