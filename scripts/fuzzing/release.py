@@ -1,4 +1,4 @@
-"""The shipped model whose files are mutated."""
+"""The shipped models whose files are mutated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from dcgan.zoo.release import Release
 
 MODEL = "dcgan64-tiny"
+INT8_MODEL = "digits"
 
 
 @cache
-def shipped_release() -> Release:
-    """Returns the model."""
+def shipped_release(name: str = MODEL) -> Release:
+    """Returns a model."""
     from dcgan.zoo.repository import SHIPPED, find_release  # noqa: PLC0415
 
-    return find_release(SHIPPED, MODEL)
+    return find_release(SHIPPED, name)
 
 
 def manifest_text() -> bytes:

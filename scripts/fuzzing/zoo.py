@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from dcgan.core.errors import DcganError
-from fuzzing.release import manifest_text, shipped_release
+from fuzzing.release import INT8_MODEL, MODEL, manifest_text, shipped_release
 from fuzzing.target import Target, folder, refusing
 
 
@@ -89,10 +89,8 @@ def onnx_seeds() -> list[bytes]:
     import onnx  # noqa: PLC0415
 
     seeds = []
-    for name in ("generator.onnx", "generator-int8.onnx"):
-        path = shipped_release().folder / name
-        if not path.exists():
-            continue
+    for name, file in ((MODEL, "generator.onnx"), (INT8_MODEL, "generator.int8.onnx")):
+        path = shipped_release(name).folder / file
         model = onnx.load(path)
         for tensor in model.graph.initializer:
             if len(tensor.raw_data) > 64:
@@ -103,12 +101,13 @@ def onnx_seeds() -> list[bytes]:
 
 
 def run_onnx(data: bytes) -> None:
-    """Checks a graph."""
+    """Checks a graph, as one of each model."""
     from dcgan.zoo.onnx_check import check_onnx  # noqa: PLC0415
     from dcgan.zoo.onnx_model import UnsafeGraphError  # noqa: PLC0415
 
-    with refusing(UnsafeGraphError):
-        check_onnx(data, shipped_release().manifest)
+    for name in (MODEL, INT8_MODEL):
+        with refusing(UnsafeGraphError):
+            check_onnx(data, shipped_release(name).manifest)
 
 
 TARGETS = {

@@ -29,6 +29,11 @@ def test_every_target_has_valid_inputs(targets):
     assert sorted(targets) == sorted(FUZZ["NAMES"])
 
 
+def test_one_of_the_graphs_is_quantized(targets):
+    quantized = [data for data in targets["onnx"].seeds() if b"QuantizeLinear" in data]
+    assert quantized
+
+
 @pytest.mark.hostile(
     "Mutations of valid archives, zips, indexes, labels, manifests, ONNX files and HTTP requests",
     "the promised errors only, in printable messages",
