@@ -161,9 +161,10 @@ def save(run_folder: Path, place: Path) -> None:
     metrics = run_folder / "metrics.jsonl"
     if metrics.exists():
         (place / "metrics.jsonl.gz").write_bytes(gzip.compress(metrics.read_bytes(), mtime=0))
-    samples = sorted((run_folder / "samples").glob("step-*.png"))
-    if samples:
-        shutil.copyfile(samples[-1], place / "samples.png")
+    samples = (run_folder / "samples").glob("step-*.png")
+    last = max(samples, key=lambda path: (len(path.name), path.name), default=None)
+    if last is not None:
+        shutil.copyfile(last, place / "samples.png")
 
 
 def copy_in_parts(path: Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> list[Path]:

@@ -21,6 +21,7 @@ from dcgan.training.monitor.samples import (
     draw_samples,
     encode_animation,
     fixed_latents,
+    step_grids,
     to_array,
 )
 from dcgan.training.monitor.step_metrics import is_finite
@@ -165,7 +166,7 @@ class RunRecorder:
         self._writer.drain()
         if self._trainer.step > 0:
             self.folder.write(CURVES, draw_curves(self.folder.path / METRICS))
-        grids = sorted((self.folder.path / SAMPLES).glob("step-*.png"))
+        grids = step_grids(self.folder.path / SAMPLES)
         animation = encode_animation(grids) if grids else None
         if animation is not None:
             self.folder.write(ANIMATION, animation)

@@ -57,6 +57,12 @@ def draw_grid(generator: Generator, z: Tensor) -> Pixels:
     return tile(draw_samples(generator, z).numpy())
 
 
+def step_grids(folder: Path) -> list[Path]:
+    """Returns the sample grids of steps in a folder, in the order of the steps."""
+    # Numbers have six digits or more, so that longer names are later.
+    return sorted(folder.glob("step-*.png"), key=lambda path: (len(path.name), path.name))
+
+
 def encode_animation(grids: list[Path]) -> bytes | None:
     """Encodes grids as an animated WebP file that loops and shows the last grid for two seconds.
 

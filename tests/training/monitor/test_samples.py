@@ -11,7 +11,7 @@ from PIL import Image
 from dcgan.core import noise
 from dcgan.core.images import encode_png
 from dcgan.training.models.networks import Generator
-from dcgan.training.monitor.samples import draw_grid, encode_animation, fixed_latents
+from dcgan.training.monitor.samples import draw_grid, encode_animation, fixed_latents, step_grids
 
 
 def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
@@ -25,6 +25,13 @@ def test_a_grid_shows_the_images_that_a_server_would_make_of_the_seed(small):
 def test_grey_models_have_grey_grids(small):
     generator = Generator(replace(small.generator, channels=1)).eval()
     assert draw_grid(generator, fixed_latents(0, 6)).shape == (256, 256, 1)
+
+
+def test_grids_have_the_order_of_their_steps_beyond_a_million(tmp_path):
+    names = ["step-000100.png", "step-999900.png", "step-1000000.png", "step-1000100.png"]
+    for name in [*names, "real.png", "epoch-0001.png"]:
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in step_grids(tmp_path)] == names
 
 
 @pytest.mark.hostile(
