@@ -220,7 +220,7 @@ class FakeCall:
         self.started = 0
         self.is_cancelled = False
 
-    def future(self, request, *, timeout, metadata):  # noqa: ARG002
+    def future(self, request, *, timeout, metadata):
         self.started += 1
         return self
 
