@@ -90,9 +90,13 @@ class _Server(uvicorn.Server):
 
 def _bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     address = (host.strip("[]"), port)
-    family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+    family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    # As gRPC and the metrics port do, take clients of IPv4 at the address that stands for all.
+    is_dual = resolved[0] == "::" and socket.has_dualstack_ipv6()
     try:
-        listening = socket.create_server(address, family=family, reuse_port=reuse_port)
+        listening = socket.create_server(
+            address, family=family, reuse_port=reuse_port, dualstack_ipv6=is_dual
+        )
     except OSError as error:
         problem = os.strerror(error.errno or 0)
         raise ServingError(

@@ -22,13 +22,14 @@ async def listening(
     handler,
     in_flight: InFlight | None = None,
     registry: CollectorRegistry | None = None,
+    host: str = "127.0.0.1",
     **limits,
 ) -> AsyncIterator[tuple[HttpListener, InFlight]]:
     config = HttpConfig(port=0, access_log=False, **limits)
     metrics = HttpMetrics(registry or CollectorRegistry())
     in_flight = in_flight or InFlight()
     app = HttpApp(handler, config, metrics, in_flight, count_refusal=lambda _: None)
-    listener = HttpListener(app, config, metrics, "127.0.0.1", reuse_port=False)
+    listener = HttpListener(app, config, metrics, host, reuse_port=False)
     await listener.start()
 
     try:

@@ -40,6 +40,16 @@ async def test_a_port_that_is_taken_is_said():
             )
 
 
+@pytest.mark.parametrize("host", ["::", "[::]"])
+async def test_all_addresses_are_those_of_ipv4_too(connect, host):
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    async with listening(say_ok, host=host) as (listener, _):
+        reader, writer = await connect(listener)
+        writer.write(GET)
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 60)
+
+
 async def test_a_body_does_not_wait_for_the_acknowledgement_of_its_head(connect, monkeypatch):
     accepted = asyncio.get_running_loop().create_future()
     connection_made = protocol.LimitedProtocol.connection_made
