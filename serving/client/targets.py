@@ -25,7 +25,7 @@ _REFRESH_AFTER_FAILURE_S = 1.0
 # Schemes of gRPC's own resolvers. Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 _PORT = re.compile(r"[0-9]{1,5}")
-_LOCAL = ("localhost:", "127.", "[::1]:", "unix:", "unix-abstract:")
+_LOCAL = ("localhost:", "unix:", "unix-abstract:")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class TargetResolver:
 
 def is_local(target: str) -> bool:
     """Returns whether every server of a target is on this machine."""
-    return all(address.strip().startswith(_LOCAL) for address in target.split(","))
+    return all(_is_local(address.strip()) for address in target.split(","))
 
 
 def parse_target(target: str) -> tuple[HostPort, ...]:
@@ -190,6 +190,17 @@ def resolve_servers(servers: tuple[HostPort, ...]) -> str | None:
     # A gRPC target has one family, so IPv4 addresses become mapped ones (RFC 4291, 2.5.5.2).
     hosts = [(host if is_ipv6 else f"::ffff:{host}", port) for is_ipv6, host, port in found]
     return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in hosts)
+
+
+def _is_local(address: str) -> bool:
+    if address.startswith(_LOCAL):
+        return True
+    # Only a numeric host is known to be here: a name such as 127.example.com may lead anywhere.
+    host = address.rpartition(":")[0] or address
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _parse_address(address: str) -> HostPort:

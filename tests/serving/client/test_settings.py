@@ -30,12 +30,20 @@ def test_what_cannot_be_used_is_refused(kind, settings, problem):
         kind("127.0.0.1:8001", **settings)
 
 
+@pytest.mark.hostile("A host that is named like 127.0.0.1", "gets a token only over TLS")
+@pytest.mark.parametrize("host", ["127.example.com", "127.0.0.1.example.com", "localhost.com"])
+def test_a_name_that_looks_like_this_machine_gets_no_token(host):
+    for target in (f"{host}:8001", f"127.0.0.1:8001,{host}:8001", host):
+        with pytest.raises(RefusedError, match="only over TLS"):
+            Client(target, token="secret")
+
+
 def test_a_token_is_sent_to_other_machines_only_over_tls():
     with pytest.raises(RefusedError, match=r"only over TLS; add tls=True \(--tls\)"):
         Client("images.example.com:443", token="secret")
     with pytest.raises(RefusedError, match="only over TLS"):
         Client("127.0.0.1:8001,images.example.com:443", token="secret")
-    for target in ("127.0.0.1:8001", "[::1]:8001,localhost:8001"):
+    for target in ("127.0.0.1:8001", "127.0.0.2", "[::1]:8001,localhost:8001", "unix:/socket"):
         Client(target, token="secret")
     Client("images.example.com:443", token="secret", tls=True)
 
