@@ -106,6 +106,8 @@ def parse_path(raw_path: bytes) -> Path:
         return ModelsPath()
 
     model, *rest = segments[1:]
+    if not model:  # which gRPC takes as the default model, which may change
+        raise AddressNotFoundError("a model has a name, as in /v1/models/<name>")
     version = None
     if rest and _NUMBER.fullmatch(rest[0]):
         version = _read_number(rest[0], "version", _MAX_VERSION)
