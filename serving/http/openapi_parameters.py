@@ -13,19 +13,19 @@ _NAMES: dict[str, tuple[str, str, Schema, str]] = {
     "images": (
         "seed",
         "Any number below 2^64",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,18})$"},
+        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$"},
         "7",
     ),
     "grids": (
         "seed",
         "Any number below 2^64",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,18})$"},
+        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$"},
         "7",
     ),
     "walks": (
         "seeds",
         "The seeds of the first and the last image",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$"},
+        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$"},
         "7-8",
     ),
     "avatars": (
@@ -44,9 +44,8 @@ def path_name(collection: str) -> str:
 
 def model_parameters(*, versioned: bool) -> list[Schema]:
     """Returns the path parameters of a model, with or without its version."""
-    parameters = [
-        _parameter("path", "model", "Name of a model", {"type": "string"}, _EXAMPLE_MODEL)
-    ]
+    name = {"type": "string", "minLength": 1}
+    parameters = [_parameter("path", "model", "Name of a model", name, _EXAMPLE_MODEL)]
     if versioned:
         schema = {"type": "integer", "minimum": 1, "maximum": 2**32 - 1}
         parameters.append(_parameter("path", "version", "Version of the model", schema, 1))
@@ -61,10 +60,11 @@ def name_parameter(collection: str) -> Schema:
 def query_parameters(collection: str) -> list[Schema]:
     """Returns the query fields of a collection; they are those that `query.py` reads."""
     images = {"type": "integer", "minimum": 1, "maximum": MAX_GRID_IMAGES}
+    columns = "Images in a row, at most n; sides of a .webp have at most 16383 pixels"
     several = [
         _parameter("query", "from", "Index of the first image", _UINT64, 3),
         _parameter("query", "n", "Number of images", images, 4),
-        _parameter("query", "columns", "Images in a row, at most n", images, 2),
+        _parameter("query", "columns", columns, images, 2),
     ]
 
     fields = {

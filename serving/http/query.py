@@ -13,6 +13,7 @@ import numpy as np
 
 from dcgan.core.labels import describe_labels, find_label
 from dcgan.core.noise import INDEX_LIMIT
+from dcgan.core.picture_files import MAX_SIDES
 from dcgan.core.text import printable
 from dcgan.serving.api.errors import InvalidFieldError
 from dcgan.zoo.manifest import Manifest
@@ -143,6 +144,29 @@ def read_avatar_query(query: bytes, manifest: Manifest) -> ImageQuery:
     """Reads the query of `avatars/{text}`. See `read_image_query`."""
     fields = _Fields(query, ("label", "truncation", "size"))
     return ImageQuery(_read_look(fields, manifest))
+
+
+def check_sides(query: GridQuery, extension: str, manifest: Manifest) -> None:
+    """Checks that a grid is not too wide or too high for a file format.
+
+    Args:
+        query: what is in the grid.
+        extension: of the file.
+        manifest: of the model.
+
+    Raises:
+        InvalidFieldError: if it is.
+    """
+    if query.columns is None or extension not in MAX_SIDES:
+        return
+    rows = math.ceil(query.n / query.columns)
+    longest = max(query.columns, rows) * (query.look.size or manifest.image_size)
+    if longest > MAX_SIDES[extension]:
+        raise InvalidFieldError(
+            "columns",
+            f"must give sides of at most {MAX_SIDES[extension]} pixels in a .{extension} file, not "
+            f"{longest}; ask for a .png",
+        )
 
 
 def check_no_query(query: bytes) -> None:

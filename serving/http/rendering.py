@@ -23,6 +23,7 @@ from dcgan.serving.http.query import (
     ImageQuery,
     Look,
     WalkQuery,
+    check_sides,
     read_avatar_query,
     read_grid_query,
     read_image_query,
@@ -121,6 +122,7 @@ def _plan_image(model: ServedModel, seed: int, extension: str, query: ImageQuery
 
 
 def _plan_grid(model: ServedModel, seed: int, extension: str, query: GridQuery) -> Rendering:
+    check_sides(query, extension, model.manifest)
     look = query.look
     message = pb.GenerateStreamRequest(
         seed=seed, n=query.n, offset=query.first, label=look.label, truncation=look.truncation

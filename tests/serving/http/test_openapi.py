@@ -6,6 +6,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from dcgan.serving.http.openapi import openapi_document
+from dcgan.serving.http.openapi_parameters import name_parameter
 from dcgan.serving.http.path import COLLECTIONS
 from dcgan.serving.http.problem import TABLE
 from dcgan.serving.http.query import (
@@ -15,6 +16,7 @@ from dcgan.serving.http.query import (
     read_walk_query,
 )
 
+LAST = 2**64 - 1
 DOCUMENT = openapi_document()
 OPERATIONS = {path: methods["get"] for path, methods in DOCUMENT["paths"].items()}
 READERS = {
@@ -75,6 +77,14 @@ def test_every_example_works(get, path):
         assert response.getheader("content-type") == media_type
         if "schema" in content:
             check_schema(content["schema"], response.content)
+
+
+@pytest.mark.parametrize(
+    ("collection", "name"),
+    [("images", str(LAST)), ("grids", str(LAST)), ("walks", f"{LAST}-{LAST}"), ("avatars", "ada")],
+)
+def test_the_last_seed_fits_its_pattern(collection, name):
+    Draft202012Validator(name_parameter(collection)["schema"]).validate(name)
 
 
 @pytest.mark.parametrize("collection", READERS)

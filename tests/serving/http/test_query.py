@@ -7,6 +7,7 @@ from dcgan.serving.http.query import (
     Look,
     WalkQuery,
     check_no_query,
+    check_sides,
     read_avatar_query,
     read_grid_query,
     read_image_query,
@@ -40,6 +41,16 @@ def test_several_images_are_a_grid(manifest):
 
 def test_the_size_of_the_model_is_no_other_size(manifest):
     assert read_image_query(b"size=8", manifest) == read_image_query(b"", manifest)
+
+
+@pytest.mark.parametrize("query", [b"n=1024&columns=1", b"n=1024&columns=1024"])
+def test_a_grid_fits_into_the_format_of_its_file(manifest, query):
+    check_sides(read_grid_query(query, manifest), "webp", manifest)
+    wide = read_grid_query(query + b"&size=16", manifest)
+    for extension in ("png", "json"):
+        check_sides(wide, extension, manifest)
+    with pytest.raises(InvalidFieldError, match="columns must give sides of at most 16383 pixels"):
+        check_sides(wide, "webp", manifest)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,8 @@ def test_a_missing_model_is_told_the_ones_that_exist(get, path, problem):
         ("/v1/models/tiny/2/images/7.png?index=x", 400, "INVALID_FIELD"),
         ("/v1/models/tiny/2/images/7.png?index=1&index=2", 400, "INVALID_FIELD"),
         ("/v1/models/tiny/2/images/7.png?seed=1", 400, "INVALID_FIELD"),
+        ("/v1/models/tiny/2/grids/7.webp?n=1024&columns=1&size=16", 400, "INVALID_FIELD"),
+        ("/v1/models/tiny/2/images/7.webp?n=1024&columns=1&size=16", 400, "INVALID_FIELD"),
         ("/v1/models/tiny/2/avatars/%ff.png", 400, "INVALID_ADDRESS"),
         ("/v1/models?a=1", 400, "INVALID_FIELD"),
         ("/v1/models/tiny/2/avatars/" + "x" * 10_000 + ".png", 414, "TARGET_TOO_LONG"),
