@@ -59,9 +59,12 @@ function pause(seconds, signal) {
   });
 }
 
-/** Runs at most `limit` jobs at a time, the newest first: what was scrolled to last is seen first. */
+/**
+ * Runs at most `limit` jobs at a time, those that were added last first: what was scrolled to last
+ * is seen first. Jobs that were added together run in their order.
+ */
 export function createQueue(limit) {
-  const waiting = [];
+  const waiting = []; // the next one is at the end
   let running = 0;
 
   function startNext() {
@@ -76,8 +79,8 @@ export function createQueue(limit) {
   }
 
   return {
-    add(job) {
-      waiting.unshift(job);
+    add(jobs) {
+      waiting.push(...[...jobs].reverse());
       startNext();
     },
     remove(job) {

@@ -10,17 +10,25 @@ const AHEAD = "600px"; // how far below the window pictures are fetched
 /** Creates a grid of tiles in an element; `open` is called with the picture that is chosen. */
 export function createTiles(element, open) {
   const tiles = new Map(); // what is known of each tile, by its element
-  const observer = new IntersectionObserver(
-    (entries) => entries.forEach((entry) => (entry.isIntersecting ? load(entry.target) : unload(entry.target))),
-    { rootMargin: AHEAD },
-  );
+  const observer = new IntersectionObserver(follow, { rootMargin: AHEAD });
 
+  function follow(entries) {
+    const jobs = [];
+    // Of a tile that came and left meanwhile, only the last entry counts.
+    for (const [button, isSeen] of new Map(entries.map((entry) => [entry.target, entry.isIntersecting]))) {
+      if (isSeen) jobs.push(...load(button));
+      else unload(button);
+    }
+    queue.add(jobs);
+  }
+
+  /** Returns the job that fetches the picture of a tile, in a list; none if it is there or on the way. */
   function load(button) {
     const tile = tiles.get(button);
-    if (!tile || tile.abort || tile.url) return;
+    if (!tile || tile.abort || tile.url) return [];
     tile.abort = new AbortController();
     tile.job = () => show(button, tile);
-    queue.add(tile.job);
+    return [tile.job];
   }
 
   async function show(button, tile) {

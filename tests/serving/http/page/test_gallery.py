@@ -77,6 +77,28 @@ def test_scrolling_brings_more_and_lets_go_of_what_is_gone(open_page):
     page.wait_for_selector(".tile:first-child img.shown")
 
 
+def test_what_was_scrolled_to_last_is_fetched_first(open_page):
+    page = open_page()
+    order = page.evaluate(
+        """async () => {
+          const { createQueue } = await import('/static/server.js');
+          const queue = createQueue(1);
+          const started = [];
+          const job = (name) => async () => started.push(name);
+          const gone = job('gone');
+          const { promise, resolve } = Promise.withResolvers();
+          queue.add([() => promise]); // all others wait for this one
+          queue.add([job('row 1 left'), job('row 1 right')]);
+          queue.add([job('row 2 left'), gone, job('row 2 right')]);
+          queue.remove(gone);
+          resolve();
+          while (started.length < 4) await new Promise((done) => setTimeout(done));
+          return started;
+        }"""
+    )
+    assert order == ["row 2 left", "row 2 right", "row 1 left", "row 1 right"]
+
+
 def test_controls_change_the_pictures_and_the_url(open_page):
     page = open_page()
     wait_for_pictures(page)
