@@ -7,7 +7,12 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthListResponse,
+)
 
 
 class Readiness(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -57,6 +62,19 @@ class Readiness(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return HealthCheckResponse(status=status)
+
+    async def List(  # noqa: N802 - the name in the proto
+        self,
+        request: HealthListRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> HealthListResponse:
+        """Answers with the present status of all services."""
+        return HealthListResponse(
+            statuses={
+                service: HealthCheckResponse(status=status)
+                for service, status in self._statuses.items()
+            }
+        )
 
     async def Watch(  # noqa: N802 - the name in the proto
         self,

@@ -67,6 +67,11 @@ def test_health_says_alive_and_ready(server):
         stub = HealthStub(channel)
         for service in ("", SERVICE):
             assert stub.Check(health_pb2.HealthCheckRequest(service=service)).status == SERVING
+        listed = stub.List(health_pb2.HealthListRequest()).statuses
+        assert {name: each.status for name, each in listed.items()} == {
+            "": SERVING,
+            SERVICE: SERVING,
+        }
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
