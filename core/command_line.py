@@ -20,7 +20,7 @@ import click
 from click.core import ParameterSource
 
 from dcgan.core.errors import DcganError
-from dcgan.core.text import escape_unprintable, is_utf8
+from dcgan.core.text import escape_unprintable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,26 +78,6 @@ class UserError(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(escape_unprintable(message))
-
-
-class _Text(click.types.StringParamType):
-    """Text that UTF-8 can hold, unlike some names of files."""
-
-    # The signature is that of click.
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:  # noqa: ANN401
-        text = super().convert(value, param, ctx)
-        if not is_utf8(text):
-            self.fail(f"'{escape_unprintable(text)}' is not valid UTF-8", param, ctx)
-        return text
-
-
-TEXT = _Text()
-"""Type of options whose text goes into documents and messages, and does not name a file."""
 
 
 class _Shared(click.Command):

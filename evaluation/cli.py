@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.parameter_types import PATH
 
 if TYPE_CHECKING:
     from dcgan.evaluation.evaluate import Evaluation
@@ -65,20 +66,20 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--fid-weights",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Also compute FID, KID and IS with these Inception weights (sha256 6726825d...).",
 )
-@click.option("--json", "report_path", type=click.Path(path_type=Path), help="Report to write.")
+@click.option("--json", "report_path", type=PATH, help="Report to write.")
 @click.option(
     "--publish",
     "repository",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Publish a copy of the model, with the figures in its manifest and card, in this "
     "model repository.",
 )
 @click.option(
     "--grid",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="PNG to write: unselected images, and those nearest to and farthest from real ones.",
 )
 def main(

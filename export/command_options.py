@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from dcgan.core.command_line import TEXT
+from dcgan.core.parameter_types import PATH, TEXT
 from dcgan.zoo.license import NO_LICENSE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.argument("run", type=click.Path(path_type=Path), required=False),
+    click.argument("run", type=PATH, required=False),
     click.option(
         "--out",
         "repository",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Model repository to publish in.",
     ),
     click.option(
@@ -87,14 +86,14 @@ _OPTIONS = (
     ),
     click.option(
         "--triton",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="DIR",
         help="Also add the ONNX files to this Triton model repository; RUN may then be a model "
         "folder.",
     ),
     click.option(
         "--check",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="MODEL_FOLDER",
         help="Verify a released model again, and exit.",
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.parameter_types import PATH
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change one value of the recipe. Repeatable.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to create.")
+@click.option("--out", type=PATH, help="Run folder to create.")
 @click.option(
     "--resume",
     is_flag=True,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--init-from",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Begin a new run with the networks and the EMA of the run in this folder, and its recipe "
     "unless --recipe names another of the same shape; optimizers and steps start anew.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Group
+from dcgan.core.parameter_types import PATH
 from dcgan.core.text import escape_unprintable, printable
 from dcgan.zoo.command_options import NAME, VERSION, SearchPath
 from dcgan.zoo.hub.cli import pull, push
@@ -31,7 +32,7 @@ class VerificationError(click.ClickException):
 @click.option(
     "--model-repository",
     "repository",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A model repository of your own.",
 )
 @click.option("--index", help="Address, file or folder of an index of models to fetch.")
@@ -217,7 +218,7 @@ def remove(name: str, version: int | None) -> None:
 @click.argument("pattern", default="*", metavar="[GLOB]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder for the archives and index.json.",
 )

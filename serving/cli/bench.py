@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command
+from dcgan.core.parameter_types import FILE, TEXT
 from dcgan.serving.cli.connection import connection_options, to_metadata
 from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 
@@ -77,7 +78,7 @@ from dcgan.serving.cli.param_types import SECONDS, UINT64, RequestSizes
 @click.option(
     "--json",
     "out",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    type=FILE,
     help="Also write a report as JSON; a file that exists is replaced.",
 )
 def main(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import click
 
 from dcgan.core.command_line import UserError, with_options
+from dcgan.core.parameter_types import FILE
 from dcgan.serving.cli.param_types import KeyValue
 
 connection_options = with_options(
     click.option("--tls", is_flag=True, help="Encrypt the connection."),
     click.option(
         "--ca",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FILE,
         help="PEM file with the certificates to trust; implies --tls.  [default: gRPC's own]",
     ),
     click.option(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command, UserError
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command, UserError
+from dcgan.core.parameter_types import PATH, TEXT
 from dcgan.serving.cli.connection import connection_options, to_metadata
 from dcgan.serving.cli.param_types import SECONDS, UINT64, IndexRanges
 
@@ -40,12 +41,12 @@ _LARGE_PIXELS = 2**25  # takes seconds to encode
 @click.option(
     "--from",
     "favourites",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File with favourites, as the page of dcgan-serve saves it, in place of --seed.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="A .png or .webp for a grid, a .webp or .gif for a walk, a .npy, or else a folder of "
     "PNGs. A file that exists is replaced; a folder must be new or empty.",

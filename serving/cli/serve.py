@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command, UserError
+from dcgan.core.parameter_types import FILE
 from dcgan.serving.cli.server_options import (
     engine_options,
     grpc_options,
@@ -64,7 +65,7 @@ class ServeCommand(Command):
 )
 @click.option(
     "--ready-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Write this JSON file once ready to serve; removed at the start and at a clean exit.",
 )
 @click.option("--open", "opens_page", is_flag=True, help="Open the page in the default browser.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from dcgan.core.command_line import TEXT, with_options
+from dcgan.core.command_line import with_options
 from dcgan.core.event_loop import EVENT_LOOPS
 from dcgan.core.onnx_session import DEFAULT_CUDA_BATCH_SIZE
+from dcgan.core.parameter_types import PATH, TEXT
 from dcgan.serving.api.call_limits import CallLimits
 from dcgan.serving.cli.param_types import PORT, POSITIVE_SECONDS, SECONDS, GpuNumbers
 
@@ -16,7 +15,7 @@ from dcgan.serving.cli.param_types import PORT, POSITIVE_SECONDS, SECONDS, GpuNu
 model_options = with_options(
     click.option(
         "--model-repository",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Serve the newest version of every model in this folder, laid out as "
         "<name>/<version>/.  [default: the models that come with the package]",
     ),

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dcgan.core.command_line import CONTEXT_SETTINGS, TEXT, Command, Group, PrintableFormatter
+from dcgan.core.command_line import CONTEXT_SETTINGS, Command, Group, PrintableFormatter
 from dcgan.core.errors import DcganError
 
 
@@ -166,18 +166,6 @@ def test_a_version_of_something_else_stays_what_it_is():
 def test_log_lines_cannot_be_forged_or_coloured():
     record = logging.LogRecord("x", logging.INFO, "", 0, "id %s", ("a\nroot: \x1b[2J",), None)
     assert PrintableFormatter("%(message)s").format(record) == "id a\\u000aroot: \\u001b[2J"
-
-
-def test_text_that_is_not_utf_8_is_refused():
-    @click.command(cls=Command, context_settings=CONTEXT_SETTINGS)
-    @click.option("--description", type=TEXT)
-    def command(description: str) -> None:
-        click.echo(description)
-
-    assert CliRunner().invoke(command, ["--description", "café"]).output == "café\n"
-    result = CliRunner().invoke(command, ["--description", "caf\udce9"])
-    assert result.exit_code == 2
-    assert "Invalid value for '--description': 'caf\\udce9' is not valid UTF-8" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
