@@ -94,7 +94,7 @@ def test_a_dry_run_prints_the_options_and_writes_nothing(run_folder, folder):
 def test_a_version_that_exists_is_refused(run_folder, folder):
     arguments = (run_folder, "--out", folder, "--name", "tiny", "--version", 3, "--torchscript")
     assert dcgan_export(*arguments).exit_code == 0
-    assert_refused(dcgan_export(*arguments), "exists", "--version")
+    assert_refused(dcgan_export(*arguments), "exists", "choose another name, version")
 
 
 @pytest.mark.parametrize("name", ["Tiny", "../tiny", "", "a/b", "-x", "a" * 65])

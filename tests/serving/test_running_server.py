@@ -142,7 +142,8 @@ def test_probes_over_http_see_the_drain(start_server, only):
             with urllib.request.urlopen(server.metrics.replace("/metrics", path)) as page:
                 return page.status
         except urllib.error.HTTPError as error:
-            return error.code
+            with error:
+                return error.code
 
     with start_server(only("tiny"), "--drain-delay-s", "60", noisy=True) as server:
         assert (status(server, "/readyz"), status(server, "/healthz")) == (200, 200)

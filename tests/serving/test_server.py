@@ -32,7 +32,8 @@ def test_neither_torch_nor_onnx_is_loaded_by_serving(repository):
     program = f"""
 import asyncio, contextlib, json, pathlib, sys
 from dcgan.serving import client, config, server
-from dcgan.serving.cli import generate, output, serve
+from dcgan.core import output
+from dcgan.serving.cli import generate, serve
 from dcgan.serving.observability.metrics import Metrics
 
 async def main():

@@ -1,6 +1,8 @@
 """torch.compile of a step, and the step without a compiler."""
 
 import logging
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -58,6 +60,10 @@ def train(
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="torch's compiler for CPUs writes vector instructions that it was told not to use",
+)
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None,
+    reason="torch's compiler for CPUs needs a C++ compiler, and there is none",
 )
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize(("norm", "depth"), [("batch", 1), ("spectral", 1), ("spectral", 2)])
