@@ -27,6 +27,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> 
         def keep_gradients(_: bool = True) -> Discriminator:
             return state.discriminator
 
-        state.discriminator.requires_grad_ = keep_gradients  # type: ignore[method-assign, assignment]
+        state.discriminator.requires_grad_ = cast(Any, keep_gradients)  # type: ignore[method-assign]
     return state
 
 
