@@ -1,5 +1,6 @@
 """dcgan-generate: what it writes, and what it says when that does not work."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -222,4 +223,8 @@ def run_with_small_files(command: list[str]) -> subprocess.CompletedProcess:
     # Bytecode that is cut off at the limit would break every later import.
     limit += "; import sys; sys.dont_write_bytecode = True"
     command = [command[0], "-c", f"{limit}; {command[2]}", *command[3:]]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    # Coverage would not fit into 100 bytes either, and say so on standard error.
+    environment = {key: os.environ[key] for key in os.environ if not key.startswith("COVERAGE_")}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
