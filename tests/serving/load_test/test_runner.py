@@ -22,7 +22,10 @@ def load(server, **options):
 
 
 def test_a_closed_loop_counts_images_and_requests(server):
-    report = load(server, sizes=((3, 1.0),), verify=True)
+    for duration_s in (0.5, 2, 8, 32):  # a busy machine may answer nothing in half a second
+        report = load(server, sizes=((3, 1.0),), verify=True, duration_s=duration_s)
+        if report.requests:
+            break
     assert report.requests > 0
     assert report.codes == {"OK": report.requests}
     assert report.images_per_s == pytest.approx(3 * report.requests_per_s)
