@@ -23,13 +23,9 @@ class Readiness(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     Args:
         service: full name of the service.
-
-    Attributes:
-        is_ready: whether the service is ready.
     """
 
     def __init__(self, service: str) -> None:
-        self.is_ready = False
         self._service = service
         self._statuses = {
             "": HealthCheckResponse.SERVING,
@@ -38,16 +34,18 @@ class Readiness(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._changed = asyncio.Event()
         self._is_shut_down = False
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service is ready."""
+        return bool(self._statuses[self._service] == HealthCheckResponse.SERVING)
+
     def set_ready(self, *, is_ready: bool) -> None:
         """Sets whether the service is reported as ready. Does nothing after `shut_down`."""
-        if self._is_shut_down:
-            return
-        self.is_ready = is_ready
-        self._set(self._service, is_serving=is_ready)
+        if not self._is_shut_down:
+            self._set(self._service, is_serving=is_ready)
 
     def shut_down(self) -> None:
         """Reports that nothing is ready, permanently."""
-        self.is_ready = False
         self._is_shut_down = True
         for service in self._statuses:
             self._set(service, is_serving=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dcgan.core.noise import INDEX_LIMIT
+from dcgan.core.picture_files import MAX_SIDES
 from dcgan.serving.http.openapi_schemas import Schema
+from dcgan.serving.http.path import NUMBER
 from dcgan.serving.http.query import MAX_GRID_IMAGES, MAX_SIZE, MAX_WALK_STEPS
 
 _UINT64 = {"type": "integer", "minimum": 0, "maximum": INDEX_LIMIT - 1}
@@ -13,19 +15,19 @@ _NAMES: dict[str, tuple[str, str, Schema, str]] = {
     "images": (
         "seed",
         "Any number below 2^64",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$"},
+        {"type": "string", "pattern": f"^({NUMBER})$"},
         "7",
     ),
     "grids": (
         "seed",
         "Any number below 2^64",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$"},
+        {"type": "string", "pattern": f"^({NUMBER})$"},
         "7",
     ),
     "walks": (
         "seeds",
         "The seeds of the first and the last image",
-        {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$"},
+        {"type": "string", "pattern": f"^({NUMBER})-({NUMBER})$"},
         "7-8",
     ),
     "avatars": (
@@ -60,7 +62,8 @@ def name_parameter(collection: str) -> Schema:
 def query_parameters(collection: str) -> list[Schema]:
     """Returns the query fields of a collection; they are those that `query.py` reads."""
     images = {"type": "integer", "minimum": 1, "maximum": MAX_GRID_IMAGES}
-    columns = "Images in a row, at most n; sides of a .webp have at most 16383 pixels"
+    longest = MAX_SIDES["webp"]
+    columns = f"Images in a row, at most n; sides of a .webp have at most {longest} pixels"
     several = [
         _parameter("query", "from", "Index of the first image", _UINT64, 3),
         _parameter("query", "n", "Number of images", images, 4),

@@ -23,7 +23,10 @@ COLLECTIONS: dict[str, tuple[str, ...]] = {
 """Collections of a model's resources, with the extensions of each."""
 
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
+NUMBER = r"0|[1-9][0-9]{0,19}"
+"""Pattern of a seed, which has up to 20 digits, and of other whole numbers."""
+
+_NUMBER = re.compile(NUMBER)
 _MAX_VERSION = 2**32 - 1
 _MAX_SHOWN = 60  # characters of a path segment in an error message
 

@@ -1,6 +1,6 @@
 """Types of options: text and paths."""
 
-from importlib import import_module
+from importlib.metadata import EntryPoint, distribution
 
 import click
 import pytest
@@ -9,15 +9,7 @@ from click.testing import CliRunner
 from dcgan.core.command_line import CONTEXT_SETTINGS, Command
 from dcgan.core.parameter_types import PATH, TEXT
 
-COMMANDS = (
-    "training.cli",
-    "export.cli",
-    "evaluation.cli",
-    "zoo.cli",
-    "serving.cli.serve",
-    "serving.cli.generate",
-    "serving.cli.bench",
-)
+COMMANDS = distribution("dcgan-zoo").entry_points.select(group="console_scripts")
 
 
 def test_text_that_is_not_utf_8_is_refused():
@@ -32,9 +24,9 @@ def test_text_that_is_not_utf_8_is_refused():
     assert "Invalid value for '--description': 'caf\\udce9' is not valid UTF-8" in result.stderr
 
 
-@pytest.mark.parametrize("module", COMMANDS)
-def test_no_path_may_be_empty(module: str):
-    command = import_module(f"dcgan.{module}").main
+@pytest.mark.parametrize("point", COMMANDS, ids=lambda point: point.name)
+def test_no_path_may_be_empty(point: EntryPoint):
+    command = point.load()
     commands = [command, *getattr(command, "commands", {}).values()]
     paths = [
         parameter
