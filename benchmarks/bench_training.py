@@ -105,10 +105,10 @@ def create_state(recipe: Recipe, device: torch.device, options: StepOptions) -> 
 
     if not options.frozen:
 
-        def keep_gradients(_: bool = True) -> Discriminator:
+        def keep(_: bool = True) -> Discriminator:
             return state.discriminator
 
-        state.discriminator.requires_grad_ = cast(Any, keep_gradients)  # type: ignore[method-assign]
+        state.discriminator.requires_grad_ = cast(Any, keep)  # type: ignore[method-assign]
     return state
 
 

@@ -119,9 +119,9 @@ def main(
     subject = open_subject(
         what, precision=precision, seed=seed, progress=show_progress, show=click.echo
     )
-    if repository is not None and subject.release is None:
-        raise click.UsageError("--publish takes a model; export the run or name a model folder")
-    if repository is not None and subject.release is not None:
+    if repository is not None:
+        if subject.release is None:
+            raise click.UsageError("--publish takes a model; export the run or name a model folder")
         manifest = subject.release.manifest
         check_publishable(repository, manifest.name, manifest.version)
     real = _open_reference(reference, subject, n=n, seed=seed, background=background)

@@ -6,8 +6,8 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dcgan.core.atomic import remove_leftovers
@@ -109,7 +109,8 @@ def remove_model(name: str, version: int | None = None) -> list[Path]:
     """
     check_name(name)
     cache = private_folder("models")
-    with _removing(cache):
+    with _removal_lock():
+        _empty_trash(cache)
         remove_leftovers(cache / name, None if version is None else str(version))
         versions = [found for found in versions_of(cache, name) if version in (None, found)]
         folders = [cache / name / str(found) for found in versions]
@@ -132,8 +133,8 @@ def _fetch(
     progress: Progress | None,
 ) -> Release:
     """Downloads and extracts an archive; of several processes one does it, and the others wait."""
-    with _removing(private_folder("models")):
-        pass  # only the leftovers
+    with _removal_lock():
+        _empty_trash(private_folder("models"))
     downloads = private_folder("downloads")
     key = file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
     archive = downloads / f"{key}.tar"
@@ -159,13 +160,15 @@ def _find_fetched(manifest: Manifest) -> Release:
     return release
 
 
-@contextmanager
-def _removing(cache: Path) -> Iterator[None]:
-    """Lets one process at a time remove models; removes what killed ones have left."""
-    with wait_for_lock(private_folder("downloads") / "remove.lock", "remove a model"):
-        for trash in cache.glob(f"{_TRASH}*"):
-            shutil.rmtree(trash, ignore_errors=True)
-        yield
+def _removal_lock() -> AbstractContextManager[None]:
+    """Lets one process at a time remove models."""
+    return wait_for_lock(private_folder("downloads") / "remove.lock", "remove a model")
+
+
+def _empty_trash(cache: Path) -> None:
+    """Deletes what killed removals have left; call it under the lock."""
+    for trash in cache.glob(f"{_TRASH}*"):
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def _remove_folder(folder: Path, cache: Path) -> None:

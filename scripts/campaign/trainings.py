@@ -154,6 +154,8 @@ def wait_and_save(
 
 def save(run_folder: Path, place: Path) -> None:
     """Copies what is worth keeping of a run into small files."""
+    from dcgan.training.monitor.samples import step_grids  # noqa: PLC0415 - imports torch
+
     for name in ("generator.safetensors", "config.json"):
         if (run_folder / name).exists():
             copy_in_parts(run_folder / name, place)
@@ -161,10 +163,9 @@ def save(run_folder: Path, place: Path) -> None:
     metrics = run_folder / "metrics.jsonl"
     if metrics.exists():
         (place / "metrics.jsonl.gz").write_bytes(gzip.compress(metrics.read_bytes(), mtime=0))
-    samples = (run_folder / "samples").glob("step-*.png")
-    last = max(samples, key=lambda path: (len(path.name), path.name), default=None)
-    if last is not None:
-        shutil.copyfile(last, place / "samples.png")
+    grids = step_grids(run_folder / "samples")
+    if grids:
+        shutil.copyfile(grids[-1], place / "samples.png")
 
 
 def copy_in_parts(path: Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> list[Path]:
